@@ -1,0 +1,1 @@
+"""What both stages share: errors, settings, the feature store and its manifest."""

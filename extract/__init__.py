@@ -1,0 +1,1 @@
+"""Stage one: decode videos, run a backbone, write per-frame features."""
