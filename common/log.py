@@ -1,0 +1,98 @@
+"""Log lines and progress: plain in a log file, a live bar on a terminal.
+
+Results go to standard output, everything else to standard error.
+"""
+
+import logging
+import sys
+import time
+from types import TracebackType
+from typing import Any, Self, TextIO
+
+LOGGER = logging.getLogger("ta3n")
+_SECONDS_BETWEEN_PLAIN_LINES = 15.0
+
+
+class _StderrHandler(logging.StreamHandler[TextIO]):
+    """Writes to whatever standard error is at the moment, so that a live bar can move aside."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Write one line."""
+        self.stream = sys.stderr
+        super().emit(record)
+
+
+def set_up_logging(command: str) -> None:
+    """Send log lines of this process to standard error, each with time and command."""
+    handler = _StderrHandler()
+    handler.setFormatter(
+        logging.Formatter(f"%(asctime)s {command}: %(message)s", datefmt="%H:%M:%S")
+    )
+    LOGGER.handlers[:] = [handler]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+class ProgressLine:
+    """How far a job is: a bar on a terminal, a log line now and then elsewhere.
+
+    Use as a context manager.
+
+    Args:
+        total: Number of items of the whole job.
+        unit: What is counted, plural.
+        plain_every_s: Seconds between two log lines where there is no terminal.
+    """
+
+    def __init__(
+        self, total: int, unit: str, *, plain_every_s: float = _SECONDS_BETWEEN_PLAIN_LINES
+    ) -> None:
+        self._total = total
+        self._unit = unit
+        self._plain_every_s = plain_every_s
+        self._last_s = time.monotonic()
+        self._bar: Any = None
+
+    def __enter__(self) -> Self:
+        if sys.stderr.isatty():
+            from rich.console import Console
+            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+
+            self._bar = Progress(
+                BarColumn(),
+                MofNCompleteColumn(),
+                TextColumn("{task.description}"),
+                console=Console(stderr=True),
+                transient=True,
+            )
+            self._bar.start()
+            self._task = self._bar.add_task(self._unit, total=self._total)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        if self._bar is not None:
+            self._bar.stop()
+
+    def update(self, done: int, details: str) -> None:
+        """Show that `done` items are finished, with details in words."""
+        now = time.monotonic()
+        if self._bar is not None:
+            self._bar.update(self._task, completed=done, description=f"{self._unit}, {details}")
+        elif now - self._last_s >= self._plain_every_s:
+            self._last_s = now
+            LOGGER.info("%d of %d %s, %s", done, self._total, self._unit, details)
+
+
+def describe_duration(seconds: float) -> str:
+    """Return a length of time for people: `42 s`, `3:05 min`, `2:10 h`."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60}:{whole % 60:02d} min"
+    return f"{whole // 3600}:{whole % 3600 // 60:02d} h"

@@ -1,0 +1,305 @@
+"""Reading and writing of video files: the only module that touches PyAV.
+
+Frames come in the decoder's output order. Sorting by timestamp would scramble the clips of HMDB51
+and some of UCF101, whose containers carry non-monotone timestamps.
+
+Shapes: H height, W width in pixels.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from fractions import Fraction
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Protocol, Self
+
+import av
+import av.error
+import av.logging
+import numpy as np
+from av.container import InputContainer
+from av.video.frame import VideoFrame
+from av.video.reformatter import ColorRange, VideoReformatter
+from av.video.stream import VideoStream
+from numpy.typing import NDArray
+
+from ta3n.common.errors import ClipError
+
+RgbImage = NDArray[np.uint8]
+"""Pixels [H, W, 3] in RGB."""
+
+# FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
+av.logging.set_level(None)
+
+# PyAV up to 18 needs this to open clips whose tags are not UTF-8; later ones always do.
+_OPEN_OPTIONS: dict[str, Any] = (
+    {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
+)
+# A clip is a local file: a playlist or an address inside it must not open anything else.
+_LOCAL_ONLY = {"protocol_whitelist": "file"}
+_MAX_DEMUX_ERRORS = 64
+
+
+class Frame(Protocol):
+    """A decoded frame whose conversion to RGB is put off until it is needed."""
+
+    def rgb(self) -> RgbImage:
+        """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """What a container says of its video stream.
+
+    Attributes:
+        codec: Decoder name, such as `mpeg4`.
+        pixel_format: Such as `yuv420p`; empty where it is not known before decoding.
+        width: Coded width in pixels.
+        height: Coded height in pixels.
+        frame_rate: Frames per second, or None.
+        declared_frames: The container's frame count, or None; often not what decoding gives.
+    """
+
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    frame_rate: float | None
+    declared_frames: int | None
+
+
+@dataclass(slots=True)
+class Damage:
+    """What went wrong while a clip was decoded.
+
+    Attributes:
+        num_errors: Packets that could not be read or decoded.
+        num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
+        missing_tail_s: Seconds that the container declares after the last packet.
+        first_error: Text of the first error.
+    """
+
+    num_errors: int = 0
+    num_corrupt: int = 0
+    missing_tail_s: float = 0.0
+    first_error: str = ""
+
+    def record(self, error: Exception) -> None:
+        """Count an error and keep the text of the first."""
+        self.num_errors += 1
+        self.first_error = self.first_error or str(error)
+
+    def describe(self) -> str:
+        """Return the damage in words, or an empty string where there is none."""
+        parts = []
+        if self.num_errors:
+            parts.append(f"{self.num_errors} undecodable packets ({self.first_error})")
+        if self.num_corrupt:
+            parts.append(f"{self.num_corrupt} corrupt packets or frames")
+        if self.missing_tail_s:
+            parts.append(f"the last {self.missing_tail_s:.2f} s are missing")
+        return ", ".join(parts)
+
+
+@dataclass(slots=True)
+class _Coverage:
+    """The packets read so far and the span of time they cover, in the stream's time base."""
+
+    num_packets: int = 0
+    first: int | None = None
+    end: int = 0
+    step: int = 1
+
+    def add(self, packet: "av.Packet[VideoStream]") -> None:
+        if packet.dts is None:
+            return
+        self.num_packets += 1
+        self.step = packet.duration or self.step
+        self.first = packet.dts if self.first is None else min(self.first, packet.dts)
+        self.end = max(self.end, packet.dts + self.step)
+
+    def missing(self, stream: VideoStream, container: InputContainer) -> int:
+        """Return how much of the declared length no packet covers, 0 within two frames.
+
+        A container may declare more frames than it codes (AVI repeats a frame by an empty
+        chunk), so a count is only held against the span of time that the packets cover.
+        """
+        if self.first is None or stream.time_base is None:
+            return 0
+        covered, tolerance = self.end - self.first, 2 * self.step
+        declared = 0
+        if stream.duration:
+            declared = stream.duration
+        elif container.duration:
+            # Matroska declares only the file's length, which a longer audio track may set.
+            declared = int(container.duration / av.time_base / stream.time_base)
+            tolerance = max(tolerance, declared // 10)
+        by_count = stream.frames - max(self.num_packets, covered // self.step)
+        missing = max(declared - covered, by_count * self.step)
+        return missing if missing > tolerance else 0
+
+
+class _AvFrame:
+    """A decoded frame and the scaler of the reader it came from."""
+
+    __slots__ = ("_frame", "_scaler")
+
+    def __init__(self, frame: VideoFrame, scaler: VideoReformatter) -> None:
+        self._frame = frame
+        self._scaler = scaler
+
+    def rgb(self) -> RgbImage:
+        """See `Frame.rgb`."""
+        frame = self._frame
+        full_range = frame.color_range == ColorRange.JPEG
+        converted = self._scaler.reformat(
+            frame,
+            format="rgb24",
+            # Untagged frames are left to the scaler's defaults: BT.601, limited range.
+            src_color_range=ColorRange.JPEG if full_range else None,
+            dst_color_range=ColorRange.JPEG if full_range else None,
+            threads=1,
+        )
+        pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
+        turns = round(frame.rotation / 90) % 4
+        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+
+
+@dataclass
+class VideoReader:
+    """One open clip, decoded on the calling thread.
+
+    Use as a context manager; iterate `frames()` to its end before `damage` says the whole truth.
+
+    Attributes:
+        path: The clip.
+        info: What the container declares.
+        damage: What went wrong so far.
+        num_decoded: Frames given out so far.
+        rotation: Degrees by which the last decoded frame was turned.
+
+    Raises:
+        ClipError: If the file cannot be opened or holds no video stream.
+    """
+
+    path: Path
+    info: StreamInfo = field(init=False)
+    damage: Damage = field(init=False, default_factory=Damage)
+    num_decoded: int = field(init=False, default=0)
+    rotation: int = field(init=False, default=0)
+    _container: InputContainer = field(init=False, repr=False)
+    _stream: VideoStream = field(init=False, repr=False)
+    _scaler: VideoReformatter = field(init=False, repr=False, default_factory=VideoReformatter)
+
+    def __enter__(self) -> Self:
+        self._container, self._stream = _open(self.path)
+        context = self._stream.codec_context
+        rate = self._stream.average_rate
+        self.info = StreamInfo(
+            codec=context.name,
+            pixel_format=context.pix_fmt or "",
+            width=context.width,
+            height=context.height,
+            frame_rate=float(rate) if rate else None,
+            declared_frames=self._stream.frames or None,
+        )
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._container.close()
+
+    def frames(self) -> Iterator[Frame]:
+        """Yield every frame in output order; a bad packet is counted and skipped."""
+        coverage = _Coverage()
+        for packet in self._packets():
+            coverage.add(packet)
+            self.damage.num_corrupt += packet.is_corrupt
+            try:
+                decoded = packet.decode()
+            except av.error.FFmpegError as error:
+                self.damage.record(error)
+                continue
+            for frame in decoded:
+                self.num_decoded += 1
+                self.rotation = frame.rotation
+                self.damage.num_corrupt += frame.is_corrupt
+                yield _AvFrame(frame, self._scaler)
+        missing = coverage.missing(self._stream, self._container)
+        self.damage.missing_tail_s = float(missing * (self._stream.time_base or 0))
+
+    def count_packets(self) -> int:
+        """Read the file to its end without decoding and return the number of video packets."""
+        return sum(1 for packet in self._packets() if packet.size)
+
+    def _packets(self) -> Iterator["av.Packet[VideoStream]"]:
+        """Yield packets, going on after a read error until the file ends or errors pile up."""
+        failures = 0
+        while failures < _MAX_DEMUX_ERRORS:
+            try:
+                yield from self._container.demux(self._stream)
+            except av.error.FFmpegError as error:
+                self.damage.record(error)
+                failures += 1
+            else:
+                return
+
+
+def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+    try:
+        container = av.open(str(path), options=_LOCAL_ONLY, **_OPEN_OPTIONS)
+    except (av.error.FFmpegError, OSError) as error:
+        raise ClipError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
+    if not container.streams.video:
+        container.close()
+        raise ClipError("holds no video stream")
+    stream = container.streams.video[0]
+    # Frame threads hang on early exit and under fork; clips are decoded side by side instead.
+    stream.thread_type = "NONE"
+    stream.codec_context.thread_count = 1
+    return container, stream
+
+
+def write_video(
+    path: Path,
+    frames: Iterable[RgbImage],
+    *,
+    frame_rate: float | Fraction,
+    codec: str,
+    pixel_format: str = "yuv420p",
+    options: Mapping[str, str] | None = None,
+) -> None:
+    """Encode frames into one video file; the container follows from the suffix.
+
+    Args:
+        path: File to write.
+        frames: RGB images [H, W, 3], all of one size, at least one.
+        frame_rate: Frames per second.
+        codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
+        pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
+        options: Encoder options. One thread keeps the bytes the same from run to run.
+
+    Raises:
+        ValueError: If there are no frames.
+        TypeError: If the codec is not one for video.
+    """
+    rate = Fraction(frame_rate).limit_denominator(1001)
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+        if not isinstance(stream, VideoStream):
+            raise TypeError(f"{codec!r} is not a video encoder")
+        stream.pix_fmt = pixel_format
+        num_frames = 0
+        for pixels in frames:
+            if not num_frames:
+                stream.height, stream.width = pixels.shape[:2]
+            num_frames += 1
+            container.mux(stream.encode(VideoFrame.from_ndarray(pixels, format="rgb24")))
+        if not num_frames:
+            raise ValueError(f"no frames to write to {path}")
+        container.mux(stream.encode(None))
