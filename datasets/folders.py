@@ -1,0 +1,157 @@
+"""Class folders and the videos in them, one level deep, without globs or recursion.
+
+File names are data, never patterns: HMDB51's hold `! ( ) # & [ ] + ; ~ @`, Olympic Sports' may
+begin with `-`, and any name may be invalid UTF-8 (Python then keeps the bytes as surrogates).
+"""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+
+VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".seq")
+"""What counts as a video, compared without regard to case."""
+
+_ARCHIVE_SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".7z")
+
+
+class FoundVideo(NamedTuple):
+    """A video file of a class folder.
+
+    Attributes:
+        name: File name with its suffix.
+        stem: File name without it; what the official split lists are matched by.
+        size_bytes: Size of the file (of the target, for a link).
+        mtime_ns: Time of the last change, likewise.
+    """
+
+    name: str
+    stem: str
+    size_bytes: int
+    mtime_ns: int
+
+
+def quoted(path: Path | str) -> str:
+    """Return a path or name in quotes, fit for one line of a message on any terminal.
+
+    Line breaks and bytes that are not UTF-8 come out as escapes.
+    """
+    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
+    return f"'{''.join(shown)}'"
+
+
+def video_stem(name: str) -> str | None:
+    """Return `name` without its video suffix, or None where it has none."""
+    folded = name.lower()
+    for suffix in VIDEO_SUFFIXES:
+        if folded.endswith(suffix) and len(name) > len(suffix):
+            return name[: -len(suffix)]
+    return None
+
+
+def names_in(folder: Path) -> tuple[str, ...]:
+    """Return the names in a folder that may well not exist or not be a folder (then none)."""
+    try:
+        with os.scandir(folder) as entries:
+            return tuple(entry.name for entry in entries)
+    except OSError:
+        return ()
+
+
+def class_folders(root: Path) -> tuple[str, ...]:
+    """Return the names of the folders, or links to folders, in `root`, sorted.
+
+    Hidden ones are left out. A `root` that does not exist has none.
+
+    Raises:
+        DataMissingError: `root` exists and cannot be read.
+    """
+    try:
+        with os.scandir(root) as entries:
+            visible = [entry for entry in entries if not entry.name.startswith(".")]
+    except (FileNotFoundError, NotADirectoryError):
+        return ()
+    except OSError as error:
+        raise _unreadable(root, error) from error
+    return tuple(sorted(entry.name for entry in visible if _is_folder(entry)))
+
+
+def videos_in(folder: Path) -> tuple[FoundVideo, ...]:
+    """Return the videos of one class folder, sorted by name, without hidden files and dead links.
+
+    Raises:
+        DataConflictError: Two videos differ in their suffix only, so the split lists cannot tell
+            them apart.
+        DataMissingError: The folder cannot be read.
+    """
+    by_stem: dict[str, FoundVideo] = {}
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                video = _as_video(entry)
+                if video is None:
+                    continue
+                if (other := by_stem.setdefault(video.stem, video)) is not video:
+                    raise _equal_stems(folder, other.name, video.name)
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    return tuple(sorted(by_stem.values()))
+
+
+def find_clip_folder(root: Path, names: Iterable[str]) -> Path | None:
+    """Return the first of `root/<name>` and `root` itself that has a video in a class folder.
+
+    Args:
+        root: The folder that the user gave.
+        names: Official names of the clip folder.
+
+    Raises:
+        DataMissingError: A folder exists and cannot be read.
+    """
+    for candidate in (*(root / name for name in names), root):
+        if any(_holds_video(candidate / folder) for folder in class_folders(candidate)):
+            return candidate
+    return None
+
+
+def num_archives(folder: Path) -> int:
+    """Return how many archives lie in `folder`: a download that is not unpacked yet."""
+    return sum(name.lower().endswith(_ARCHIVE_SUFFIXES) for name in names_in(folder))
+
+
+def _is_folder(entry: os.DirEntry[str]) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:  # a link to itself
+        return False
+
+
+def _holds_video(folder: Path) -> bool:
+    return any(not name.startswith(".") and video_stem(name) for name in names_in(folder))
+
+
+def _as_video(entry: os.DirEntry[str]) -> FoundVideo | None:
+    stem = None if entry.name.startswith(".") else video_stem(entry.name)
+    if stem is None:
+        return None
+    try:
+        if not entry.is_file():
+            return None
+        status = entry.stat()
+    except OSError:  # a link to itself, or a file that has just been removed
+        return None
+    return FoundVideo(entry.name, stem, status.st_size, status.st_mtime_ns)
+
+
+def _equal_stems(folder: Path, one: str, other: str) -> DataConflictError:
+    first, second = sorted((one, other))
+    return DataConflictError(
+        f"{quoted(first)} and {quoted(second)} in {quoted(folder)} differ in their suffix only: "
+        "keep one of them and move the other away"
+    )
+
+
+def _unreadable(folder: Path, error: OSError) -> DataMissingError:
+    return DataMissingError(f"cannot read the folder {quoted(folder)}: {error.strerror or error}")
