@@ -1,0 +1,98 @@
+"""From crops to features: normalisation, the backbone, and the forms that make it fast.
+
+Legend: B batch, D feature width.
+"""
+
+import copy
+
+import torch
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ta3n.extract.backbones import Backbone, load_backbone
+
+
+class FeatureNetwork(nn.Module):
+    """A backbone that takes crops as they come from decoding.
+
+    Args:
+        body: Maps images [B, 3, H, W] to features [B, D], in evaluation mode.
+        backbone: Gives the normalisation.
+    """
+
+    def __init__(self, body: nn.Module, backbone: Backbone) -> None:
+        super().__init__()
+        self.body = body
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Compute features.
+
+        Args:
+            crops: RGB pixels, uint8 [B, H, W, 3].
+
+        Returns:
+            Features, float32 [B, D].
+        """
+        # Channels stay last in memory: the permuted view is what fast convolutions want.
+        images = crops.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+        features: Tensor = self.body(images)
+        return features
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Return a copy with every batch norm folded into the convolution registered before it.
+
+    The networks used here register each batch norm right after its convolution, as they apply
+    it. In evaluation mode both forms compute the same function.
+
+    Args:
+        network: In evaluation mode.
+    """
+    folded = copy.deepcopy(network)
+    for parent in folded.modules():
+        previous: tuple[str, nn.Module] | None = None
+        for name, child in list(parent.named_children()):
+            if (
+                isinstance(child, nn.BatchNorm2d)
+                and previous is not None
+                and isinstance(previous[1], nn.Conv2d)
+                and previous[1].out_channels == child.num_features
+            ):
+                setattr(parent, previous[0], fuse_conv_bn_eval(previous[1], child))
+                setattr(parent, name, nn.Identity())
+            previous = (name, child)
+    return folded
+
+
+def optimised(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network folded, channels-last and on its device, for inference."""
+    if device.type == "cuda":
+        # TF32 would cost three decimal digits of every feature.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    folded = fold_batch_norm(network).to(device=device)
+    # Only weights of convolutions have four dimensions; the rest is left alone.
+    return folded.to(memory_format=torch.channels_last)
+
+
+def load_network(backbone: Backbone, weights: str, device: torch.device) -> tuple[nn.Module, str]:
+    """Load a backbone and make it ready.
+
+    Args:
+        backbone: The network.
+        weights: `imagenet1k_v1`, `random:SEED` or a file.
+        device: Where it is to run.
+
+    Returns:
+        The network and the SHA-256 of its weights.
+
+    Raises:
+        WeightsError: If the weights are missing, damaged, or of another network.
+    """
+    loaded = load_backbone(backbone, weights)
+    network = FeatureNetwork(loaded.body, backbone).eval()
+    return optimised(network, device), loaded.weights_sha256

@@ -1,0 +1,159 @@
+"""The plan of an extraction: which clips, in which shards. Equal for every job on a folder."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.files import publish_file, temporary_beside
+from ta3n.common.manifest import (
+    PLAN_NAME,
+    AbsentClip,
+    FeatureConfig,
+    Plan,
+    PlannedClip,
+    dump_record,
+    read_record,
+)
+from ta3n.common.names import shorten
+from ta3n.datasets.base import Clip, Listing
+
+_CLIPS_PER_SHARD = 64
+_BYTES_PER_SHARD = 64 * 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class JobShare:
+    """The part of a plan that one job of an array does: every N-th shard.
+
+    Attributes:
+        index: i, from 0.
+        count: N.
+    """
+
+    index: int = 0
+    count: int = 1
+
+    @classmethod
+    def parse(cls, text: str) -> "JobShare":
+        """Read `i/N`.
+
+        Raises:
+            UsageError: If it is not that, or i is not in 0 to N-1.
+        """
+        index, slash, count = text.partition("/")
+        if not (slash and index.isdigit() and count.isdigit() and int(count) >= 1):
+            raise UsageError(f"shard {text!r} is not i/N, such as 0/16")
+        if int(index) >= int(count):
+            raise UsageError(
+                f"shard {text!r} does not exist: i counts from 0, so use 0/{count} to "
+                f"{int(count) - 1}/{count} (in Slurm --array=0-{int(count) - 1})"
+            )
+        return cls(int(index), int(count))
+
+    def of(self, shards: Sequence[str]) -> list[str]:
+        """Return this job's shards."""
+        return list(shards[self.index :: self.count])
+
+
+def make_plan(
+    listing: Listing, config: FeatureConfig, *, selection: str, limit: int | None
+) -> Plan:
+    """Lay clips out in shards.
+
+    Args:
+        listing: The clips, sorted by path.
+        config: The feature configuration.
+        selection: Which part of the dataset this is, in words.
+        limit: Keep only so many clips, spread evenly over the listing.
+    """
+    clips = listing.clips
+    if limit is not None and limit < len(clips):
+        clips = tuple(clips[i * len(clips) // limit] for i in range(limit))
+        selection += f", limit {limit}"
+    planned = tuple(
+        PlannedClip(
+            id=number,
+            path=clip.path,
+            class_name=clip.class_name,
+            splits=dict(clip.splits),
+            size_bytes=clip.size_bytes,
+            mtime_ns=clip.mtime_ns,
+            shard=shard,
+        )
+        for number, (clip, shard) in enumerate(zip(clips, _shard_names(clips), strict=True))
+    )
+    absent = tuple(
+        AbsentClip(
+            path=f"{clip.class_name}/{clip.stem}",
+            class_name=clip.class_name,
+            splits=dict(clip.splits),
+        )
+        for clip in listing.absent
+    )
+    return Plan(
+        config=config,
+        selection=selection,
+        splits_origin=listing.splits_origin,
+        clips=planned,
+        absent=absent,
+    )
+
+
+def agree_on_plan(folder: Path, plan: Plan) -> Plan:
+    """Make this the folder's plan, or check it against the one that is there.
+
+    Returns:
+        The plan of the folder.
+
+    Raises:
+        DataConflictError: If the folder was made with other settings or for other clips.
+        OSError: If the folder cannot be written.
+    """
+    path = folder / PLAN_NAME
+    if not path.exists():
+        with temporary_beside(path) as temporary:
+            temporary.write_bytes(dump_record(plan))
+            publish_file(temporary, path)
+    agreed = read_record(Plan, path)
+    differences = _differences(agreed, plan)
+    if differences:
+        raise DataConflictError(
+            f"{folder} was made with another setting: {'; '.join(differences)}. "
+            "Use another --out, or remove the folder to start afresh"
+        )
+    return agreed
+
+
+def _shard_names(clips: Sequence[Clip]) -> list[str]:
+    names = []
+    shard, num_clips, num_bytes = 0, 0, 0
+    for clip in clips:
+        if num_clips == _CLIPS_PER_SHARD or (num_clips and num_bytes >= _BYTES_PER_SHARD):
+            shard, num_clips, num_bytes = shard + 1, 0, 0
+        num_clips += 1
+        num_bytes += clip.size_bytes
+        names.append(f"shard-{shard:05d}")
+    return names
+
+
+def _differences(there: Plan, now: Plan) -> list[str]:
+    """Return in words where two plans differ: settings first, clips only if those agree."""
+    old, new = there.config.model_dump(), now.config.model_dump()
+    found = [f"{key} is {old[key]} there, {new[key]} now" for key in old if old[key] != new[key]]
+    if there.selection != now.selection:
+        found.append(f"the selection is {there.selection} there, {now.selection} now")
+    return found or _clip_differences(there, now)
+
+
+def _clip_differences(there: Plan, now: Plan) -> list[str]:
+    old = {clip.path: clip for clip in there.clips}
+    new = {clip.path: clip for clip in now.clips}
+    both = old.keys() & new.keys()
+    kinds = {
+        "clips are new": sorted(new.keys() - old.keys()),
+        "clips are gone": sorted(old.keys() - new.keys()),
+        "clips changed size": sorted(p for p in both if old[p].size_bytes != new[p].size_bytes),
+        "clips are in another split": sorted(p for p in both if old[p].splits != new[p].splits),
+    }
+    return [f"{len(paths)} {kind} ({shorten(paths, 3)})" for kind, paths in kinds.items() if paths]
