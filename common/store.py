@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import FeatureStoreError
 from ta3n.common.files import publish_file, replace_file, temporary_beside
-from ta3n.common.manifest import ClipRecord, ShardRecord, dump_record, parse_record
+from ta3n.common.records import ClipRecord, ShardRecord, dump_record, parse_record
 
 Features = NDArray[np.float32]
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Self
 
 import av
 import av.error
@@ -21,12 +21,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
-from numpy.typing import NDArray
 
 from ta3n.common.errors import ClipError
-
-RgbImage = NDArray[np.uint8]
-"""Pixels [H, W, 3] in RGB."""
+from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo
 
 # FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
 av.logging.set_level(None)
@@ -38,68 +35,6 @@ _OPEN_OPTIONS: dict[str, Any] = (
 # A clip is a local file: a playlist or an address inside it must not open anything else.
 _LOCAL_ONLY = {"protocol_whitelist": "file"}
 _MAX_DEMUX_ERRORS = 64
-
-
-class Frame(Protocol):
-    """A decoded frame whose conversion to RGB is put off until it is needed."""
-
-    def rgb(self) -> RgbImage:
-        """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
-        ...
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StreamInfo:
-    """What a container says of its video stream.
-
-    Attributes:
-        codec: Decoder name, such as `mpeg4`.
-        pixel_format: Such as `yuv420p`; empty where it is not known before decoding.
-        width: Coded width in pixels.
-        height: Coded height in pixels.
-        frame_rate: Frames per second, or None.
-        declared_frames: The container's frame count, or None; often not what decoding gives.
-    """
-
-    codec: str
-    pixel_format: str
-    width: int
-    height: int
-    frame_rate: float | None
-    declared_frames: int | None
-
-
-@dataclass(slots=True)
-class Damage:
-    """What went wrong while a clip was decoded.
-
-    Attributes:
-        num_errors: Packets that could not be read or decoded.
-        num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
-        missing_tail_s: Seconds that the container declares after the last packet.
-        first_error: Text of the first error.
-    """
-
-    num_errors: int = 0
-    num_corrupt: int = 0
-    missing_tail_s: float = 0.0
-    first_error: str = ""
-
-    def record(self, error: Exception) -> None:
-        """Count an error and keep the text of the first."""
-        self.num_errors += 1
-        self.first_error = self.first_error or str(error)
-
-    def describe(self) -> str:
-        """Return the damage in words, or an empty string where there is none."""
-        parts = []
-        if self.num_errors:
-            parts.append(f"{self.num_errors} undecodable packets ({self.first_error})")
-        if self.num_corrupt:
-            parts.append(f"{self.num_corrupt} corrupt packets or frames")
-        if self.missing_tail_s:
-            parts.append(f"the last {self.missing_tail_s:.2f} s are missing")
-        return ", ".join(parts)
 
 
 @dataclass(slots=True)

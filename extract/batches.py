@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.store import Features
-from ta3n.common.video import RgbImage
+from ta3n.common.streams import RgbImage
 from ta3n.extract.pixels import IMAGE_SIZE
 
 

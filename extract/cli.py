@@ -18,7 +18,7 @@ from ta3n.datasets.benchmarks import get_benchmark
 from ta3n.datasets.registry import dataset_names, get_dataset
 
 if TYPE_CHECKING:
-    from ta3n.common.manifest import Plan
+    from ta3n.common.records import Plan
     from ta3n.common.settings import ExtractSettings, Settings
     from ta3n.extract.plan import JobShare
 
@@ -77,7 +77,7 @@ def main(
     A finished folder is left as it is; an interrupted one is gone on with by the same command line.
     """
     # Settings and torch are imported late: --help must answer at once.
-    from ta3n.common.settings import load_settings
+    from ta3n.common.settings_file import load_settings
 
     source = None if dataset is None else get_dataset(dataset)
     overrides = {f"extract.{key}": value for key, value in options.items()}
@@ -94,7 +94,7 @@ def main(
 
 
 def _extract(dataset: Dataset, settings: Settings, *, shard: str | None, dry_run: bool) -> None:
-    from ta3n.common.manifest import FeatureConfig
+    from ta3n.common.records import FeatureConfig
     from ta3n.extract.backbones import get_backbone, weights_identity
     from ta3n.extract.plan import JobShare, make_plan
     from ta3n.extract.run import ExtractionJob, check_failures, report, run_job

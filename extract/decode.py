@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ta3n.common.errors import ClipError
-from ta3n.common.manifest import ClipStatus
+from ta3n.common.records import ClipStatus
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader
+from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo
+from ta3n.common.video import VideoReader
 from ta3n.extract.norpix import NorpixReader
 from ta3n.extract.pixels import crop
 

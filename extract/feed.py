@@ -13,7 +13,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from ta3n.common.video import RgbImage
+from ta3n.common.streams import RgbImage
 from ta3n.extract.decode import ClipOutcome
 
 K = TypeVar("K")
@@ -73,7 +73,7 @@ class ClipFeed(Generic[K]):
     def _run(self, clip: K, crops: "ClipCrops") -> None:
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
         try:
-            outcome = yield_into(self._decode(clip), lambda item: self._put(crops, item))
+            outcome = drain(self._decode(clip), lambda item: self._put(crops, item))
         except _StoppedError:
             return
         except Exception as error:  # noqa: BLE001  one clip must not end the job
@@ -124,7 +124,7 @@ class _StoppedError(Exception):
     """The consumer is gone."""
 
 
-def yield_into(
+def drain(
     crops: Generator[RgbImage, None, ClipOutcome], sink: Callable[[RgbImage], None]
 ) -> ClipOutcome:
     """Hand every crop to `sink` and return the generator's outcome."""

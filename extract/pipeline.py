@@ -6,10 +6,10 @@ from dataclasses import dataclass, field
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
-from ta3n.common.manifest import Plan, PlannedClip
+from ta3n.common.records import Plan, PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import write_shard
-from ta3n.common.video import RgbImage
+from ta3n.common.streams import RgbImage
 from ta3n.extract.batches import BatchRunner
 from ta3n.extract.decode import ClipOutcome, decode_clip
 from ta3n.extract.feed import ClipFeed

@@ -8,7 +8,7 @@ Pillow's.
 import numpy as np
 from PIL import Image
 
-from ta3n.common.video import RgbImage
+from ta3n.common.streams import RgbImage
 
 PROFILE = "ta3n"
 IMAGE_SIZE = 224

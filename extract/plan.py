@@ -6,8 +6,9 @@ from pathlib import Path
 
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import publish_file, temporary_beside
-from ta3n.common.manifest import (
-    PLAN_NAME,
+from ta3n.common.manifest import PLAN_NAME
+from ta3n.common.names import shorten
+from ta3n.common.records import (
     AbsentClip,
     FeatureConfig,
     Plan,
@@ -15,7 +16,6 @@ from ta3n.common.manifest import (
     dump_record,
     read_record,
 )
-from ta3n.common.names import shorten
 from ta3n.datasets.base import Clip, Listing
 
 _CLIPS_PER_SHARD = 64

@@ -7,8 +7,9 @@ from pathlib import Path
 
 from ta3n.common.errors import FeatureStoreError, TooManyFailuresError
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import USABLE, Manifest, Plan, build_manifest
+from ta3n.common.manifest import build_manifest
 from ta3n.common.names import shorten
+from ta3n.common.records import USABLE, Manifest, Plan
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.plan import JobShare, agree_on_plan

@@ -11,7 +11,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.manifest import USABLE, ClipRecord, PlannedClip, ShardRecord
+from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
 from ta3n.common.store import Features, crc32_of
 from ta3n.extract.batches import BatchRunner
 from ta3n.extract.decode import ClipOutcome

@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from ta3n.common.video import write_video
+
+from .videos import WriteClip, moving_square
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:
@@ -13,3 +17,42 @@ def shared() -> Path:
     if not folder:
         pytest.skip("TA3N_SHARED is not set: no folder of real clips and reference files")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def write_clip() -> WriteClip:
+    """Return a function that encodes a small clip and returns its path."""
+
+    def write(
+        path: Path,
+        num_frames: int = 12,
+        *,
+        width: int = 96,
+        height: int = 64,
+        seed: int = 0,
+        codec: str = "mpeg4",
+        pixel_format: str = "yuv420p",
+        frame_rate: float = 25,
+    ) -> Path:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_video(
+            path,
+            moving_square(num_frames, width, height, seed),
+            frame_rate=frame_rate,
+            codec=codec,
+            pixel_format=pixel_format,
+        )
+        return path
+
+    return write
+
+
+@pytest.fixture(scope="session")
+def ucf_tree(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) -> Path:
+    """Return a folder in UCF101's layout: 2 classes of 4 clips, half of them in the test split."""
+    root = tmp_path_factory.mktemp("data") / "UCF-101"
+    for number, name in enumerate(("Archery", "Biking")):
+        for group in (1, 2, 8, 9):
+            clip = root / name / f"v_{name}_g{group:02d}_c01.avi"
+            write_clip(clip, 8 + group, seed=10 * number + group)
+    return root

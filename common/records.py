@@ -1,0 +1,255 @@
+"""The records that a feature folder keeps: plan, shards, manifest, and their form on disk."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, sha256_of
+
+SCHEMA_VERSION = 1
+
+ClipStatus = Literal["ok", "partial", "empty", "failed", "crashed", "timeout"]
+"""ok; partial: damaged, fewer frames than there were; empty: no frame; the rest: no features."""
+
+USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
+
+
+class _Record(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class FeatureConfig(_Record):
+    """All that decides the numbers in a feature file; equal configurations, equal features.
+
+    Attributes:
+        dataset: Full dataset name.
+        backbone: Network name.
+        weights: Identity of the weights, such as `imagenet1k_v1:resnet101-63fe2227.pth`.
+        profile: How pixels become the network's input.
+        image_size: Side of the square crop in pixels.
+        frames: `all` or `segments:K`.
+        feature_dim: D, the width of a feature vector.
+    """
+
+    dataset: str
+    backbone: str
+    weights: str
+    profile: str
+    image_size: int
+    frames: str
+    feature_dim: int
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of the configuration."""
+        return sha256_of(canonical_json(self.model_dump()))
+
+
+class PlannedClip(_Record):
+    """A clip on disk that is to be extracted.
+
+    Attributes:
+        id: Position in the plan.
+        path: Path relative to the dataset's folder; the key.
+        class_name: Folder of the class.
+        splits: `train` or `test` by official split number; a split that does not use it is absent.
+        size_bytes: Size of the file.
+        mtime_ns: Time of its last change, nanoseconds since 1970.
+        shard: Name of the shard that holds it.
+    """
+
+    id: int
+    path: str
+    class_name: str
+    splits: dict[str, Literal["train", "test"]]
+    size_bytes: int
+    mtime_ns: int
+    shard: str
+
+
+class AbsentClip(_Record):
+    """A clip that the official splits name but that is not on disk."""
+
+    path: str
+    class_name: str
+    splits: dict[str, Literal["train", "test"]]
+
+
+class ClipRecord(PlannedClip):
+    """What became of a clip.
+
+    Attributes:
+        status: How decoding ended; `ok` and `partial` clips have features.
+        error: The reason where the status is not `ok`.
+        attempts: How often it was tried.
+        num_frames: Frames that decoding gave.
+        declared_frames: Frames that the container declares, or None.
+        codec: Decoder name, empty if the file could not be opened.
+        pixel_format: Such as `yuv420p`.
+        width: Coded width in pixels.
+        height: Coded height in pixels.
+        rotation: Degrees by which frames were turned upright.
+        frame_rate: Frames per second, or None.
+        start: First row in the shard.
+        length: Rows in the shard: frames that were kept.
+        crc32: CRC-32 of those rows' bytes (little-endian float32).
+    """
+
+    status: ClipStatus
+    error: str = ""
+    attempts: int = 1
+    num_frames: int = 0
+    declared_frames: int | None = None
+    codec: str = ""
+    pixel_format: str = ""
+    width: int = 0
+    height: int = 0
+    rotation: int = 0
+    frame_rate: float | None = None
+    start: int = 0
+    length: int = 0
+    crc32: int = 0
+
+
+class ShardRecord(_Record):
+    """A finished shard: its sidecar, also kept inside the shard.
+
+    Attributes:
+        schema_version: Of this record.
+        config_hash: Hash of the feature configuration.
+        shard: Name of the shard.
+        num_rows: F, rows in the shard.
+        provenance: Versions, device and weights checksum behind these rows.
+        clips: Its clips in plan order.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config_hash: str
+    shard: str
+    num_rows: int
+    provenance: dict[str, str]
+    clips: tuple[ClipRecord, ...]
+
+
+class Plan(_Record):
+    """What a feature folder is to hold; the first job writes it, later ones must agree.
+
+    Attributes:
+        schema_version: Of this record.
+        config: The feature configuration.
+        selection: Which part of the dataset, in words.
+        splits_origin: Where the splits come from.
+        clips: Clips to extract, sorted by path.
+        absent: Clips that the splits name but that are not on disk.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: FeatureConfig
+    selection: str
+    splits_origin: str
+    clips: tuple[PlannedClip, ...]
+    absent: tuple[AbsentClip, ...] = ()
+
+    @property
+    def shards(self) -> list[str]:
+        """Names of all shards, in order."""
+        return list(dict.fromkeys(clip.shard for clip in self.clips))
+
+
+class Manifest(_Record):
+    """The state of a feature folder.
+
+    Attributes:
+        schema_version: Of this record.
+        config: The feature configuration.
+        config_hash: Its hash.
+        selection: Which part of the dataset, in words.
+        splits_origin: Where the splits come from.
+        num_shards: Shards in the plan.
+        pending: Clips whose shard is not finished.
+        provenance: The distinct provenances of the finished shards.
+        clips: Clips of the finished shards, sorted by path.
+        absent: Clips that the splits name but that are not on disk.
+    """
+
+    schema_version: int = SCHEMA_VERSION
+    config: FeatureConfig
+    config_hash: str
+    selection: str
+    splits_origin: str
+    num_shards: int
+    pending: tuple[PlannedClip, ...] = ()
+    provenance: tuple[dict[str, str], ...] = ()
+    clips: tuple[ClipRecord, ...] = Field(default=())
+    absent: tuple[AbsentClip, ...] = ()
+
+    @property
+    def complete(self) -> bool:
+        """Whether every planned shard is finished."""
+        return not self.pending
+
+    @property
+    def content_hash(self) -> str:
+        """SHA-256 of what training depends on: configuration and every clip's rows."""
+        clips = [(c.path, c.class_name, c.splits, c.status, c.length, c.crc32) for c in self.clips]
+        return sha256_of(canonical_json([self.config_hash, clips]))
+
+    def status_counts(self) -> dict[ClipStatus, int]:
+        """Return how many clips ended in each status that occurs."""
+        counts: dict[ClipStatus, int] = {}
+        for clip in self.clips:
+            counts[clip.status] = counts.get(clip.status, 0) + 1
+        return counts
+
+
+_R = TypeVar("_R", bound=_Record)
+
+
+def dump_record(record: _Record) -> bytes:
+    """Return a record as ASCII JSON, so that any file name survives, with a line for each clip."""
+    fields = []
+    for key, value in record.model_dump(mode="python").items():
+        if isinstance(value, tuple) and value:
+            rows = ",\n  ".join(json.dumps(row) for row in value)
+            fields.append(f' "{key}": [\n  {rows}\n ]')
+        else:
+            fields.append(f' "{key}": {json.dumps(value)}')
+    return ("{\n" + ",\n".join(fields) + "\n}\n").encode("ascii")
+
+
+def parse_record(kind: type[_R], data: bytes, origin: Path) -> _R:
+    """Read a record back.
+
+    Raises:
+        FeatureStoreError: If it is no such record, or of another schema version.
+    """
+    try:
+        raw: Mapping[str, Any] = json.loads(data)
+        version = raw.get("schema_version", SCHEMA_VERSION)
+        if version != SCHEMA_VERSION:
+            raise FeatureStoreError(
+                f"{origin} has schema version {version}, this program reads {SCHEMA_VERSION}; "
+                "extract again or use the version that wrote it"
+            )
+        return kind.model_validate(raw)
+    except (ValueError, AttributeError, ValidationError) as error:
+        reason = str(error).replace("\n", " ")[:200]
+        raise FeatureStoreError(f"{origin} is damaged: {reason}") from error
+
+
+def read_record(kind: type[_R], path: Path) -> _R:
+    """Read a record from a file.
+
+    Raises:
+        DataMissingError: If there is no such file.
+        FeatureStoreError: If it is damaged.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError as error:
+        raise DataMissingError(f"no {path.name} in {path.parent}") from error
+    return parse_record(kind, data, path)

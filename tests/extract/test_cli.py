@@ -1,0 +1,133 @@
+"""If this breaks, scripts on clusters that rely on options and exit codes break with it."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ta3n.extract.cli import main
+
+from ..videos import WriteClip
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def extract(root: Path, out: Path, *more: object) -> Result:
+    return run(
+        "--dataset", "ucf101", "--root", root, "--out", out, "--backbone", "resnet18",
+        "--weights", "random:0", "--frames", "segments:2", "--batch-size", 4, *more,
+    )  # fmt: skip
+
+
+def test_help_needs_no_heavy_import_and_shows_examples() -> None:
+    code = "import sys, ta3n.extract.cli; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout.split()
+    assert "click" in modules
+    assert not {"torch", "torchvision", "h5py", "av", "numpy", "pydantic", "rich"} & set(modules)
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "ta3n-extract --dataset hmdb51" in result.output
+
+
+def test_features_and_manifest_are_written(ucf_tree: Path, tmp_path: Path) -> None:
+    result = extract(ucf_tree, tmp_path)
+    assert result.exit_code == 0, result.output
+    assert "8 ok" in result.stderr
+    manifest = json.loads((tmp_path / "ucf101" / "manifest.json").read_text())
+    assert len(manifest["clips"]) == 8
+    assert extract(ucf_tree, tmp_path, "--frames", "all").exit_code == 1
+
+
+def test_classes_and_limit_choose_clips(ucf_tree: Path, tmp_path: Path) -> None:
+    result = extract(ucf_tree, tmp_path, "--classes", "Biking", "--limit", 2)
+    assert result.exit_code == 0, result.output
+    manifest = json.loads((tmp_path / "ucf101" / "manifest.json").read_text())
+    assert [clip["class_name"] for clip in manifest["clips"]] == ["Biking"] * 2
+
+
+def test_benchmark_with_missing_classes_needs_consent(ucf_tree: Path, tmp_path: Path) -> None:
+    refused = extract(ucf_tree, tmp_path, "--benchmark", "ucf-hmdb-full", "--dry-run")
+    assert refused.exit_code == 1
+    assert "is not on disk" in refused.stderr
+    result = extract(
+        ucf_tree, tmp_path, "--benchmark", "ucf-hmdb-full", "--allow-missing", "--dry-run"
+    )
+    assert result.exit_code == 0, result.stderr
+    assert "8 clips" in result.stdout
+    assert "classes are not on disk" in result.stderr
+
+
+def test_dry_run_writes_nothing(ucf_tree: Path, tmp_path: Path) -> None:
+    result = extract(ucf_tree, tmp_path, "--dry-run")
+    assert result.exit_code == 0
+    assert "8 clips" in result.stdout
+    assert "4 Archery" in result.stdout
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_show_config_tells_where_values_come_from(tmp_path: Path) -> None:
+    (tmp_path / "p.toml").write_text('[extract]\nframes = "segments:5"\n')
+    result = run("--config", tmp_path / "p.toml", "--batch-size", 3, "--show-config")
+    assert result.exit_code == 0
+    lines = {line.split(" =")[0]: line for line in result.stdout.splitlines()}
+    assert lines["batch_size"].endswith("# command line")
+    assert lines["frames"].endswith("p.toml")
+    assert lines["backbone"].endswith("# default")
+
+
+def test_too_many_failures_end_with_3(tmp_path: Path, write_clip: WriteClip) -> None:
+    root = tmp_path / "UCF-101"
+    write_clip(root / "Archery" / "v_Archery_g01_c01.avi")
+    (root / "Archery" / "v_Archery_g02_c01.avi").write_bytes(b"no video")
+    assert extract(root, tmp_path / "out").exit_code == 0
+    result = extract(root, tmp_path / "out", "--max-failures", "0")
+    assert result.exit_code == 3
+    assert "1 of 2 clips failed" in result.stderr
+    assert "failed Archery/v_Archery_g02_c01.avi: cannot be opened" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ((), 2, "no dataset; give --dataset"),
+        (("--dataset", "ucf102"), 2, "did you mean 'ucf101'?"),
+        (("--dataset", "ucf101"), 2, "no folder for ucf101; give --root DIR"),
+        (("--dataset", "ucf101", "--root", "none"), 1, "no clips of ucf101"),
+        (("--dataset", "ucf101", "--root", "x", "--frames", "5"), 2, "segments:K"),
+        (("--dataset", "ucf101", "--root", "x", "--backbone", "resnet1"), 2, "did you mean"),
+        (("--dataset", "ucf101", "--root", "x", "--shard", "3/3"), 2, "i counts from 0"),
+        (("--dataset", "ucf101", "--root", "x", "--batch-size", "0"), 2, "batch_size = 0"),
+        (("--config", "none.toml", "--show-config"), 2, "no settings file none.toml"),
+        (("--datset", "ucf101"), 2, "--dataset"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*args)
+    assert result.exit_code == code
+    last = result.stderr.strip().splitlines()[-1]
+    assert message in last
+    assert "Traceback" not in result.stderr
+
+
+def test_unusable_device_and_folder_are_told(ucf_tree: Path, tmp_path: Path) -> None:
+    result = extract(ucf_tree, tmp_path, "--device", "cuda:99")
+    assert result.exit_code == 1
+    assert "device cuda:99 is not here" in result.stderr
+    (tmp_path / "file").write_text("")
+    result = extract(ucf_tree, tmp_path / "file")
+    assert result.exit_code == 1
+    assert str(tmp_path / "file") in result.stderr

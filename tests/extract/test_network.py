@@ -1,0 +1,56 @@
+"""If this breaks, the fast form of the network no longer computes the plain one's features."""
+
+import pytest
+import torch
+from torch import nn
+
+from ta3n.extract.backbones import BACKBONES, load_backbone
+from ta3n.extract.network import FeatureNetwork, fold_batch_norm, optimised
+
+CROPS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
+
+
+def trained_looking(body: nn.Module) -> nn.Module:
+    """Give batch norms statistics as after training, so that folding has something to do."""
+    generator = torch.Generator().manual_seed(0)
+    for module in body.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            assert module.running_mean is not None
+            assert module.running_var is not None
+            module.running_mean.normal_(0, 0.1, generator=generator)
+            module.running_var.uniform_(0.5, 1.5, generator=generator)
+            module.weight.data.uniform_(0.5, 1.5, generator=generator)
+            module.bias.data.normal_(0, 0.1, generator=generator)
+    return body
+
+
+@pytest.mark.parametrize("name", ["resnet18", "resnet50", "efficientnet_lite0"])
+def test_folded_network_computes_the_same(name: str) -> None:
+    if name == "efficientnet_lite0":
+        pytest.importorskip("efficientnet_lite_pytorch", reason="extra 'offline' not installed")
+    backbone = BACKBONES[name]
+    network = FeatureNetwork(trained_looking(load_backbone(backbone, "random:0").body), backbone)
+    network.eval()
+    fast = optimised(network, torch.device("cpu"))
+    assert not [m for m in fast.modules() if isinstance(m, nn.BatchNorm2d)]
+    with torch.inference_mode():
+        expected, found = network(CROPS), fast(CROPS)
+    assert found.shape == (2, backbone.feature_dim)
+    assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+def test_folding_leaves_the_original_alone() -> None:
+    body = load_backbone(BACKBONES["resnet18"], "random:0").body
+    before = {key: value.clone() for key, value in body.state_dict().items()}
+    fold_batch_norm(body)
+    assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+def test_pixels_are_normalised_as_torchvision_does() -> None:
+    from torchvision.transforms.functional import normalize
+
+    backbone = BACKBONES["resnet18"]
+    network = FeatureNetwork(nn.Identity(), backbone)
+    images = CROPS.permute(0, 3, 1, 2).float() / 255
+    expected = normalize(images, list(backbone.mean), list(backbone.std))
+    assert torch.allclose(network(CROPS), expected, atol=1e-6)

@@ -1,0 +1,101 @@
+"""If this breaks, two jobs of an array do the same clips, or none does."""
+
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.records import FeatureConfig, Plan
+from ta3n.datasets.base import Clip, Listing
+from ta3n.extract.plan import JobShare, agree_on_plan, make_plan
+
+CONFIG = FeatureConfig(
+    dataset="ucf101",
+    backbone="resnet18",
+    weights="random:0",
+    profile="ta3n",
+    image_size=224,
+    frames="all",
+    feature_dim=512,
+)
+
+
+def listing(num_clips: int, size_bytes: int = 1000) -> Listing:
+    clips = tuple(
+        Clip(
+            path=f"A/{number:04d}.avi",
+            class_name="A",
+            splits={"1": "train"},
+            size_bytes=size_bytes,
+            mtime_ns=0,
+        )
+        for number in range(num_clips)
+    )
+    return Listing(dataset="ucf101", root=Path("x"), clips=clips, absent=(), splits_origin="x")
+
+
+def plan_of(num_clips: int, size_bytes: int = 1000, limit: int | None = None) -> Plan:
+    return make_plan(listing(num_clips, size_bytes), CONFIG, selection="all classes", limit=limit)
+
+
+def test_shards_are_bounded_in_clips_and_bytes() -> None:
+    assert plan_of(130).shards == ["shard-00000", "shard-00001", "shard-00002"]
+    assert len(plan_of(10, size_bytes=40 * 2**20).shards) == 5
+    assert len(plan_of(3, size_bytes=2**31).shards) == 3
+
+
+def test_limit_is_spread_over_the_dataset() -> None:
+    paths = [clip.path for clip in plan_of(100, limit=4).clips]
+    assert paths == ["A/0000.avi", "A/0025.avi", "A/0050.avi", "A/0075.avi"]
+    assert plan_of(3, limit=10).clips == plan_of(3).clips
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_shares_cover_every_shard_once(count: int) -> None:
+    shards = plan_of(64 * 5).shards
+    shares = (JobShare.parse(f"{index}/{count}").of(shards) for index in range(count))
+    assert sorted(shard for share in shares for shard in share) == shards
+
+
+@pytest.mark.parametrize("text", ["", "1", "a/b", "-1/3", "1/0", "1/2/3"])
+def test_share_that_is_no_share(text: str) -> None:
+    with pytest.raises(UsageError, match="is not i/N"):
+        JobShare.parse(text)
+
+
+def test_share_that_counts_from_one_is_told_how_to_count() -> None:
+    with pytest.raises(UsageError, match=r"use 0/16 to 15/16 \(in Slurm --array=0-15\)"):
+        JobShare.parse("16/16")
+
+
+def test_first_plan_holds_and_an_equal_one_agrees(tmp_path: Path) -> None:
+    assert agree_on_plan(tmp_path, plan_of(3)) == plan_of(3)
+    assert agree_on_plan(tmp_path, plan_of(3)) == plan_of(3)
+
+
+@pytest.mark.parametrize(
+    ("other", "difference"),
+    [
+        (plan_of(4), "1 clips are new (A/0003.avi)"),
+        (plan_of(2), "1 clips are gone (A/0002.avi)"),
+        (plan_of(3, size_bytes=7), "3 clips changed size"),
+        (plan_of(3, limit=2), "the selection is all classes there, all classes, limit 2 now"),
+        (
+            make_plan(
+                listing(3),
+                CONFIG.model_copy(update={"frames": "segments:5"}),
+                selection="all classes",
+                limit=None,
+            ),
+            "frames is all there, segments:5 now",
+        ),
+    ],
+)
+def test_other_plan_is_refused_with_the_difference(
+    tmp_path: Path, other: Plan, difference: str
+) -> None:
+    agree_on_plan(tmp_path, plan_of(3))
+    with pytest.raises(DataConflictError) as caught:
+        agree_on_plan(tmp_path, other)
+    assert difference in str(caught.value)
+    assert "\n" not in str(caught.value)
