@@ -1,0 +1,253 @@
+"""The training loop, to be read from top to bottom.
+
+Shapes: see `batches` for the data and `model` for the model.
+"""
+
+import copy
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.train.batches import Batch, EpochPlan, TrainingData, plan_epoch
+from ta3n.train.checks import RunSettings, check_finite, check_trainable
+from ta3n.train.dropout import DropoutMasks, draw_masks
+from ta3n.train.model import TA3N, model_spec
+from ta3n.train.randomness import RunGenerators
+from ta3n.train.recipes import Recipe
+from ta3n.train.reversal import Coefficients
+from ta3n.train.schedule import learning_rate, progress, resolve_coefficients
+from ta3n.train.step import train_step
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochRecord:
+    """What is known about an epoch when it has ended, without any target label.
+
+    Args:
+        epoch: from 1.
+        steps: number of updates.
+        losses: mean over the steps of each loss that was computed, in nats, and `total`.
+        grad_norm: mean over the steps of the gradient's norm before clipping.
+        learning_rate: rate of the next step.
+        source_videos: source videos that the epoch used.
+        target_videos: target videos that the epoch used; 0 where the method does not adapt.
+    """
+
+    epoch: int
+    steps: int
+    losses: dict[str, float]
+    grad_norm: float
+    learning_rate: float
+    source_videos: int
+    target_videos: int
+
+
+class Trainer:
+    """One run of one method with one seed.
+
+    Args:
+        settings: what to run.
+        data: on any device; copied to the run's device.
+        device: where to train.
+        dtype: floating-point type of weights and features.
+
+    Attributes:
+        model: the model, updated epoch by epoch.
+        history: one record for each epoch done.
+
+    Raises:
+        TrainingError: if the data cannot be trained on.
+        UsageError: for settings that no model can be built from.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        data: TrainingData,
+        *,
+        device: torch.device | None = None,
+        dtype: torch.dtype = torch.float32,
+    ) -> None:
+        check_trainable(settings, data)
+        self.settings = settings
+        device = device or torch.device("cpu")
+        self._data = data.to(device, dtype)
+        self._generators = RunGenerators(settings.seed, device)
+        spec = model_spec(
+            settings.method,
+            settings.recipe,
+            num_classes=settings.num_classes,
+            feature_dim=data.source_features.shape[2],
+        )
+        self.model = TA3N(spec, self._generators.weights).to(device, dtype)
+        self._optimizer = _sgd(self.model, settings.recipe)
+        self.history: list[EpochRecord] = []
+        self._within_epoch = False
+
+    @property
+    def epoch(self) -> int:
+        """Number of epochs done."""
+        return len(self.history)
+
+    def epochs(self) -> Iterator[EpochRecord]:
+        """Train to the end of the recipe, handing over after each epoch to evaluate and save."""
+        while self.epoch < self.settings.recipe.epochs:
+            yield self.run_epoch()
+
+    def run_epoch(self) -> EpochRecord:
+        """Train for one epoch.
+
+        Raises:
+            TrainingError: if a loss or the gradient stopped being finite. The weights are useless
+                then; go on from the last saved state, with other settings.
+        """
+        method, recipe = self.settings.method, self.settings.recipe
+        self._within_epoch = True
+        plan = plan_epoch(
+            self._data,
+            source_batch=recipe.source_batch,
+            uses_target=method.uses_target,
+            generators=self._generators,
+        )
+        measured = [
+            self._step(batch, step, plan.steps)
+            for step, batch in enumerate(plan.batches(self._data))
+        ]
+        names = tuple(measured[0])
+        rows = torch.stack([torch.stack(tuple(row.values())) for row in measured])
+        table = rows.cpu().double().tolist()  # the only wait for the device in an epoch
+        check_finite(self.epoch + 1, names, table)
+        self.history.append(self._record(plan, names, table))
+        self._within_epoch = False
+        return self.history[-1]
+
+    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Mapping[str, Tensor]:
+        """Make one update at the rate left by the step before, and set the rate of the next."""
+        measured = train_step(
+            self.model,
+            self._optimizer,
+            batch,
+            method=self.settings.method,
+            gamma=self.settings.adaptation.gamma,
+            coefficients=self._coefficients(step, steps_per_epoch),
+            masks=self._masks(batch.num_videos),
+            clip_norm=self.settings.recipe.clip_norm,
+        )
+        self._set_learning_rate(step, steps_per_epoch)
+        return measured
+
+    def _progress(self, step: int, steps_per_epoch: int) -> float:
+        return progress(
+            epoch=self.epoch + 1,
+            step=step,
+            steps_per_epoch=steps_per_epoch,
+            epochs=self.settings.recipe.epochs,
+        )
+
+    def _coefficients(self, step: int, steps_per_epoch: int) -> Coefficients:
+        ramp_step = step if self.settings.recipe.ramp == "step" else 0
+        p = self._progress(ramp_step, steps_per_epoch)
+        return resolve_coefficients(self.settings.adaptation.coefficients, p)
+
+    def _masks(self, num_videos: int) -> DropoutMasks | None:
+        spec = self.model.spec
+        return draw_masks(
+            self._generators.dropout,
+            frame_shape=(num_videos, spec.num_segments, spec.hidden_dim),
+            video_dim=spec.video_dim,
+            probability=spec.dropout,
+            dtype=self._data.source_features.dtype,
+        )
+
+    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+        recipe = self.settings.recipe
+        rate = learning_rate(
+            self._progress(step, steps_per_epoch),
+            base=recipe.learning_rate,
+            decay_rate=recipe.lr_decay_rate,
+            decay_power=recipe.lr_decay_power,
+        )
+        for group in self._optimizer.param_groups:
+            group["lr"] = rate
+
+    def _record(
+        self, plan: EpochPlan, names: Sequence[str], table: Sequence[Sequence[float]]
+    ) -> EpochRecord:
+        columns = zip(*table, strict=True)
+        means = {n: math.fsum(c) / len(c) for n, c in zip(names, columns, strict=True)}
+        return EpochRecord(
+            epoch=self.epoch + 1,
+            steps=plan.steps,
+            grad_norm=means.pop("grad_norm"),
+            losses=means,
+            learning_rate=self._optimizer.param_groups[0]["lr"],
+            source_videos=plan.source_videos,
+            target_videos=plan.target_videos,
+        )
+
+    def _identity(self) -> dict[str, Any]:
+        """What must not differ between a saved state and the run that takes it up."""
+        return {
+            **asdict(self.settings),
+            "dtype": str(self._data.source_features.dtype),
+            "source_shape": list(self._data.source_features.shape),
+            "num_target": self._data.num_target,
+        }
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return a copy of everything that resuming needs: plain values and tensors only.
+
+        `torch.save` it, and load it with `torch.load(..., weights_only=True)`. A run that resumes
+        from it on the same device is bit-equal to one that was never stopped.
+
+        Raises:
+            TrainingError: within an epoch, or after one that failed.
+        """
+        if self._within_epoch:
+            raise TrainingError(
+                f"epoch {self.epoch + 1} is not complete, so it cannot be saved;"
+                " keep the state saved at the end of the epoch before"
+            )
+        return copy.deepcopy(
+            {
+                "identity": self._identity(),
+                "model": dict(self.model.state_dict()),
+                "optimizer": self._optimizer.state_dict(),
+                "generators": self._generators.state_dict(),
+                "history": [asdict(record) for record in self.history],
+            }
+        )
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Take up a run where `state_dict` left it.
+
+        Raises:
+            DataConflictError: if the state belongs to other settings or data.
+        """
+        for key, ours in self._identity().items():
+            theirs = state["identity"].get(key)
+            if theirs != ours:
+                raise DataConflictError(
+                    f"the saved run has {key} = {theirs} but this one has {ours};"
+                    " resume with the settings it was started with, or start a new run"
+                )
+        self.model.load_state_dict(state["model"])
+        self._optimizer.load_state_dict(copy.deepcopy(dict(state["optimizer"])))
+        self._generators.load_state_dict(state["generators"])
+        self.history = [EpochRecord(**record) for record in state["history"]]
+        self._within_epoch = False
+
+
+def _sgd(model: TA3N, recipe: Recipe) -> torch.optim.SGD:
+    return torch.optim.SGD(
+        model.parameters(),
+        lr=recipe.learning_rate,
+        momentum=recipe.momentum,
+        nesterov=recipe.nesterov,
+        weight_decay=recipe.weight_decay,
+    )

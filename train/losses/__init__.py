@@ -1,0 +1,1 @@
+"""The losses, one file each, written for tensors of logits."""

@@ -1,0 +1,54 @@
+"""All the randomness of a run: one generator per purpose, all from one seed.
+
+Separate streams, so that what one purpose draws never shifts another: source-only training is the
+same whether or not there is a target, and two methods with one seed start from the same weights.
+"""
+
+import hashlib
+
+import torch
+from torch import Tensor
+
+
+def _stream_seed(seed: int, stream: str) -> int:
+    """Mix seed and stream: neighbouring seeds must not share numbers."""
+    digest = hashlib.sha256(f"{seed}/{stream}".encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1  # 63 bits: what every generator accepts
+
+
+class RunGenerators:
+    """The generators of one run.
+
+    Args:
+        seed: the run's seed; any integer.
+        device: where dropout masks are drawn. Weights and orders are always drawn on the CPU, so
+            that they are the same on every device.
+
+    Attributes:
+        weights: for the weights at the start.
+        source_order: for the order of source videos, epoch by epoch.
+        target_order: for the order of target videos.
+        dropout: for the dropout masks, on the device.
+    """
+
+    def __init__(self, seed: int, device: torch.device) -> None:
+        def stream(name: str, where: torch.device) -> torch.Generator:
+            return torch.Generator(where).manual_seed(_stream_seed(seed, name))
+
+        cpu = torch.device("cpu")
+        self.weights = stream("weights", cpu)
+        self.source_order = stream("source_order", cpu)
+        self.target_order = stream("target_order", cpu)
+        self.dropout = stream("dropout", device)
+
+    def _streams(self) -> dict[str, torch.Generator]:
+        return vars(self)
+
+    def state_dict(self) -> dict[str, Tensor]:
+        """Return the state of every generator as bytes, by name."""
+        return {name: generator.get_state() for name, generator in self._streams().items()}
+
+    def load_state_dict(self, state: dict[str, Tensor]) -> None:
+        """Set every generator to a state that `state_dict` returned."""
+        for name, generator in self._streams().items():
+            generator.set_state(state[name].cpu())
