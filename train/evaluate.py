@@ -85,8 +85,8 @@ class Evaluator:
         self._batch_size = batch_size
         self.label_reads = label_reads
 
-    def _read_labels(self) -> Tensor:
-        """The one way to the labels, so that no read goes uncounted."""
+    def read_labels(self) -> Tensor:
+        """Return the labels [N]: the one way to them, so that no read goes uncounted."""
         self.label_reads += len(self._labels)
         return self._labels
 
@@ -101,7 +101,7 @@ class Evaluator:
             DataConflictError: if a label is no class of the benchmark.
         """
         logits = predict(model, self._features, self._batch_size).cpu()
-        labels = self._read_labels()
+        labels = self.read_labels()
         if int(labels.min()) < 0 or int(labels.max()) >= self._num_classes:
             raise DataConflictError(
                 f"target labels run from {int(labels.min())} to {int(labels.max())}, but there are"

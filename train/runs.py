@@ -1,0 +1,164 @@
+"""Run folders: all that is kept of a run, complete or not there.
+
+`config.json` says what was run, `metrics.jsonl` what each epoch gave, `predictions.csv` what was
+predicted for each target video, `checkpoint.pt` holds the state to resume from, `result.json`
+the figures of the finished run, `environment.json` where it ran.
+"""
+
+import csv
+import io
+import json
+import platform
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from ta3n.common.errors import FeatureStoreError
+from ta3n.common.files import canonical_json, replace_file, sha256_of
+
+_RECORDED_PACKAGES = ("ta3n", "torch", "numpy", "h5py")
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunConfig:
+    """What a run is, apart from its seed.
+
+    Attributes:
+        benchmark: Name.
+        source: Full name of the source dataset.
+        target: Full name of the target dataset.
+        method: Name of the preset.
+        temporal: Temporal module.
+        settings: Every switch and hyper-parameter in force.
+        data: Hashes of manifests and lists, feature configuration, numbers of videos.
+    """
+
+    benchmark: str
+    source: str
+    target: str
+    method: str
+    temporal: str
+    settings: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+    @property
+    def hash(self) -> str:
+        """SHA-256 of all of it."""
+        return sha256_of(canonical_json(asdict(self)))
+
+    def folder(self, out: Path, seed: int) -> Path:
+        """Return where the run with a seed is kept; another configuration has another folder."""
+        row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}"
+        pair = f"{self.source}-{self.target}"
+        return out / self.benchmark / pair / f"{row}-{self.hash[:_HASH_DIGITS]}" / f"seed-{seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RuleResult:
+    """What a selection rule chose.
+
+    Attributes:
+        epoch: From 1.
+        correct: Target validation videos classified correctly.
+        total: All of them.
+        uses_target_labels: Whether the rule itself read target labels.
+    """
+
+    epoch: int
+    correct: int
+    total: int
+    uses_target_labels: bool
+
+    @property
+    def percent(self) -> float:
+        """Accuracy in percent."""
+        return 100 * self.correct / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunResult:
+    """The figures of a finished run.
+
+    Attributes:
+        seed: Of the run.
+        rules: By name of the selection rule.
+        target_label_reads: How many single target labels were read.
+        coverage: Videos that an epoch used, out of how many, by domain.
+    """
+
+    seed: int
+    rules: Mapping[str, RuleResult]
+    target_label_reads: int
+    coverage: Mapping[str, tuple[int, int]]
+
+
+class RunFolder:
+    """One run's folder.
+
+    Args:
+        path: The folder, made when first written.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def checkpoint(self) -> Path:
+        """Where the state to resume from lies."""
+        return self.path / "checkpoint.pt"
+
+    def write_start(self, config: RunConfig, seed: int) -> None:
+        """Write what is run."""
+        self._write_json("config.json", {**asdict(config), "seed": seed, "hash": config.hash})
+
+    def write_environment(self, device: str, num_threads: int, seconds_per_epoch: float) -> None:
+        """Write where it ran and how fast."""
+        versions = {name: version(name) for name in _RECORDED_PACKAGES}
+        place = {"python": platform.python_version(), "device": device, "threads": num_threads}
+        timing = {"seconds_per_epoch": round(seconds_per_epoch, 4)}
+        self._write_json("environment.json", {**versions, **place, **timing})
+
+    def write_metrics(self, epochs: Sequence[Mapping[str, Any]]) -> None:
+        """Write a line for each epoch."""
+        lines = "".join(json.dumps(epoch) + "\n" for epoch in epochs)
+        replace_file(self.path / "metrics.jsonl", lines.encode())
+
+    def write_predictions(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Write a row for each target validation video."""
+        text = io.StringIO()
+        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
+        # A file name need not be valid Unicode; its bytes are kept.
+        replace_file(
+            self.path / "predictions.csv", text.getvalue().encode(errors="surrogateescape")
+        )
+
+    def write_result(self, result: RunResult) -> None:
+        """Write the figures; the run counts as finished from then on."""
+        self._write_json("result.json", asdict(result))
+
+    def read_result(self) -> RunResult | None:
+        """Return the figures of a finished run, or None.
+
+        Raises:
+            FeatureStoreError: If the file is damaged.
+        """
+        path = self.path / "result.json"
+        try:
+            raw = json.loads(path.read_bytes())
+            rules = {name: RuleResult(**rule) for name, rule in raw.pop("rules").items()}
+            coverage = {name: (used, of) for name, (used, of) in raw.pop("coverage").items()}
+            return RunResult(rules=rules, coverage=coverage, **raw)
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
+            raise FeatureStoreError(
+                f"{path} is damaged: {error}; remove the folder and train this seed again"
+            ) from error
+
+    def _write_json(self, name: str, value: Any) -> None:
+        replace_file(self.path / name, (json.dumps(value, indent=1) + "\n").encode())
