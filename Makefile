@@ -28,6 +28,9 @@ lint: $(INSTALLED)  ## check style and format
 typecheck: $(INSTALLED)  ## check types
 	$(BIN)/mypy
 
+bench: $(INSTALLED)  ## measure both stages against their raw limits
+	$(BIN)/python -m ta3n.extract.bench
+
 format: $(INSTALLED)  ## put the code in house format
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .

@@ -1,0 +1,101 @@
+"""If this breaks, scripts on clusters that rely on options and exit codes break with it."""
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import get_args
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ta3n.common.settings import TrainSettings
+from ta3n.train.cli import main
+from ta3n.train.recipes import METHOD_NAMES
+
+from .feature_folders import made_clips, make_features
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    for dataset in ("ucf101", "hmdb51"):
+        make_features(folder, dataset, made_clips(dataset))
+    return folder
+
+
+def train(features: Path, out: Path, *more: object) -> Result:
+    return run(
+        "--source", "ucf", "--target", "hmdb", "--features", features, "--out", out,
+        "--benchmark", "ucf-hmdb-small", "--allow-missing", "--epochs", 2, "--device", "cpu", *more,
+    )  # fmt: skip
+
+
+def test_help_needs_no_heavy_import_and_shows_examples() -> None:
+    code = "import sys, ta3n.train.cli; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout.split()
+    assert "click" in modules
+    assert not {"torch", "h5py", "numpy", "pydantic", "rich"} & set(modules)
+    result = run("--help")
+    assert result.exit_code == 0
+    assert "ta3n-train --source ucf --target hmdb" in result.output
+
+
+def test_results_end_in_a_table_by_selection_rule(features: Path, tmp_path: Path) -> None:
+    result = train(features, tmp_path, "--seeds", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "ucf101 → hmdb51 (ucf-hmdb-small): ta3n with relation" in result.stdout
+    rows = {line.split("│")[1].strip(): line for line in result.stdout.splitlines() if "│" in line}
+    assert {"last", "oracle"} <= rows.keys()
+    assert "of 15" in rows["last"]
+    assert "±" in rows["last"]
+    assert "an epoch used 30 of 30 source, 30 of 30 target videos" in result.stderr
+    again = train(features, tmp_path, "--seeds", 2)
+    assert again.stdout == result.stdout
+    assert "2 of 2 seeds are done" in again.stderr
+
+
+def test_settings_offer_what_the_presets_offer() -> None:
+    assert get_args(TrainSettings.model_fields["method"].annotation) == METHOD_NAMES
+
+
+def test_show_config_tells_where_values_come_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run("--method", "ta2n", "--show-config")
+    assert result.exit_code == 0
+    lines = {line.split(" =")[0]: line for line in result.stdout.splitlines()}
+    assert lines["method"].endswith("# command line")
+    assert lines["temporal"].endswith("# default")
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        ((), 2, "give --source and --target"),
+        (("--source", "ucf", "--target", "hmbd"), 2, "did you mean 'hmdb'?"),
+        (("--source", "ucf", "--target", "ucf"), 2, ""),
+        (("--source", "ucf", "--target", "hmdb", "--method", "x"), 2, "--method"),
+        (("--source", "ucf", "--target", "hmdb", "--seeds", "x"), 2, "train.seeds = 'x'"),
+        (("--source", "ucf", "--target", "hmdb", "--seeds", "1,1"), 2, "one twice"),
+        (("--source", "ucf", "--target", "hmdb", "--features", "no"), 1, "no features of ucf101"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: tuple[str, ...],
+    code: int,
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    result = run(*args)
+    assert result.exit_code == code
+    assert message in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.stderr
