@@ -6,6 +6,7 @@ from ta3n.datasets.base import Dataset
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.hmdb51 import HMDB51
 from ta3n.datasets.olympic import OLYMPIC
+from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B
 from ta3n.datasets.ucf101 import UCF101
 
 # One line a dataset.
@@ -13,6 +14,8 @@ _DATASETS: tuple[Dataset, ...] = (
     UCF101,
     HMDB51,
     OLYMPIC,
+    SYNTHETIC_A,
+    SYNTHETIC_B,
 )
 
 

@@ -1,0 +1,1 @@
+"""The embedded two-domain benchmark, rendered from a seed."""

@@ -1,0 +1,53 @@
+"""The two domains as datasets like any other, and the class map of the benchmark over them."""
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError
+from ta3n.datasets.base import Dataset
+from ta3n.datasets.folders import quoted
+from ta3n.datasets.split_files import RoleTable
+from ta3n.datasets.synthetic.looks import LOOKS, Domain
+from ta3n.datasets.synthetic.motions import MOTIONS
+from ta3n.datasets.synthetic.record import RECORD_NAME, read_record
+from ta3n.datasets.ucf101 import holds_splits
+from ta3n.datasets.ucf101 import read_splits as read_ucf101_splits
+
+SYNTHETIC_LABELS: Mapping[str, int] = {motion.name: label for label, motion in enumerate(MOTIONS)}
+"""Class folder -> label, for both domains."""
+
+
+def _read_splits(folder: Path, domain: Domain) -> RoleTable:
+    """Read the lists, which are UCF101's in form.
+
+    Raises:
+        DataConflictError: The folder holds the other domain, or a line is malformed.
+        DataMissingError: A list is missing.
+    """
+    record = read_record(folder.parent)
+    if record is not None and record.get("domain") != domain:
+        raise DataConflictError(
+            f"{quoted(folder.parent)} holds synthetic-{record.get('domain')}, not "
+            f"synthetic-{domain} (says {RECORD_NAME}): name the other dataset or folder"
+        )
+    return read_ucf101_splits(folder)
+
+
+def _dataset(domain: Domain) -> Dataset:
+    return Dataset(
+        name=f"synthetic-{domain}",
+        short_name=f"syn-{domain}",
+        layout=f"<class>/v_<class>_gGG_cCC{LOOKS[domain].suffix}",
+        source_hint="rendered videos: ta3n-demo makes them",
+        splits_layout="trainlist01.txt and testlist01.txt",
+        splits_hint="the last files that ta3n-demo renders, so an earlier end left the data undone",
+        clip_folders=(f"synthetic-{domain}",),
+        split_folders=("splits",),
+        holds_splits=holds_splits,
+        read_splits=partial(_read_splits, domain=domain),
+    )
+
+
+SYNTHETIC_A = _dataset("a")
+SYNTHETIC_B = _dataset("b")

@@ -1,0 +1,130 @@
+"""Write one domain of the synthetic benchmark as real video files with split lists.
+
+The folder looks like any other dataset's:
+
+    <Class>/v_<Class>_gGG_cCC.avi   (or .mp4)
+    splits/trainlist01.txt, splits/testlist01.txt
+    synthetic.json                  what the folder was made with
+"""
+
+import json
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import joblib
+
+from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.files import replace_file
+from ta3n.datasets.folders import quoted
+from ta3n.datasets.synthetic.clips import (
+    CLIPS_PER_GROUP,
+    ClipName,
+    Role,
+    clip_names,
+    remove_stale_parts,
+    write_clip,
+)
+from ta3n.datasets.synthetic.looks import LOOKS, Domain
+from ta3n.datasets.synthetic.record import RECORD_NAME, read_record
+
+# Raise it with every change of what a seed gives, be it a knob or the code that draws.
+GENERATOR_VERSION = 1
+
+# Group numbers have two digits in the names, as UCF101's, and every other one is of this role.
+_MAX_CLIPS_PER_CLASS = 49 * CLIPS_PER_GROUP
+
+Progress = Callable[[int, int], None]
+"""Called with the clips that are there and the clips there shall be."""
+
+
+def generate(
+    root: Path,
+    *,
+    domain: Domain,
+    seed: int,
+    clips_per_class_train: int = 40,
+    clips_per_class_test: int = 20,
+    jobs: int | None = None,
+    progress: Progress | None = None,
+) -> None:
+    """Make a domain complete in `root`: write what is missing, leave what is there.
+
+    Killed at any moment, the same call goes on where it stopped. The split lists come last, so
+    a folder that has them is complete.
+
+    Args:
+        root: The dataset's folder.
+        domain: "a" or "b".
+        seed: What all content follows from, 0 or more.
+        clips_per_class_train: Training clips of each class.
+        clips_per_class_test: Test clips of each class, of other groups than the training clips.
+        jobs: Processes that render; None takes one for each CPU that this process may use.
+        progress: Called after each clip.
+
+    Raises:
+        UsageError: A seed, domain or count that makes no sense.
+        DataConflictError: The folder was made with another seed, domain, count or generator.
+        OSError: The folder cannot be written.
+    """
+    counts: dict[Role, int] = {"train": clips_per_class_train, "test": clips_per_class_test}
+    _check(domain, seed, counts)
+    _claim(root, domain, seed, counts)
+    remove_stale_parts(root)
+    clips = {role: list(clip_names(domain, role, count)) for role, count in counts.items()}
+    wanted = [clip for of_role in clips.values() for clip in of_role]
+    missing = [clip for clip in wanted if not (root / clip.path).is_file()]
+    num_there = len(wanted) - len(missing)
+    for num_written, _ in enumerate(_write(root, missing, seed, jobs), start=1):
+        if progress is not None:
+            progress(num_there + num_written, len(wanted))
+    for role, of_role in clips.items():
+        lines = "".join(f"{clip.path}\n" for clip in of_role)
+        _write_text(root / "splits" / f"{role}list01.txt", lines)
+
+
+def _check(domain: str, seed: int, counts: dict[Role, int]) -> None:
+    if domain not in LOOKS:
+        raise UsageError(f"domain {domain!r} of the synthetic dataset is not one of {list(LOOKS)}")
+    if seed < 0:
+        raise UsageError(f"seed {seed} is below 0")
+    for role, count in counts.items():
+        if not 1 <= count <= _MAX_CLIPS_PER_CLASS:
+            raise UsageError(
+                f"clips_per_class_{role} is {count}, must be 1 to {_MAX_CLIPS_PER_CLASS}"
+            )
+
+
+def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> None:
+    """Record what the folder is made with before the first clip, or find that it fits."""
+    record = {
+        "generator_version": GENERATOR_VERSION,
+        "domain": domain,
+        "seed": seed,
+        "clips_per_class": dict(counts),
+    }
+    made_with = read_record(root)
+    if made_with is None:
+        _write_text(root / RECORD_NAME, json.dumps(record, indent=2) + "\n")
+        return
+    for key, value in record.items():
+        if made_with.get(key) != value:
+            raise DataConflictError(
+                f"{quoted(root)} was made with {key} {made_with.get(key)}, not {value}: "
+                "choose another folder or remove this one"
+            )
+
+
+def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> Iterator[None]:
+    """Write clips in any order, yielding after each."""
+    processes = min(joblib.cpu_count() if jobs is None else jobs, len(clips))
+    if processes <= 1:
+        for clip in clips:
+            write_clip(root, clip, seed)
+            yield
+        return
+    parallel = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
+    yield from parallel(joblib.delayed(write_clip)(root, clip, seed) for clip in clips)
+
+
+def _write_text(path: Path, text: str) -> None:
+    replace_file(path, text.encode())

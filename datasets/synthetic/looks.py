@@ -1,0 +1,149 @@
+"""Every knob of the synthetic benchmark's difficulty: what sets its two domains apart, what varies.
+
+A `Look` is all that a domain may differ in; classes and motions are common to both. `VARIATION`
+holds for both domains alike. The values are chosen once and are the same for every seed: changing
+any of them changes the benchmark, so raise `GENERATOR_VERSION` in `generate.py` with it.
+
+Colours are RGB in 0..255. Ranges are (low, high), drawn uniformly. Lengths are fractions of a
+frame's short side unless the name ends in `_px`.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+Domain = Literal["a", "b"]
+Colour = tuple[int, int, int]
+Range = tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class FrameSize:
+    """A frame size and the pixel format that can hold it in the domain's codec."""
+
+    width_px: int
+    height_px: int
+    pixel_format: str = "yuv420p"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Look:
+    """How one domain looks, plays and is encoded.
+
+    Attributes:
+        backgrounds: base colours of the background.
+        shapes: colours of the moving shapes.
+        colour_jitter: standard deviation added to each channel of either, in levels.
+        texture_contrast: standard deviation of the background's texture, in levels; 0 is plain.
+        texture_colour: how much of the texture is colour (1) rather than brightness (0).
+        texture_cells: blobs of the texture along a frame's short side.
+        blur_px: standard deviation of the Gaussian that softens the shapes' edges.
+        noise: standard deviation of the grain of each frame, in levels.
+        hold: part of a clip, at either end, during which nothing moves.
+        num_frames: frames of a clip, both ends included.
+        frame_rate: frames a second.
+        sizes: frame sizes, drawn with equal chances.
+        suffix: file name ending, which names the container.
+        codec: name of FFmpeg's encoder.
+        codec_options: its options; one thread, so that the bytes repeat.
+    """
+
+    backgrounds: tuple[Colour, ...]
+    shapes: tuple[Colour, ...]
+    colour_jitter: float
+    texture_contrast: float
+    texture_colour: float
+    texture_cells: Range
+    blur_px: Range
+    noise: Range
+    hold: Range
+    num_frames: tuple[int, int]
+    frame_rate: int
+    sizes: tuple[FrameSize, ...]
+    suffix: str
+    codec: str
+    codec_options: Mapping[str, str] = field(hash=False)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Variation:
+    """What differs from clip to clip in both domains, so that no single clue is enough.
+
+    Attributes:
+        centre: largest shift of the whole motion from the middle, along either axis.
+        size: radius of the shape.
+        angle_deg: largest tilt of the shape from upright.
+        reach: length of a movement relative to its nominal one.
+        drift: largest slow shift over the whole clip that has nothing to do with the class.
+        start: progress of the motion at the first frame.
+        end: progress of the motion at the last frame.
+        easing: exponent applied to time; 1 is constant speed.
+        vertex_jitter: standard deviation of each corner of a shape, in radii.
+        distractor_chance: chance of a small still shape in the background.
+        distractor_size: its radius.
+    """
+
+    centre: float
+    size: Range
+    angle_deg: float
+    reach: Range
+    drift: float
+    start: Range
+    end: Range
+    easing: Range
+    vertex_jitter: float
+    distractor_chance: float
+    distractor_size: Range
+
+
+VARIATION = Variation(
+    centre=0.05,
+    size=(0.2, 0.27),
+    angle_deg=10.0,
+    reach=(0.85, 1.1),
+    drift=0.04,
+    start=(0.0, 0.1),
+    end=(0.9, 1.0),
+    easing=(0.75, 1.35),
+    vertex_jitter=0.05,
+    distractor_chance=0.3,
+    distractor_size=(0.04, 0.07),
+)
+
+LOOK_A = Look(
+    backgrounds=((240, 240, 236), (226, 232, 238), (238, 230, 218), (228, 236, 226)),
+    shapes=((28, 28, 36), (62, 26, 26), (22, 54, 36), (30, 36, 84), (66, 48, 20)),
+    colour_jitter=6.0,
+    texture_contrast=0.0,
+    texture_colour=0.0,
+    texture_cells=(4.0, 8.0),
+    blur_px=(0.0, 0.0),
+    noise=(0.0, 1.0),
+    hold=(0.0, 0.05),
+    num_frames=(32, 48),
+    frame_rate=25,
+    sizes=(FrameSize(160, 120), FrameSize(160, 128), FrameSize(161, 121)),
+    suffix=".avi",
+    codec="mpeg4",
+    codec_options={"threads": "1", "qscale": "3", "flags": "+qscale+bitexact"},
+)
+
+LOOK_B = Look(
+    backgrounds=((196, 208, 190), (188, 200, 216), (216, 202, 190), (206, 196, 214)),
+    shapes=((120, 30, 44), (28, 72, 96), (76, 40, 108), (30, 80, 48), (108, 64, 20)),
+    colour_jitter=8.0,
+    texture_contrast=5.0,
+    texture_colour=0.4,
+    texture_cells=(5.0, 10.0),
+    blur_px=(0.3, 0.8),
+    noise=(1.0, 3.0),
+    hold=(0.0, 0.15),
+    num_frames=(24, 36),
+    frame_rate=30,
+    sizes=(FrameSize(176, 144), FrameSize(160, 120), FrameSize(161, 121, "yuv444p")),
+    suffix=".mp4",
+    codec="libx264",
+    codec_options={"threads": "1", "crf": "20", "preset": "veryfast"},
+)
+
+LOOKS: Mapping[Domain, Look] = {"a": LOOK_A, "b": LOOK_B}
