@@ -197,3 +197,7 @@ def _describe_plan(plan: Plan, listing: Listing, share: JobShare, folder: Path) 
         *(f"{count:7d} {name}" for name, count in sorted(per_class.items())),
     ]
     return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()

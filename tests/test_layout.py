@@ -1,6 +1,7 @@
 """If this breaks, the folders are no longer independent, or the wheel lacks a part."""
 
 import ast
+import shutil
 import subprocess
 import sys
 import zipfile
@@ -50,9 +51,17 @@ def test_imports_keep_to_the_dependency_rule(path: Path) -> None:
 
 
 def test_wheel_holds_every_module_and_marker(tmp_path: Path) -> None:
+    """Built from a copy: what an earlier build left behind would hide a missing package."""
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(REPOSITORY / name, source)
+    for folder in FOLDERS:
+        shutil.copytree(
+            REPOSITORY / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__")
+        )
     subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, "."],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source],
         check=True,
         capture_output=True,
     )
