@@ -29,7 +29,8 @@ typecheck: $(INSTALLED)  ## check types
 	$(BIN)/mypy
 
 bench: $(INSTALLED)  ## measure both stages against their raw limits
-	$(BIN)/python -m ta3n.extract.bench
+	$(BIN)/python -P -m ta3n.extract.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench
 
 format: $(INSTALLED)  ## put the code in house format
 	$(BIN)/ruff check --fix .

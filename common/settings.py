@@ -8,6 +8,11 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 from ta3n.common.errors import UsageError
 from ta3n.common.sampling import FrameSelection
 
+MethodName = Literal[
+    "source-only", "target-only", "revgrad", "dan", "jan", "adabn", "mcd", "ta2n", "ta3n"
+]
+StackPolicy = Literal["auto", "on", "off"]
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
@@ -40,6 +45,9 @@ class ExtractSettings(_Section):
         device: `auto`, `cpu` or `cuda:N`.
         batch_size: Frames in one forward pass.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
+        clip_timeout: Seconds without progress after which a clip is given up.
+        supervise: Work in a process of its own, which a clip that crashes or hangs cannot take
+            the job down with.
         max_failures: Clips, or percent of them, that may fail before the job ends with 3.
     """
 
@@ -54,6 +62,8 @@ class ExtractSettings(_Section):
     device: str = "auto"
     batch_size: int = Field(default=32, ge=1, le=4096)
     decode_threads: int | None = Field(default=None, ge=1, le=256)
+    clip_timeout: float = Field(default=60.0, gt=0, le=86400)
+    supervise: bool = True
     max_failures: str = Field(default="100%", pattern=r"^\d+%?$")
 
     @field_validator("frames")
@@ -72,9 +82,16 @@ class TrainSettings(_Section):
         features: Folder that stage one wrote.
         out: Folder for runs.
         benchmark: Which one; None takes the built-in benchmark of the two datasets.
-        method: Preset of adaptation method.
-        temporal: Temporal module.
-        recipe: Which defects are reproduced: `official` follows the authors' program.
+        rows: Rows of the paper's tables, or what they lie under (`table3`); none runs `method`.
+        method: Preset of adaptation method; None takes the row's, or `ta3n`. This and the switches
+            that follow win over a row.
+        temporal: Temporal module; None takes the row's, or `relation`.
+        attention: Over the relations; None takes the method's, as for the next four.
+        entropy: Entropy that is minimised.
+        discriminators: Where they are placed: `none`, `all`, or levels such as `frame,video`.
+        alignment: Discrepancy that is minimised.
+        norm: Normalisation.
+        recipe: `official` follows the authors' program, `paper` mends its known defects.
         seeds: A count (`5` is 0 to 4) or a list (`0,3,7`, `2-4`).
         epochs: Passes over the training videos; None takes the recipe's.
         segments: K, frames a video.
@@ -84,17 +101,29 @@ class TrainSettings(_Section):
             the DANN ramp, None takes the recipe's for this direction.
         beta_video: The same for the video discriminator.
         beta_frame: The same for the frame discriminator.
-        gamma: Weight of the attentive entropy; None takes the recipe's for this direction.
+        gamma: Weight of the entropy; None takes the recipe's for this direction.
+        alpha: Weight of DAN's or JAN's discrepancy; a negative one means the DANN ramp.
+        mu: How strongly MCD's discrepancy acts on the features; likewise.
+        mmd_estimator: For DAN and JAN; None takes the recipe's.
+        max_subsets: Most frame subsets of an n-frame relation; None takes the recipe's.
         allow_missing: Train on the clips at hand where some are missing.
+        stack: Whether the seeds of a row are trained as one program; `auto` does so on a GPU.
+        jobs: Processes that train rows and seeds side by side, on CPUs.
         device: `auto`, `cpu` or `cuda:N`.
     """
 
     features: Path = Path("features")
     out: Path = Path("runs")
     benchmark: str | None = None
-    method: Literal["source-only", "target-only", "revgrad", "ta2n", "ta3n"] = "ta3n"
-    temporal: Literal["pooling", "relation"] = "relation"
-    recipe: Literal["official"] = "official"
+    rows: tuple[str, ...] = ()
+    method: MethodName | None = None
+    temporal: Literal["pooling", "relation"] | None = None
+    attention: Literal["none", "domain", "conventional"] | None = None
+    entropy: Literal["none", "attentive", "target"] | None = None
+    discriminators: str | None = None
+    alignment: Literal["none", "dan", "jan", "mcd"] | None = None
+    norm: Literal["none", "adabn"] | None = None
+    recipe: Literal["official", "paper"] = "official"
     seeds: str = Field(default="1", pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*,?$")
     epochs: int | None = Field(default=None, ge=1)
     segments: int = Field(default=5, ge=2, le=25)
@@ -104,8 +133,22 @@ class TrainSettings(_Section):
     beta_video: float | None = None
     beta_frame: float | None = None
     gamma: float | None = Field(default=None, ge=0)
+    alpha: float | None = None
+    mu: float | None = None
+    mmd_estimator: Literal["paired", "biased", "unbiased"] | None = None
+    max_subsets: int | None = Field(default=None, ge=1)
     allow_missing: bool = False
+    stack: StackPolicy = "auto"
+    jobs: int = Field(default=1, ge=1, le=1024)
     device: str = "auto"
+
+    @field_validator("rows", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            return value
+        return tuple(part.strip() for name in names for part in name.split(",") if part.strip())
 
     @field_validator("seeds", mode="before")
     @classmethod

@@ -4,10 +4,11 @@ Shapes: N_S source and N_T target videos, B_S and B_T of them in a batch, K segm
 D feature width.
 
 An epoch zips a shuffled source with a shuffled target. Short last batches are kept and nothing is
-padded; whichever domain has fewer batches ends the epoch, and the videos used are counted.
+padded. Where one domain has fewer batches, either it ends the epoch, or it goes on with a fresh
+permutation until the other is done; the videos used are counted.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,6 +16,7 @@ from torch import Tensor
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.randomness import RunGenerators
+from ta3n.train.recipes import Batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -114,29 +116,21 @@ class EpochPlan:
     """The order of one epoch.
 
     Args:
-        source_batches: indices of source videos, batch by batch.
+        source_batches: indices of source videos, one batch for each step.
         target_batches: likewise for the target, or none if the target is not used.
+        source_videos: number of different source videos that the epoch uses.
+        target_videos: number of different target videos that the epoch uses.
     """
 
     source_batches: tuple[Tensor, ...]
     target_batches: tuple[Tensor, ...] | None
+    source_videos: int
+    target_videos: int
 
     @property
     def steps(self) -> int:
-        """Number of steps: the batches of the domain that has fewer."""
-        if self.target_batches is None:
-            return len(self.source_batches)
-        return min(len(self.source_batches), len(self.target_batches))
-
-    @property
-    def source_videos(self) -> int:
-        """Number of source videos that the epoch uses."""
-        return sum(len(batch) for batch in self.source_batches[: self.steps])
-
-    @property
-    def target_videos(self) -> int:
-        """Number of target videos that the epoch uses."""
-        return sum(len(batch) for batch in (self.target_batches or ())[: self.steps])
+        """Number of steps."""
+        return len(self.source_batches)
 
     def batches(self, data: TrainingData) -> Iterator[Batch]:
         """Gather the batches one by one, on the device of the data."""
@@ -153,7 +147,12 @@ class EpochPlan:
 
 
 def plan_epoch(
-    data: TrainingData, *, source_batch: int, uses_target: bool, generators: RunGenerators
+    data: TrainingData,
+    *,
+    source_batch: int,
+    uses_target: bool,
+    generators: RunGenerators,
+    policy: Batches = "zip",
 ) -> EpochPlan:
     """Shuffle both domains and cut them into batches.
 
@@ -165,14 +164,39 @@ def plan_epoch(
         source_batch: B_S.
         uses_target: whether the method's losses need target videos.
         generators: the run's generators.
+        policy: what happens where one domain has fewer batches, see `Recipe`.
     """
     device = data.source_features.device
-    source = torch.randperm(data.num_source, generator=generators.source_order).to(device)
-    source_batches = torch.split(source, source_batch)
-    if not uses_target:
-        return EpochPlan(source_batches=source_batches, target_batches=None)
-    target = torch.randperm(data.num_target, generator=generators.target_order).to(device)
-    target_batch = target_batch_size(source_batch, data.num_source, data.num_target)
+    steps = -(-data.num_source // source_batch)
+    target, target_batches = None, None
+    if uses_target:
+        target_batch = target_batch_size(source_batch, data.num_source, data.num_target)
+        target_steps = -(-data.num_target // target_batch)
+        steps = min(steps, target_steps) if policy == "zip" else max(steps, target_steps)
+        target = _shuffled(data.num_target, target_batch, steps, generators.target_order)
+        target_batches = _on_device(target, device)
+    source = _shuffled(data.num_source, source_batch, steps, generators.source_order)
     return EpochPlan(
-        source_batches=source_batches, target_batches=torch.split(target, target_batch)
+        source_batches=_on_device(source, device),
+        target_batches=target_batches,
+        source_videos=_different(source, data.num_source),
+        target_videos=_different(target or (), data.num_target),
     )
+
+
+def _shuffled(count: int, batch: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Return that many batches, one permutation after another."""
+    batches: list[Tensor] = []
+    while len(batches) < steps:
+        batches += torch.split(torch.randperm(count, generator=generator), batch)
+    return tuple(batches[:steps])
+
+
+def _on_device(batches: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """Copy all batches at once."""
+    return torch.split(torch.cat(tuple(batches)).to(device), [len(batch) for batch in batches])
+
+
+def _different(batches: Sequence[Tensor], count: int) -> int:
+    """Count the videos used: none comes twice before each came once."""
+    return min(count, sum(map(len, batches)))

@@ -8,8 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.adaptation import Adaptation
 from ta3n.train.batches import TrainingData
-from ta3n.train.recipes import Adaptation, Method, Recipe
+from ta3n.train.methods import Method
+from ta3n.train.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,13 +63,15 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             )
 
 
-def check_finite(epoch: int, names: Sequence[str], table: Sequence[Sequence[float]]) -> None:
+def check_finite(
+    seed: int, epoch: int, names: Sequence[str], table: Sequence[Sequence[float]]
+) -> None:
     """Name the first loss that was not finite; `total` only follows, so it is never the culprit."""
     for step, row in enumerate(table):
         for name, value in zip(names, row, strict=True):
             if name != "total" and not math.isfinite(value):
                 raise TrainingError(
-                    f"epoch {epoch}: {name} was {value} at step {step + 1} of {len(table)},"
-                    " the first that was not finite; try a lower learning rate or reversal"
-                    " coefficients, and check the features for extreme values"
+                    f"seed {seed}, epoch {epoch}: {name} was {value} at step {step + 1} of"
+                    f" {len(table)}, the first that was not finite; try a lower learning rate or"
+                    " weights of the losses, and check the features for extreme values"
                 )

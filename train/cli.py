@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import click
 
 from ta3n.common.cli import handles_errors, settings_options
 from ta3n.common.errors import UsageError
-from ta3n.train.recipes import METHOD_NAMES
+from ta3n.train.methods import METHOD_NAMES, Alignment, Attention, Entropy, Norm
+from ta3n.train.recipes import MMD_ESTIMATORS, RECIPES
+from ta3n.train.rows import describe_rows
 
 COMMAND = "ta3n-train"
 
@@ -18,12 +20,27 @@ _EPILOG = """
 Examples:
   ta3n-train --source ucf --target hmdb --features features
   ta3n-train --source hmdb --target ucf --method revgrad --temporal pooling --seeds 5
+  ta3n-train --source ucf --target hmdb --row table3/ta3n --attention none   (an ablation)
+  ta3n-train --source ucf --target hmdb --rows table3,table4 --seeds 5 --jobs 8
   ta3n-train --source ucf --target hmdb --allow-missing     (on the clips at hand)
   ta3n-train --source ucf --target hmdb --seeds $SLURM_ARRAY_TASK_ID,     (an array job)
 
 \b
+A row gives all switches, --method those of a method, and a single switch wins over both.
 Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 interrupted.
 """
+
+_TEMPORAL = click.Choice(["pooling", "relation"])
+_ATTENTION = click.Choice(get_args(Attention))
+_ENTROPY = click.Choice(get_args(Entropy))
+_ALIGNMENT = click.Choice(get_args(Alignment))
+_NORM = click.Choice(get_args(Norm))
+
+
+def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        click.echo(describe_rows())
+        context.exit()
 
 
 @click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
@@ -32,11 +49,34 @@ Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 i
 @click.option("--benchmark", metavar="NAME", help="Default: the built-in one of the two datasets.")
 @click.option("--features", metavar="DIR", help="What ta3n-extract wrote (default: features).")
 @click.option("--out", metavar="DIR", help="Folder for runs (default: runs).")
-@click.option("--method", type=click.Choice(METHOD_NAMES), help="Default: ta3n.")
 @click.option(
-    "--temporal", type=click.Choice(["pooling", "relation"]), help="Temporal module; relation."
+    "--list-rows",
+    is_flag=True,
+    is_eager=True,
+    expose_value=False,
+    callback=_print_rows,
+    help="Print the rows of the paper's tables with its figures, and stop.",
 )
-@click.option("--recipe", type=click.Choice(["official"]), help="official: the authors' program.")
+@click.option(
+    "--row",
+    "--rows",
+    "rows",
+    multiple=True,
+    metavar="NAMES",
+    help="Rows such as table3/ta3n, or all under a name such as table4; repeat or separate by ','.",
+)
+@click.option("--method", type=click.Choice(METHOD_NAMES), help="Default: the row's, or ta3n.")
+@click.option("--temporal", type=_TEMPORAL, help="Default: the row's, or relation.")
+@click.option("--attention", type=_ATTENTION, help="Over the relations; default: the method's.")
+@click.option("--entropy", type=_ENTROPY, help="To minimise; default: the method's.")
+@click.option(
+    "--discriminators",
+    metavar="LEVELS",
+    help="none, all, or some of frame (G_sd), relation (G_rd), video (G_td): frame,video.",
+)
+@click.option("--alignment", type=_ALIGNMENT, help="Discrepancy; default: the method's.")
+@click.option("--norm", type=_NORM, help="Default: the method's.")
+@click.option("--recipe", type=click.Choice(list(RECIPES)), help="official (default) or mended.")
 @click.option("--seeds", metavar="N|LIST", help="A count (5 is 0 to 4), or a list: 0,3 or 2-4.")
 @click.option("--epochs", type=int, metavar="N", help="Default: the recipe's 30.")
 @click.option("--segments", type=int, metavar="K", help="Frames a video, 2 to 25 (default: 5).")
@@ -45,8 +85,18 @@ Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 i
 @click.option("--beta-relation", type=float, metavar="X", help="Reversal of G_rd; < 0: DANN ramp.")
 @click.option("--beta-video", type=float, metavar="X", help="The same for G_td.")
 @click.option("--beta-frame", type=float, metavar="X", help="The same for G_sd.")
-@click.option("--gamma", type=float, metavar="X", help="Weight of the attentive entropy.")
+@click.option("--gamma", type=float, metavar="X", help="Weight of the entropy.")
+@click.option("--alpha", type=float, metavar="X", help="Weight of DAN or JAN; < 0: DANN ramp.")
+@click.option("--mu", type=float, metavar="X", help="MCD's effect on features; < 0: DANN ramp.")
+@click.option("--mmd-estimator", type=click.Choice(MMD_ESTIMATORS), help="Default: the recipe's.")
+@click.option("--max-subsets", type=int, metavar="N", help="Frame subsets a relation (default: 3).")
 @click.option("--allow-missing", is_flag=True, default=None, help="Train on the clips at hand.")
+@click.option(
+    "--stack",
+    type=click.Choice(["auto", "on", "off"]),
+    help="Train the seeds of a row as one program; auto (default): on a GPU.",
+)
+@click.option("--jobs", type=int, metavar="N", help="Processes on CPUs, one thread each.")
 @click.option("--device", metavar="D", help="auto (default), cpu or cuda:N.")
 @settings_options
 @handles_errors(COMMAND)
@@ -55,6 +105,7 @@ def main(
     target: str | None,
     config_file: Path | None,
     show_config: bool,
+    rows: tuple[str, ...],
     **options: Any,
 ) -> None:
     """Train on the source, adapt to the unlabelled target, evaluate on the target.
@@ -65,14 +116,21 @@ def main(
     from ta3n.common.settings_file import load_settings
 
     overrides = {f"train.{key}": value for key, value in options.items()}
+    overrides["train.rows"] = list(rows) or None
     resolved = load_settings(config_file, overrides)
     if show_config:
         click.echo(resolved.describe(("train",)))
         return
     if source is None or target is None:
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
-    from ta3n.train.job import prepare_job, run_job
-    from ta3n.train.table import print_results
+    from ta3n.train.execution import run_jobs
+    from ta3n.train.job import log_data, prepare_jobs
+    from ta3n.train.table import print_results, print_rows
 
-    job = prepare_job(source, target, resolved.settings.train)
-    print_results(job.config, run_job(job))
+    jobs = prepare_jobs(source, target, resolved.settings.train)
+    log_data(jobs)
+    results = run_jobs(jobs, resolved.settings.train.jobs)
+    if len(jobs) == 1:
+        print_results(jobs[0].config, results[0])
+    else:
+        print_rows(jobs, results)

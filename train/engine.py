@@ -3,9 +3,8 @@
 Shapes: see `batches` for the data and `model` for the model.
 """
 
-import copy
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -17,11 +16,11 @@ from ta3n.train.batches import Batch, EpochPlan, TrainingData, plan_epoch
 from ta3n.train.checks import RunSettings, check_finite, check_trainable
 from ta3n.train.dropout import DropoutMasks, draw_masks
 from ta3n.train.model import TA3N, model_spec
+from ta3n.train.objective import Objective
 from ta3n.train.randomness import RunGenerators
 from ta3n.train.recipes import Recipe
-from ta3n.train.reversal import Coefficients
-from ta3n.train.schedule import learning_rate, progress, resolve_coefficients
-from ta3n.train.step import train_step
+from ta3n.train.schedule import TradeOffs, learning_rate, progress, resolve_trade_offs
+from ta3n.train.step import SingleLearner, train_step
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,8 +33,8 @@ class EpochRecord:
         losses: mean over the steps of each loss that was computed, in nats, and `total`.
         grad_norm: mean over the steps of the gradient's norm before clipping.
         learning_rate: rate of the next step.
-        source_videos: source videos that the epoch used.
-        target_videos: target videos that the epoch used; 0 where the method does not adapt.
+        source_videos: different source videos that the epoch used.
+        target_videos: likewise of the target; 0 where the method does not adapt.
     """
 
     epoch: int
@@ -57,7 +56,11 @@ class Trainer:
         dtype: floating-point type of weights and features.
 
     Attributes:
+        settings: as given.
+        data: on the run's device.
+        objective: what is minimised.
         model: the model, updated epoch by epoch.
+        optimizer: over the model's parameters.
         history: one record for each epoch done.
 
     Raises:
@@ -76,7 +79,8 @@ class Trainer:
         check_trainable(settings, data)
         self.settings = settings
         device = device or torch.device("cpu")
-        self._data = data.to(device, dtype)
+        self.data = data.to(device, dtype)
+        self.objective = Objective(method=settings.method, recipe=settings.recipe)
         self._generators = RunGenerators(settings.seed, device)
         spec = model_spec(
             settings.method,
@@ -85,7 +89,8 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
         )
         self.model = TA3N(spec, self._generators.weights).to(device, dtype)
-        self._optimizer = _sgd(self.model, settings.recipe)
+        self.optimizer = sgd(self.model.parameters(), settings.recipe)
+        self._learner = SingleLearner(self.model, self.optimizer)
         self.history: list[EpochRecord] = []
         self._within_epoch = False
 
@@ -106,40 +111,58 @@ class Trainer:
             TrainingError: if a loss or the gradient stopped being finite. The weights are useless
                 then; go on from the last saved state, with other settings.
         """
-        method, recipe = self.settings.method, self.settings.recipe
-        self._within_epoch = True
-        plan = plan_epoch(
-            self._data,
-            source_batch=recipe.source_batch,
-            uses_target=method.uses_target,
-            generators=self._generators,
-        )
+        plan = self.begin_epoch()
         measured = [
             self._step(batch, step, plan.steps)
-            for step, batch in enumerate(plan.batches(self._data))
+            for step, batch in enumerate(plan.batches(self.data))
         ]
         names = tuple(measured[0])
         rows = torch.stack([torch.stack(tuple(row.values())) for row in measured])
-        table = rows.cpu().double().tolist()  # the only wait for the device in an epoch
-        check_finite(self.epoch + 1, names, table)
-        self.history.append(self._record(plan, names, table))
-        self._within_epoch = False
-        return self.history[-1]
+        # The only wait for the device in an epoch.
+        return self.end_epoch(plan, names, rows.cpu().double().tolist())
 
     def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Mapping[str, Tensor]:
         """Make one update at the rate left by the step before, and set the rate of the next."""
         measured = train_step(
-            self.model,
-            self._optimizer,
+            self._learner,
             batch,
-            method=self.settings.method,
-            gamma=self.settings.adaptation.gamma,
-            coefficients=self._coefficients(step, steps_per_epoch),
-            masks=self._masks(batch.num_videos),
-            clip_norm=self.settings.recipe.clip_norm,
+            self.draw_masks(batch.num_videos),
+            objective=self.objective,
+            trade_offs=self.trade_offs(step, steps_per_epoch),
         )
-        self._set_learning_rate(step, steps_per_epoch)
+        self.set_learning_rate(self.optimizer, step, steps_per_epoch)
         return measured
+
+    # What follows is an epoch in parts, for those who train several runs side by side.
+
+    def begin_epoch(self) -> EpochPlan:
+        """Draw the order of the next epoch."""
+        self._within_epoch = True
+        return plan_epoch(
+            self.data,
+            source_batch=self.settings.recipe.source_batch,
+            uses_target=self.settings.method.uses_target,
+            generators=self._generators,
+            policy=self.settings.recipe.batches,
+        )
+
+    def end_epoch(
+        self, plan: EpochPlan, names: Sequence[str], table: Sequence[Sequence[float]]
+    ) -> EpochRecord:
+        """Note what an epoch measured.
+
+        Args:
+            plan: what `begin_epoch` returned.
+            names: of the columns.
+            table: a row for each step.
+
+        Raises:
+            TrainingError: if a value is not finite.
+        """
+        check_finite(self.settings.seed, self.epoch + 1, names, table)
+        self.history.append(self._record(plan, names, table))
+        self._within_epoch = False
+        return self.history[-1]
 
     def _progress(self, step: int, steps_per_epoch: int) -> float:
         return progress(
@@ -149,22 +172,30 @@ class Trainer:
             epochs=self.settings.recipe.epochs,
         )
 
-    def _coefficients(self, step: int, steps_per_epoch: int) -> Coefficients:
+    def trade_offs(self, step: int, steps_per_epoch: int) -> TradeOffs:
+        """Return the weights of the losses at a step of the present epoch."""
         ramp_step = step if self.settings.recipe.ramp == "step" else 0
         p = self._progress(ramp_step, steps_per_epoch)
-        return resolve_coefficients(self.settings.adaptation.coefficients, p)
+        return resolve_trade_offs(self.settings.adaptation, p)
 
-    def _masks(self, num_videos: int) -> DropoutMasks | None:
+    def draw_masks(self, num_videos: int) -> list[DropoutMasks | None]:
+        """Draw the dropout masks of a step, for each phase of the objective."""
         spec = self.model.spec
-        return draw_masks(
-            self._generators.dropout,
-            frame_shape=(num_videos, spec.num_segments, spec.hidden_dim),
-            video_dim=spec.video_dim,
-            probability=spec.dropout,
-            dtype=self._data.source_features.dtype,
-        )
+        return [
+            draw_masks(
+                self._generators.dropout,
+                frame_shape=(num_videos, spec.num_segments, spec.hidden_dim),
+                video_dim=spec.video_dim,
+                probability=spec.dropout,
+                dtype=self.data.source_features.dtype,
+            )
+            for _ in self.objective.phases
+        ]
 
-    def _set_learning_rate(self, step: int, steps_per_epoch: int) -> None:
+    def set_learning_rate(
+        self, optimizer: torch.optim.SGD, step: int, steps_per_epoch: int
+    ) -> None:
+        """Set the rate for the step after this one."""
         recipe = self.settings.recipe
         rate = learning_rate(
             self._progress(step, steps_per_epoch),
@@ -172,7 +203,7 @@ class Trainer:
             decay_rate=recipe.lr_decay_rate,
             decay_power=recipe.lr_decay_power,
         )
-        for group in self._optimizer.param_groups:
+        for group in optimizer.param_groups:
             group["lr"] = rate
 
     def _record(
@@ -185,18 +216,18 @@ class Trainer:
             steps=plan.steps,
             grad_norm=means.pop("grad_norm"),
             losses=means,
-            learning_rate=self._optimizer.param_groups[0]["lr"],
+            learning_rate=self.optimizer.param_groups[0]["lr"],
             source_videos=plan.source_videos,
             target_videos=plan.target_videos,
         )
 
-    def _identity(self) -> dict[str, Any]:
+    def identity(self) -> dict[str, Any]:
         """What must not differ between a saved state and the run that takes it up."""
         return {
             **asdict(self.settings),
-            "dtype": str(self._data.source_features.dtype),
-            "source_shape": list(self._data.source_features.shape),
-            "num_target": self._data.num_target,
+            "dtype": str(self.data.source_features.dtype),
+            "source_shape": list(self.data.source_features.shape),
+            "num_target": self.data.num_target,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -213,15 +244,13 @@ class Trainer:
                 f"epoch {self.epoch + 1} is not complete, so it cannot be saved;"
                 " keep the state saved at the end of the epoch before"
             )
-        return copy.deepcopy(
-            {
-                "identity": self._identity(),
-                "model": dict(self.model.state_dict()),
-                "optimizer": self._optimizer.state_dict(),
-                "generators": self._generators.state_dict(),
-                "history": [asdict(record) for record in self.history],
-            }
-        )
+        return {
+            "identity": self.identity(),
+            "model": _copied(dict(self.model.state_dict())),
+            "optimizer": _copied(self.optimizer.state_dict()),
+            "generators": self._generators.state_dict(),
+            "history": [asdict(record) for record in self.history],
+        }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Take up a run where `state_dict` left it.
@@ -229,7 +258,7 @@ class Trainer:
         Raises:
             DataConflictError: if the state belongs to other settings or data.
         """
-        for key, ours in self._identity().items():
+        for key, ours in self.identity().items():
             theirs = state["identity"].get(key)
             if theirs != ours:
                 raise DataConflictError(
@@ -237,17 +266,29 @@ class Trainer:
                     " resume with the settings it was started with, or start a new run"
                 )
         self.model.load_state_dict(state["model"])
-        self._optimizer.load_state_dict(copy.deepcopy(dict(state["optimizer"])))
+        self.optimizer.load_state_dict(_copied(dict(state["optimizer"])))
         self._generators.load_state_dict(state["generators"])
         self.history = [EpochRecord(**record) for record in state["history"]]
         self._within_epoch = False
 
 
-def _sgd(model: TA3N, recipe: Recipe) -> torch.optim.SGD:
+def sgd(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.SGD:
+    """Return the optimiser of a recipe, at its first rate."""
     return torch.optim.SGD(
-        model.parameters(),
+        parameters,
         lr=recipe.learning_rate,
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
     )
+
+
+def _copied(value: Any) -> Any:
+    """Copy tensors inside dictionaries and lists, each without what it may be a part of."""
+    if isinstance(value, Tensor):
+        return value.detach().clone()
+    if isinstance(value, dict):
+        return {key: _copied(inner) for key, inner in value.items()}
+    if isinstance(value, list):
+        return [_copied(inner) for inner in value]
+    return value

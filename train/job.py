@@ -1,41 +1,34 @@
-"""A training job: settings and manifests to runs, one for each seed."""
+"""Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
-from ta3n.common.errors import DataMissingError
+from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import TrainSettings, parse_seeds
+from ta3n.common.settings import StackPolicy, TrainSettings, parse_seeds
 from ta3n.datasets.benchmarks import Benchmark, find_benchmark
 from ta3n.datasets.registry import get_dataset
-from ta3n.train.recipes import (
-    OFFICIAL,
-    Adaptation,
-    Method,
-    Recipe,
-    ReversalCoefficients,
-    coefficients_for,
-    method_for,
-)
+from ta3n.train.adaptation import Adaptation
+from ta3n.train.execution import run_jobs
+from ta3n.train.methods import Method
+from ta3n.train.recipes import Recipe
+from ta3n.train.rows import Row
 from ta3n.train.runs import RunConfig, RunFolder, RunResult
+from ta3n.train.switches import choose_adaptation, choose_methods, choose_recipe
 from ta3n.train.videos import DomainVideos, check_same_features, load_videos
 
-if TYPE_CHECKING:
-    from ta3n.train.session import RunData
-
-_RECIPES = {"official": OFFICIAL}
 _FEW_VIDEOS = 30
 
 
 @dataclass(frozen=True, kw_only=True)
 class TrainingJob:
-    """What one call of the command trains.
+    """What is trained for one row.
 
     Attributes:
         config: Names the run folders.
-        method: The preset's switches.
+        row: The row of the paper's tables, if it was asked for as one.
+        method: The switches in force.
         recipe: Hyper-parameters in force.
         adaptation: Trade-offs in force.
         seeds: One run each.
@@ -44,9 +37,11 @@ class TrainingJob:
         target: Videos of the target.
         out: Folder for runs.
         device: As given: `auto`, `cpu` or `cuda:N`.
+        stack: Whether seeds are trained as one program.
     """
 
     config: RunConfig
+    row: Row | None
     method: Method
     recipe: Recipe
     adaptation: Adaptation
@@ -56,19 +51,23 @@ class TrainingJob:
     target: DomainVideos
     out: Path
     device: str
+    stack: StackPolicy
 
     def folder(self, seed: int) -> RunFolder:
         """Return the run folder of a seed."""
         return RunFolder(self.config.folder(self.out, seed))
 
 
-def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJob:
+def prepare_jobs(source: str, target: str, settings: TrainSettings) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
     Args:
         source: Short or full name of the source dataset.
         target: The same for the target.
         settings: Everything else.
+
+    Returns:
+        A job for each row of the settings, or one for their method.
 
     Raises:
         UsageError: For names or switches that make no sense together.
@@ -77,9 +76,9 @@ def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJo
     """
     benchmark = find_benchmark(source, target, settings.benchmark)
     names = get_dataset(source).name, get_dataset(target).name
-    method = method_for(settings.method, settings.temporal)
-    recipe = _recipe(settings)
-    adaptation = _adaptation(settings, benchmark.name, *names)
+    choices = choose_methods(settings)
+    recipe = choose_recipe(settings)
+    adaptation = choose_adaptation(settings, benchmark.name, *names)
     seeds = parse_seeds(settings.seeds)
     sides = [
         load_videos(
@@ -92,20 +91,39 @@ def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJo
         for name in names
     ]
     check_same_features(sides[0].manifest, sides[1].manifest)
-    _check_filled(method, *sides)
-    config = _config(benchmark, method, recipe, adaptation, sides)
-    return TrainingJob(
-        config=config,
-        method=method,
-        recipe=recipe,
-        adaptation=adaptation,
-        seeds=seeds,
-        benchmark=benchmark,
-        source=sides[0],
-        target=sides[1],
-        out=settings.out,
-        device=settings.device,
-    )
+    for choice in choices:
+        _check_filled(choice.method, *sides)
+    return [
+        TrainingJob(
+            config=_config(benchmark, choice.method, recipe, adaptation, sides),
+            row=choice.row,
+            method=choice.method,
+            recipe=recipe,
+            adaptation=adaptation,
+            seeds=seeds,
+            benchmark=benchmark,
+            source=sides[0],
+            target=sides[1],
+            out=settings.out,
+            device=settings.device,
+            stack=settings.stack,
+        )
+        for choice in choices
+    ]
+
+
+def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJob:
+    """Return the job of settings that ask for one row, see `prepare_jobs`.
+
+    Raises:
+        UsageError: If they ask for several, and as `prepare_jobs`.
+        DataMissingError: If videos are missing and may not be.
+        DataConflictError: If the features do not fit together.
+    """
+    jobs = prepare_jobs(source, target, settings)
+    if len(jobs) > 1:
+        raise UsageError(f"{len(jobs)} rows are asked for, where only one can be run")
+    return jobs[0]
 
 
 def run_job(job: TrainingJob) -> list[RunResult]:
@@ -117,87 +135,8 @@ def run_job(job: TrainingJob) -> list[RunResult]:
         DeviceError: If the device is not there.
         OSError: If a run folder cannot be written.
     """
-    _log_data(job)
-    results = {seed: job.folder(seed).read_result() for seed in job.seeds}
-    todo = [seed for seed, result in results.items() if result is None]
-    LOGGER.info(
-        "%d of %d seeds are done, runs in %s",
-        len(job.seeds) - len(todo),
-        len(job.seeds),
-        job.folder(job.seeds[0]).path.parent,
-    )
-    if todo:
-        results |= _train(job, todo)
-    return [result for result in results.values() if result is not None]
-
-
-def _train(job: TrainingJob, seeds: Sequence[int]) -> dict[int, RunResult]:
-    # Torch is imported only where there is work: finished runs answer at once.
-    from ta3n.common.device import resolve_device
-    from ta3n.train.checks import RunSettings
-    from ta3n.train.session import run_seed
-
-    device = resolve_device(job.device)
-    data = _load(job)
-    results = {}
-    for seed in seeds:
-        folder = job.folder(seed)
-        folder.write_start(job.config, seed)
-        settings = RunSettings(
-            method=job.method,
-            recipe=job.recipe,
-            adaptation=job.adaptation,
-            num_classes=len(job.benchmark.class_names),
-            seed=seed,
-        )
-        results[seed] = run_seed(settings, data, folder, device)
-    return results
-
-
-def _load(job: TrainingJob) -> "RunData":
-    """Read the features that the method needs; target training labels are never among them."""
-    from ta3n.train.batches import TrainingData
-    from ta3n.train.features import labels_of, load_features
-    from ta3n.train.session import RunData
-
-    dim = job.source.manifest.config.feature_dim
-    learned = job.target if job.method.trains_on == "target" else job.source
-    target = None
-    if job.method.uses_target:
-        target = load_features(job.target.folder, job.target.train, dim)
-    return RunData(
-        training=TrainingData(
-            source_features=load_features(learned.folder, learned.train, dim),
-            source_labels=labels_of(learned.train),
-            target_features=target,
-        ),
-        val_features=load_features(job.target.folder, job.target.val, dim),
-        val_labels=labels_of(job.target.val),
-        val_videos=[video.clip.path for video in job.target.val],
-    )
-
-
-def _recipe(settings: TrainSettings) -> Recipe:
-    changes = {
-        "num_segments": settings.segments,
-        "epochs": settings.epochs,
-        "source_batch": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-    }
-    given = {name: value for name, value in changes.items() if value is not None}
-    return replace(_RECIPES[settings.recipe], **given)  # type: ignore[arg-type]
-
-
-def _adaptation(settings: TrainSettings, benchmark: str, source: str, target: str) -> Adaptation:
-    recommended = coefficients_for(benchmark, source, target)
-    given = {
-        level: value
-        for level in ("relation", "video", "frame")
-        if (value := getattr(settings, f"beta_{level}")) is not None
-    }
-    coefficients: ReversalCoefficients = replace(recommended.coefficients, **given)
-    gamma = recommended.gamma if settings.gamma is None else settings.gamma
-    return replace(recommended, coefficients=coefficients, gamma=gamma)
+    log_data([job])
+    return run_jobs([job])[0]
 
 
 def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
@@ -244,7 +183,9 @@ def _config(
     )
 
 
-def _log_data(job: TrainingJob) -> None:
+def log_data(jobs: Sequence[TrainingJob]) -> None:
+    """Log what the jobs of one call train on, and what to beware of."""
+    job = jobs[0]
     for side in (job.source, job.target):
         LOGGER.info(
             "%s: %d training and %d validation videos", side.dataset, len(side.train), len(side.val)
@@ -255,5 +196,5 @@ def _log_data(job: TrainingJob) -> None:
             len(job.target.val),
             100 / len(job.target.val),
         )
-    if job.method.uses_target and not job.adaptation.published:
+    if any(job.method.uses_target for job in jobs) and not job.adaptation.published:
         LOGGER.info("the loss weights of this direction were never published; see the README")

@@ -1,7 +1,7 @@
-"""The official recipe and the method presets, as plain data.
+"""The two recipes, `official` and `paper`, as plain data.
 
 Everything here is read by the command line before anything heavy is imported, so this module
-must not import torch.
+must not import torch. `docs/recipes.md` says what the two recipes differ in and why.
 
 Sources: "Temporal Attentive Alignment for Video Domain Adaptation" (Chen et al.), sections 2-3, and
 the settings of its authors' published program where the paper is silent.
@@ -13,12 +13,14 @@ from typing import Literal, get_args
 
 from ta3n.common.errors import UsageError
 
-Temporal = Literal["pooling", "relation"]
-Attention = Literal["none", "domain"]
-Level = Literal["relation", "video", "frame"]
 Ramp = Literal["epoch", "step"]
+Batches = Literal["zip", "cycle"]
+MmdEstimator = Literal["paired", "biased", "unbiased"]
+JointInput = Literal["logits", "softmax"]
+McdSteps = Literal["one", "three"]
+NormLayers = Literal["spatial", "all"]
 
-LEVELS: tuple[Level, ...] = get_args(Level)
+MMD_ESTIMATORS: tuple[MmdEstimator, ...] = get_args(MmdEstimator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,8 +43,21 @@ class Recipe:
         clip_norm: largest L2 norm of the whole gradient.
         epochs: passes over the source.
         source_batch: source videos per step; the target's follows from the sizes of the domains.
-        ramp: how often a coefficient on the DANN ramp is renewed. The authors' program renews it
+        ramp: how often a trade-off on the DANN ramp is renewed. The authors' program renews it
             at the first step of an epoch only.
+        batches: `zip` ends an epoch with the domain that has fewer batches, as the authors'
+            loaders do; `cycle` goes on with a fresh permutation of it until the other is done.
+        mmd_estimator: for DAN and JAN; `paired` is the biased one on as many videos of either
+            domain as the smaller part of the batch has, as in the authors' program.
+        joint_input: what JAN compares beside the video features: logits, or their softmax.
+        bandwidth_floor: smallest kernel bandwidth. The authors have none, and divide by zero
+            where all features of a batch agree.
+        mcd: `one` step with a reversal (the authors), or the `three` steps of Saito et al.
+        mcd_generator_updates: how often the third step is made, n of Saito et al.
+        norm_layers: where AdaBN normalises: after the linear of the `spatial` module with scale
+            and shift per domain (the authors), or after `all` linear layers that make features,
+            with scale and shift shared (Li et al.).
+        norm_momentum: share of a batch in the running statistics.
 
     Raises:
         UsageError: for a value out of its range.
@@ -64,9 +79,18 @@ class Recipe:
     epochs: int = 30
     source_batch: int = 128
     ramp: Ramp = "epoch"
+    batches: Batches = "zip"
+    mmd_estimator: MmdEstimator = "paired"
+    joint_input: JointInput = "logits"
+    bandwidth_floor: float = 1e-12
+    mcd: McdSteps = "one"
+    mcd_generator_updates: int = 4
+    norm_layers: NormLayers = "spatial"
+    norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
-        for name in ("learning_rate", "clip_norm", "epochs", "source_batch"):
+        positive = ("learning_rate", "clip_norm", "epochs", "source_batch", "bandwidth_floor")
+        for name in (*positive, "mcd_generator_updates", "norm_momentum"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("lr_decay_rate", "lr_decay_power", "weight_decay", "momentum"):
@@ -78,152 +102,15 @@ class Recipe:
 
 OFFICIAL = Recipe(name="official")
 
+PAPER = Recipe(
+    name="paper",
+    ramp="step",
+    batches="cycle",
+    mmd_estimator="unbiased",
+    joint_input="softmax",
+    bandwidth_floor=1e-6,
+    mcd="three",
+    norm_layers="all",
+)
 
-@dataclass(frozen=True, kw_only=True)
-class ReversalCoefficients:
-    """Gradient reversal coefficient per level as configured; negative means the DANN ramp.
-
-    They are the trade-offs lambda of equation 1: the domain losses themselves have weight 1.
-    """
-
-    relation: float
-    video: float
-    frame: float
-
-
-@dataclass(frozen=True, kw_only=True)
-class Adaptation:
-    """Trade-offs of one direction of one benchmark.
-
-    Args:
-        coefficients: gradient reversal per level.
-        gamma: weight of the attentive entropy in equation 1.
-        published: whether the authors published these values for this very direction.
-    """
-
-    coefficients: ReversalCoefficients
-    gamma: float
-    published: bool
-
-
-_UCF_TO_HMDB = (ReversalCoefficients(relation=0.75, video=0.75, frame=0.5), 0.003)
-_HMDB_TO_UCF = (ReversalCoefficients(relation=1.0, video=0.75, frame=0.5), 0.3)
-_PUBLISHED: Mapping[tuple[str, str, str], tuple[ReversalCoefficients, float]] = {
-    ("ucf-hmdb-full", "ucf101", "hmdb51"): _UCF_TO_HMDB,
-    ("ucf-hmdb-full", "hmdb51", "ucf101"): _HMDB_TO_UCF,
-}
-
-
-def coefficients_for(benchmark: str, source: str, target: str) -> Adaptation:
-    """Return the trade-offs to use for one direction.
-
-    The authors published values for the two directions of ucf-hmdb-full only. Elsewhere the choice
-    is ours: the values of UCF->HMDB where UCF101 is the source, else those of HMDB->UCF. The source
-    decides because it fixes what the classifier learns before the alignment sets in.
-
-    Args:
-        benchmark: name of the benchmark, such as `ucf-hmdb-full`.
-        source: full name of the source dataset, such as `ucf101`.
-        target: full name of the target dataset.
-    """
-    published = _PUBLISHED.get((benchmark, source, target))
-    fallback = _UCF_TO_HMDB if source == "ucf101" else _HMDB_TO_UCF
-    coefficients, gamma = published or fallback
-    return Adaptation(coefficients=coefficients, gamma=gamma, published=published is not None)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Method:
-    """One row of the paper's tables as switches that can be combined freely.
-
-    Args:
-        name: what the row is called.
-        temporal: TemPooling or TemRelation (sections 2.1 and 2.2).
-        discriminators: levels whose domain loss is part of the objective.
-        attention: the domain attention of section 2.3, or none.
-        attentive_entropy: whether the attentive entropy is part of the objective.
-        trains_on: the domain whose labels are learned from.
-
-    Raises:
-        UsageError: for switches that contradict each other.
-    """
-
-    name: str
-    temporal: Temporal
-    discriminators: tuple[Level, ...] = ()
-    attention: Attention = "none"
-    attentive_entropy: bool = False
-    trains_on: Literal["source", "target"] = "source"
-
-    def __post_init__(self) -> None:
-        needs = [
-            ("the relation discriminators", "relation" in self.discriminators),
-            ("domain attention", self.attention == "domain"),
-        ]
-        for what, wanted in needs:
-            if wanted and self.temporal != "relation":
-                raise UsageError(
-                    f"{self.name} uses {what}, which TemPooling does not have;"
-                    " choose the temporal module relation"
-                )
-        if self.trains_on == "target" and self.uses_target:
-            raise UsageError(
-                f"{self.name} trains on target labels, so there is nothing to align;"
-                " drop the discriminators and the attentive entropy"
-            )
-
-    @property
-    def uses_target(self) -> bool:
-        """Whether unlabelled target videos enter the objective."""
-        return bool(self.discriminators) or self.attentive_entropy
-
-    @property
-    def levels(self) -> tuple[Level, ...]:
-        """Levels whose discriminator must be evaluated for the objective.
-
-        Those placed, and the video level for the attentive entropy, which takes its domain entropy
-        there no matter which discriminators are placed. What attention needs, the model adds.
-        """
-        wanted = {*self.discriminators, *(("video",) if self.attentive_entropy else ())}
-        return tuple(level for level in LEVELS if level in wanted)
-
-
-METHOD_NAMES: tuple[str, ...] = ("source-only", "target-only", "revgrad", "ta2n", "ta3n")
-
-
-def method_for(name: str, temporal: Temporal) -> Method:
-    """Return a preset of the paper's Table 3.
-
-    RevGrad places the frame and the video discriminator with TemPooling, but only the frame
-    discriminator with TemRelation: that row of Table 3 is the G_sd row of Table 4.
-
-    Args:
-        name: one of `METHOD_NAMES`.
-        temporal: the temporal module of the row.
-
-    Raises:
-        UsageError: for an unknown name, or a method that the temporal module cannot carry.
-    """
-    if name not in METHOD_NAMES:
-        raise UsageError(f"unknown method {name!r}; choose one of {', '.join(METHOD_NAMES)}")
-    if name in ("ta2n", "ta3n") and temporal != "relation":
-        raise UsageError(
-            f"{name} aligns n-frame relations, which TemPooling does not have;"
-            " choose the temporal module relation"
-        )
-    if name == "target-only":
-        return Method(name=name, temporal=temporal, trains_on="target")
-    if name == "revgrad":
-        placed: tuple[Level, ...] = ("video", "frame") if temporal == "pooling" else ("frame",)
-        return Method(name=name, temporal=temporal, discriminators=placed)
-    if name == "ta2n":
-        return Method(name=name, temporal=temporal, discriminators=LEVELS)
-    if name == "ta3n":
-        return Method(
-            name=name,
-            temporal=temporal,
-            discriminators=LEVELS,
-            attention="domain",
-            attentive_entropy=True,
-        )
-    return Method(name=name, temporal=temporal)
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (OFFICIAL, PAPER)}

@@ -4,10 +4,28 @@ p is the progress of a run. The authors' program counts epochs from 1 and steps 
 at 1/epochs and ends just above 1; this is kept, because it shapes the first and the last epoch.
 """
 
+from dataclasses import dataclass
 from math import exp
 
-from ta3n.train.recipes import ReversalCoefficients
-from ta3n.train.reversal import Coefficients
+from ta3n.train.adaptation import Adaptation, ReversalCoefficients
+from ta3n.train.reversal import Coefficient, Coefficients
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeOffs:
+    """The weights of the losses in force at one step: numbers or 0-d tensors, never a ramp.
+
+    Args:
+        coefficients: gradient reversal per level.
+        gamma: of the attentive or the target entropy.
+        alpha: of the discrepancy of DAN or JAN.
+        mu: of MCD's discrepancy for the features.
+    """
+
+    coefficients: Coefficients
+    gamma: Coefficient = 0.0
+    alpha: Coefficient = 0.0
+    mu: Coefficient = 0.0
 
 
 def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -41,14 +59,25 @@ def dann_ramp(p: float) -> float:
     return 2 / (1 + exp(-10 * p)) - 1
 
 
+def resolve(configured: float, p: float) -> float:
+    """Return a trade-off at p: as configured, or the DANN ramp for a negative one."""
+    return dann_ramp(p) if configured < 0 else configured
+
+
 def resolve_coefficients(configured: ReversalCoefficients, p: float) -> Coefficients:
     """Return the coefficients at p: each negative one replaced by the DANN ramp."""
-
-    def resolve(value: float) -> float:
-        return dann_ramp(p) if value < 0 else value
-
     return Coefficients(
-        relation=resolve(configured.relation),
-        video=resolve(configured.video),
-        frame=resolve(configured.frame),
+        relation=resolve(configured.relation, p),
+        video=resolve(configured.video, p),
+        frame=resolve(configured.frame, p),
+    )
+
+
+def resolve_trade_offs(adaptation: Adaptation, p: float) -> TradeOffs:
+    """Return all weights at p."""
+    return TradeOffs(
+        coefficients=resolve_coefficients(adaptation.coefficients, p),
+        gamma=adaptation.gamma,
+        alpha=resolve(adaptation.alpha, p),
+        mu=resolve(adaptation.mu, p),
     )

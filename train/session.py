@@ -1,12 +1,12 @@
-"""One run from start to finish: train, look at the target after each epoch, keep everything.
+"""Runs from start to finish: train, look at the target after each epoch, keep everything.
 
 Legend: N target validation videos, C classes.
 """
 
 import io
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import torch
@@ -21,6 +21,7 @@ from ta3n.train.checks import RunSettings
 from ta3n.train.engine import EpochRecord, Trainer
 from ta3n.train.evaluate import Evaluation, Evaluator, Score, select
 from ta3n.train.runs import RuleResult, RunFolder, RunResult
+from ta3n.train.stacked import StackedTrainer
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 
@@ -59,6 +60,57 @@ class _Progress:
         self.scores.append(evaluation.score)
 
 
+class SeedRun:
+    """One seed in progress: its trainer, its look at the target, and its folder.
+
+    Args:
+        settings: What to run.
+        data: The tensors.
+        folder: Where everything is kept; a checkpoint in it is gone on with.
+        device: Where to train.
+
+    Raises:
+        TrainingError: If the data cannot be trained on.
+        FeatureStoreError: If the checkpoint is damaged.
+        DataConflictError: If the checkpoint is of another run.
+    """
+
+    def __init__(
+        self, settings: RunSettings, data: RunData, folder: RunFolder, device: torch.device
+    ) -> None:
+        self.trainer = Trainer(settings, data.training, device=device)
+        self._evaluator = Evaluator(
+            data.val_features, data.val_labels, num_classes=settings.num_classes
+        )
+        self._data = data
+        self._folder = folder
+        self._device = device
+        self._progress = _resume(self.trainer, self._evaluator, folder)
+
+    def note(self, record: EpochRecord) -> str:
+        """Look at the target after an epoch; return what is worth showing."""
+        evaluation = self._evaluator.evaluate(self.trainer.model, record.epoch)
+        self._progress.add(evaluation)
+        return _epoch_details(self.trainer.settings.seed, record, evaluation)
+
+    def save(self) -> None:
+        """Write the checkpoint and the metrics so far."""
+        _save(self.trainer, self._evaluator, self._progress, self._folder)
+
+    def finish(self, seconds_per_epoch: float) -> RunResult:
+        """Write all that is kept of a finished run."""
+        self.save()
+        _write_predictions(self._folder, self._data.val_videos, self._evaluator, self._progress)
+        self._folder.write_environment(
+            describe_device(self._device), allowed_cpus(), seconds_per_epoch
+        )
+        seed = self.trainer.settings.seed
+        result = _result(seed, self.trainer, self._evaluator, self._progress, self._data.training)
+        self._folder.write_result(result)
+        log_result(result)
+        return result
+
+
 def run_seed(
     settings: RunSettings, data: RunData, folder: RunFolder, device: torch.device
 ) -> RunResult:
@@ -76,27 +128,67 @@ def run_seed(
         DataConflictError: If the checkpoint is of another run.
         OSError: If the folder cannot be written.
     """
-    trainer = Trainer(settings, data.training, device=device)
-    evaluator = Evaluator(data.val_features, data.val_labels, num_classes=settings.num_classes)
-    progress = _resume(trainer, evaluator, folder)
-    done_before = trainer.epoch
-    started = saved = time.monotonic()
-    with ProgressLine(settings.recipe.epochs, "epochs") as line:
-        for record in trainer.epochs():
-            evaluation = evaluator.evaluate(trainer.model, record.epoch)
-            progress.add(evaluation)
-            line.update(record.epoch, _epoch_details(settings.seed, record, evaluation))
-            if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
-                _save(trainer, evaluator, progress, folder)
-                saved = time.monotonic()
-    seconds = (time.monotonic() - started) / max(trainer.epoch - done_before, 1)
-    _save(trainer, evaluator, progress, folder)
-    _write_predictions(folder, data.val_videos, evaluator, progress)
-    folder.write_environment(describe_device(device), allowed_cpus(), seconds)
-    result = _result(settings.seed, trainer, evaluator, progress, data.training)
-    folder.write_result(result)
-    _log_result(result, seconds)
+    run = SeedRun(settings, data, folder, device)
+    (result,) = _train([run], ([record] for record in run.trainer.epochs()))
     return result
+
+
+def run_stacked(
+    settings: Sequence[RunSettings],
+    data: RunData,
+    folders: Sequence[RunFolder],
+    device: torch.device,
+) -> list[RunResult]:
+    """Train several seeds as one batched program; each gets the run folder of a single run.
+
+    Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
+    stacked, one group after another.
+
+    Args:
+        settings: What to run, alike but for the seed.
+        data: The tensors.
+        folders: One for each seed.
+        device: Where to train.
+
+    Raises:
+        TrainingError: If a loss of any seed stops being finite.
+        FeatureStoreError: If a checkpoint is damaged.
+        DataConflictError: If a checkpoint is of another run.
+        OSError: If a folder cannot be written.
+    """
+    on_device = replace(data, training=data.training.to(device, torch.float32))
+    pairs = zip(settings, folders, strict=True)
+    runs = [SeedRun(each, on_device, folder, device) for each, folder in pairs]
+    by_epoch: dict[int, list[SeedRun]] = {}
+    for run in runs:
+        by_epoch.setdefault(run.trainer.epoch, []).append(run)
+    if len(by_epoch) > 1:
+        LOGGER.info("seeds stand at different epochs: %d stacks, one after another", len(by_epoch))
+    results = {}
+    for group in by_epoch.values():
+        stack = StackedTrainer([run.trainer for run in group])
+        for result in _train(group, stack.epochs()):
+            results[result.seed] = result
+    return [results[each.seed] for each in settings]
+
+
+def _train(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> list[RunResult]:
+    """Train runs in step to the end: look at the target after each epoch, keep everything."""
+    first = runs[0].trainer
+    done_before, total = first.epoch, first.settings.recipe.epochs
+    started = saved = time.monotonic()
+    with ProgressLine(total, "epochs") as line:
+        for records in epochs:
+            notes = [run.note(record) for run, record in zip(runs, records, strict=True)]
+            more = f", {len(notes) - 1} more stacked" if len(notes) > 1 else ""
+            line.update(records[0].epoch, notes[0] + more)
+            if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                for run in runs:
+                    run.save()
+                saved = time.monotonic()
+    seconds = (time.monotonic() - started) / max(first.epoch - done_before, 1)
+    LOGGER.info("an epoch of %d seeds took %.2f s", len(runs), seconds)
+    return [run.finish(seconds / len(runs)) for run in runs]
 
 
 def _resume(trainer: Trainer, evaluator: Evaluator, folder: RunFolder) -> _Progress:
@@ -192,11 +284,11 @@ def _result(
     )
 
 
-def _log_result(result: RunResult, seconds_per_epoch: float) -> None:
+def log_result(result: RunResult) -> None:
+    """Log the figures of a finished run, and how many videos an epoch used."""
     rules = ", ".join(
         f"{name} {rule.percent:.2f} % ({rule.correct}/{rule.total}, epoch {rule.epoch})"
         for name, rule in result.rules.items()
     )
     used = ", ".join(f"{n} of {of} {domain}" for domain, (n, of) in result.coverage.items())
-    LOGGER.info("seed %d: %s", result.seed, rules)
-    LOGGER.info("an epoch used %s videos and took %.2f s", used, seconds_per_epoch)
+    LOGGER.info("seed %d: %s; an epoch used %s videos", result.seed, rules, used)

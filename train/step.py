@@ -1,9 +1,10 @@
-"""One training step: the losses of equation 1, and the update.
+"""One training step: losses, gradient, update, without ever waiting for the device.
 
-Shapes: B_S source and B_T target videos; see `model` for the rest.
+Shapes: a loss is a 0-d tensor for one run, or [N] for N stacked seeds.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -11,88 +12,124 @@ from torch.nn.utils import clip_grad_norm_
 
 from ta3n.train.batches import Batch
 from ta3n.train.dropout import DropoutMasks
-from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
-from ta3n.train.losses.classification import classification_loss
-from ta3n.train.losses.domain import domain_loss
-from ta3n.train.model import TA3N, ModelOutput
-from ta3n.train.recipes import Method
-from ta3n.train.reversal import Coefficients
+from ta3n.train.model import TA3N
+from ta3n.train.objective import Losses, Objective, Phase, run_phase
+from ta3n.train.schedule import TradeOffs
 
 
-def step_features(batch: Batch, method: Method) -> Tensor:
-    """Return the videos that a step runs on: source, then target if the method uses it.
+class Learner(Protocol):
+    """The weights of one run, or of several stacked ones, and how they are moved.
 
-    Returns:
-        [B_S (+ B_T), K, D]. The target is left out entirely where no loss needs it, so that it
-        cannot influence such a run.
+    Attributes:
+        parameters: by name.
+        buffers: running statistics, by name.
+        optimizer: over the parameters.
     """
-    if not method.uses_target or batch.target_features is None:
-        return batch.source_features
-    return torch.cat([batch.source_features, batch.target_features])
+
+    parameters: Mapping[str, Tensor]
+    buffers: Mapping[str, Tensor]
+    optimizer: torch.optim.SGD
+
+    def run_phase(
+        self,
+        batch: Batch,
+        masks: DropoutMasks | None,
+        *,
+        objective: Objective,
+        phase: Phase,
+        trade_offs: TradeOffs,
+    ) -> tuple[Losses, dict[str, Tensor]]:
+        """Return losses and statistics, see `objective.run_phase`."""
+        ...
+
+    def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
+        """Scale the gradients down to a norm, run by run; return the norm before."""
+        ...
 
 
-def compute_losses(
-    output: ModelOutput, labels: Tensor, *, method: Method, gamma: float | Tensor
-) -> dict[str, Tensor]:
-    """Return every loss that the method has, and their weighted total (equation 1).
-
-    Args:
-        output: of the model on `step_features`.
-        labels: of the source videos, int64 [B_S]; they come first in the output.
-        method: which terms the objective has.
-        gamma: weight of the attentive entropy.
-
-    Returns:
-        0-d tensors: `classification`; `adversarial_<level>` for each placed discriminator;
-        `attentive_entropy`, before its weight; `total`. Only what was computed is in it.
-    """
-    num_source = labels.shape[0]
-    losses = {"classification": classification_loss(output.logits[:num_source], labels)}
-    total = losses["classification"]
-    for level in method.discriminators:
-        logits = output.domain_logits[level]
-        losses[f"adversarial_{level}"] = domain_loss(logits[:num_source], logits[num_source:])
-        total = total + losses[f"adversarial_{level}"]
-    if method.attentive_entropy:
-        losses["attentive_entropy"] = attentive_entropy_loss(
-            output.logits, output.domain_logits["video"]
-        )
-        total = total + gamma * losses["attentive_entropy"]
-    return {**losses, "total": total}
-
-
-def train_step(
-    model: TA3N,
-    optimizer: torch.optim.Optimizer,
-    batch: Batch,
-    *,
-    method: Method,
-    gamma: float,
-    coefficients: Coefficients,
-    masks: DropoutMasks | None,
-    clip_norm: float,
-) -> Mapping[str, Tensor]:
-    """Make one update of the weights, without ever waiting for the device.
+class SingleLearner:
+    """One model and its optimiser.
 
     Args:
         model: updated in place.
-        optimizer: over the model's parameters, at the rate of this step.
+        optimizer: over the model's parameters.
+    """
+
+    def __init__(self, model: TA3N, optimizer: torch.optim.SGD) -> None:
+        self._model = model
+        self.optimizer = optimizer
+        self.parameters: Mapping[str, Tensor] = dict(model.named_parameters())
+        self.buffers: Mapping[str, Tensor] = dict(model.named_buffers())
+
+    def run_phase(
+        self,
+        batch: Batch,
+        masks: DropoutMasks | None,
+        *,
+        objective: Objective,
+        phase: Phase,
+        trade_offs: TradeOffs,
+    ) -> tuple[Losses, dict[str, Tensor]]:
+        """Return losses and statistics, see `objective.run_phase`."""
+        return run_phase(
+            self._model, batch, masks, objective=objective, phase=phase, trade_offs=trade_offs
+        )
+
+    def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
+        """Scale the gradients down to a norm; return the norm before."""
+        return clip_grad_norm_(parameters, clip_norm)
+
+
+def train_step(
+    learner: Learner,
+    batch: Batch,
+    masks: Sequence[DropoutMasks | None],
+    *,
+    objective: Objective,
+    trade_offs: TradeOffs,
+) -> Mapping[str, Tensor]:
+    """Make the updates of one step.
+
+    Args:
+        learner: updated in place, at the optimiser's present rate.
         batch: videos of this step.
-        method: which terms the objective has.
-        gamma: weight of the attentive entropy.
-        coefficients: gradient reversal at this step.
-        masks: dropout masks for `step_features`, or none for no dropout.
-        clip_norm: largest L2 norm of the gradient.
+        masks: dropout masks for each phase of the objective.
+        objective: what is minimised.
+        trade_offs: in force at this step.
 
     Returns:
-        The losses of `compute_losses`, and `grad_norm`, the norm before clipping: 0-d tensors on
-        the device, without a graph.
+        The losses of `compute_losses` (of a phase that is repeated, the last), with the `total`
+        of the joint phase, and `grad_norm`, the norm of its gradient before clipping: on the
+        device, without a graph.
     """
-    optimizer.zero_grad()
-    features = step_features(batch, method)
-    output = model(features, coefficients, masks=masks, levels=method.levels)
-    losses = compute_losses(output, batch.source_labels, method=method, gamma=gamma)
-    losses["total"].backward()  # type: ignore[no-untyped-call]
-    grad_norm = clip_grad_norm_(model.parameters(), clip_norm)
-    optimizer.step()
-    return {**{name: loss.detach() for name, loss in losses.items()}, "grad_norm": grad_norm}
+    measured: dict[str, Tensor] = {}
+    for phase, phase_masks in zip(objective.phases, masks, strict=True):
+        losses, statistics = learner.run_phase(
+            batch, phase_masks, objective=objective, phase=phase, trade_offs=trade_offs
+        )
+        grad_norm = _update(learner, losses["total"], phase, objective.recipe.clip_norm)
+        found = {name: loss.detach() for name, loss in losses.items()}
+        if phase is Phase.JOINT:
+            _keep_statistics(learner, statistics, objective.recipe.norm_momentum)
+            measured |= {**found, "grad_norm": grad_norm}
+        else:
+            del found["total"]
+            measured |= found
+    return measured
+
+
+def _update(learner: Learner, total: Tensor, phase: Phase, clip_norm: float) -> Tensor:
+    """Move what the phase moves; a parameter without a gradient is left alone to the bit."""
+    learner.optimizer.zero_grad()
+    moved = [tensor for name, tensor in learner.parameters.items() if phase.moves(name)]
+    # Stacked runs share no weights, so the gradient of the sum is the gradient of each.
+    total.sum().backward(inputs=moved)  # type: ignore[no-untyped-call]
+    grad_norm = learner.clip(moved, clip_norm)
+    learner.optimizer.step()
+    return grad_norm
+
+
+@torch.no_grad()
+def _keep_statistics(learner: Learner, statistics: Mapping[str, Tensor], momentum: float) -> None:
+    for name, seen in statistics.items():
+        learner.buffers[f"{name}.running"].lerp_(seen, momentum)

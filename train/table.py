@@ -1,9 +1,15 @@
-"""The results of a row over its seeds, as a table on the terminal."""
+"""Results over seeds as a table on the terminal: of one row by selection rule, or of several."""
 
 from collections.abc import Sequence
 from statistics import mean, stdev
+from typing import TYPE_CHECKING
 
 from ta3n.train.runs import RunConfig, RunResult
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ta3n.train.job import TrainingJob
 
 _RULE_NOTES = {
     "last": "the final epoch",
@@ -25,7 +31,6 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
         config: What was run.
         results: One a seed, at least one.
     """
-    from rich.console import Console
     from rich.table import Table
 
     table = Table()
@@ -42,15 +47,58 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
             ", ".join(str(rule.epoch) for rule in rules),
             _RULE_NOTES[name],
         )
-    # Without a terminal the width is not known; a log file takes whole lines.
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=150)
-    recipe = config.settings["recipe"]["name"]
-    console.print(
-        f"{config.source} → {config.target} ({config.benchmark}): {config.method} with "
-        f"{config.temporal}, recipe {recipe}",
-        highlight=False,
-    )
+    console = _console()
+    _print_heading(console, config, f"{config.method} with {config.temporal}")
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
+
+
+def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
+    """Print a line for each row: every selection rule beside the paper's figure.
+
+    Args:
+        jobs: What was run, of one pair of datasets.
+        results: For each job one result a seed, at least one.
+    """
+    from rich.table import Table
+
+    table = Table()
+    rules = list(results[0][0].rules)
+    for heading in ("row", "method", "temporal", "n", *rules, "paper"):
+        table.add_column(heading, no_wrap=True)
+    for job, runs in zip(jobs, results, strict=True):
+        accuracies = [spread([run.rules[rule].percent for run in runs]) for rule in rules]
+        name = job.row.name if job.row else ""
+        table.add_row(
+            name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
+        )
+    console = _console()
+    _print_heading(console, jobs[0].config, f"{len(jobs)} rows")
+    console.print(table)
+    console.print("target accuracy in percent, mean ± standard deviation over n seeds")
+    for rule in rules:
+        console.print(f"{rule}: {_RULE_NOTES[rule]}", highlight=False)
+
+
+def _paper(job: "TrainingJob") -> str:
+    """Return the figure that the paper prints for a job, if it does and the job is that row."""
+    if job.row is None or job.method != job.row.method:
+        return "-"
+    figure = job.row.figures.get((job.config.benchmark, job.config.source, job.config.target))
+    return "-" if figure is None else f"{figure:.2f}"
+
+
+def _console() -> "Console":
+    """Return a console that is wide where there is no terminal: a log file takes whole lines."""
+    from rich.console import Console
+
+    console = Console()
+    return console if console.is_terminal else Console(width=150)
+
+
+def _print_heading(console: "Console", config: RunConfig, what: str) -> None:
+    recipe = config.settings["recipe"]["name"]
+    console.print(
+        f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
+        highlight=False,
+    )

@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from ta3n.train.discriminator import Discriminator
 from ta3n.train.initialisation import empty_linear
+from ta3n.train.normalisation import DomainNorm, Domains
 from ta3n.train.reversal import Coefficient
 
 Subset = tuple[int, ...]
@@ -67,6 +68,7 @@ class Relation(nn.Module):
         hidden_dim: H.
         relation_dim: R.
         max_subsets: most subsets evaluated.
+        normalised: whether the fused frames are normalised per domain, before their ReLU.
     """
 
     def __init__(
@@ -77,13 +79,16 @@ class Relation(nn.Module):
         hidden_dim: int,
         relation_dim: int,
         max_subsets: int,
+        normalised: bool,
     ) -> None:
         super().__init__()
         self.subsets = relation_subsets(num_segments, num_frames, max_subsets)
         self.fc = empty_linear(num_frames * hidden_dim, relation_dim)
         self.discriminator = Discriminator(relation_dim)
+        name = f"relations.{num_frames}.norm"
+        self.norm = DomainNorm(name, relation_dim, shared_affine=True) if normalised else None
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:
         """Fuse the frames of each subset and sum over the subsets: [B, K, H] to R_n [B, R]."""
         by_time = frames.unbind(dim=1)  # K times [B, H]
         # Concatenated rather than indexed: where frames repeat, PyTorch does not promise the order
@@ -92,6 +97,8 @@ class Relation(nn.Module):
         chosen = chosen.reshape(-1, len(self.subsets), self.fc.in_features)  # [B, S, n H]
         # Frame features are never negative, but what is fused passes a ReLU first by definition.
         fused: Tensor = self.fc(chosen.relu())  # [B, S, R]
+        if self.norm is not None:
+            fused = self.norm(fused, domains)
         return fused.relu().sum(dim=1)
 
 
@@ -103,10 +110,17 @@ class TemRelation(nn.ModuleDict):
         hidden_dim: H.
         relation_dim: R.
         max_subsets: most subsets evaluated per n.
+        normalised: whether each relation is normalised per domain.
     """
 
     def __init__(
-        self, *, num_segments: int, hidden_dim: int, relation_dim: int, max_subsets: int
+        self,
+        *,
+        num_segments: int,
+        hidden_dim: int,
+        relation_dim: int,
+        max_subsets: int,
+        normalised: bool,
     ) -> None:
         super().__init__(
             {
@@ -116,6 +130,7 @@ class TemRelation(nn.ModuleDict):
                     hidden_dim=hidden_dim,
                     relation_dim=relation_dim,
                     max_subsets=max_subsets,
+                    normalised=normalised,
                 )
                 for n in range(num_segments, 1, -1)
             }
@@ -125,9 +140,9 @@ class TemRelation(nn.ModuleDict):
         """Yield the relations in the order n = K..2, which is that of every [B, K-1] tensor."""
         return (cast(Relation, module) for module in self.values())
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:
         """Map frame features [B, K, H] to the relations R_K..R_2, [B, K-1, R]."""
-        return torch.stack([relation(frames) for relation in self.relations()], dim=1)
+        return torch.stack([relation(frames, domains) for relation in self.relations()], dim=1)
 
     def domain_logits(self, relations: Tensor, coefficient: Coefficient) -> Tensor:
         """Let each relation's own discriminator judge it: [B, K-1, R] to [B, K-1, 2]."""

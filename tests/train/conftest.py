@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import Tensor
 
+from ta3n.train.adaptation import coefficients_for
 from ta3n.train.batches import TrainingData
 from ta3n.train.checks import RunSettings
 from ta3n.train.engine import Trainer
-from ta3n.train.recipes import OFFICIAL, coefficients_for, method_for
+from ta3n.train.methods import method_for
+from ta3n.train.recipes import OFFICIAL
 
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLASSES, SEGMENTS, WIDTH = 3, 5, 8

@@ -161,7 +161,7 @@ def test_the_ramp_is_frozen_within_an_epoch_only_in_the_official_recipe(
     coefficients = replace(settings.adaptation.coefficients, frame=-1.0)
     adaptation = replace(settings.adaptation, coefficients=coefficients)
     trainer = Trainer(replace(settings, adaptation=adaptation), make_data())
-    at_third_step = trainer._coefficients(2, 3)
+    at_third_step = trainer.trade_offs(2, 3).coefficients
     assert (at_third_step.relation, at_third_step.video) == (1.0, 0.75)
     assert at_third_step.frame == pytest.approx(dann_ramp(p))
 
@@ -179,8 +179,9 @@ def test_a_run_that_diverges_stops_and_names_the_loss(
 def test_the_first_non_finite_loss_is_the_one_named() -> None:
     names = ("classification", "adversarial_video", "total", "grad_norm")
     table = [[1.0, 0.7, 1.7, 2.0], [1.0, math.nan, math.nan, math.nan], [math.inf] * 4]
-    with pytest.raises(TrainingError, match="epoch 9: adversarial_video was nan at step 2 of 3"):
-        check_finite(9, names, table)
+    culprit = "seed 4, epoch 9: adversarial_video was nan at step 2 of 3"
+    with pytest.raises(TrainingError, match=culprit):
+        check_finite(4, 9, names, table)
 
 
 def test_data_that_cannot_be_trained_on_are_refused(

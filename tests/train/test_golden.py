@@ -1,6 +1,8 @@
 """The program computes what the authors' program computes, number by number, in float64."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -9,12 +11,19 @@ import torch
 from torch import Tensor
 
 from ta3n.train.batches import Batch
+from ta3n.train.engine import sgd
 from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
+from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
 from ta3n.train.losses.entropy import entropy
-from ta3n.train.model import TA3N, ModelSpec
-from ta3n.train.recipes import OFFICIAL, Method, method_for
+from ta3n.train.losses.joint_mmd import joint_mmd_loss
+from ta3n.train.losses.mmd import mmd_loss
+from ta3n.train.methods import Method, method_for
+from ta3n.train.model import TA3N, model_spec
+from ta3n.train.objective import Objective, step_features
+from ta3n.train.recipes import OFFICIAL
 from ta3n.train.reversal import Coefficients
-from ta3n.train.step import step_features, train_step
+from ta3n.train.schedule import TradeOffs
+from ta3n.train.step import SingleLearner, train_step
 
 Wave = Callable[[tuple[int, ...], float, float], Tensor]
 
@@ -25,6 +34,8 @@ METHODS = {
     "ta2n": method_for("ta2n", "relation"),
     "ta3n_u2h": method_for("ta3n", "relation"),
     "ta3n_h2u": method_for("ta3n", "relation"),
+    "jan_relation": method_for("jan", "relation"),
+    "mcd_relation": method_for("mcd", "relation"),
 }
 
 
@@ -35,25 +46,18 @@ class GoldenCase:
         self.method: Method = METHODS[name]
         self.figures = figures
         self._wave = wave
-        self.coefficients = Coefficients(*figures["settings"]["beta"])
-        self.gamma: float = figures["settings"]["gamma"]
-        self.model = self._model()
-        self.optimizer = torch.optim.SGD(
-            self.model.parameters(),
-            lr=OFFICIAL.learning_rate,
-            momentum=OFFICIAL.momentum,
-            nesterov=OFFICIAL.nesterov,
-            weight_decay=OFFICIAL.weight_decay,
+        self.trade_offs = TradeOffs(
+            coefficients=Coefficients(*figures["settings"]["beta"]),
+            gamma=figures["settings"]["gamma"],
+            alpha=figures["settings"].get("alpha", 0),
+            mu=figures["settings"].get("mu", 0),
         )
+        self.model = self._model()
+        self.learner = SingleLearner(self.model, sgd(self.model.parameters(), OFFICIAL))
 
     def _model(self) -> TA3N:
-        spec = ModelSpec(
-            num_classes=12,
-            feature_dim=16,
-            hidden_dim=8,
-            temporal=self.method.temporal,
-            attention=self.method.attention,
-        )
+        recipe = replace(OFFICIAL, hidden_dim=8)
+        spec = model_spec(self.method, recipe, num_classes=12, feature_dim=16)
         model = TA3N(spec, torch.Generator()).double()
         state = {}
         for entry in self.figures["parameters"]:
@@ -72,21 +76,18 @@ class GoldenCase:
 
     def step(self, step: int) -> dict[str, float]:
         measured = train_step(
-            self.model,
-            self.optimizer,
+            self.learner,
             self.batch(step),
-            method=self.method,
-            gamma=self.gamma,
-            coefficients=self.coefficients,
-            masks=None,
-            clip_norm=OFFICIAL.clip_norm,
+            [None],
+            objective=Objective(method=self.method, recipe=OFFICIAL),
+            trade_offs=self.trade_offs,
         )
         return {name: value.item() for name, value in measured.items()}
 
 
 def ours(name: str) -> str:
     """Return our name of a parameter: `relation_5.fc.weight` is `relations.5.fc.weight`."""
-    return name.replace("relation_", "relations.")
+    return re.sub(r"^relation_(?=\d)", "relations.", name)
 
 
 def close(actual: Tensor, expected: Any, rtol: float) -> None:
@@ -104,7 +105,9 @@ def test_the_methods_place_what_the_reference_placed(case: GoldenCase) -> None:
     settings = case.figures["settings"]
     placed = {level for level, is_placed in settings["place"].items() if is_placed}
     assert set(case.method.discriminators) == placed
-    assert case.method.attentive_entropy == bool(settings["ent"])
+    assert (case.method.entropy == "attentive") == bool(settings["ent"])
+    assert (case.method.alignment == "jan") == bool(settings.get("jan"))
+    assert (case.method.alignment == "mcd") == bool(settings.get("mcd"))
     assert (case.method.attention == "domain") == (settings["attn"] == "TransAttn")
 
 
@@ -113,7 +116,7 @@ def test_first_forward_pass(case: GoldenCase) -> None:
     batch = case.batch(0)
     assert batch.target_features is not None
     output = case.model(
-        torch.cat([batch.source_features, batch.target_features]), case.coefficients
+        torch.cat([batch.source_features, batch.target_features]), case.trade_offs.coefficients
     )
     close(output.logits, expected["logits_source"] + expected["logits_target"], rtol=1e-8)
     assert (output.attention is not None) == ("attention_source" in expected)
@@ -151,6 +154,19 @@ def test_entropy_and_attentive_entropy(golden_functions: Any, wave: Wave) -> Non
     close(entropy(a).mean(), expected["entropy_mean"], rtol=1e-8)
     key = "attentive_entropy(logits=a,domain_logits=first two columns of c)"
     close(attentive_entropy_loss(a, c[:, :2]), expected[key], rtol=1e-8)
+
+
+def test_discrepancies(golden_functions: Any, wave: Wave) -> None:
+    expected = golden_functions["losses"]
+    a, b = wave((6, 4), 1, 2), wave((6, 4), 2, 2)
+    c, d = wave((6, 3), 3, 1.5), wave((6, 3), 4, 1.5)
+    close(classifier_discrepancy(a, b), expected["mcd_discrepancy(a,b)"], rtol=1e-8)
+    mmd = mmd_loss(a, b, estimator="paired", bandwidth_floor=1e-12)
+    close(mmd, expected["mmd_rbf(a,b,mul=2,num=5)"], rtol=1e-8)
+    joint = joint_mmd_loss(
+        [a, c], [b, d], num_bandwidths=(2, 5), estimator="paired", bandwidth_floor=1e-12
+    )
+    close(joint, expected["joint_mmd([a,c],[b,d],mul=2,2,num=2,5)"], rtol=1e-8)
 
 
 @pytest.mark.shared

@@ -11,10 +11,12 @@ from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from ta3n.common.errors import UsageError
 from ta3n.train.dropout import DropoutMasks, draw_masks
+from ta3n.train.methods import Level, method_for
 from ta3n.train.model import TA3N, ModelSpec
-from ta3n.train.recipes import Level, method_for
+from ta3n.train.objective import Objective, compute_losses
+from ta3n.train.recipes import OFFICIAL
 from ta3n.train.reversal import Coefficients
-from ta3n.train.step import compute_losses
+from ta3n.train.schedule import TradeOffs
 
 SPEC = ModelSpec(
     num_classes=4, feature_dim=6, hidden_dim=8, relation_dim=7, dropout=0.5, attention="domain"
@@ -157,7 +159,7 @@ def close(actual: Tensor, expected: Tensor) -> None:
 
 def test_two_stacked_members_equal_the_single_ones() -> None:
     """Weights, masks and coefficients of two seeds run, with gradients, as one program."""
-    method = method_for("ta3n", "relation")
+    objective = Objective(method=method_for("ta3n", "relation"), recipe=OFFICIAL)
     members = [make_model(seed=seed).double() for seed in (3, 4)]
     features = torch.rand(2, 5, 5, 6, dtype=torch.float64)
     labels = torch.tensor([0, 3, 1])
@@ -167,10 +169,12 @@ def test_two_stacked_members_equal_the_single_ones() -> None:
     def losses(
         weights: Mapping[str, Tensor], features: Tensor, beta: Tensor, frame: Tensor, video: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        kwargs = {"masks": DropoutMasks(frame=frame, video=video), "levels": method.levels}
-        args = (features, Coefficients(beta, beta, beta))
+        masks = DropoutMasks(frame=frame, video=video)
+        kwargs = {"masks": masks, "levels": objective.method.levels}
+        trade_offs = TradeOffs(coefficients=Coefficients(beta, beta, beta), gamma=0.3)
+        args = (features, trade_offs.coefficients)
         output = functional_call(members[0], dict(weights), args, kwargs)
-        terms = compute_losses(output, labels, method=method, gamma=0.3)
+        terms = compute_losses(output, labels, objective=objective, trade_offs=trade_offs)
         return terms["total"], {**terms, "logits": output.logits}
 
     step = grad_and_value(losses, has_aux=True)

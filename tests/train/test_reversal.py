@@ -57,3 +57,14 @@ def test_coefficients_can_differ_between_stacked_members() -> None:
     features, coefficients = torch.arange(6.0).reshape(2, 3), torch.tensor([0.5, 2.0])
     stacked = vmap(member_gradient)(features, coefficients)
     assert torch.equal(stacked, -coefficients[:, None] * 2 * features)
+
+
+def test_reversal_agrees_with_pytorch_revgrad() -> None:
+    theirs = pytest.importorskip("pytorch_revgrad", exc_type=ImportError)
+    values = torch.randn(4, 3, generator=torch.Generator().manual_seed(0))
+    first, second = values.clone().requires_grad_(), values.clone().requires_grad_()
+    (theirs.RevGrad(alpha=0.7)(first) ** 3).sum().backward()
+    (reverse_gradient(second, 0.7) ** 3).sum().backward()  # type: ignore[no-untyped-call]
+    assert first.grad is not None
+    assert second.grad is not None
+    assert torch.equal(first.grad, second.grad)

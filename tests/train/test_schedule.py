@@ -4,7 +4,8 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.recipes import OFFICIAL, ReversalCoefficients
+from ta3n.train.adaptation import ReversalCoefficients
+from ta3n.train.recipes import OFFICIAL
 from ta3n.train.schedule import dann_ramp, learning_rate, progress, resolve_coefficients
 
 

