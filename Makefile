@@ -18,6 +18,9 @@ $(INSTALLED): pyproject.toml
 
 install: $(INSTALLED)  ## create the virtual environment with everything in it
 
+demo: $(INSTALLED)  ## both stages on rendered videos, from nothing to a report
+	$(BIN)/ta3n-demo
+
 test: $(INSTALLED)  ## run the tests (TA3N_SHARED=DIR adds those on real clips)
 	$(BIN)/pytest
 

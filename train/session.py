@@ -187,7 +187,8 @@ def _train(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> 
                     run.save()
                 saved = time.monotonic()
     seconds = (time.monotonic() - started) / max(first.epoch - done_before, 1)
-    LOGGER.info("an epoch of %d seeds took %.2f s", len(runs), seconds)
+    stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
+    LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
     return [run.finish(seconds / len(runs)) for run in runs]
 
 
