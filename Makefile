@@ -5,7 +5,7 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
-.PHONY: help install demo test lint typecheck format bench clean
+.PHONY: help install demo test lint typecheck format bench soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -34,6 +34,9 @@ typecheck: $(INSTALLED)  ## check types
 bench: $(INSTALLED)  ## measure both stages against their raw limits
 	$(BIN)/python -P -m ta3n.extract.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench
+
+soak: $(INSTALLED)  ## hours of faults: 50 kills, 10,000 clips, huge clips
+	$(BIN)/pytest -s tests/soak/soak_faults.py tests/soak/soak_kills.py tests/soak/soak_memory.py
 
 format: $(INSTALLED)  ## put the code in house format
 	$(BIN)/ruff check --fix .

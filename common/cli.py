@@ -12,6 +12,7 @@ import click
 
 from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError
 from ta3n.common.log import set_up_logging
+from ta3n.common.names import printable
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -72,7 +73,7 @@ def _interrupted(by: str) -> str:
 
 
 def _end(command: str, message: str, code: int) -> None:
-    one_line = " ".join(message.split())
+    one_line = printable(" ".join(message.split()))
     click.echo(
         f"{command}: {'' if code == InterruptedRunError.exit_code else 'error: '}{one_line}",
         err=True,

@@ -46,6 +46,10 @@ class DeviceError(Ta3nError):
     """A device that does not exist or cannot be used."""
 
 
+class WorkerError(Ta3nError):
+    """A worker process that cannot be kept alive."""
+
+
 class TrainingError(Ta3nError):
     """A training run that cannot start or must stop, with the culprit named."""
 

@@ -3,11 +3,20 @@
 import hashlib
 import json
 import os
+import platform
+import re
 import secrets
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from functools import cache
 from pathlib import Path
-from typing import Any
+from types import TracebackType
+from typing import Any, Self
+
+_TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-[0-9a-f]{8}\.tmp")
+# What another machine left can only be judged by its age: no write takes that long.
+_STALE_AFTER_S = 24 * 3600.0
 
 
 def canonical_json(value: Any) -> bytes:
@@ -38,11 +47,128 @@ def temporary_beside(path: Path) -> Iterator[Path]:
     write the same file at once.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}-{secrets.token_hex(4)}.tmp")
+    private = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
+    temporary = path.with_name(f".{path.name}.{private}.tmp")
     try:
         yield temporary
     finally:
-        temporary.unlink(missing_ok=True)
+        # Where removing fails, the write failed before, and that is the error to be told.
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
+
+
+class ErrorKeepingFile:
+    """A new file whose first write error is kept for the end instead of raised.
+
+    For libraries that do not survive a full disk: HDF5 crashes the process at its end.
+    Use as a context manager, which raises the error once the library is done with the file.
+
+    Args:
+        path: The file; it must not exist.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = path.open("x+b", buffering=0)
+        self._error: OSError | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._file.close()
+        if self._error is not None:
+            number, text = self._error.errno or 0, self._error.strerror
+            raise OSError(number, text, str(self._path.parent)) from exc
+
+    def write(self, data: bytes | memoryview) -> int:
+        """Write all the data, or keep the error."""
+        left = memoryview(data).cast("B")
+        size = len(left)
+        try:
+            while left and self._error is None:
+                left = left[self._file.write(left) :]
+        except OSError as error:
+            self._error = error
+        return size
+
+    def read(self, size: int) -> bytes:
+        """Read as `io.RawIOBase.read` does."""
+        return self._file.read(size) or b""
+
+    def readinto(self, buffer: memoryview) -> int:
+        """Read as `io.RawIOBase.readinto` does."""
+        return self._file.readinto(buffer) or 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """Move as `io.RawIOBase.seek` does."""
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        """Return the position in bytes."""
+        return self._file.tell()
+
+    def truncate(self, size: int) -> int:
+        """Set the file's size in bytes, or keep the error."""
+        try:
+            self._file.truncate(size)
+        except OSError as error:
+            self._error = self._error or error
+        return size
+
+    def flush(self) -> None:
+        """Do nothing: nothing is buffered."""
+
+
+def remove_stale_temporaries(folder: Path) -> int:
+    """Remove temporary files of processes that are gone; a live process keeps its own.
+
+    A process of this machine is gone if its number is. Files of another machine (or container, or
+    from before a restart) are removed once they are a day old. What cannot be removed is left.
+
+    Returns:
+        How many files were removed.
+    """
+    num_removed = 0
+    with suppress(OSError), os.scandir(folder) as entries:
+        for entry in entries:
+            match = _TEMPORARY.fullmatch(entry.name)
+            if match is None:
+                continue
+            with suppress(OSError):
+                if _is_stale(match["machine"], int(match["pid"]), entry.stat().st_mtime):
+                    Path(entry.path).unlink()
+                    num_removed += 1
+    return num_removed
+
+
+@cache
+def _machine() -> str:
+    """Return what tells apart the places within which a process number means one process."""
+    marks = [platform.node()]
+    with suppress(OSError):
+        marks.append(Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii"))
+        marks.append(str(Path("/proc/self/ns/pid").readlink()))
+    return sha256_of("".join(marks).encode())[:8]
+
+
+def _is_stale(machine: str, pid: int, changed_s: float) -> bool:
+    if time.time() - changed_s > _STALE_AFTER_S:
+        return True
+    if machine != _machine():
+        return False
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False
+    return False
 
 
 def fsync_path(path: Path) -> None:

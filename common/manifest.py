@@ -5,9 +5,11 @@ A dataset's feature folder holds `plan.json` (what is to be extracted, fixed by 
 plan and the sidecars whenever a job ends.
 """
 
+from collections.abc import Iterable
+from contextlib import suppress
 from pathlib import Path
 
-from ta3n.common.errors import FeatureStoreError
+from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file
 from ta3n.common.records import Manifest, Plan, ShardRecord, dump_record, read_record
 
@@ -19,7 +21,8 @@ def build_manifest(folder: Path) -> Manifest:
     """Rebuild `manifest.json` from the plan and the sidecars, and replace it atomically.
 
     Any number of jobs may do so at any time: whoever replaces the file last looks again for
-    shards that were finished meanwhile.
+    sidecars that were written meanwhile. A manifest that is right already is left alone, so that
+    a finished folder may be read-only.
 
     Raises:
         DataMissingError: If there is no plan.
@@ -27,26 +30,63 @@ def build_manifest(folder: Path) -> Manifest:
         OSError: If the folder cannot be written.
     """
     plan = read_record(Plan, folder / PLAN_NAME)
+    path = folder / MANIFEST_NAME
     done = _finished_shards(folder, plan)
     while True:
-        manifest = _manifest_of(plan, [_sidecar(folder, shard, plan) for shard in done])
-        replace_file(folder / MANIFEST_NAME, dump_record(manifest))
+        manifest = _collect(folder, plan, done)
+        data = dump_record(manifest)
+        if _content(path) != data:
+            replace_file(path, data)
         done_now = _finished_shards(folder, plan)
         if done_now == done:
             return manifest
         done = done_now
 
 
-def _finished_shards(folder: Path, plan: Plan) -> list[str]:
-    return [shard for shard in plan.shards if (folder / f"{shard}.json").exists()]
+def collect_manifest(folder: Path) -> Manifest:
+    """Return the manifest as plan and sidecars have it, without writing anything.
+
+    Raises:
+        DataMissingError: If there is no plan.
+        FeatureStoreError: If a record is damaged or belongs to another configuration.
+    """
+    plan = read_record(Plan, folder / PLAN_NAME)
+    return _collect(folder, plan, _finished_shards(folder, plan))
 
 
-def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord:
-    record = read_record(ShardRecord, folder / f"{shard}.json")
-    if record.config_hash != plan.config.hash:
+def _collect(folder: Path, plan: Plan, shards: Iterable[str]) -> Manifest:
+    records = (_sidecar(folder, shard, plan) for shard in shards)
+    return _manifest_of(plan, [record for record in records if record is not None])
+
+
+def _finished_shards(folder: Path, plan: Plan) -> dict[str, tuple[int, int]]:
+    """Return the shards that have a sidecar, each with what changes if that is replaced."""
+    found = {}
+    for shard in plan.shards:
+        with suppress(FileNotFoundError):
+            status = (folder / f"{shard}.json").stat()
+            found[shard] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def _content(path: Path) -> bytes | None:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
+def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
+    path = folder / f"{shard}.json"
+    try:
+        record = read_record(ShardRecord, path)
+    except DataMissingError:
+        # Another job makes this shard again; whoever ends last lists it.
+        return None
+    if (record.config_hash, record.shard) != (plan.config.hash, shard):
         raise FeatureStoreError(
-            f"{folder / shard}.json was made with other settings than {PLAN_NAME} beside it; "
-            "remove this shard and extract again"
+            f"{path} was made with other settings, or for another shard, than {PLAN_NAME} beside "
+            "it says; run ta3n-extract --repair to make this shard again"
         )
     return record
 

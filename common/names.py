@@ -1,4 +1,4 @@
-"""Suggestions for mistyped names."""
+"""Names in messages: suggestions for mistyped ones, and hostile ones on one line."""
 
 from collections.abc import Iterable
 from difflib import get_close_matches
@@ -16,3 +16,11 @@ def shorten(names: Iterable[str], limit: int = 5) -> str:
     listed = list(names)
     more = len(listed) - limit
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(text: str) -> str:
+    """Return text fit for one line of a message on any terminal.
+
+    Line breaks, control characters and bytes that are not UTF-8 come out as escapes.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

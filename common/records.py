@@ -1,11 +1,12 @@
 """The records that a feature folder keeps: plan, shards, manifest, and their form on disk."""
 
 import json
+import re
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal, TypeVar
+from pathlib import Path, PurePosixPath
+from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
@@ -16,6 +17,28 @@ ClipStatus = Literal["ok", "partial", "empty", "failed", "crashed", "timeout"]
 """ok; partial: damaged, fewer frames than there were; empty: no frame; the rest: no features."""
 
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
+
+_SHARD_NAME = re.compile(r"shard-[0-9]{5,9}")
+
+
+def _inside(path: str) -> str:
+    """Refuse a path that could lead out of the folder that it is relative to."""
+    parts = PurePosixPath(path).parts
+    if not parts or path.startswith("/") or ".." in parts or "\0" in path:
+        raise ValueError(f"path {path!r} leaves its folder")
+    return path
+
+
+def _plain_shard(name: str) -> str:
+    """Refuse a shard name that could be a path to somewhere else."""
+    if not _SHARD_NAME.fullmatch(name):
+        raise ValueError(f"shard name {name!r} is not shard-NNNNN")
+    return name
+
+
+# Records may come from anyone: what they name is only ever looked for inside its own folder.
+RelativePath = Annotated[str, AfterValidator(_inside)]
+ShardName = Annotated[str, AfterValidator(_plain_shard)]
 
 
 class _Record(BaseModel):
@@ -63,18 +86,18 @@ class PlannedClip(_Record):
     """
 
     id: int
-    path: str
+    path: RelativePath
     class_name: str
     splits: dict[str, Literal["train", "test"]]
     size_bytes: int
     mtime_ns: int
-    shard: str
+    shard: ShardName
 
 
 class AbsentClip(_Record):
     """A clip that the official splits name but that is not on disk."""
 
-    path: str
+    path: RelativePath
     class_name: str
     splits: dict[str, Literal["train", "test"]]
 
@@ -85,6 +108,7 @@ class ClipRecord(PlannedClip):
     Attributes:
         status: How decoding ended; `ok` and `partial` clips have features.
         error: The reason where the status is not `ok`.
+        warning: What to know about features that are there, such as HDR colours.
         attempts: How often it was tried.
         num_frames: Frames that decoding gave.
         declared_frames: Frames that the container declares, or None.
@@ -101,6 +125,7 @@ class ClipRecord(PlannedClip):
 
     status: ClipStatus
     error: str = ""
+    warning: str = ""
     attempts: int = 1
     num_frames: int = 0
     declared_frames: int | None = None
@@ -129,7 +154,7 @@ class ShardRecord(_Record):
 
     schema_version: int = SCHEMA_VERSION
     config_hash: str
-    shard: str
+    shard: ShardName
     num_rows: int
     provenance: dict[str, str]
     clips: tuple[ClipRecord, ...]
@@ -236,7 +261,7 @@ def parse_record(kind: type[_R], data: bytes, origin: Path) -> _R:
                 "extract again or use the version that wrote it"
             )
         return kind.model_validate(raw)
-    except (ValueError, AttributeError, ValidationError) as error:
+    except (ValueError, AttributeError, RecursionError, ValidationError) as error:
         reason = str(error).replace("\n", " ")[:200]
         raise FeatureStoreError(f"{origin} is damaged: {reason}") from error
 

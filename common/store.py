@@ -5,33 +5,59 @@ a kept frame; `/frame` int32 [F], its number in the clip; `/row_crc32` uint32 [F
 a clip; `/record`, the sidecar as JSON. Legend: F rows, D feature width.
 """
 
-import zlib
+import errno
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+# Shards are private until published and immutable after: a lock could only fail or hang. The
+# variable wins over the argument and is read on import, so it is set whatever the cluster sets.
+os.environ["HDF5_USE_FILE_LOCKING"] = "FALSE"
 
 import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.files import publish_file, replace_file, temporary_beside
-from ta3n.common.records import ClipRecord, ShardRecord, dump_record, parse_record
+from ta3n.common.files import (
+    ErrorKeepingFile,
+    fsync_path,
+    publish_file,
+    replace_file,
+    temporary_beside,
+)
+from ta3n.common.records import ShardRecord, dump_record, parse_record
+from ta3n.common.rows import ROWS_AT_ONCE, Features, RowSource, crc32_of, row_blocks
+from ta3n.common.shard_checks import (
+    STATUS_CODES,
+    UNREADABLE,
+    check_index,
+    check_parts,
+    first_line,
+)
 
-Features = NDArray[np.float32]
+__all__ = [
+    "Features",
+    "ShardReader",
+    "crc32_of",
+    "is_finished",
+    "restore_sidecar",
+    "shard_path",
+    "sidecar_path",
+    "write_shard",
+]
 
-_STATUS_CODES = {"ok": 0, "partial": 1, "empty": 2, "failed": 3, "crashed": 4, "timeout": 5}
 _INDEX_DTYPE = np.dtype(
     [
         ("id", np.int32),
         ("start", np.int64),
         ("length", np.int32),
-        ("status", h5py.enum_dtype(_STATUS_CODES, basetype=np.int8)),
+        ("status", h5py.enum_dtype(STATUS_CODES, basetype=np.int8)),
         ("crc32", np.uint32),
     ]
 )
-# Shards are private until published and immutable after: a lock could only fail or hang.
 _NO_LOCK = {"locking": False}
 
 
@@ -45,13 +71,18 @@ def sidecar_path(folder: Path, shard: str) -> Path:
     return folder / f"{shard}.json"
 
 
-def crc32_of(rows: Features) -> int:
-    """Return the CRC-32 of feature rows as they lie in a shard."""
-    return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data)
+def is_finished(folder: Path, shard: str) -> bool:
+    """Return whether a shard and its sidecar are there."""
+    return sidecar_path(folder, shard).exists() and shard_path(folder, shard).exists()
 
 
 def write_shard(
-    folder: Path, record: ShardRecord, features: Features, frames: NDArray[np.int32]
+    folder: Path,
+    record: ShardRecord,
+    features: RowSource,
+    frames: NDArray[np.int32],
+    *,
+    replace: bool = False,
 ) -> ShardRecord:
     """Write a shard and its sidecar, each complete or not at all.
 
@@ -60,6 +91,8 @@ def write_shard(
         record: Its clips, with rows and checksums filled in.
         features: Rows [F, D].
         frames: Frame number of each row [F].
+        replace: Put it in the place of a shard that is damaged or lacks clips. A kill on the way
+            leaves the old shard or the new one; both have their record inside.
 
     Returns:
         The record of the published shard: another job's, if that one was first.
@@ -69,11 +102,20 @@ def write_shard(
         OSError: If the disk is full or the folder cannot be written.
     """
     path = shard_path(folder, record.shard)
+    if not folder.is_dir():
+        # It was there when the job began: nothing may appear in a new, empty one.
+        raise FileNotFoundError(errno.ENOENT, "the feature folder is gone", str(folder))
     with temporary_beside(path) as temporary:
         _write_file(temporary, record, features, frames)
         with ShardReader(temporary) as shard:
             shard.verify()
-        publish_file(temporary, path)
+        if replace:
+            fsync_path(temporary)
+            sidecar_path(folder, record.shard).unlink(missing_ok=True)
+            temporary.replace(path)
+            fsync_path(folder)
+        else:
+            publish_file(temporary, path)
     return restore_sidecar(folder, record.shard)
 
 
@@ -84,23 +126,27 @@ def restore_sidecar(folder: Path, shard: str) -> ShardRecord:
         FeatureStoreError: If the shard is damaged.
         OSError: If the folder cannot be written.
     """
-    with ShardReader(shard_path(folder, shard)) as reader:
-        record = reader.record
-    replace_file(sidecar_path(folder, shard), dump_record(record))
-    return record
+    written: ShardRecord | None = None
+    while True:
+        with ShardReader(shard_path(folder, shard)) as reader:
+            record = reader.record
+        # Another job may have replaced the shard meanwhile: the last sidecar must be its own.
+        if record == written:
+            return record
+        replace_file(sidecar_path(folder, shard), dump_record(record))
+        written = record
 
 
 def _write_file(
-    path: Path, record: ShardRecord, features: Features, frames: NDArray[np.int32]
+    path: Path, record: ShardRecord, features: RowSource, frames: NDArray[np.int32]
 ) -> None:
     index = np.array(
-        [(c.id, c.start, c.length, _STATUS_CODES[c.status], c.crc32) for c in record.clips],
+        [(c.id, c.start, c.length, STATUS_CODES[c.status], c.crc32) for c in record.clips],
         dtype=_INDEX_DTYPE,
     )
-    row_crcs = np.array([crc32_of(row) for row in features], dtype=np.uint32)
     try:
-        with h5py.File(path, "x", **_NO_LOCK) as file:
-            file.create_dataset("features", data=features.astype("<f4", copy=False))
+        with ErrorKeepingFile(path) as target, h5py.File(target, "w") as file:
+            row_crcs = _write_rows(file, features)
             file.create_dataset("frame", data=frames)
             file.create_dataset("row_crc32", data=row_crcs)
             file.create_dataset("index", data=index)
@@ -109,9 +155,21 @@ def _write_file(
             file.attrs["config_hash"] = record.config_hash
             for key, value in record.provenance.items():
                 file.attrs[key] = value
-    except (RuntimeError, OSError) as error:
-        # HDF5 hides errno (a full disk, say) in its text, and may fail only on closing.
-        raise OSError(f"cannot write {path.parent}: {_first_line(error)}") from error
+    except RuntimeError as error:
+        raise OSError(f"cannot write {path.parent}: {first_line(error)}") from error
+
+
+def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
+    """Write the rows block by block; return the checksum of each [F]."""
+    dataset = file.create_dataset("features", shape=features.shape, dtype="<f4")
+    row_crcs = np.empty(features.shape[0], np.uint32)
+    first = 0
+    for block in row_blocks(features):
+        end = first + len(block)
+        dataset[first:end] = block
+        row_crcs[first:end] = [crc32_of(row) for row in block]
+        first = end
+    return row_crcs
 
 
 class ShardReader:
@@ -131,17 +189,18 @@ class ShardReader:
         self.path = path
         try:
             self._file = h5py.File(path, "r", **_NO_LOCK)
-        except OSError as error:
-            raise FeatureStoreError(f"{path} cannot be read: {_first_line(error)}") from error
+        except (OSError, RuntimeError) as error:
+            raise FeatureStoreError(f"{path} cannot be read: {first_line(error)}") from error
         try:
-            self._features = self._file["features"]
-            self._row_crcs = self._file["row_crc32"][:]
-            self.frames: NDArray[np.int32] = self._file["frame"][:]
-            self.record = parse_record(ShardRecord, self._file["record"][:].tobytes(), path)
-            self._check_index(self._file["index"][:])
-        except (KeyError, OSError, FeatureStoreError) as error:
+            self._features = self._dataset("features")
+            self._row_crcs = self._dataset("row_crc32")[:]
+            self.frames: NDArray[np.int32] = self._dataset("frame")[:]
+            self.record = parse_record(ShardRecord, self._dataset("record")[:].tobytes(), path)
+            check_parts(self.record, self._features, (len(self._row_crcs), len(self.frames)))
+            check_index(self.record, self._dataset("index")[:])
+        except UNREADABLE as error:
             self._file.close()
-            raise FeatureStoreError(f"{path} is damaged: {_first_line(error)}") from error
+            raise FeatureStoreError(f"{path} is damaged: {first_line(error)}") from error
 
     def __enter__(self) -> Self:
         return self
@@ -158,6 +217,17 @@ class ShardReader:
     def feature_dim(self) -> int:
         """D, the width of a row."""
         return int(self._features.shape[1])
+
+    def attributes(self) -> dict[str, str]:
+        """Return what other programs see of the shard's origin.
+
+        Raises:
+            FeatureStoreError: If the file is damaged there.
+        """
+        try:
+            return {str(key): str(value) for key, value in self._file.attrs.items()}
+        except UNREADABLE as error:
+            raise FeatureStoreError(f"{self.path} is damaged: {first_line(error)}") from error
 
     def rows(self, start: int, offsets: Sequence[int]) -> Features:
         """Return the rows at `start + offset` [len(offsets), D], each against its checksum.
@@ -178,10 +248,8 @@ class ShardReader:
             block = np.stack([self._read(row) for row in wanted])
         for row, values in zip(wanted, block, strict=True):
             if crc32_of(values) != self._row_crcs[row]:
-                raise FeatureStoreError(
-                    f"{self.path} is damaged: row {row} does not match its checksum; "
-                    "remove this shard with its .json and extract again"
-                )
+                what = f"row {row} does not match its checksum; run ta3n-extract --repair"
+                raise FeatureStoreError(f"{self.path} is damaged: {what}")
         return block
 
     def verify(self) -> None:
@@ -191,37 +259,32 @@ class ShardReader:
             FeatureStoreError: At the first clip that does not match.
         """
         for clip in self.record.clips:
-            rows = self.rows(clip.start, range(clip.length))
-            if crc32_of(rows) != clip.crc32:
+            crc = 0
+            for first in range(0, clip.length, ROWS_AT_ONCE):
+                block = range(first, min(first + ROWS_AT_ONCE, clip.length))
+                rows = self.rows(clip.start, block)
+                crc = crc32_of(rows, crc)
+                if not np.isfinite(rows).all():
+                    what = f"{clip.path} holds values that are not finite"
+                    raise FeatureStoreError(f"{self.path}: {what}")
+            if crc != clip.crc32:
                 raise FeatureStoreError(f"{self.path} is damaged: {clip.path} fails its checksum")
-            if not np.isfinite(rows).all():
-                raise FeatureStoreError(
-                    f"{self.path}: {clip.path} holds values that are not finite"
-                )
+
+    def _dataset(self, name: str) -> Any:
+        """Return a dataset whose data lies inside this very file, as all that we write does."""
+        if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
+            raise FeatureStoreError(f"{name} is missing, or a link to somewhere else")
+        dataset = self._file[name]
+        if not isinstance(dataset, h5py.Dataset):
+            raise FeatureStoreError(f"{name} is no dataset")
+        elsewhere = dataset.external or dataset.is_virtual
+        if elsewhere or dataset.chunks or dataset.nbytes > self.path.stat().st_size:
+            raise FeatureStoreError(f"{name} is not stored in one piece in this file")
+        return dataset
 
     def _read(self, rows: Any) -> Features:
         try:
             values: Features = self._features[rows]
-        except OSError as error:
-            raise FeatureStoreError(f"{self.path} cannot be read: {_first_line(error)}") from error
+        except UNREADABLE as error:
+            raise FeatureStoreError(f"{self.path} cannot be read: {first_line(error)}") from error
         return values
-
-    def _check_index(self, index: NDArray[Any]) -> None:
-        if self._features.ndim != 2 or len(self._row_crcs) != len(self._features):
-            raise FeatureStoreError(f"features have shape {self._features.shape}")
-        if len(index) != len(self.record.clips):
-            raise FeatureStoreError(
-                f"index of {len(index)} clips, record of {len(self.record.clips)}"
-            )
-        for row, clip in zip(index, self.record.clips, strict=True):
-            if not _agree(row, clip):
-                raise FeatureStoreError(f"index and record disagree on {clip.path}")
-
-
-def _agree(row: Any, clip: ClipRecord) -> bool:
-    found = (int(row["id"]), int(row["start"]), int(row["length"]), int(row["crc32"]))
-    return found == (clip.id, clip.start, clip.length, clip.crc32)
-
-
-def _first_line(error: Exception) -> str:
-    return str(error).strip("'\"").splitlines()[0] if str(error) else type(error).__name__

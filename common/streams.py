@@ -42,6 +42,29 @@ class StreamInfo:
     declared_frames: int | None
 
 
+# Code points of ITU-T H.273.
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_BT2020_PRIMARIES = 9
+
+
+def colour_warning(transfer: int, primaries: int) -> str:
+    """Return what converting such colours to 8-bit RGB leaves undone, or an empty string.
+
+    Args:
+        transfer: Transfer characteristics, as ITU-T H.273 numbers them.
+        primaries: Colour primaries, likewise.
+    """
+    if transfer in _HDR_TRANSFERS:
+        return f"HDR ({_HDR_TRANSFERS[transfer]}) colours converted without tone mapping"
+    if primaries == _BT2020_PRIMARIES:
+        return "BT.2020 colours converted without gamut mapping"
+    return ""
+
+
+def nothing() -> None:
+    """Do nothing: the default of callbacks."""
+
+
 @dataclass(slots=True)
 class Damage:
     """What went wrong while a clip was decoded.
@@ -49,12 +72,14 @@ class Damage:
     Attributes:
         num_errors: Packets that could not be read or decoded.
         num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
+        no_key_frame: Whether the first packet cannot be decoded without those before it.
         missing_tail_s: Seconds that the container declares after the last packet.
         first_error: Text of the first error.
     """
 
     num_errors: int = 0
     num_corrupt: int = 0
+    no_key_frame: bool = False
     missing_tail_s: float = 0.0
     first_error: str = ""
 
@@ -70,6 +95,8 @@ class Damage:
             parts.append(f"{self.num_errors} undecodable packets ({self.first_error})")
         if self.num_corrupt:
             parts.append(f"{self.num_corrupt} corrupt packets or frames")
+        if self.no_key_frame:
+            parts.append("the first key frame is missing")
         if self.missing_tail_s:
             parts.append(f"the last {self.missing_tail_s:.2f} s are missing")
         return ", ".join(parts)

@@ -6,7 +6,8 @@ and some of UCF101, whose containers carry non-monotone timestamps.
 Shapes: H height, W width in pixels.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import Any, Self
 import av
 import av.error
 import av.logging
+import av.stream
 import numpy as np
 from av.container import InputContainer
 from av.video.frame import VideoFrame
@@ -23,7 +25,7 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo
+from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, colour_warning, nothing
 
 # FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
 av.logging.set_level(None)
@@ -32,9 +34,18 @@ av.logging.set_level(None)
 _OPEN_OPTIONS: dict[str, Any] = (
     {"metadata_errors": "ignore"} if int(av.__version__.split(".")[0]) < 19 else {}
 )
-# A clip is a local file: a playlist or an address inside it must not open anything else.
-_LOCAL_ONLY = {"protocol_whitelist": "file"}
+# A clip is one local file. Formats that name other files or addresses (playlists, scripts, image
+# sequences) are not opened at all, whatever the file is called.
+_ONE_LOCAL_FILE = {
+    "protocol_whitelist": "file",
+    "format_whitelist": "avi,mov,matroska,webm,gif,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,"
+    "ogg,ivf,mjpeg,nut,apng,webp_pipe,yuv4mpegpipe,mxf,rm,dv,swf,wtv,av1,obu,vob",
+}
+# Pixels of a frame beyond which a header is taken for damaged: 8192 by 8192.
+_MAX_PIXELS = 2**26
 _MAX_DEMUX_ERRORS = 64
+# A file cannot hold more packets than bytes; one that seems to would be read for ever.
+_SPARE_PACKETS = 4096
 
 
 @dataclass(slots=True)
@@ -109,20 +120,25 @@ class VideoReader:
 
     Attributes:
         path: The clip.
+        on_packet: Called whenever a packet was read: a sign of life.
         info: What the container declares.
         damage: What went wrong so far.
         num_decoded: Frames given out so far.
         rotation: Degrees by which the last decoded frame was turned.
+        warning: What to know of frames that were decoded well, once iteration has ended.
 
     Raises:
         ClipError: If the file cannot be opened or holds no video stream.
     """
 
     path: Path
+    on_packet: Callable[[], None] = field(default=nothing, repr=False)
     info: StreamInfo = field(init=False)
     damage: Damage = field(init=False, default_factory=Damage)
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
+    warning: str = field(init=False, default="")
+    _sizes: dict[tuple[int, int], None] = field(init=False, repr=False, default_factory=dict)
     _container: InputContainer = field(init=False, repr=False)
     _stream: VideoStream = field(init=False, repr=False)
     _scaler: VideoReformatter = field(init=False, repr=False, default_factory=VideoReformatter)
@@ -151,8 +167,11 @@ class VideoReader:
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame in output order; a bad packet is counted and skipped."""
-        coverage = _Coverage()
+        coverage, first = _Coverage(), True
         for packet in self._packets():
+            if first and packet.size:
+                first = False
+                self.damage.no_key_frame = not packet.is_keyframe
             coverage.add(packet)
             self.damage.num_corrupt += packet.is_corrupt
             try:
@@ -164,20 +183,36 @@ class VideoReader:
                 self.num_decoded += 1
                 self.rotation = frame.rotation
                 self.damage.num_corrupt += frame.is_corrupt
+                self._sizes[frame.width, frame.height] = None
                 yield _AvFrame(frame, self._scaler)
         missing = coverage.missing(self._stream, self._container)
         self.damage.missing_tail_s = float(missing * (self._stream.time_base or 0))
+        self.warning = self._find_warnings()
 
     def count_packets(self) -> int:
         """Read the file to its end without decoding and return the number of video packets."""
         return sum(1 for packet in self._packets() if packet.size)
 
+    def _find_warnings(self) -> str:
+        context = self._stream.codec_context
+        parts = [colour_warning(context.color_trc, context.color_primaries)]
+        if len(self._sizes) > 1:
+            sizes = [f"{width}x{height}" for width, height in self._sizes]
+            parts.append(f"frames of {len(sizes)} sizes: {' '.join(sizes[:5])}")
+        return ", ".join(filter(None, parts))
+
     def _packets(self) -> Iterator["av.Packet[VideoStream]"]:
         """Yield packets, going on after a read error until the file ends or errors pile up."""
         failures = 0
+        left = self.path.stat().st_size + _SPARE_PACKETS
         while failures < _MAX_DEMUX_ERRORS:
             try:
-                yield from self._container.demux(self._stream)
+                for packet in self._container.demux(self._stream):
+                    self.on_packet()
+                    yield packet
+                    left -= 1
+                    if left < 0:
+                        raise ClipError("holds more packets than bytes")
             except av.error.FFmpegError as error:
                 self.damage.record(error)
                 failures += 1
@@ -187,16 +222,20 @@ class VideoReader:
 
 def _open(path: Path) -> tuple[InputContainer, VideoStream]:
     try:
-        container = av.open(str(path), options=_LOCAL_ONLY, **_OPEN_OPTIONS)
+        # The prefix keeps FFmpeg from reading a name such as `http:` as an address.
+        container = av.open(f"file:{os.fspath(path)}", options=_ONE_LOCAL_FILE, **_OPEN_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         raise ClipError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    if not container.streams.video:
+    pictures = av.stream.Disposition.attached_pic
+    streams = [s for s in container.streams.video if not s.disposition & pictures]
+    if not streams or streams[0].codec_context is None:
         container.close()
-        raise ClipError("holds no video stream")
-    stream = container.streams.video[0]
+        raise ClipError("holds no video stream" if not streams else "is in an unknown format")
+    stream = streams[0]
     # Frame threads hang on early exit and under fork; clips are decoded side by side instead.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
+    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
     return container, stream
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import replace
+from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -57,6 +57,16 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option("--decode-threads", type=int, metavar="N", help="Clips decoded side by side.")
 @click.option("--shard", metavar="i/N", help="Do the i-th of N parts, i from 0.")
 @click.option("--limit", type=int, metavar="N", help="Only N clips, spread over the dataset.")
+@click.option(
+    "--clip-timeout", type=float, metavar="S", help="Give a clip up after S idle seconds."
+)
+@click.option(
+    "--supervise/--no-supervise",
+    default=None,
+    help="Survive clips that crash or hang (default); --no-supervise is for debugging.",
+)
+@click.option("--retry-failed", is_flag=True, help="Do clips again that failed before.")
+@click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more clips fail.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @settings_options
@@ -67,6 +77,8 @@ def main(
     splits: str | None,
     classes: str | None,
     shard: str | None,
+    retry_failed: bool,
+    repair: bool,
     dry_run: bool,
     config_file: Path | None,
     show_config: bool,
@@ -90,17 +102,30 @@ def main(
         return
     if source is None:
         raise UsageError(f"no dataset; give --dataset, one of {', '.join(dataset_names())}")
-    _extract(source, resolved.settings, shard=shard, dry_run=dry_run)
+    call = _Call(shard, retry_failed=retry_failed, repair=repair, dry_run=dry_run)
+    _extract(source, resolved.settings, call)
 
 
-def _extract(dataset: Dataset, settings: Settings, *, shard: str | None, dry_run: bool) -> None:
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Options that are not settings: they hold for one call."""
+
+    shard: str | None
+    _: KW_ONLY
+    retry_failed: bool
+    repair: bool
+    dry_run: bool
+
+
+def _extract(dataset: Dataset, settings: Settings, call: _Call) -> None:
     from ta3n.common.records import FeatureConfig
     from ta3n.extract.backbones import get_backbone, weights_identity
     from ta3n.extract.plan import JobShare, make_plan
     from ta3n.extract.run import ExtractionJob, check_failures, report, run_job
+    from ta3n.extract.supervisor import WORKER_COMMAND
 
     options = settings.extract
-    share = JobShare() if shard is None else JobShare.parse(shard)
+    share = JobShare() if call.shard is None else JobShare.parse(call.shard)
     backbone = get_backbone(options.backbone)
     listing, selection = _listing(dataset, settings)
     plan = make_plan(
@@ -118,7 +143,7 @@ def _extract(dataset: Dataset, settings: Settings, *, shard: str | None, dry_run
         limit=options.limit,
     )
     folder = options.out / dataset.name
-    if dry_run:
+    if call.dry_run:
         click.echo(_describe_plan(plan, listing, share, folder))
         return
     manifest = run_job(
@@ -132,6 +157,10 @@ def _extract(dataset: Dataset, settings: Settings, *, shard: str | None, dry_run
             device=options.device,
             batch_size=options.batch_size,
             decode_threads=options.decode_threads,
+            clip_timeout_s=options.clip_timeout,
+            retry_failed=call.retry_failed,
+            repair=call.repair,
+            worker_command=WORKER_COMMAND if options.supervise else (),
         )
     )
     report(manifest, folder)

@@ -8,7 +8,7 @@ before a timestamp of 6 bytes and some padding.
 import io
 import mmap
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo
+from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, nothing
 
 _MAGIC = 0xFEED
 _HEADER_BYTES = 1024
@@ -43,20 +43,24 @@ class NorpixReader:
 
     Attributes:
         path: The clip.
+        on_packet: Called whenever a frame was read: a sign of life.
         info: What the header declares.
         damage: What went wrong so far.
         num_decoded: Frames given out so far.
         rotation: Always 0, the format knows none.
+        warning: Always empty, likewise.
 
     Raises:
         ClipError: If the file is no such sequence, or not of JPEG frames.
     """
 
     path: Path
+    on_packet: Callable[[], None] = field(default=nothing, repr=False)
     info: StreamInfo = field(init=False)
     damage: Damage = field(init=False, default_factory=Damage)
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
+    warning: str = field(init=False, default="")
     _data: mmap.mmap = field(init=False, repr=False)
 
     def __enter__(self) -> Self:
@@ -83,10 +87,11 @@ class NorpixReader:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame in file order; a damaged one is counted and skipped."""
         for data in _jpegs(self._data):
+            self.on_packet()
             try:
                 with Image.open(io.BytesIO(data)) as image:
                     image.load()
-            except (OSError, SyntaxError, ValueError) as error:
+            except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
                 self.damage.record(error)
                 continue
             self.num_decoded += 1

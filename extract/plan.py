@@ -13,10 +13,13 @@ from ta3n.common.records import (
     FeatureConfig,
     Plan,
     PlannedClip,
+    ShardRecord,
     dump_record,
     read_record,
 )
+from ta3n.common.store import sidecar_path
 from ta3n.datasets.base import Clip, Listing
+from ta3n.extract.folder import mend_sidecar
 
 _CLIPS_PER_SHARD = 64
 _BYTES_PER_SHARD = 64 * 2**20
@@ -100,8 +103,16 @@ def make_plan(
     )
 
 
-def agree_on_plan(folder: Path, plan: Plan) -> Plan:
+def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Plan:
     """Make this the folder's plan, or check it against the one that is there.
+
+    A file may only differ in size from the planned one where the features were made from it as it
+    is now, or are to be made because it failed before.
+
+    Args:
+        folder: Feature folder of the dataset.
+        plan: What this job would do.
+        retry_failed: Whether clips that failed are to be done again.
 
     Returns:
         The plan of the folder.
@@ -117,10 +128,14 @@ def agree_on_plan(folder: Path, plan: Plan) -> Plan:
             publish_file(temporary, path)
     agreed = read_record(Plan, path)
     differences = _differences(agreed, plan)
+    if differences and agreed.config == plan.config:
+        renewed = _with_renewed_files(folder, agreed, plan, retry_failed=retry_failed)
+        differences = _differences(renewed, plan)
     if differences:
         raise DataConflictError(
             f"{folder} was made with another setting: {'; '.join(differences)}. "
-            "Use another --out, or remove the folder to start afresh"
+            "Use another --out, or remove the folder to start afresh, or give --retry-failed if "
+            "files of failed clips were replaced"
         )
     return agreed
 
@@ -144,6 +159,26 @@ def _differences(there: Plan, now: Plan) -> list[str]:
     if there.selection != now.selection:
         found.append(f"the selection is {there.selection} there, {now.selection} now")
     return found or _clip_differences(there, now)
+
+
+def _with_renewed_files(folder: Path, there: Plan, now: Plan, *, retry_failed: bool) -> Plan:
+    """Return the plan with the sizes of files that were, or are to be, extracted anew."""
+    new = {clip.path: clip for clip in now.clips}
+    shards = {c.shard for c in there.clips if c.path in new and not _same_size(c, new[c.path])}
+    renewed = {}
+    for shard in filter(lambda shard: mend_sidecar(folder, shard), shards):
+        for record in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
+            clip = new.get(record.path, record)
+            if _same_size(record, clip) or (retry_failed and record.status != "ok"):
+                renewed[record.path] = clip.size_bytes
+    clips = (
+        c.model_copy(update={"size_bytes": renewed.get(c.path, c.size_bytes)}) for c in there.clips
+    )
+    return there.model_copy(update={"clips": tuple(clips)})
+
+
+def _same_size(one: PlannedClip, other: PlannedClip) -> bool:
+    return one.size_bytes == other.size_bytes
 
 
 def _clip_differences(there: Plan, now: Plan) -> list[str]:

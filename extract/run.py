@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ta3n.common.errors import FeatureStoreError, TooManyFailuresError
+from ta3n.common.errors import Ta3nError, TooManyFailuresError
+from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
 from ta3n.common.manifest import build_manifest
-from ta3n.common.names import shorten
+from ta3n.common.names import printable, shorten
 from ta3n.common.records import USABLE, Manifest, Plan
-from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.plan import JobShare, agree_on_plan
+from ta3n.extract.progress import JobProgress
+from ta3n.extract.quarantine import read_quarantine
+from ta3n.extract.supervisor import WORKER_COMMAND, Supervisor
+from ta3n.extract.tasks import Todo, find_todo
+from ta3n.extract.work import Work
 
 _FAILURES_LISTED = 20
 
@@ -31,6 +37,11 @@ class ExtractionJob:
         device: As given: `auto`, `cpu` or `cuda:N`.
         batch_size: Frames in one forward pass.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
+        clip_timeout_s: Seconds without progress after which a clip is given up.
+        retry_failed: Do clips again that failed before.
+        repair: Check every finished shard, and make damaged ones again.
+        worker_command: Starts a worker process; without one this process does the work itself,
+            unprotected from clips that crash or hang.
     """
 
     root: Path
@@ -42,6 +53,10 @@ class ExtractionJob:
     device: str
     batch_size: int
     decode_threads: int | None
+    clip_timeout_s: float = 60.0
+    retry_failed: bool = False
+    repair: bool = False
+    worker_command: Sequence[str] = WORKER_COMMAND
 
 
 def run_job(job: ExtractionJob) -> Manifest:
@@ -53,26 +68,64 @@ def run_job(job: ExtractionJob) -> Manifest:
         DeviceError: If the device is not there.
         OSError: If the folder cannot be written; finished shards stay.
     """
-    plan = agree_on_plan(job.folder, job.plan)
+    plan = agree_on_plan(job.folder, job.plan, retry_failed=job.retry_failed)
+    remove_stale_temporaries(job.folder)
     mine = job.share.of(plan.shards)
-    todo = [shard for shard in mine if not _is_done(job.folder, shard)]
+    todo = find_todo(
+        job.folder, plan, job.plan, mine, retry_failed=job.retry_failed, repair=job.repair
+    )
     LOGGER.info(
         "%s: %d clips in %d shards, %d of %d shards of this job are done",
         job.plan.config.dataset,
         len(plan.clips),
         len(plan.shards),
-        len(mine) - len(todo),
+        len(mine) - len(todo.tasks),
         len(mine),
     )
     try:
-        if todo:
-            # Torch is imported only where there is work: a finished folder answers at once.
-            from ta3n.extract.pipeline import extract_shards
+        if todo.tasks:
+            _work_off(job, plan, todo)
+    except BaseException:
+        _tidy_up(job.folder)
+        raise
+    return build_manifest(job.folder)
 
-            extract_shards(job, plan, todo)
-    finally:
-        manifest = build_manifest(job.folder)
-    return manifest
+
+def _work_off(job: ExtractionJob, plan: Plan, todo: Todo) -> None:
+    clips = [clip for task in todo.tasks for clip in task.clips]
+    work = Work(
+        root=job.root,
+        folder=job.folder,
+        config_hash=plan.config.hash,
+        frames=plan.config.frames,
+        backbone=job.backbone,
+        weights=job.weights,
+        device=job.device,
+        batch_size=job.batch_size,
+        decode_threads=job.decode_threads,
+        clip_timeout_s=job.clip_timeout_s,
+        tasks=todo.tasks,
+        verdicts=read_quarantine(job.folder, clips),
+        attempts=todo.attempts,
+    )
+    with JobProgress(work.tasks) as progress:
+        if job.worker_command:
+            Supervisor(work, progress, job.worker_command).run()
+            return
+        # Torch is imported only where there is work: a finished folder answers at once.
+        from ta3n.extract.pipeline import extract_shards
+        from ta3n.extract.reports import Reporter
+
+        extract_shards(work, Reporter(progress.handle))
+
+
+def _tidy_up(folder: Path) -> None:
+    """Remove what a worker left, and list what is finished; the job's own error is to be told."""
+    try:
+        remove_stale_temporaries(folder)
+        build_manifest(folder)
+    except (Ta3nError, OSError) as error:
+        LOGGER.warning("the manifest could not be brought up to date: %s", error)
 
 
 def report(manifest: Manifest, folder: Path) -> None:
@@ -81,7 +134,7 @@ def report(manifest: Manifest, folder: Path) -> None:
     LOGGER.info("%s: %s", folder, counts or "no clip is done yet")
     unhappy = [clip for clip in manifest.clips if clip.status != "ok"]
     for clip in unhappy[:_FAILURES_LISTED]:
-        LOGGER.info("%s %s: %s", clip.status, clip.path, clip.error)
+        LOGGER.info("%s %s: %s", clip.status, printable(clip.path), printable(clip.error))
     if len(unhappy) > _FAILURES_LISTED:
         LOGGER.info("... and %d more, see the manifest", len(unhappy) - _FAILURES_LISTED)
     if manifest.absent:
@@ -109,18 +162,3 @@ def check_failures(manifest: Manifest, allowed: str) -> None:
             f"{num_failed} of {len(manifest.clips)} clips failed, --max-failures allows {allowed}; "
             "the manifest holds the reasons"
         )
-
-
-def _is_done(folder: Path, shard: str) -> bool:
-    """Return whether a shard is finished; a kill between file and sidecar is mended here."""
-    if sidecar_path(folder, shard).exists() and shard_path(folder, shard).exists():
-        return True
-    if not shard_path(folder, shard).exists():
-        return False
-    try:
-        restore_sidecar(folder, shard)
-    except FeatureStoreError as error:
-        LOGGER.warning("%s; it is made again", error)
-        shard_path(folder, shard).unlink()
-        return False
-    return True

@@ -20,7 +20,8 @@ def run(*args: object) -> Result:
 def extract(root: Path, out: Path, *more: object) -> Result:
     return run(
         "--dataset", "ucf101", "--root", root, "--out", out, "--backbone", "resnet18",
-        "--weights", "random:0", "--frames", "segments:2", "--batch-size", 4, *more,
+        "--weights", "random:0", "--frames", "segments:2", "--batch-size", 4,
+        "--no-supervise", *more,
     )  # fmt: skip
 
 
@@ -43,6 +44,22 @@ def test_features_and_manifest_are_written(ucf_tree: Path, tmp_path: Path) -> No
     manifest = json.loads((tmp_path / "ucf101" / "manifest.json").read_text())
     assert len(manifest["clips"]) == 8
     assert extract(ucf_tree, tmp_path, "--frames", "all").exit_code == 1
+
+
+def test_finished_folder_is_recognised_without_torch(ucf_tree: Path, tmp_path: Path) -> None:
+    arguments = ["--dataset", "ucf101", "--root", str(ucf_tree), "--out", str(tmp_path)]
+    arguments += ["--backbone", "resnet18", "--weights", "random:0", "--classes", "Biking"]
+    arguments += ["--frames", "segments:1"]
+    assert run(*arguments, "--no-supervise").exit_code == 0
+    code = (
+        "import sys\nfrom ta3n.extract.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\nprint(*sys.modules)"
+    )
+    again = subprocess.run(
+        [sys.executable, "-P", "-c", code, *arguments], capture_output=True, text=True, check=True
+    )
+    assert "1 of 1 shards of this job are done" in again.stderr
+    assert not {"torch", "av", "PIL"} & set(again.stdout.split())
 
 
 def test_classes_and_limit_choose_clips(ucf_tree: Path, tmp_path: Path) -> None:

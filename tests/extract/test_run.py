@@ -1,6 +1,7 @@
 """If this breaks, a job loses clips, does work twice, or writes what it should not."""
 
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +30,11 @@ def job(
     batch_size: int = 4,
     classes: tuple[str, ...] | None = None,
     weights: str = "random:0",
+    retry_failed: bool = False,
+    repair: bool = False,
+    worker_command: Sequence[str] = (),
+    clip_timeout_s: float = 60,
+    selection: str | None = None,
 ) -> ExtractionJob:
     listing = get_dataset("ucf101").scan(root, None, classes)
     config = FeatureConfig(
@@ -43,13 +49,17 @@ def job(
     return ExtractionJob(
         root=listing.root,
         folder=out,
-        plan=make_plan(listing, config, selection=str(classes), limit=None),
+        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
         share=JobShare.parse(share),
         backbone=BACKBONE,
         weights=weights,
         device="cpu",
         batch_size=batch_size,
         decode_threads=2,
+        retry_failed=retry_failed,
+        repair=repair,
+        worker_command=worker_command,
+        clip_timeout_s=clip_timeout_s,
     )
 
 
@@ -183,11 +193,11 @@ def test_interruption_keeps_finished_shards_and_a_true_manifest(
 
     written: list[object] = []
 
-    def write_three(*args: object) -> object:
+    def write_three(*args: object, **options: object) -> object:
         if len(written) == 3:
             raise KeyboardInterrupt
         written.append(args)
-        return store.write_shard(*args)  # type: ignore[arg-type]
+        return store.write_shard(*args, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(pipeline, "write_shard", write_three)
     with pytest.raises(KeyboardInterrupt):

@@ -1,0 +1,158 @@
+"""`ta3n-features`: what a feature folder holds, whether it is sound, and what it lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ta3n.common.cli import handles_errors
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.names import printable
+
+if TYPE_CHECKING:
+    from ta3n.common.records import Manifest, Plan
+
+COMMAND = "ta3n-features"
+_FOLDER = click.argument("folder", metavar="DIR", type=click.Path(path_type=Path))
+
+_EPILOG = """
+\b
+Examples:
+  ta3n-features info features/ucf101
+  ta3n-features verify features          (every dataset in it)
+  ta3n-features missing features/hmdb51
+
+\b
+What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
+again; both with the line that made the features.
+Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage.
+"""
+
+
+@click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(package_name="ta3n")
+def main() -> None:
+    """Look at the features that `ta3n-extract` wrote."""
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def info(folder: Path) -> None:
+    """Say what is there, by status, with the reason for each clip that is not ok."""
+    for part in _datasets(folder):
+        plan, manifest = _load(part)
+        config = plan.config
+        rows = sum(clip.length for clip in manifest.clips)
+        done = manifest.num_shards - len({clip.shard for clip in manifest.pending})
+        _say(
+            f"{part}: {config.dataset}, {config.backbone}, weights {config.weights}, frames "
+            f"{config.frames}, {config.feature_dim} values a row; {plan.selection}"
+        )
+        _say(f"{done} of {manifest.num_shards} shards, {rows} rows")
+        lacking = [("pending", len(manifest.pending)), ("absent", len(manifest.absent))]
+        for status, count in [*manifest.status_counts().items(), *lacking]:
+            if count:
+                _say(f"{count:7d} {status}")
+        for line in _remarks(manifest):
+            _say(line)
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def verify(folder: Path) -> None:
+    """Check every checksum, count, value and origin; name what is damaged."""
+    num_damaged = 0
+    for part in _datasets(folder):
+        damaged = list(_damage(part))
+        num_damaged += len(damaged)
+        for line in damaged or [f"{part}: sound"]:
+            _say(line)
+    if num_damaged:
+        raise FeatureStoreError(
+            f"{num_damaged} damaged; ta3n-extract --repair, with the line that made the features, "
+            "mends this"
+        )
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def missing(folder: Path) -> None:
+    """List the clips without features, a line each: what became of it, path, reason."""
+    from ta3n.common.names import printable
+    from ta3n.common.records import USABLE
+
+    for part in _datasets(folder):
+        _, manifest = _load(part)
+        lines = [("pending", clip.path, "its shard is not made yet") for clip in manifest.pending]
+        lines += [(c.status, c.path, c.error) for c in manifest.clips if c.status not in USABLE]
+        lines += [("absent", clip.path, "not on disk") for clip in manifest.absent]
+        for status, path, reason in lines:
+            click.echo(f"{status}\t{printable(path)}\t{printable(reason)}")
+
+
+def _datasets(folder: Path) -> Iterator[Path]:
+    """Yield the folder if it holds features, else those of its folders that do.
+
+    Raises:
+        DataMissingError: If there are none.
+    """
+    from ta3n.common.manifest import PLAN_NAME
+
+    candidates = [folder]
+    if folder.is_dir() and not (folder / PLAN_NAME).is_file():
+        candidates = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [path for path in candidates if (path / PLAN_NAME).is_file()]
+    if not found:
+        raise DataMissingError(f"no features in {folder}: there is no {PLAN_NAME}")
+    yield from found
+
+
+def _load(folder: Path) -> tuple[Plan, Manifest]:
+    """Return the plan, and the manifest as the sidecars have it; nothing is written."""
+    from ta3n.common.manifest import PLAN_NAME, collect_manifest
+    from ta3n.common.records import Plan, read_record
+
+    return read_record(Plan, folder / PLAN_NAME), collect_manifest(folder)
+
+
+def _damage(folder: Path) -> Iterator[str]:
+    from ta3n.common.manifest import MANIFEST_NAME, PLAN_NAME, collect_manifest
+    from ta3n.common.records import Manifest, Plan, read_record
+    from ta3n.extract.folder import damage_of
+
+    plan = read_record(Plan, folder / PLAN_NAME)
+    sound = True
+    for shard in plan.shards:
+        damage = damage_of(folder, plan, shard)
+        if damage is not None:
+            sound = False
+            yield f"{folder / shard}.h5: {damage.text}"
+    # A manifest cannot be right where a sidecar is not.
+    try:
+        if sound and read_record(Manifest, folder / MANIFEST_NAME) != collect_manifest(folder):
+            yield f"{folder / MANIFEST_NAME}: it is not what the sidecars say"
+    except (DataMissingError, FeatureStoreError) as error:
+        yield f"{folder / MANIFEST_NAME}: {error}"
+
+
+def _remarks(manifest: Manifest) -> Iterator[str]:
+    for clip in manifest.clips:
+        if clip.status != "ok":
+            yield f"{clip.status} {clip.path}: {clip.error}"
+        if clip.warning:
+            yield f"warning {clip.path}: {clip.warning}"
+
+
+def _say(line: str) -> None:
+    # Names and records may come from anyone: nothing of them may steer the terminal.
+    click.echo(printable(line))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,27 @@
+"""Every way in which a clip takes its worker down, in whole jobs. Run by `make soak`."""
+
+import time
+from pathlib import Path
+
+import pytest
+
+from ta3n.extract.run import run_job
+
+from ..extract.test_run import job
+from ..extract.test_supervisor import FAULTY, HANGS, set_faults
+
+FAULTS = ("segfault", "abort", "kill", "hang", "freeze", "kill in company")
+
+
+@pytest.mark.parametrize("fault", FAULTS)
+def test_every_kind_of_death_costs_one_clip(
+    ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
+) -> None:
+    set_faults(monkeypatch, **{HANGS: fault})
+    started_s = time.monotonic()
+    manifest = run_job(job(ucf_tree, tmp_path, worker_command=FAULTY, clip_timeout_s=3))
+    status = "timeout" if fault in {"freeze", "hang"} else "crashed"
+    assert manifest.status_counts() == {"ok": 7, status: 1}
+    (bad,) = (clip for clip in manifest.clips if clip.status != "ok")
+    assert Path(bad.path).stem == HANGS
+    print(f"{fault}: {bad.status}, {bad.error}, {time.monotonic() - started_s:.0f} s")

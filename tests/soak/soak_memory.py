@@ -1,0 +1,87 @@
+"""Resident memory over many clips, and of very large ones. Run by `make soak`."""
+
+import multiprocessing
+import os
+import resource
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ta3n.common.records import ShardRecord, read_record
+from ta3n.common.streams import RgbImage
+from ta3n.common.video import write_video
+from ta3n.extract.pipeline import extract_shards
+from ta3n.extract.reports import Reporter
+from ta3n.extract.work import Advanced, Message
+
+from ..extract.test_memory import clips_of_all_kinds
+from ..extract.tiny import resident_mb, without_network, work_on
+from ..videos import WriteClip, moving_square
+
+NUM_CLIPS = int(os.environ.get("TA3N_SOAK_CLIPS", "10000"))
+EVERY = 1000
+
+
+def test_memory_over_many_clips(
+    tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_network(monkeypatch)
+    root, folder = tmp_path / "clips", tmp_path / "features"
+    folder.mkdir()
+    work = work_on(root, folder, clips_of_all_kinds(root, write_clip, NUM_CLIPS))
+    held: list[float] = []
+
+    def look(message: Message) -> None:
+        if isinstance(message, Advanced) and message.num_clips % EVERY == 0:
+            held.append(resident_mb())
+            print(f"{message.num_clips:6d} clips: {held[-1]:.1f} MB resident", flush=True)
+
+    extract_shards(work, Reporter(look))
+    assert held[-1] - held[0] < 32
+
+
+def peak_mb_of_one(root: Path, name: str, folder: Path, frames: str) -> float:
+    """Extract one clip in a new process; return the most memory that process held."""
+    context = multiprocessing.get_context("spawn")
+    with context.Pool(1) as pool:
+        before, after = pool.apply(_extract_one, (root, name, folder, frames))
+    print(f"{name}, {frames}: {before:.0f} MB before, {after:.0f} MB at most")
+    return after - before
+
+
+def _extract_one(root: Path, name: str, folder: Path, frames: str) -> tuple[float, float]:
+    folder.mkdir()
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        without_network(monkeypatch)
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+        work = work_on(root, folder, [name], backbone="resnet101", frames=frames)
+        extract_shards(work, Reporter())
+    return before, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e3
+
+
+def test_a_hundred_thousand_frames(tmp_path: Path) -> None:
+    num_frames = 100_000
+    image = np.random.default_rng(0).integers(0, 255, (48, 64, 3), dtype=np.uint8)
+
+    def frames(number: int) -> RgbImage:
+        return np.roll(image, number, axis=1)
+
+    path = tmp_path / "long.avi"
+    write_video(path, map(frames, range(num_frames)), frame_rate=25, codec="mpeg4")
+    started_s = time.monotonic()
+    # The rows alone are 819 MB.
+    assert peak_mb_of_one(tmp_path, "long.avi", tmp_path / "all", "all") < 700
+    assert peak_mb_of_one(tmp_path, "long.avi", tmp_path / "five", "segments:5") < 150
+    record = read_record(ShardRecord, tmp_path / "all" / "shard-00000.json")
+    assert (record.clips[0].status, record.num_rows) == ("ok", num_frames)
+    print(f"{time.monotonic() - started_s:.0f} s")
+
+
+def test_a_4k_clip(tmp_path: Path) -> None:
+    path = tmp_path / "large.mp4"
+    frames = moving_square(60, 3840, 2160)
+    write_video(path, frames, frame_rate=25, codec="libx264", options={"preset": "ultrafast"})
+    for kind in ("all", "segments:5"):
+        assert peak_mb_of_one(tmp_path, "large.mp4", tmp_path / kind, kind) < 1000
