@@ -14,6 +14,7 @@ from typing import Any
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from ta3n.train.report.collect import Row
 
@@ -93,7 +94,9 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
         subplots: Keywords of `Figure.subplots`.
     """
     with mpl.rc_context(_STYLE):
-        figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
+        # The last label of an axis may reach past its end, which the layout does not see.
+        layout = ConstrainedLayoutEngine(w_pad=0.1)
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
         yield figure, figure.subplots(**subplots)
 
 

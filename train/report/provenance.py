@@ -35,7 +35,7 @@ def warnings(direction: Direction) -> list[str]:
     adapting = [row for row in direction.rows if row.config.method not in NOT_ADAPTING]
     if any(not row.config.settings["adaptation"]["published"] for row in adapting):
         found.append(
-            "The loss weights of this direction were never published; those of another are used."
+            "The loss weights of this direction were never published; those used are ours."
         )
     return found
 
