@@ -189,11 +189,16 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
-    with temporary_beside(path) as temporary:
-        temporary.write_bytes(data)
-        fsync_path(temporary)
-        temporary.replace(path)
-    fsync_path(path.parent)
+    try:
+        with temporary_beside(path) as temporary:
+            temporary.write_bytes(data)
+            fsync_path(temporary)
+            temporary.replace(path)
+        fsync_path(path.parent)
+    except OSError as error:
+        # Writing, unlike opening, does not say where the disk is full.
+        error.filename = error.filename or str(path.parent)
+        raise
 
 
 def publish_file(temporary: Path, path: Path) -> bool:
