@@ -10,6 +10,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.sampling import Timing
 
 SCHEMA_VERSION = 1
 
@@ -54,8 +55,9 @@ class FeatureConfig(_Record):
         weights: Identity of the weights, such as `imagenet1k_v1:resnet101-63fe2227.pth`.
         profile: How pixels become the network's input.
         image_size: Side of the square crop in pixels.
-        frames: `all` or `segments:K`.
+        frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
+        timing: Whether frames are counted as decoded or at a constant rate (`frames`, `cfr`).
     """
 
     dataset: str
@@ -65,6 +67,7 @@ class FeatureConfig(_Record):
     image_size: int
     frames: str
     feature_dim: int
+    timing: Timing = "frames"
 
     @property
     def hash(self) -> str:
@@ -110,7 +113,7 @@ class ClipRecord(PlannedClip):
         error: The reason where the status is not `ok`.
         warning: What to know about features that are there, such as HDR colours.
         attempts: How often it was tried.
-        num_frames: Frames that decoding gave.
+        num_frames: Frames that decoding gave, or those of a constant rate (`cfr`).
         declared_frames: Frames that the container declares, or None.
         codec: Decoder name, empty if the file could not be opened.
         pixel_format: Such as `yuv420p`.

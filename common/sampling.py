@@ -1,9 +1,16 @@
 """Which frames of a clip are used: the paper's segments, and what stage one keeps of a clip."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import ClipError, UsageError
+
+Timing = Literal["frames", "cfr"]
+"""How frames are counted: as decoded, or at the stream's constant rate with repeats and drops."""
+
+_RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 
 def segment_indices(num_frames: int, num_segments: int) -> list[int]:
@@ -33,33 +40,77 @@ def segment_indices(num_frames: int, num_segments: int) -> list[int]:
 
 @dataclass(frozen=True, slots=True)
 class FrameSelection:
-    """The frames of a clip that stage one keeps: all of them, or those of K segments.
+    """The frames of a clip that stage one keeps; at most one of the attributes is set.
 
     Attributes:
-        num_segments: K, or None for every frame.
+        num_segments: K, only the frames that training on K segments uses.
+        every: N, every N-th frame from the first.
+        fps: F, the first frame of every 1/F seconds, by the clip's own frame rate.
     """
 
     num_segments: int | None = None
+    every: int | None = None
+    fps: float | None = None
 
     @classmethod
     def parse(cls, text: str) -> "FrameSelection":
-        """Read `all` or `segments:K`.
+        """Read `all`, `segments:K`, `every:N` or `fps:F`.
 
         Raises:
-            UsageError: If the text is neither.
+            UsageError: If the text is none of these.
         """
         if text == "all":
             return cls()
-        kind, _, count = text.partition(":")
-        if kind == "segments" and count.isascii() and count.isdigit() and int(count) >= 1:
-            return cls(int(count))
-        raise UsageError(f"frames {text!r} is not known; use 'all' or 'segments:K', K at least 1")
+        kind, _, number = text.partition(":")
+        if kind in ("segments", "every") and number.isascii() and number.isdigit():
+            count = int(number)
+            if count >= 1:
+                return cls(num_segments=count) if kind == "segments" else cls(every=count)
+        if kind == "fps" and _RATE.fullmatch(number) and float(number) > 0:
+            return cls(fps=float(number))
+        raise UsageError(
+            f"frames {text!r} is not known; use 'all', 'segments:K' or 'every:N' with a whole "
+            "number from 1, or 'fps:F' with a rate above 0"
+        )
 
     def __str__(self) -> str:
-        return "all" if self.num_segments is None else f"segments:{self.num_segments}"
+        if self.num_segments is not None:
+            return f"segments:{self.num_segments}"
+        if self.every is not None:
+            return f"every:{self.every}"
+        return "all" if self.fps is None else f"fps:{self.fps:g}"
 
-    def indices(self, num_frames: int) -> Sequence[int]:
-        """Return the kept frame numbers of a clip of `num_frames` frames, rising, each once."""
-        if self.num_segments is None or num_frames == 0:
-            return range(num_frames)
-        return sorted(set(segment_indices(num_frames, self.num_segments)))
+    @property
+    def is_regular(self) -> bool:
+        """Whether it keeps frames at a fixed distance, so that what it keeps is a clip again."""
+        return self.every is not None or self.fps is not None
+
+    def keeps(self, number: int, frame_rate: float | None) -> bool:
+        """Say whether a frame is kept, whatever the length of its clip; not for segments.
+
+        Args:
+            number: Of the frame, from 0.
+            frame_rate: Of the clip, in frames per second.
+
+        Raises:
+            ClipError: If the rate is needed and not known.
+        """
+        assert self.num_segments is None, "which frames segments keep depends on the clip's length"
+        if self.every is not None:
+            return number % self.every == 0
+        if self.fps is None:
+            return True
+        if not frame_rate:
+            raise ClipError(f"declares no frame rate, which frames fps:{self.fps:g} need")
+        step = self.fps / frame_rate
+        return number == 0 or step >= 1 or int(number * step) > int((number - 1) * step)
+
+    def indices(self, num_frames: int, frame_rate: float | None = None) -> Sequence[int]:
+        """Return the kept frame numbers of a clip of `num_frames` frames, rising, each once.
+
+        Raises:
+            ClipError: If the frame rate is needed and not known.
+        """
+        if self.num_segments is None:
+            return [n for n in range(num_frames) if self.keeps(n, frame_rate)]
+        return sorted(set(segment_indices(num_frames, self.num_segments))) if num_frames else []

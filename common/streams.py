@@ -3,7 +3,7 @@
 Shapes: H height, W width in pixels.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -15,6 +15,11 @@ RgbImage = NDArray[np.uint8]
 
 class Frame(Protocol):
     """A decoded frame whose conversion to RGB is put off until it is needed."""
+
+    @property
+    def position(self) -> float | None:
+        """When it is shown, in intervals of the stream's frame rate; None if unknown."""
+        ...
 
     def rgb(self) -> RgbImage:
         """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
@@ -59,6 +64,35 @@ def colour_warning(transfer: int, primaries: int) -> str:
     if primaries == _BT2020_PRIMARIES:
         return "BT.2020 colours converted without gamut mapping"
     return ""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Chooses, frame by frame, which of a frame's two timestamps tells when it is shown.
+
+    Presentation times are to rise in output order. Where they do so less often than decoding times
+    do, the latter are taken, as FFmpeg does; containers without presentation times start there.
+
+    Attributes:
+        by_decoding: Whether only decoding times are to be trusted, as in AVI.
+    """
+
+    by_decoding: bool = False
+    _last: list[int | None] = field(default_factory=lambda: [None, None])
+    _faults: list[int] = field(default_factory=lambda: [0, 0])
+
+    def time_of(self, presentation: int | None, decoding: int | None) -> int | None:
+        """Return the time of the next frame in output order, in the time base; None if unknown."""
+        for which, time in enumerate((presentation, decoding)):
+            last = self._last[which]
+            if time is not None:
+                self._faults[which] += last is not None and time <= last
+                self._last[which] = time
+        if self.by_decoding or presentation is None:
+            return decoding
+        if decoding is not None and self._faults[0] > self._faults[1]:
+            return decoding
+        return presentation
 
 
 def nothing() -> None:

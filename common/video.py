@@ -25,7 +25,15 @@ from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, colour_warning, nothing
+from ta3n.common.streams import (
+    Clock,
+    Damage,
+    Frame,
+    RgbImage,
+    StreamInfo,
+    colour_warning,
+    nothing,
+)
 
 # FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
 av.logging.set_level(None)
@@ -89,11 +97,12 @@ class _Coverage:
 class _AvFrame:
     """A decoded frame and the scaler of the reader it came from."""
 
-    __slots__ = ("_frame", "_scaler")
+    __slots__ = ("_frame", "_scaler", "position")
 
-    def __init__(self, frame: VideoFrame, scaler: VideoReformatter) -> None:
+    def __init__(self, frame: VideoFrame, scaler: VideoReformatter, position: float | None) -> None:
         self._frame = frame
         self._scaler = scaler
+        self.position = position
 
     def rgb(self) -> RgbImage:
         """See `Frame.rgb`."""
@@ -168,6 +177,8 @@ class VideoReader:
     def frames(self) -> Iterator[Frame]:
         """Yield every frame in output order; a bad packet is counted and skipped."""
         coverage, first = _Coverage(), True
+        # AVI stores no presentation times; those that are shown are guessed from decoding times.
+        clock = Clock(by_decoding=self._container.format.name == "avi")
         for packet in self._packets():
             if first and packet.size:
                 first = False
@@ -184,7 +195,7 @@ class VideoReader:
                 self.rotation = frame.rotation
                 self.damage.num_corrupt += frame.is_corrupt
                 self._sizes[frame.width, frame.height] = None
-                yield _AvFrame(frame, self._scaler)
+                yield _AvFrame(frame, self._scaler, self._position(frame, clock))
         missing = coverage.missing(self._stream, self._container)
         self.damage.missing_tail_s = float(missing * (self._stream.time_base or 0))
         self.warning = self._find_warnings()
@@ -192,6 +203,11 @@ class VideoReader:
     def count_packets(self) -> int:
         """Read the file to its end without decoding and return the number of video packets."""
         return sum(1 for packet in self._packets() if packet.size)
+
+    def _position(self, frame: VideoFrame, clock: Clock) -> float | None:
+        time = clock.time_of(frame.pts, frame.dts)
+        rate, base = self._stream.guessed_rate, self._stream.time_base
+        return float(time * base * rate) if time is not None and rate and base else None
 
     def _find_warnings(self) -> str:
         context = self._stream.codec_context

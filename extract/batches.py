@@ -1,44 +1,40 @@
 """Fixed-size batches through the network, with the next one filled while a GPU works.
 
-Legend: B batch, D feature width, N crops of a shard.
+Legend: B batch, D feature width, N crops of a shard, H and W height and width of a frame.
 """
 
 from collections import deque
-from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
 from ta3n.common.streams import RgbImage
-from ta3n.extract.pixels import IMAGE_SIZE
+from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.slots import Slot
 from ta3n.extract.spool import RowSpool
 
-
-@dataclass(slots=True)
-class _Slot:
-    """Host memory of one batch; pinned for a GPU, so that copies overlap with computing."""
-
-    crops: Tensor
-    features: Tensor
-    done: torch.cuda.Event | None
-    count: int = 0
+# So many frames keep what a layer hands to the next one in the cache of a core, or near it.
+_CPU_BATCH_SIZE = 8
+# Beyond it a GPU gains nothing at 224 by 224 pixels.
+_MAX_TRIED_BATCH_SIZE = 256
 
 
 class BatchRunner:
-    """Collects crops into batches that mix clips and runs them in order.
+    """Collects frames into batches that mix clips and runs them in order.
 
     Every batch has the same size, the last one padded with what was there before: a row's value
-    does not depend on how many others there are. Where the device has not enough memory for one,
-    it is computed in two halves from then on.
+    does not depend on how many others there are. What is padding alone is left out in whole
+    pieces. Where the device has not enough memory for a batch, it is computed in two halves from
+    then on.
 
     Args:
         network: Maps uint8 [B, 224, 224, 3] to float32 [B, D], on `device`.
         device: Where it runs.
         batch_size: B.
+        piece: Frames that the network computes by themselves, a divisor of B; None means B.
         feature_dim: D.
         spool_folder: Where features wait that are too many for memory.
     """
@@ -49,25 +45,31 @@ class BatchRunner:
         *,
         device: torch.device,
         batch_size: int,
+        piece: int | None = None,
         feature_dim: int,
         spool_folder: Path | None = None,
     ) -> None:
         self._network = network
         self._device = device
         self._batch_size = batch_size
+        self._piece = piece or batch_size
         self._frames_at_once = batch_size
         self._feature_dim = feature_dim
         self._spool_folder = spool_folder
         # On a GPU one batch is filled while the other is computed.
-        self._free = deque(self._new_slot() for _ in range(2 if device.type == "cuda" else 1))
-        self._running: deque[_Slot] = deque()
+        num_slots = 2 if device.type == "cuda" else 1
+        self._free = deque(Slot(batch_size, feature_dim, device) for _ in range(num_slots))
+        self._running: deque[Slot] = deque()
         self._filling = self._free.popleft()
         self._results = RowSpool(feature_dim, spool_folder)
 
-    def add(self, crop: RgbImage) -> None:
-        """Add a crop [224, 224, 3]; its features come out of `flush` in the order of adding."""
-        np.copyto(self._filling.crops[self._filling.count].numpy(), crop)
-        self._filling.count += 1
+    def add(self, pixels: RgbImage) -> None:
+        """Add a frame [H, W, 3] or its crop [224, 224, 3].
+
+        Its features come out of `flush` in the order of adding. Frames that are no crops yet are
+        resized on the device, to the same bytes.
+        """
+        self._filling.put(pixels)
         if self._filling.count == self._batch_size:
             self._launch()
 
@@ -86,15 +88,6 @@ class BatchRunner:
         self._results = RowSpool(self._feature_dim, self._spool_folder)
         return results
 
-    def _new_slot(self) -> _Slot:
-        on_gpu = self._device.type == "cuda"
-        size = (self._batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)
-        return _Slot(
-            crops=torch.zeros(size, dtype=torch.uint8, pin_memory=on_gpu),
-            features=torch.empty((self._batch_size, self._feature_dim), pin_memory=on_gpu),
-            done=torch.cuda.Event() if on_gpu else None,  # type: ignore[no-untyped-call]
-        )
-
     def _launch(self) -> None:
         slot = self._filling
         if not self._compute(slot):
@@ -104,22 +97,21 @@ class BatchRunner:
                     f"{self._device} has not enough memory for {self._frames_at_once} frames "
                     "at a time; use a smaller --batch-size, or a device with nothing else on it"
                 )
-        if slot.done is not None:
-            slot.done.record()
+        slot.mark_end()
         self._running.append(slot)
         if not self._free:
             self._collect()
         self._filling = self._free.popleft()
 
-    def _compute(self, slot: _Slot) -> bool:
+    def _compute(self, slot: Slot) -> bool:
         """Queue a batch on the device; return False if its memory does not suffice."""
-        crops = torch.split(slot.crops, self._frames_at_once)
-        rows = torch.split(slot.features, self._frames_at_once)
+        end = -(-slot.count // self._piece) * self._piece
         try:
             with torch.inference_mode():
+                crops = torch.split(slot.crops()[:end], self._frames_at_once)
+                rows = torch.split(slot.features[:end], self._frames_at_once)
                 for some_crops, some_rows in zip(crops, rows, strict=True):
-                    features = self._network(some_crops.to(self._device, non_blocking=True))
-                    some_rows.copy_(features, non_blocking=True)
+                    some_rows.copy_(self._network(some_crops), non_blocking=True)
         except torch.OutOfMemoryError:
             return False
         return True
@@ -140,8 +132,47 @@ class BatchRunner:
 
     def _collect(self) -> None:
         slot = self._running.popleft()
-        if slot.done is not None:
-            slot.done.synchronize()
+        slot.wait()
         self._results.append(slot.features[: slot.count].numpy())
-        slot.count = 0
+        slot.clear()
         self._free.append(slot)
+
+
+def suitable_batch_size(network: nn.Module, device: torch.device) -> int:
+    """Return the batch size to use where none is given.
+
+    On a CPU it is what each core computes at a time. On a GPU it is the largest of 256, 128 and so
+    on that fits. Speed has no say in it, so that equal devices compute the same bits.
+
+    Raises:
+        DeviceError: If not even one frame fits.
+    """
+    if device.type != "cuda":
+        return _CPU_BATCH_SIZE
+    return largest_batch_size(network, device, at_most=_MAX_TRIED_BATCH_SIZE)
+
+
+def largest_batch_size(network: nn.Module, device: torch.device, *, at_most: int) -> int:
+    """Return how many frames the device can take at a time: `at_most`, or half of it, and so on.
+
+    Raises:
+        DeviceError: If not even one fits.
+    """
+    size = at_most
+    while size:
+        try:
+            with torch.inference_mode():
+                shape = (size, IMAGE_SIZE, IMAGE_SIZE, 3)
+                network(torch.zeros(shape, dtype=torch.uint8, device=device))
+                if device.type == "cuda":
+                    torch.cuda.synchronize(device)
+        except torch.OutOfMemoryError:
+            size //= 2
+        else:
+            break
+        finally:
+            if device.type == "cuda":
+                torch.cuda.empty_cache()
+    if not size:
+        raise DeviceError(f"{device} has not enough memory for one frame; is it used by others?")
+    return size

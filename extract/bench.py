@@ -1,142 +1,224 @@
-"""Timings of stage one, each against the bare network in the same run.
+"""Timings of stage one, all from one run: each stage, the network's forms, the whole pipeline.
 
     python -m ta3n.extract.bench --backbone resnet101
 
-One run measures in interleaved rounds and prints medians: this machine may be busy, and only
+Stages are measured in interleaved rounds, and medians are printed: a machine may be busy, and only
 ratios within a run mean anything. Nothing here decides whether a test passes.
 """
 
-import json
+from __future__ import annotations
+
+import resource
+import sys
 import tempfile
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
-import numpy as np
 import torch
+from torch import nn
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.sampling import FrameSelection
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import VideoReader, write_video
+from ta3n.extract import stages
 from ta3n.extract.backbones import get_backbone, load_backbone
-from ta3n.extract.batches import BatchRunner
-from ta3n.extract.decode import ClipOutcome, decode_clip
-from ta3n.extract.feed import ClipFeed
-from ta3n.extract.network import FeatureNetwork, optimised
-from ta3n.extract.pixels import IMAGE_SIZE
+from ta3n.extract.baseline import PlainProcedure
+from ta3n.extract.bench_report import (
+    AUTHORS,
+    NETWORK,
+    PIPELINE,
+    SAMPLED,
+    BenchOptions,
+    BenchResult,
+    SizeResult,
+    publish,
+    ratios_of,
+)
+from ta3n.extract.forms import compile_for, in_precision_of
+from ta3n.extract.network import FeatureNetwork, fold_batch_norm, optimised
+from ta3n.extract.pipeline import start_engine
+from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.work import Work
 
-_CLIP_FRAMES, _WIDTH, _HEIGHT = 60, 320, 240
-
-
-def _made_clips(folder: Path, count: int) -> list[Path]:
-    """Encode clips like UCF101's: MPEG-4 in AVI, 320 by 240."""
-
-    def frames(seed: int) -> Iterator[RgbImage]:
-        texture = np.random.default_rng(seed).integers(0, 256, (30, 40, 3), dtype=np.uint8)
-        image = texture.repeat(8, axis=0).repeat(8, axis=1)
-        return (np.roll(image, 3 * shift, axis=1) for shift in range(_CLIP_FRAMES))
-
-    paths = [folder / f"{number}.avi" for number in range(count)]
-    for number, path in enumerate(paths):
-        write_video(path, frames(number), frame_rate=25, codec="mpeg4")
-    return paths
-
-
-def _decode_only(clips: list[Path]) -> int:
-    num_frames = 0
-    for path in clips:
-        with VideoReader(path) as reader:
-            num_frames += sum(1 for _ in reader.frames())
-    return num_frames
+_RESIZED_FRAMES = 64
+_BATCH_SIZE = 32
 
 
-def _decoder(path: Path) -> Generator[RgbImage, None, ClipOutcome]:
-    return decode_clip(path, FrameSelection())
+def measure(options: BenchOptions) -> BenchResult:
+    """Measure everything.
+
+    Raises:
+        UsageError: If backbone or device is not known.
+        DeviceError: If the device is not there.
+    """
+    device = resolve_device(options.device)
+    with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
+        folder = Path(temporary)
+        clips = stages.make_clips(folder, options.num_clips, options.clip_frames)
+        work = _work(options, folder)
+        engine = start_engine(work)
+        batch_size = int(engine.provenance["batch_size"])
+        jobs = _jobs_of_decoding(clips, options, device, stack)
+        jobs |= _jobs_of_network(options, device, engine.network)
+        runs = stages.PipelineRuns(work, engine)
+        sampled = stages.PipelineRuns(replace(work, frames="segments:5"), engine)
+        plain = _authors_procedure(options, device)
+        num_frames = len(clips) * options.clip_frames
+        jobs[AUTHORS] = lambda: sum(len(plain.extract(path)) for path in clips)
+        jobs[SAMPLED] = lambda: sampled.extract(clips, 5 * len(clips))
+        jobs[PIPELINE] = lambda: runs.extract(clips, num_frames)
+        for name in (name for name in jobs if name.startswith(NETWORK)):
+            # The first run lays out weights and takes memory.
+            jobs[name]()
+        rates, seconds = _rates(jobs, options.rounds)
+        waiting = _waiting(runs, seconds[PIPELINE], options)
+        sizes = [_at_size(runs, clips[: max(len(clips) // part, 1)], options) for part in (4, 2, 1)]
+    title = (
+        f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
+        f"{batch_size} frames a batch in use, {options.batch_size or _BATCH_SIZE} else"
+    )
+    clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
+    return BenchResult(
+        title, options, rates, clips_per_s, ratios_of(rates, clips_per_s), waiting, sizes
+    )
 
 
-def _decode_and_crop(clips: list[Path]) -> int:
-    return sum(1 for path in clips for _ in _decoder(path))
+Jobs = dict[str, Callable[[], int]]
 
 
-def _pipeline(clips: list[Path], runner: BatchRunner) -> int:
-    num_crops = 0
-    with ClipFeed(clips, _decoder, num_threads=allowed_cpus()) as feed:
-        for _, crops in feed:
-            for pixels in crops:
-                runner.add(pixels)
-                num_crops += 1
-        runner.flush()
-    return num_crops
+def _jobs_of_decoding(
+    clips: list[Path], options: BenchOptions, device: torch.device, stack: ExitStack
+) -> Jobs:
+    frames = stages.first_frames(clips[0], _RESIZED_FRAMES)
+    on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
+    threads = options.decode_threads or allowed_cpus()
+    jobs: Jobs = {
+        "decode": lambda: stages.decode_only(clips),
+        "decode + convert": lambda: stages.decode_and_convert(clips),
+        "resize, Pillow": lambda: stages.resize_by_pillow(frames),
+        f"resize, tensors on {device.type}": lambda: stages.resize_by_tensors(on_device),
+        f"decode + convert + resize, {threads} threads": lambda: stages.cropped_by_threads(
+            clips, threads
+        ),
+    }
+    if options.processes:
+        pool = stages.ProcessDecoders(threads)
+        stack.callback(pool.close)
+        jobs[f"decode + convert + resize, {threads} processes"] = lambda: pool.crop(clips)
+    return jobs
 
 
-def _network(network: torch.nn.Module, batch: torch.Tensor, device: torch.device) -> int:
-    with torch.inference_mode():
-        network(batch).cpu()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return len(batch)
+def _jobs_of_network(options: BenchOptions, device: torch.device, in_use: nn.Module) -> Jobs:
+    """Return the bare network in each form, on crops that are on the device already."""
+    backbone = get_backbone(options.backbone)
+    network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
+    batch_size = options.batch_size or _BATCH_SIZE
+    shape = (batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
+    # As torchvision's transforms lay images out.
+    images = torch.randn(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE, device=device)
+    eager = network.body.to(device)
+    folded = fold_batch_norm(network.body).to(device)
+    channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
+    fast = in_precision_of(options.profile, optimised(network, device), device)
+    jobs: Jobs = {
+        NETWORK + "eager": lambda: stages.run_network(eager, images),
+        NETWORK + "folded": lambda: stages.run_network(folded, images),
+        NETWORK + "folded, channels last": lambda: stages.run_network(channels_last, crops),
+        NETWORK + "fused": lambda: stages.run_network(fast, crops),
+        NETWORK + "in use": lambda: stages.run_network(in_use, crops),
+    }
+    compiled = compile_for(fast, crops) if options.compiled else None
+    if compiled is not None:
+        network_of_it: nn.Module = compiled
+        jobs[NETWORK + "compiled"] = lambda: stages.run_network(network_of_it, crops)
+    return jobs
 
 
-def _rates(jobs: dict[str, Callable[[], int]], rounds: int) -> dict[str, float]:
-    """Return the median rate of each job, in its items per second, over interleaved rounds."""
+def _authors_procedure(options: BenchOptions, device: torch.device) -> PlainProcedure:
+    backbone = get_backbone(options.backbone)
+    body = load_backbone(backbone, "random:0").body.to(device)
+    return PlainProcedure(body, backbone, device, options.batch_size or _BATCH_SIZE)
+
+
+def _work(options: BenchOptions, root: Path) -> Work:
+    return Work(
+        root=root,
+        folder=root,
+        config_hash="bench",
+        frames="all",
+        backbone=get_backbone(options.backbone),
+        weights="random:0",
+        device=options.device,
+        batch_size=options.batch_size,
+        decode_threads=options.decode_threads,
+        clip_timeout_s=60,
+        tasks=(),
+        profile=options.profile,
+        compile="on" if options.compiled else "off",
+    )
+
+
+def _rates(jobs: Jobs, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the median frames per second and seconds of each job, over interleaved rounds."""
     rates: dict[str, list[float]] = {name: [] for name in jobs}
-    for _ in range(rounds):
+    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    for number in range(rounds):
         for name, job in jobs.items():
             started = time.perf_counter()
             count = job()
-            rates[name].append(count / (time.perf_counter() - started))
-    return {name: median(values) for name, values in rates.items()}
+            seconds[name].append(time.perf_counter() - started)
+            rates[name].append(count / seconds[name][-1])
+        print(f"round {number + 1} of {rounds} is done", file=sys.stderr)
+    return _medians(rates), _medians(seconds)
+
+
+def _medians(values: Mapping[str, list[float]]) -> dict[str, float]:
+    return {name: median(some) for name, some in values.items()}
+
+
+def _waiting(runs: stages.PipelineRuns, seconds: float, options: BenchOptions) -> dict[str, float]:
+    """Return the shares of a run for which network and decoding threads waited."""
+    feed, threads = runs.last_feed, options.decode_threads or allowed_cpus()
+    return {
+        "network for decoding": feed.wait_s / seconds,
+        "decoding for the network": feed.full_s / (threads * seconds),
+    }
+
+
+def _at_size(runs: stages.PipelineRuns, clips: Sequence[Path], options: BenchOptions) -> SizeResult:
+    started = time.perf_counter()
+    num_frames = runs.extract(clips, len(clips) * options.clip_frames)
+    seconds = time.perf_counter() - started
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak / 1e6)
 
 
 @click.command()
-@click.option("--backbone", "name", default="resnet101", show_default=True)
-@click.option("--device", "device_name", default="auto", show_default=True)
-@click.option("--batch-size", default=32, show_default=True)
-@click.option("--num-clips", default=3, show_default=True, help="Clips of 60 frames, 320x240.")
-@click.option("--rounds", default=3, show_default=True)
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@click.option("--backbone", default="resnet101", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--profile", default="ta3n", show_default=True, help="ta3n, fast or torchvision.")
+@click.option(
+    "--batch-size", type=int, help="Of every form; default: what is in use by itself, else 32."
+)
+@click.option("--num-clips", default=BenchOptions.num_clips, show_default=True)
+@click.option("--clip-frames", default=BenchOptions.clip_frames, show_default=True)
+@click.option("--rounds", default=BenchOptions.rounds, show_default=True)
+@click.option("--decode-threads", type=int, help="Clips decoded side by side.")
+@click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
+@click.option("--processes", is_flag=True, help="Decoding in processes, too.")
+@click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
 @handles_errors("bench")
-def main(
-    name: str, device_name: str, batch_size: int, num_clips: int, rounds: int, *, as_json: bool
-) -> None:
-    """Measure decoding, the network and the whole pipeline."""
-    device = resolve_device(device_name)
-    backbone = get_backbone(name)
-    eager = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
-    fast = optimised(eager, device)
-    eager = eager.to(device)
-    batch = torch.randint(0, 256, (batch_size, IMAGE_SIZE, IMAGE_SIZE, 3), dtype=torch.uint8)
-    batch = batch.to(device)
-    runner = BatchRunner(
-        fast, device=device, batch_size=batch_size, feature_dim=backbone.feature_dim
-    )
-    with tempfile.TemporaryDirectory() as folder:
-        clips = _made_clips(Path(folder), num_clips)
-        rates = _rates(
-            {
-                "decode": lambda: _decode_only(clips),
-                "decode + convert + crop": lambda: _decode_and_crop(clips),
-                "network, eager": lambda: _network(eager, batch, device),
-                "network, folded, channels last": lambda: _network(fast, batch, device),
-                "whole pipeline": lambda: _pipeline(clips, runner),
-            },
-            rounds,
-        )
-    _print(rates, f"{name} on {describe_device(device)}, {allowed_cpus()} CPUs", as_json=as_json)
-
-
-def _print(rates: dict[str, float], title: str, *, as_json: bool) -> None:
-    if as_json:
-        click.echo(json.dumps({"title": title, "frames_per_s": rates}))
-        return
-    bare = rates["network, folded, channels last"]
-    click.echo(f"{title}: frames per second through the stage, and as a ratio to the bare network")
-    for job, rate in rates.items():
-        click.echo(f"{job:32s} {rate:9.1f} {rate / bare:9.2f}")
+def main(json_file: str | None, **options: Any) -> None:
+    """Measure stage one against its raw limits on this machine; clips are made for it."""
+    publish(measure(BenchOptions(**options)), json_file)
 
 
 if __name__ == "__main__":

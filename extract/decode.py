@@ -1,16 +1,17 @@
 """Decode one clip: every frame counted, the wanted ones cropped, one status with its reason."""
 
-from collections.abc import Callable, Generator
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from ta3n.common.errors import ClipError
 from ta3n.common.records import ClipStatus
-from ta3n.common.sampling import FrameSelection
+from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, nothing
 from ta3n.common.video import VideoReader
 from ta3n.extract.norpix import NorpixReader
-from ta3n.extract.pixels import crop
+from ta3n.extract.pixels import Cropper, crop
+from ta3n.extract.timing import ConstantRate
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
 # could ask for are held until the end shows which ones are wanted.
@@ -29,7 +30,7 @@ class ClipOutcome:
         warning: What to know of frames that were decoded well.
         attempts: How often it was tried.
         info: What the container declares; None if it could not be opened.
-        num_frames: Frames decoded.
+        num_frames: Frames decoded, or those of a constant rate where that was asked for.
         rotation: Degrees by which frames were turned upright.
         frame_numbers: Number of each crop's frame, rising.
     """
@@ -45,7 +46,12 @@ class ClipOutcome:
 
 
 def decode_clip(
-    path: Path, selection: FrameSelection, on_packet: Callable[[], None] = nothing
+    path: Path,
+    selection: FrameSelection,
+    on_packet: Callable[[], None] = nothing,
+    *,
+    timing: Timing = "frames",
+    cropper: Cropper = crop,
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Yield the crops of the selected frames in time order; return how it ended.
 
@@ -55,17 +61,23 @@ def decode_clip(
         path: The clip.
         selection: Which frames to keep.
         on_packet: Called whenever a packet was read: a sign of life.
+        timing: Frames as decoded, or at the stream's constant rate.
+        cropper: Applied to every frame that is kept.
 
     Yields:
-        Crops [224, 224, 3].
+        Crops [224, 224, 3], or what else `cropper` returns.
 
     Returns:
         The outcome, with as many frame numbers as there were crops unless it failed.
     """
+
+    def open_it() -> _TimedClip:
+        return _TimedClip(open_clip(path, on_packet), timing)
+
     try:
         if selection.num_segments is None:
-            return (yield from _decode_all(open_clip(path, on_packet)))
-        return (yield from _decode_sampled(path, selection, on_packet))
+            return (yield from _decode_as_it_comes(open_it(), selection, cropper))
+        return (yield from _decode_segments(open_it, selection, cropper))
     except ClipError as error:
         return ClipOutcome(status="failed", error=str(error))
 
@@ -76,57 +88,93 @@ def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
     return NorpixReader(path, on_packet) if is_norpix else VideoReader(path, on_packet)
 
 
-def _decode_all(clip: Reader) -> Generator[RgbImage, None, ClipOutcome]:
-    with clip as reader:
-        for frame in reader.frames():
-            yield _crop_of(frame, reader.num_decoded - 1)
-        return _outcome(reader, tuple(range(reader.num_decoded)))
+@dataclass
+class _TimedClip:
+    """A clip whose frames come as decoded, or at a constant rate.
+
+    Attributes:
+        reader: Not opened yet.
+        timing: Which of the two.
+        num_frames: Frames given out.
+    """
+
+    reader: Reader
+    timing: Timing
+    num_frames: int = 0
+    _rate: ConstantRate = field(default_factory=ConstantRate)
+
+    def frames(self) -> Iterator[Frame]:
+        decoded = self.reader.frames()
+        for frame in decoded if self.timing == "frames" else self._rate.frames(decoded):
+            self.num_frames += 1
+            yield frame
+
+    def expected(self) -> int:
+        """Return about how many frames will come, without decoding them."""
+        num_packets = self.reader.count_packets()
+        # Where a container repeats frames to keep its rate, it declares the repeats too.
+        declared = self.reader.info.declared_frames
+        return declared if declared and self.timing == "cfr" else num_packets
+
+    def outcome(self, frame_numbers: tuple[int, ...]) -> ClipOutcome:
+        reader = self.reader
+        status, error = _status(reader.num_decoded, reader.info, reader.damage)
+        return ClipOutcome(
+            status=status,
+            error=error,
+            warning=", ".join(filter(None, (reader.warning, self._rate.describe()))),
+            info=reader.info,
+            num_frames=self.num_frames,
+            rotation=reader.rotation,
+            frame_numbers=frame_numbers,
+        )
 
 
-def _decode_sampled(
-    path: Path, selection: FrameSelection, on_packet: Callable[[], None]
+def _decode_as_it_comes(
+    clip: _TimedClip, selection: FrameSelection, cropper: Cropper
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Decode everything, convert only what is kept: each frame's number says whether it is."""
+    kept = []
+    with clip.reader as reader:
+        for number, frame in enumerate(clip.frames()):
+            if selection.keeps(number, reader.info.frame_rate):
+                yield _crop_of(frame, number, cropper)
+                kept.append(number)
+        return clip.outcome(tuple(kept))
+
+
+def _decode_segments(
+    open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: the true count is known at the end alone."""
-    with open_clip(path, on_packet) as reader:
-        expected = reader.count_packets()
+    clip = open_it()
+    with clip.reader:
+        expected = clip.expected()
     likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
     wanted = {i for count in likely for i in selection.indices(count)}
-    reader, held = _hold(open_clip(path, on_packet), wanted)
-    kept = selection.indices(reader.num_decoded)
+    clip, held = _hold(open_it(), wanted)
+    kept = selection.indices(clip.num_frames)
     if not held.keys() >= set(kept):
-        reader, held = _hold(open_clip(path, on_packet), set(kept))
+        clip, held = _hold(open_it(), set(kept))
         if not held.keys() >= set(kept):
             raise ClipError("changed while it was read")
     for number in kept:
-        yield _crop_of(held[number], number)
-    return _outcome(reader, tuple(kept))
+        yield _crop_of(held[number], number, cropper)
+    return clip.outcome(tuple(kept))
 
 
-def _hold(clip: Reader, wanted: set[int]) -> tuple[Reader, dict[int, Frame]]:
+def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Frame]]:
     """Decode a clip to its end and keep the wanted frames, unconverted."""
-    with clip as reader:
-        held = {i: frame for i, frame in enumerate(reader.frames()) if i in wanted}
-    return reader, held
+    with clip.reader:
+        held = {i: frame for i, frame in enumerate(clip.frames()) if i in wanted}
+    return clip, held
 
 
-def _crop_of(frame: Frame, number: int) -> RgbImage:
+def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:
     try:
-        return crop(frame.rgb())
+        return cropper(frame.rgb())
     except (OSError, ValueError) as error:
         raise ClipError(f"frame {number} cannot be converted: {error}") from error
-
-
-def _outcome(reader: Reader, frame_numbers: tuple[int, ...]) -> ClipOutcome:
-    status, error = _status(reader.num_decoded, reader.info, reader.damage)
-    return ClipOutcome(
-        status=status,
-        error=error,
-        warning=reader.warning,
-        info=reader.info,
-        num_frames=reader.num_decoded,
-        rotation=reader.rotation,
-        frame_numbers=frame_numbers,
-    )
 
 
 def _status(num_frames: int, info: StreamInfo, damage: Damage) -> tuple[ClipStatus, str]:

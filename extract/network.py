@@ -6,10 +6,12 @@ Legend: B batch, D feature width.
 import copy
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ta3n.extract.backbones import Backbone, load_backbone
+from ta3n.extract.fusion import can_fuse, fuse_resnet
 
 
 class FeatureNetwork(nn.Module):
@@ -68,19 +70,41 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
     return folded
 
 
+def absorb_padding(network: nn.Module) -> nn.Module:
+    """Let convolutions pad by themselves where a zero padding of their own goes before them.
+
+    TensorFlow's "same" padding is larger on the right and at the bottom by one; the kernel then
+    gets a first row and column of zeros, which see the pixel that the left and top do not pad.
+    What is computed stays the same, without a copy of every input.
+
+    Args:
+        network: Changed in place, and returned.
+    """
+    for conv in network.modules():
+        padding = getattr(conv, "static_padding", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d):
+            left, right, top, bottom = padding.padding
+            widened = F.pad(conv.weight, (right - left, 0, bottom - top, 0))
+            conv.weight = nn.Parameter(widened, requires_grad=False)
+            conv.padding = (bottom, right)
+            conv.static_padding = nn.Identity()
+    return network
+
+
 def optimised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network folded, channels-last and on its device, for inference."""
+    """Return the network folded, channels-last, fused if need be, on its device, for inference."""
     if device.type == "cuda":
         # TF32 would cost three decimal digits of every feature.
         torch.backends.cuda.matmul.allow_tf32 = False
         torch.backends.cudnn.allow_tf32 = False
-    folded = fold_batch_norm(network).to(device=device)
+    folded = absorb_padding(fold_batch_norm(network)).to(device=device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU6):
             # It follows a convolution whose output nothing else reads; fresh memory is slow.
             module.inplace = True
     # Only weights of convolutions have four dimensions; the rest is left alone.
-    return folded.to(memory_format=torch.channels_last)
+    folded = folded.to(memory_format=torch.channels_last)
+    return fuse_resnet(folded) if device.type == "cpu" and can_fuse() else folded
 
 
 def load_network(backbone: Backbone, weights: str, device: torch.device) -> tuple[nn.Module, str]:

@@ -30,6 +30,7 @@ _MAX_PADDING = 64
 @dataclass(frozen=True, slots=True)
 class _JpegFrame:
     data: bytes
+    position: float | None = None
 
     def rgb(self) -> RgbImage:
         """See `ta3n.common.video.Frame`."""

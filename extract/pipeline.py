@@ -5,6 +5,9 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 
+import torch
+from torch import nn
+
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.errors import DataMissingError
 from ta3n.common.log import LOGGER
@@ -12,13 +15,19 @@ from ta3n.common.records import USABLE, PlannedClip, ShardRecord
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, is_finished, shard_path, write_shard
 from ta3n.common.streams import RgbImage
-from ta3n.extract.batches import BatchRunner
+from ta3n.extract.batches import BatchRunner, suitable_batch_size
 from ta3n.extract.decode import ClipOutcome, decode_clip
 from ta3n.extract.feed import ClipCrops, ClipFeed
+from ta3n.extract.forms import compiled_if_faster, in_precision_of, is_compiled
 from ta3n.extract.network import load_network
+from ta3n.extract.pixels import Cropper, cropper_for
 from ta3n.extract.reports import Reporter, watched
 from ta3n.extract.shards import ShardBuilder, provenance_of
+from ta3n.extract.side_by_side import SideBySide
 from ta3n.extract.work import Advanced, ShardDone, ShardTask, Work
+
+# A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
+_BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
 
 
 def extract_shards(work: Work, reporter: Reporter) -> None:
@@ -35,12 +44,52 @@ def extract_shards(work: Work, reporter: Reporter) -> None:
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    worker = _ShardWorker(work, reporter, *_start(work))
+    make_shards(work, reporter, start_engine(work))
+
+
+@dataclass(frozen=True, slots=True)
+class Engine:
+    """What computes features, ready to run.
+
+    Attributes:
+        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D], in the form that is run.
+        runner: The network with its batches.
+        cropper: Applied to frames in decoding threads.
+        provenance: What is behind the numbers that it will compute.
+        max_bytes_ahead: Most bytes of frames that wait for it.
+    """
+
+    network: nn.Module
+    runner: BatchRunner
+    cropper: Cropper
+    provenance: dict[str, str]
+    max_bytes_ahead: int
+
+
+def make_shards(work: Work, reporter: Reporter, engine: Engine) -> ClipFeed[PlannedClip]:
+    """Extract and write shards with an engine that has been started.
+
+    Returns:
+        The feed, used up, which knows who waited for whom.
+
+    Raises:
+        DeviceError: If the device has not enough memory.
+        DataMissingError: If the folder of the clips went away.
+        FeatureStoreError: If a shard to be completed is damaged.
+        OSError: If a shard cannot be written; finished ones stay.
+    """
+    worker = _ShardWorker(work, reporter, engine)
     tasks = {task.shard: task for task in work.tasks}
-    threads = work.decode_threads or allowed_cpus()
-    with ClipFeed(worker.todo(), worker.decode, num_threads=threads) as feed:
+    feed = ClipFeed(
+        worker.todo(),
+        worker.decode,
+        num_threads=work.decode_threads or _own_cpus(work),
+        max_bytes=engine.max_bytes_ahead,
+    )
+    with feed:
         for shard, decoded in groupby(feed, key=lambda item: item[0].shard):
             worker.make(tasks[shard], decoded, feed)
+    return feed
 
 
 @dataclass
@@ -49,8 +98,7 @@ class _ShardWorker:
 
     work: Work
     reporter: Reporter
-    runner: BatchRunner
-    provenance: dict[str, str]
+    engine: Engine
     num_clips: int = 0
     num_frames: int = 0
 
@@ -71,7 +119,13 @@ class _ShardWorker:
             )
         selection = FrameSelection.parse(self.work.frames)
         with self.reporter.watching(clip.id) as watch:
-            crops = decode_clip(self.work.root / clip.path, selection, watch.step)
+            crops = decode_clip(
+                self.work.root / clip.path,
+                selection,
+                watch.step,
+                timing=self.work.timing,
+                cropper=self.engine.cropper,
+            )
             outcome = yield from watched(crops, watch)
         return replace(outcome, attempts=1 + self.work.attempts.get(clip.id, 0))
 
@@ -86,13 +140,13 @@ class _ShardWorker:
             old = None
             if task.kept:
                 old = stack.enter_context(ShardReader(shard_path(self.work.folder, task.shard)))
-            builder = ShardBuilder(task.shard, task.clips, self.runner, old)
+            builder = ShardBuilder(task.shard, task.clips, self.engine.runner, old)
             for clip, crops in decoded:
                 self.num_frames += builder.add(clip, crops)
                 self.num_clips += 1
                 self.reporter.send(Advanced(self.num_clips, self.num_frames, feed.wait_s))
-            spool = stack.enter_context(self.runner.flush())
-            content = builder.finish(spool, self.work.config_hash, self.provenance)
+            spool = stack.enter_context(self.engine.runner.flush())
+            content = builder.finish(spool, self.work.config_hash, self.engine.provenance)
             self._check_root(content.record)
             with self.reporter.publishing:
                 write_shard(
@@ -115,23 +169,53 @@ class _ShardWorker:
             )
 
 
-def _start(work: Work) -> tuple[BatchRunner, dict[str, str]]:
-    """Load the network; return what runs it and the provenance of what it will compute."""
+def start_engine(work: Work) -> Engine:
+    """Load the network in its fastest form and find out how many frames it takes at a time.
+
+    Raises:
+        WeightsError: If the weights cannot be loaded.
+        DeviceError: If the device is not there, or has no memory left.
+    """
     device = resolve_device(work.device)
+    if work.num_sharing > 1 and device.type == "cpu":
+        torch.set_num_threads(_own_cpus(work))
+    if device.type == "cuda":
+        # Pinned memory and streams would else belong to the first GPU, and take room there.
+        torch.cuda.set_device(device)
     network, weights_sha256 = load_network(work.backbone, work.weights, device)
-    provenance = provenance_of(describe_device(device), weights_sha256, allowed_cpus())
+    network = in_precision_of(work.profile, network, device)
+    batch_size = work.batch_size or suitable_batch_size(network, device)
+    if is_compiled(work.compile, work.profile, device):
+        fastest = compiled_if_faster(network, device, batch_size)
+    else:
+        fastest = network
+    provenance = provenance_of(describe_device(device), weights_sha256, _own_cpus(work))
+    provenance |= {"batch_size": str(batch_size), "compiled": str(fastest is not network)}
+    # A compiled network spreads its layers over the cores by itself.
+    num_threads = _own_cpus(work) if device.type == "cpu" and fastest is network else 1
+    if num_threads > 1:
+        fastest = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
     LOGGER.info(
-        "%s with weights %s on %s, %d frames a batch",
+        "%s with weights %s on %s, profile %s, %s%d frames a batch",
         work.backbone.name,
         work.weights,
         provenance["device"],
-        work.batch_size,
+        work.profile,
+        f"{num_threads} cores with " if num_threads > 1 else "",
+        batch_size,
     )
     runner = BatchRunner(
-        network,
+        fastest,
         device=device,
-        batch_size=work.batch_size,
+        batch_size=num_threads * batch_size,
+        piece=batch_size,
         feature_dim=work.backbone.feature_dim,
         spool_folder=work.folder,
     )
-    return runner, provenance
+    cropper = cropper_for(work.profile, work.backbone, device)
+    return Engine(fastest, runner, cropper, provenance, _BYTES_AHEAD[device.type])
+
+
+def _own_cpus(work: Work) -> int:
+    """Return this worker's part of the CPUs, or fewer where torch was told so."""
+    return min(max(allowed_cpus() // work.num_sharing, 1), torch.get_num_threads())

@@ -1,17 +1,34 @@
-"""From a decoded frame to the network's crop: the `ta3n` profile.
+"""From a decoded frame to the network's crop, profile by profile.
 
-The short side is resized to 224 with Pillow's antialiased bilinear filter and the centre is
-cropped, as in the transforms behind the paper's features. Pillow itself does it, so the bytes are
-Pillow's.
+`ta3n` and `fast`: the short side is resized to 224 with Pillow's antialiased bilinear filter and
+the centre is cropped, as in the transforms behind the paper's features. `torchvision`: the
+transform that torchvision gives with the ImageNet weights.
+
+Shapes: H height, W width of a frame in pixels.
 """
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ta3n.common.streams import RgbImage
+from ta3n.extract.backbones import IMAGENET_V1, Backbone
+from ta3n.extract.profiles import IMAGE_SIZE
 
-PROFILE = "ta3n"
-IMAGE_SIZE = 224
+if TYPE_CHECKING:
+    import torch
+
+Cropper = Callable[[RgbImage], RgbImage]
+"""Takes a frame [H, W, 3] and returns what the network, or the device's resize, is to get."""
+
+# The picture that Pillow would make of a long strip, only to crop it, does not fit in memory.
+_MAX_RESIZED_PIXELS = 32 * IMAGE_SIZE**2
+# Larger frames are resized before they go to the device: copying them would take longer.
+_MAX_DEVICE_PIXELS = 640 * 480
 
 
 def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -22,6 +39,12 @@ def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
     if width <= height:
         return short_side, int(short_side * height / width)
     return int(short_side * width / height), short_side
+
+
+def centre_offset(length: int, size: int) -> int:
+    """Return where the central `size` pixels of `length` begin, as torchvision's CenterCrop."""
+    # Python's rounding to even is torchvision's.
+    return round((length - size) / 2)
 
 
 def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
@@ -35,10 +58,64 @@ def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
         Crop [size, size, 3].
     """
     height, width = pixels.shape[:2]
-    image = Image.fromarray(pixels)
     new_width, new_height = resized_size(width, height, size)
+    if new_width * new_height > _MAX_RESIZED_PIXELS:
+        return _crop_of_strip(pixels, size)
+    image = Image.fromarray(pixels)
     if (new_width, new_height) != (width, height):
         image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
-    # Python's rounding to even is torchvision's CenterCrop.
-    left, top = round((new_width - size) / 2), round((new_height - size) / 2)
+    left, top = centre_offset(new_width, size), centre_offset(new_height, size)
     return np.asarray(image.crop((left, top, left + size, top + size)))
+
+
+def _crop_of_strip(pixels: RgbImage, size: int) -> RgbImage:
+    """Compute only what is not cropped off: the same bytes."""
+    # Decoding alone must not wait for torch, and such frames are rare.
+    import torch
+
+    from ta3n.extract.resize import resize_and_crop
+
+    # Tensors share only memory that may be written to.
+    image = torch.from_numpy(np.require(pixels, requirements="W"))
+    return np.asarray(resize_and_crop(image[None], size)[0].numpy())
+
+
+def crop_if_large(pixels: RgbImage) -> RgbImage:
+    """Return a frame as it is if the device is to resize it, else its crop."""
+    height, width = pixels.shape[:2]
+    return pixels if height * width <= _MAX_DEVICE_PIXELS else crop(pixels)
+
+
+def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropper:
+    """Return what decoding threads do to a frame.
+
+    On a GPU small frames stay as they are: `ta3n.extract.batches` resizes them there to the same
+    bytes. On a CPU Pillow is several times faster than the same arithmetic in tensors.
+
+    Args:
+        profile: `ta3n`, `fast` or `torchvision`.
+        backbone: Has the transform of the last.
+        device: Where the network runs.
+    """
+    if profile == "torchvision":
+        return _torchvision_cropper(backbone)
+    return crop_if_large if device.type == "cuda" else crop
+
+
+def _torchvision_cropper(backbone: Backbone) -> Cropper:
+    from torchvision.models import get_model_weights
+    from torchvision.transforms import functional
+
+    preset = get_model_weights(backbone.name)[IMAGENET_V1.upper()].transforms()
+
+    def crop_like_preset(pixels: RgbImage) -> RgbImage:
+        """Do the geometric part; `FeatureNetwork` normalises with the preset's figures."""
+        image = functional.resize(
+            Image.fromarray(pixels),
+            preset.resize_size,
+            interpolation=preset.interpolation,
+            antialias=preset.antialias,
+        )
+        return np.asarray(functional.center_crop(image, preset.crop_size))
+
+    return crop_like_preset

@@ -8,12 +8,13 @@ none does, the shard is tried again with one clip decoded at a time.
 
 import sys
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import replace
 
 from ta3n.common.errors import WorkerError
 from ta3n.common.log import LOGGER
 from ta3n.common.records import PlannedClip
-from ta3n.extract.progress import JobProgress
+from ta3n.extract.progress import JobProgress, WorkerProgress
 from ta3n.extract.quarantine import add_to_quarantine
 from ta3n.extract.watchdog import Death, WorkerProcess
 from ta3n.extract.work import Message, Probe, ShardDone, Verdict, Work
@@ -21,6 +22,49 @@ from ta3n.extract.work import Message, Probe, ShardDone, Verdict, Work
 WORKER_COMMAND = (sys.executable, "-P", "-m", "ta3n.extract.worker")
 # Deaths of the worker in a row, with no shard finished between, that no clip explains.
 _MAX_UNEXPLAINED = 2
+
+
+def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER_COMMAND) -> None:
+    """Get a piece of work done, by one worker at a time for each of its devices.
+
+    With several devices each gets every so-manieth shard.
+
+    Args:
+        work: What is to be done.
+        progress: Shows it.
+        command: Starts a worker; the number of its connection is added.
+
+    Raises:
+        WorkerError: If workers die again and again, and no clip is to blame.
+        Ta3nError: What a worker cannot go on for.
+        OSError: Likewise.
+    """
+    parts = deal(work)
+    if len(parts) == 1:
+        Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
+        return
+    with ThreadPoolExecutor(len(parts)) as pool:
+        runs = [
+            pool.submit(Supervisor(part, progress.worker(part.tasks), command).run)
+            for part in parts
+        ]
+        try:
+            for run in as_completed(runs):
+                run.result()
+        except BaseException:
+            # Leaving the pool waits for the others.
+            progress.stopping.set()
+            raise
+
+
+def deal(work: Work) -> list[Work]:
+    """Return the part of each device; devices that get no shard are left out."""
+    devices = work.devices
+    parts = [work.tasks[first :: len(devices)] for first in range(len(devices))]
+    used = [(device, tasks) for device, tasks in zip(devices, parts, strict=True) if tasks]
+    return [
+        replace(work, device=device, tasks=tasks, num_sharing=len(used)) for device, tasks in used
+    ]
 
 
 class Supervisor:
@@ -33,7 +77,7 @@ class Supervisor:
     """
 
     def __init__(
-        self, work: Work, progress: JobProgress, command: Sequence[str] = WORKER_COMMAND
+        self, work: Work, progress: WorkerProgress, command: Sequence[str] = WORKER_COMMAND
     ) -> None:
         self._work = work
         self._progress = progress
@@ -98,9 +142,10 @@ class Supervisor:
             clip=clip,
             frames=self._work.frames,
             clip_timeout_s=self._work.clip_timeout_s,
+            timing=self._work.timing,
         )
         with WorkerProcess(self._command, probe) as worker:
-            death = worker.watch(lambda _: None)
+            death = worker.watch(lambda _: self._progress.check())
         if death is None:
             return False
         self._attempts[number] += 1

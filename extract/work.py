@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from ta3n.common.records import ClipStatus, PlannedClip
+from ta3n.common.sampling import Timing
+from ta3n.common.settings import CompilePolicy
 from ta3n.extract.backbones import Backbone
 
 
@@ -48,14 +50,18 @@ class Work:
         root: Folder of the clips.
         folder: Feature folder of the dataset.
         config_hash: Hash of the feature configuration.
-        frames: Which frames are kept, `all` or `segments:K`.
+        frames: Which frames are kept, as `FrameSelection` reads it.
         backbone: The network.
         weights: As given: a name, a file, or `random:SEED`.
-        device: As given: `auto`, `cpu` or `cuda:N`.
-        batch_size: Frames in one forward pass.
+        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
+        batch_size: Frames in one forward pass; None takes what suits the device.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
         clip_timeout_s: Seconds without progress after which a clip is given up.
         tasks: The shards, in order.
+        profile: How a frame becomes the network's input.
+        timing: How frames are counted.
+        compile: Whether the network is compiled.
+        num_sharing: Workers that share the CPUs of this process.
         verdicts: Clips that are not decoded, by number.
         attempts: How often clips were tried before, by number.
     """
@@ -67,12 +73,21 @@ class Work:
     backbone: Backbone
     weights: str
     device: str
-    batch_size: int
+    batch_size: int | None
     decode_threads: int | None
     clip_timeout_s: float
     tasks: tuple[ShardTask, ...]
+    profile: str = "ta3n"
+    timing: Timing = "frames"
+    compile: CompilePolicy = "auto"
+    num_sharing: int = 1
     verdicts: Mapping[int, Verdict] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices, each by its own name."""
+        return tuple(name.strip() for name in self.device.split(","))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,14 +97,16 @@ class Probe:
     Attributes:
         root: Folder of the clips.
         clip: The suspect.
-        frames: Which frames are kept, `all` or `segments:K`.
+        frames: Which frames are kept, as `FrameSelection` reads it.
         clip_timeout_s: Seconds without progress after which it is given up.
+        timing: How frames are counted.
     """
 
     root: Path
     clip: PlannedClip
     frames: str
     clip_timeout_s: float
+    timing: Timing = "frames"
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,8 @@ def _probe(probe: Probe, reporter: Reporter) -> None:
     """Decode one clip and drop its frames; what it does to this process is the answer."""
     with reporter.watching(probe.clip.id) as watch:
         path, selection = probe.root / probe.clip.path, FrameSelection.parse(probe.frames)
-        for _ in watched(decode_clip(path, selection, watch.step), watch):
+        crops = decode_clip(path, selection, watch.step, timing=probe.timing)
+        for _ in watched(crops, watch):
             pass
 
 

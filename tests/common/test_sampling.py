@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import ClipError, UsageError
 from ta3n.common.sampling import FrameSelection, segment_indices
 
 REFERENCE = Path(__file__).parents[1] / "golden" / "functions_reference.json"
@@ -35,7 +35,50 @@ def test_selection_keeps_each_frame_once() -> None:
     assert list(FrameSelection.parse("all").indices(4)) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("text", ["", "segments", "segments:0", "segments:-1", "segments:x", "any"])
+@pytest.mark.parametrize(
+    ("text", "num_frames", "frame_rate", "expected"),
+    [
+        ("every:1", 3, None, [0, 1, 2]),
+        ("every:3", 8, None, [0, 3, 6]),
+        ("every:9", 3, None, [0]),
+        ("fps:5", 12, 25.0, [0, 5, 10]),
+        ("fps:10", 12, 25.0, [0, 3, 5, 8, 10]),
+        ("fps:30", 4, 25.0, [0, 1, 2, 3]),
+        ("fps:29.97", 4, 29.97, [0, 1, 2, 3]),
+        ("fps:0.5", 101, 25.0, [0, 50, 100]),
+    ],
+)
+def test_frames_at_a_fixed_distance(
+    text: str, num_frames: int, frame_rate: float | None, expected: list[int]
+) -> None:
+    selection = FrameSelection.parse(text)
+    assert str(selection) == text
+    assert selection.is_regular
+    assert list(selection.indices(num_frames, frame_rate)) == expected
+
+
+def test_rate_is_needed_to_keep_frames_by_time() -> None:
+    with pytest.raises(ClipError, match="declares no frame rate, which frames fps:2 need"):
+        FrameSelection.parse("fps:2").indices(3)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "segments",
+        "segments:0",
+        "segments:-1",
+        "segments:x",
+        "any",
+        "every:0",
+        "every:1.5",
+        "fps",
+        "fps:0",
+        "fps:-1",
+        "fps:nan",
+    ],
+)
 def test_unknown_selection_says_what_is_known(text: str) -> None:
-    with pytest.raises(UsageError, match="'all' or 'segments:K'"):
+    with pytest.raises(UsageError, match="use 'all', 'segments:K' or 'every:N'"):
         FrameSelection.parse(text)

@@ -9,7 +9,8 @@ from torch import Tensor, nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
-from ta3n.extract.batches import BatchRunner
+from ta3n.extract.batches import BatchRunner, largest_batch_size, suitable_batch_size
+from ta3n.extract.pixels import crop
 
 
 class FirstPixel(nn.Module):
@@ -42,6 +43,29 @@ def test_features_come_in_the_order_of_adding(num_crops: int, device: str) -> No
         assert features.shape == (num_crops, 1)
         assert features[:][:, 0].tolist() == list(range(num_crops))
     assert set(network.sizes) <= {4}
+
+
+class Means(nn.Module):
+    """A network whose features depend on every pixel."""
+
+    def forward(self, crops: Tensor) -> Tensor:
+        weights = torch.arange(224 * 224, device=crops.device, dtype=torch.float64) % 97
+        return torch.einsum("bpc,p->bc", crops.flatten(1, 2).double(), weights).float()
+
+
+@pytest.mark.parametrize("device", devices())
+def test_frames_are_resized_on_the_device_to_pillows_bytes(device: str) -> None:
+    """Frames of several sizes in one batch, some of them larger than the room for crops."""
+    rng = np.random.default_rng(0)
+    sizes = [(240, 320), (240, 320), (224, 224), (600, 700), (600, 700), (64, 48), (240, 320)]
+    frames = [rng.integers(0, 256, (*size, 3), dtype=np.uint8) for size in sizes]
+    features = []
+    for pixels in (frames, [crop(pixels) for pixels in frames]):
+        runner = BatchRunner(Means(), device=torch.device(device), batch_size=5, feature_dim=3)
+        for image in pixels:
+            runner.add(image)
+        features.append(runner.flush()[:])
+    assert np.array_equal(features[0], features[1])
 
 
 class Greedy(FirstPixel):
@@ -82,3 +106,13 @@ def test_too_little_memory_even_for_half_a_batch_is_told(most: int, batch_size: 
         runner.add(crop)
     with pytest.raises(DeviceError, match="use a smaller --batch-size"):
         runner.add(crop)
+
+
+def test_batch_size_is_halved_until_it_fits() -> None:
+    network = Greedy(most=9)
+    cpu = torch.device("cpu")
+    assert largest_batch_size(network, cpu, at_most=32) == 8
+    assert network.sizes == [8]
+    assert suitable_batch_size(network, cpu) == 8
+    with pytest.raises(DeviceError, match="not enough memory for one frame"):
+        largest_batch_size(Greedy(most=0), cpu, at_most=2)

@@ -48,6 +48,19 @@ def test_sampled_crops_are_rows_of_all(
         assert np.array_equal(crop, every[number])
 
 
+@pytest.mark.parametrize(("frames", "expected"), [("every:4", [0, 4, 8]), ("fps:10", [0, 3, 5, 8])])
+def test_crops_at_a_fixed_distance_are_rows_of_all(
+    tmp_path: Path, write_clip: WriteClip, frames: str, expected: list[int]
+) -> None:
+    path = write_clip(tmp_path / "a.avi", 10, frame_rate=25)
+    every, _ = decode(path)
+    some, outcome = decode(path, FrameSelection.parse(frames))
+    assert list(outcome.frame_numbers) == expected
+    assert outcome.num_frames == 10
+    for crop, number in zip(some, expected, strict=True):
+        assert np.array_equal(crop, every[number])
+
+
 @pytest.mark.parametrize("selection", [ALL, FIVE])
 def test_damage_in_the_middle_is_partial_and_sampling_follows_the_true_count(
     tmp_path: Path, write_clip: WriteClip, selection: FrameSelection

@@ -55,6 +55,21 @@ def test_unexpected_error_fails_that_clip_alone() -> None:
     assert outcomes[2].error == "unexpected MemoryError: no more"
 
 
+def test_memory_is_bounded_whatever_the_clips() -> None:
+    """Decoding runs ahead until the frames that wait fill their room, and goes on as it empties."""
+    limit, largest = 40 * 3, 0
+    with ClipFeed(
+        range(6), lambda clip: numbered(clip, 20), num_threads=3, max_bytes=limit
+    ) as feed:
+        for _, crops in feed:
+            held = [feed.held_bytes for _ in crops]
+            assert len(held) == 20
+            largest = max(largest, *held)
+        assert feed.held_bytes == 0
+    # Each thread may add one frame at the limit, and the clip in use a few that keep it moving.
+    assert largest <= limit + 3 * 3 + 8 * 3
+
+
 def test_leaving_early_stops_the_threads() -> None:
     """The queue is full and nobody reads any more: closing must not wait for ever."""
     before = threading.active_count()

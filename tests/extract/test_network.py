@@ -5,7 +5,8 @@ import torch
 from torch import nn
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
-from ta3n.extract.network import FeatureNetwork, fold_batch_norm, optimised
+from ta3n.extract.fusion import FusedBlock, can_fuse
+from ta3n.extract.network import FeatureNetwork, absorb_padding, fold_batch_norm, optimised
 
 CROPS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
 
@@ -32,11 +33,26 @@ def test_folded_network_computes_the_same(name: str) -> None:
     network = FeatureNetwork(trained_looking(load_backbone(backbone, "random:0").body), backbone)
     network.eval()
     fast = optimised(network, torch.device("cpu"))
-    assert not [m for m in fast.modules() if isinstance(m, nn.BatchNorm2d)]
+    assert not [m for m in fast.modules() if isinstance(m, nn.BatchNorm2d | nn.ZeroPad2d)]
     with torch.inference_mode():
         expected, found = network(CROPS), fast(CROPS)
     assert found.shape == (2, backbone.feature_dim)
     assert (found - expected).norm() / expected.norm() < 1e-4
+
+
+def test_blocks_of_a_resnet_run_fused_on_a_cpu() -> None:
+    """Where PyTorch lacks the operators, extraction is as right, but slower."""
+    if not can_fuse():
+        pytest.skip("this PyTorch has no fused convolutions")
+    backbone = BACKBONES["resnet18"]
+    network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
+    fast = optimised(network, torch.device("cpu"))
+    assert len([m for m in fast.modules() if isinstance(m, FusedBlock)]) == 8
+    with torch.inference_mode():
+        first, again = fast(CROPS), fast(CROPS)
+        alone = fast(CROPS[:1])
+    assert torch.equal(first, again)
+    assert torch.allclose(alone, first[:1], rtol=1e-4, atol=1e-6)
 
 
 def test_folding_leaves_the_original_alone() -> None:
@@ -44,6 +60,32 @@ def test_folding_leaves_the_original_alone() -> None:
     before = {key: value.clone() for key, value in body.state_dict().items()}
     fold_batch_norm(body)
     assert all(torch.equal(value, before[key]) for key, value in body.state_dict().items())
+
+
+class _SamePadded(nn.Conv2d):
+    """A convolution with TensorFlow's "same" padding, as the packaged network has it."""
+
+    def __init__(self, kernel: int, stride: int, pad: tuple[int, int]) -> None:
+        super().__init__(4, 4, kernel, stride=stride, groups=4)
+        self.static_padding = nn.ZeroPad2d((*pad, *pad))
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        padded = self.static_padding(images)
+        return nn.functional.conv2d(
+            padded, self.weight, self.bias, self.stride, self.padding, self.dilation, self.groups
+        )
+
+
+@pytest.mark.parametrize(
+    ("kernel", "stride", "pad"), [(3, 1, (1, 1)), (3, 2, (0, 1)), (5, 2, (1, 2)), (5, 1, (2, 2))]
+)
+def test_absorbed_padding_computes_the_same(kernel: int, stride: int, pad: tuple[int, int]) -> None:
+    convolution = _SamePadded(kernel, stride, pad).eval()
+    images = torch.randn(2, 4, 14, 14)
+    expected = convolution(images)
+    found = absorb_padding(convolution)(images)
+    assert isinstance(convolution.static_padding, nn.Identity)
+    assert torch.allclose(found, expected, atol=1e-5)
 
 
 def test_pixels_are_normalised_as_torchvision_does() -> None:

@@ -35,7 +35,13 @@ def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def work_on(
-    root: Path, folder: Path, paths: list[str], *, backbone: str = "resnet18", frames: str = "all"
+    root: Path,
+    folder: Path,
+    paths: list[str],
+    *,
+    backbone: str = "resnet18",
+    frames: str = "all",
+    device: str = "cpu",
 ) -> Work:
     """Return work on clips, 64 a shard."""
     return Work(
@@ -45,7 +51,7 @@ def work_on(
         frames=frames,
         backbone=BACKBONES[backbone],
         weights="random:0",
-        device="cpu",
+        device=device,
         batch_size=32,
         decode_threads=2,
         clip_timeout_s=60,

@@ -1,0 +1,69 @@
+"""The procedure behind the published features, written plainly: what `bench` compares with.
+
+One video at a time is decoded to its end, its frames go through Pillow and torchvision's
+transforms, zero images fill up its last batch, and the network runs as torchvision builds it.
+Modelled on the feature extraction of Chen et al. 2019; nothing else uses it.
+
+Legend: B batch, D feature width, F frames of a video.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from PIL import Image
+from torch import Tensor, nn
+from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTensor
+
+from ta3n.common.video import VideoReader
+from ta3n.extract.backbones import Backbone
+from ta3n.extract.profiles import IMAGE_SIZE
+
+
+class PlainProcedure:
+    """Extracts one video after another.
+
+    Args:
+        body: Maps normalised images [B, 3, 224, 224] to features [B, D].
+        backbone: Gives the normalisation.
+        device: Where the network runs.
+        batch_size: B.
+    """
+
+    def __init__(
+        self, body: nn.Module, backbone: Backbone, device: torch.device, batch_size: int
+    ) -> None:
+        self._body = body
+        self._device = device
+        self._batch_size = batch_size
+        self._transform = Compose(
+            [
+                Resize(IMAGE_SIZE),
+                CenterCrop(IMAGE_SIZE),
+                ToTensor(),
+                Normalize(backbone.mean, backbone.std),
+            ]
+        )
+
+    def extract(self, path: Path) -> Tensor:
+        """Return the features of a video [F, D]."""
+        images = list(self._images(path))
+        num_frames = len(images)
+        # As published: a video that fills its batches gets one of zeros on top.
+        num_zeros = self._batch_size - num_frames % self._batch_size
+        images += [torch.zeros_like(images[0])] * num_zeros
+        batches = [
+            self._features(torch.stack(images[first : first + self._batch_size]))
+            for first in range(0, len(images), self._batch_size)
+        ]
+        return torch.cat(batches)[:num_frames]
+
+    def _images(self, path: Path) -> Iterator[Tensor]:
+        with VideoReader(path) as reader:
+            for frame in reader.frames():
+                yield self._transform(Image.fromarray(frame.rgb()))
+
+    def _features(self, images: Tensor) -> Tensor:
+        with torch.no_grad():
+            features: Tensor = self._body(images.to(self._device))
+            return features.cpu()
