@@ -65,6 +65,9 @@ def settings_options(function: F) -> F:
 
 
 def _raise_interrupted(number: int, _frame: FrameType | None) -> None:
+    # Batch systems send it to several processes of a job at once, so that it may come twice: the
+    # second one must not end the saving that the first one begins.
+    signal.signal(number, signal.SIG_IGN)
     raise InterruptedRunError(_interrupted(signal.Signals(number).name))
 
 

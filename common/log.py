@@ -88,6 +88,11 @@ class ProgressLine:
             LOGGER.info("%d of %d %s, %s", done, self._total, self._unit, details)
 
 
+def describe_time_left(elapsed_s: float, done: int, total: int) -> str:
+    """Return how long the rest will take at the pace so far: `3:05 min left`."""
+    return f"{describe_duration(max(elapsed_s / done * (total - done), 0.0))} left"
+
+
 def describe_duration(seconds: float) -> str:
     """Return a length of time for people: `42 s`, `3:05 min`, `2:10 h`."""
     whole = round(seconds)

@@ -132,6 +132,11 @@ class EpochPlan:
         """Number of steps."""
         return len(self.source_batches)
 
+    def videos_of(self, step: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the indices of a step's source and target videos."""
+        target = () if self.target_batches is None else self.target_batches[step].tolist()
+        return tuple(self.source_batches[step].tolist()), tuple(target)
+
     def batches(self, data: TrainingData) -> Iterator[Batch]:
         """Gather the batches one by one, on the device of the data."""
         for step in range(self.steps):

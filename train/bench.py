@@ -114,7 +114,7 @@ def bare_epoch(trainer: Trainer) -> Callable[[], None]:
         for _ in range(plan.steps):
             for phase, phase_masks in zip(trainer.objective.phases, masks, strict=True):
                 trainer.optimizer.zero_grad()
-                losses, _ = run_phase(
+                result = run_phase(
                     trainer.model,
                     batch,
                     phase_masks,
@@ -123,7 +123,7 @@ def bare_epoch(trainer: Trainer) -> Callable[[], None]:
                     trade_offs=trade_offs,
                 )
                 moved = [p for n, p in trainer.model.named_parameters() if phase.moves(n)]
-                losses["total"].backward(inputs=moved)  # type: ignore[no-untyped-call]
+                result.losses["total"].backward(inputs=moved)  # type: ignore[no-untyped-call]
                 trainer.optimizer.step()
 
     return run

@@ -4,12 +4,12 @@ Shapes: C classes.
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.adaptation import Adaptation
-from ta3n.train.batches import TrainingData
+from ta3n.train.batches import EpochPlan, TrainingData
+from ta3n.train.measurements import EpochTable
 from ta3n.train.methods import Method
 from ta3n.train.recipes import Recipe
 
@@ -63,15 +63,39 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             )
 
 
-def check_finite(
-    seed: int, epoch: int, names: Sequence[str], table: Sequence[Sequence[float]]
-) -> None:
-    """Name the first loss that was not finite; `total` only follows, so it is never the culprit."""
-    for step, row in enumerate(table):
-        for name, value in zip(names, row, strict=True):
+class NonFiniteError(TrainingError):
+    """A loss or a gradient that stopped being finite.
+
+    Args:
+        message: says which, when, and what to do.
+        source: indices of the step's source videos.
+        target: indices of its target videos.
+    """
+
+    def __init__(self, message: str, source: tuple[int, ...], target: tuple[int, ...]) -> None:
+        super().__init__(message, source, target)
+        self.message = message
+        self.source = source
+        self.target = target
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def check_finite(seed: int, epoch: int, plan: EpochPlan, table: EpochTable) -> None:
+    """Name the first loss that was not finite; `total` only follows, so it is never the culprit.
+
+    Raises:
+        NonFiniteError: with the videos of that step.
+    """
+    for step, row in enumerate(table.rows):
+        for name, value in zip(table.names, row, strict=True):
             if name != "total" and not math.isfinite(value):
-                raise TrainingError(
+                source, target = plan.videos_of(step)
+                raise NonFiniteError(
                     f"seed {seed}, epoch {epoch}: {name} was {value} at step {step + 1} of"
-                    f" {len(table)}, the first that was not finite; try a lower learning rate or"
-                    " weights of the losses, and check the features for extreme values"
+                    f" {len(table.rows)}, the first that was not finite; try a lower learning rate"
+                    " or weights of the losses, and check the features for extreme values",
+                    source,
+                    target,
                 )

@@ -3,9 +3,8 @@
 Shapes: see `batches` for the data and `model` for the model.
 """
 
-import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any
 
 import torch
@@ -15,35 +14,13 @@ from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.batches import Batch, EpochPlan, TrainingData, plan_epoch
 from ta3n.train.checks import RunSettings, check_finite, check_trainable
 from ta3n.train.dropout import DropoutMasks, draw_masks
+from ta3n.train.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
 from ta3n.train.model import TA3N, model_spec
 from ta3n.train.objective import Objective
 from ta3n.train.randomness import RunGenerators
 from ta3n.train.recipes import Recipe
 from ta3n.train.schedule import TradeOffs, learning_rate, progress, resolve_trade_offs
 from ta3n.train.step import SingleLearner, train_step
-
-
-@dataclass(frozen=True, kw_only=True)
-class EpochRecord:
-    """What is known about an epoch when it has ended, without any target label.
-
-    Args:
-        epoch: from 1.
-        steps: number of updates.
-        losses: mean over the steps of each loss that was computed, in nats, and `total`.
-        grad_norm: mean over the steps of the gradient's norm before clipping.
-        learning_rate: rate of the next step.
-        source_videos: different source videos that the epoch used.
-        target_videos: likewise of the target; 0 where the method does not adapt.
-    """
-
-    epoch: int
-    steps: int
-    losses: dict[str, float]
-    grad_norm: float
-    learning_rate: float
-    source_videos: int
-    target_videos: int
 
 
 class Trainer:
@@ -108,7 +85,7 @@ class Trainer:
         """Train for one epoch.
 
         Raises:
-            TrainingError: if a loss or the gradient stopped being finite. The weights are useless
+            NonFiniteError: if a loss or the gradient stopped being finite. The weights are useless
                 then; go on from the last saved state, with other settings.
         """
         plan = self.begin_epoch()
@@ -116,14 +93,12 @@ class Trainer:
             self._step(batch, step, plan.steps)
             for step, batch in enumerate(plan.batches(self.data))
         ]
-        names = tuple(measured[0])
-        rows = torch.stack([torch.stack(tuple(row.values())) for row in measured])
-        # The only wait for the device in an epoch.
-        return self.end_epoch(plan, names, rows.cpu().double().tolist())
+        (table,) = read_tables(measured, 1)
+        return self.end_epoch(plan, table)
 
-    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Mapping[str, Tensor]:
+    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Measured:
         """Make one update at the rate left by the step before, and set the rate of the next."""
-        measured = train_step(
+        result = train_step(
             self._learner,
             batch,
             self.draw_masks(batch.num_videos),
@@ -131,7 +106,7 @@ class Trainer:
             trade_offs=self.trade_offs(step, steps_per_epoch),
         )
         self.set_learning_rate(self.optimizer, step, steps_per_epoch)
-        return measured
+        return {**result.losses, **result.measured}
 
     # What follows is an epoch in parts, for those who train several runs side by side.
 
@@ -146,21 +121,18 @@ class Trainer:
             policy=self.settings.recipe.batches,
         )
 
-    def end_epoch(
-        self, plan: EpochPlan, names: Sequence[str], table: Sequence[Sequence[float]]
-    ) -> EpochRecord:
+    def end_epoch(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         """Note what an epoch measured.
 
         Args:
             plan: what `begin_epoch` returned.
-            names: of the columns.
-            table: a row for each step.
+            table: what the steps measured.
 
         Raises:
-            TrainingError: if a value is not finite.
+            NonFiniteError: if a value is not finite.
         """
-        check_finite(self.settings.seed, self.epoch + 1, names, table)
-        self.history.append(self._record(plan, names, table))
+        check_finite(self.settings.seed, self.epoch + 1, plan, table)
+        self.history.append(self._record(plan, table))
         self._within_epoch = False
         return self.history[-1]
 
@@ -206,16 +178,20 @@ class Trainer:
         for group in optimizer.param_groups:
             group["lr"] = rate
 
-    def _record(
-        self, plan: EpochPlan, names: Sequence[str], table: Sequence[Sequence[float]]
-    ) -> EpochRecord:
-        columns = zip(*table, strict=True)
-        means = {n: math.fsum(c) / len(c) for n, c in zip(names, columns, strict=True)}
+    def _record(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
+        losses, domain_accuracy, attention = split_means(table.means())
+        coefficients = self.trade_offs(plan.steps - 1, plan.steps).coefficients
         return EpochRecord(
             epoch=self.epoch + 1,
             steps=plan.steps,
-            grad_norm=means.pop("grad_norm"),
-            losses=means,
+            grad_norm=losses.pop("grad_norm"),
+            losses=losses,
+            reversal={
+                level: float(getattr(coefficients, level))
+                for level in self.settings.method.discriminators
+            },
+            domain_accuracy=domain_accuracy,
+            attention=attention,
             learning_rate=self.optimizer.param_groups[0]["lr"],
             source_videos=plan.source_videos,
             target_videos=plan.target_videos,
@@ -280,6 +256,8 @@ def sgd(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.SGD:
         momentum=recipe.momentum,
         nesterov=recipe.nesterov,
         weight_decay=recipe.weight_decay,
+        # One pass over the weights instead of six: an eighth of the time on a CPU.
+        fused=True,
     )
 
 

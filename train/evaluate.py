@@ -1,20 +1,16 @@
-"""Scores on the labelled target, kept apart from training, and how an epoch is chosen.
+"""Scores on the labelled target, kept apart from training.
 
-Shapes: N target validation videos, K segments, D feature width, C classes.
+Shapes: N target validation videos, K segments, D feature width, V video feature width, C classes.
 """
 
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import DataConflictError
 from ta3n.train.model import TA3N
-from ta3n.train.prediction import predict
-
-Rule = Literal["last", "oracle"]
+from ta3n.train.prediction import Observation, observe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,12 +36,14 @@ class Evaluation:
         class_correct: correct videos of each class, length C.
         class_total: videos of each class, length C.
         logits: [N, C] on the CPU, in the order of the evaluator's videos.
+        outputs: what the model made of the videos, on its device: nothing in it comes from a label.
     """
 
     score: Score
     class_correct: tuple[int, ...]
     class_total: tuple[int, ...]
     logits: Tensor
+    outputs: Observation
 
 
 class Evaluator:
@@ -100,7 +98,8 @@ class Evaluator:
         Raises:
             DataConflictError: if a label is no class of the benchmark.
         """
-        logits = predict(model, self._features, self._batch_size).cpu()
+        outputs = observe(model, self._features, self._batch_size)
+        logits = outputs.logits.cpu()
         labels = self.read_labels()
         if int(labels.min()) < 0 or int(labels.max()) >= self._num_classes:
             raise DataConflictError(
@@ -113,43 +112,8 @@ class Evaluator:
             class_correct=self._per_class(hits),
             class_total=self._per_class(labels),
             logits=logits,
+            outputs=outputs,
         )
 
     def _per_class(self, labels: Tensor) -> tuple[int, ...]:
         return tuple(torch.bincount(labels, minlength=self._num_classes).tolist())
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The epoch that a rule chose.
-
-    Args:
-        rule: name of the rule.
-        score: of the chosen epoch.
-        uses_target_labels: whether the choice itself needed target labels.
-    """
-
-    rule: Rule
-    score: Score
-    uses_target_labels: bool
-
-
-def select(history: Sequence[Score]) -> dict[Rule, Selection]:
-    """Choose an epoch by every rule, side by side, so that none is ever reported alone.
-
-    `last` takes the final epoch and needs no label. `oracle` takes the best epoch on the labelled
-    target, the first in case of ties: the paper's protocol, which chooses on the test set.
-
-    Args:
-        history: scores in the order of epochs.
-
-    Raises:
-        TrainingError: if no epoch was scored.
-    """
-    if not history:
-        raise TrainingError("no epoch was evaluated, so none can be chosen; train at least one")
-    best = max(history, key=lambda score: score.correct)  # max keeps the first of equals
-    return {
-        "last": Selection(rule="last", score=history[-1], uses_target_labels=False),
-        "oracle": Selection(rule="oracle", score=best, uses_target_labels=True),
-    }

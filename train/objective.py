@@ -6,6 +6,7 @@ Shapes: B_S source and B_T target videos, the source first; see `model` for the 
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -19,6 +20,7 @@ from ta3n.train.losses.domain import domain_loss
 from ta3n.train.losses.entropy import entropy
 from ta3n.train.losses.joint_mmd import joint_mmd_loss
 from ta3n.train.losses.mmd import mmd_loss
+from ta3n.train.measurements import Measured, measure
 from ta3n.train.methods import Method
 from ta3n.train.model import ModelOutput
 from ta3n.train.recipes import Recipe
@@ -44,6 +46,20 @@ class Phase(Enum):
         """Say whether the phase may change a parameter of the model, by its name."""
         is_classifier = parameter.startswith("video_classifier")
         return self is Phase.JOINT or is_classifier == (self is Phase.CLASSIFIERS)
+
+
+class PhaseResult(NamedTuple):
+    """What a phase of a step yields: a tuple, so that it passes through `vmap`.
+
+    Attributes:
+        losses: of `compute_losses`.
+        statistics: of normalised layers, by name.
+        measured: of `measure`, for the joint phase; without a graph.
+    """
+
+    losses: Losses
+    statistics: dict[str, Tensor]
+    measured: Measured
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,7 +108,7 @@ def run_phase(
     objective: Objective,
     phase: Phase,
     trade_offs: TradeOffs,
-) -> tuple[Losses, dict[str, Tensor]]:
+) -> PhaseResult:
     """Run the model on a batch, and measure what a phase minimises.
 
     Args:
@@ -102,9 +118,6 @@ def run_phase(
         objective: what is minimised.
         phase: which update of the step this is.
         trade_offs: in force at this step.
-
-    Returns:
-        The losses of `compute_losses`, and the statistics of normalised layers.
     """
     joint = phase is Phase.JOINT
     output = forward(
@@ -118,7 +131,9 @@ def run_phase(
     losses = compute_losses(
         output, batch.source_labels, objective=objective, phase=phase, trade_offs=trade_offs
     )
-    return losses, output.statistics
+    placed = objective.method.discriminators
+    measured = measure(output, len(batch.source_labels), placed) if joint else {}
+    return PhaseResult(losses, output.statistics, measured)
 
 
 def compute_losses(

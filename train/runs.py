@@ -1,8 +1,9 @@
 """Run folders: all that is kept of a run, complete or not there.
 
 `config.json` says what was run, `metrics.jsonl` what each epoch gave, `predictions.csv` what was
-predicted for each target video, `checkpoint.pt` holds the state to resume from, `result.json`
-the figures of the finished run, `environment.json` where it ran.
+predicted for each target video, `checkpoint.pt` holds the state to resume from, `best-<rule>.pt`
+the weights at the epoch that a rule chose, `result.json` the figures of the finished run,
+`environment.json` where it ran.
 """
 
 import csv
@@ -110,9 +111,26 @@ class RunFolder:
         """Where the state to resume from lies."""
         return self.path / "checkpoint.pt"
 
+    def best(self, rule: str) -> Path:
+        """Return where the weights at the epoch of a selection rule lie."""
+        return self.path / f"best-{rule}.pt"
+
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
         self._write_json("config.json", {**asdict(config), "seed": seed, "hash": config.hash})
+
+    def read_config_hash(self) -> str:
+        """Return the hash of what is run, from `config.json`.
+
+        Raises:
+            FeatureStoreError: If the file is damaged.
+            OSError: If it cannot be read.
+        """
+        path = self.path / "config.json"
+        try:
+            return str(json.loads(path.read_bytes())["hash"])
+        except (ValueError, TypeError, KeyError) as error:
+            raise FeatureStoreError(f"{path} is damaged: {error}") from error
 
     def write_environment(self, device: str, num_threads: int, seconds_per_epoch: float) -> None:
         """Write where it ran and how fast."""

@@ -16,9 +16,10 @@ from torch.func import functional_call, vmap
 from ta3n.common.errors import DataConflictError
 from ta3n.train.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.dropout import DropoutMasks
-from ta3n.train.engine import EpochRecord, Trainer, sgd
+from ta3n.train.engine import Trainer, sgd
+from ta3n.train.measurements import EpochRecord, Measured, read_tables
 from ta3n.train.model import ModelOutput
-from ta3n.train.objective import Losses, Objective, Phase, run_phase
+from ta3n.train.objective import Losses, Objective, Phase, PhaseResult, run_phase
 from ta3n.train.schedule import TradeOffs
 from ta3n.train.step import train_step
 
@@ -55,16 +56,14 @@ class StackedTrainer:
             for step, batch in enumerate(_batches(plans, self._members[0].data))
         ]
         self._learner.hand_over()
-        names = tuple(measured[0])
-        rows = torch.stack([torch.stack(tuple(row.values()), dim=1) for row in measured], dim=1)
-        tables = rows.cpu().double().tolist()  # [N, steps, names]: the only wait in an epoch
+        tables = read_tables(measured, len(self._members))
         ended = zip(self._members, plans, tables, strict=True)
-        return [member.end_epoch(plan, names, table) for member, plan, table in ended]
+        return [member.end_epoch(plan, table) for member, plan, table in ended]
 
-    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Mapping[str, Tensor]:
+    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Measured:
         """Make one update of all members, and set the rate of the next."""
         first = self._members[0]
-        measured = train_step(
+        result = train_step(
             self._learner,
             batch,
             self._masks(batch),
@@ -73,7 +72,7 @@ class StackedTrainer:
         )
         for optimizer in (self._learner.optimizer, *(m.optimizer for m in self._members)):
             first.set_learning_rate(optimizer, step, steps_per_epoch)
-        return measured
+        return {**result.losses, **result.measured}
 
     def _masks(self, batch: Batch) -> list[DropoutMasks | None]:
         """Let each member draw its masks, and stack them phase by phase."""
@@ -117,12 +116,12 @@ class StackedLearner:
         objective: Objective,
         phase: Phase,
         trade_offs: TradeOffs,
-    ) -> tuple[Losses, dict[str, Tensor]]:
-        """Return losses [N] and statistics [N, ...], see `objective.run_phase`."""
+    ) -> PhaseResult:
+        """Return losses [N] and all else [N, ...], see `objective.run_phase`."""
 
         def member(
             parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], own: Losses
-        ) -> tuple[Losses, dict[str, Tensor]]:
+        ) -> PhaseResult:
             def forward(*args: object, **kwargs: object) -> ModelOutput:
                 weights = {**parameters, **buffers}
                 output: ModelOutput = functional_call(self._template, weights, args, kwargs)
@@ -137,7 +136,7 @@ class StackedLearner:
                 trade_offs=trade_offs,
             )
 
-        stacked: tuple[Losses, dict[str, Tensor]] = vmap(member)(
+        stacked: PhaseResult = vmap(member)(
             dict(self.parameters), dict(self.buffers), _tensors(batch, masks)
         )
         return stacked

@@ -4,7 +4,7 @@ Shapes: a loss is a 0-d tensor for one run, or [N] for N stacked seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import torch
 from torch import Tensor
@@ -12,9 +12,23 @@ from torch.nn.utils import clip_grad_norm_
 
 from ta3n.train.batches import Batch
 from ta3n.train.dropout import DropoutMasks
+from ta3n.train.measurements import Measured
 from ta3n.train.model import TA3N
-from ta3n.train.objective import Losses, Objective, Phase, run_phase
+from ta3n.train.objective import Objective, Phase, PhaseResult, run_phase
 from ta3n.train.schedule import TradeOffs
+
+
+class StepResult(NamedTuple):
+    """What a step measured, on the device and without a graph.
+
+    Attributes:
+        losses: of `compute_losses` (of a phase that is repeated, the last), with the `total` of
+            the joint phase, and `grad_norm`, the norm of its gradient before clipping.
+        measured: of `measure`, in the joint phase.
+    """
+
+    losses: Measured
+    measured: Measured
 
 
 class Learner(Protocol):
@@ -38,8 +52,8 @@ class Learner(Protocol):
         objective: Objective,
         phase: Phase,
         trade_offs: TradeOffs,
-    ) -> tuple[Losses, dict[str, Tensor]]:
-        """Return losses and statistics, see `objective.run_phase`."""
+    ) -> PhaseResult:
+        """Run the model on a batch, see `objective.run_phase`."""
         ...
 
     def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
@@ -69,8 +83,8 @@ class SingleLearner:
         objective: Objective,
         phase: Phase,
         trade_offs: TradeOffs,
-    ) -> tuple[Losses, dict[str, Tensor]]:
-        """Return losses and statistics, see `objective.run_phase`."""
+    ) -> PhaseResult:
+        """Run the model on a batch, see `objective.run_phase`."""
         return run_phase(
             self._model, batch, masks, objective=objective, phase=phase, trade_offs=trade_offs
         )
@@ -87,7 +101,7 @@ def train_step(
     *,
     objective: Objective,
     trade_offs: TradeOffs,
-) -> Mapping[str, Tensor]:
+) -> StepResult:
     """Make the updates of one step.
 
     Args:
@@ -96,26 +110,23 @@ def train_step(
         masks: dropout masks for each phase of the objective.
         objective: what is minimised.
         trade_offs: in force at this step.
-
-    Returns:
-        The losses of `compute_losses` (of a phase that is repeated, the last), with the `total`
-        of the joint phase, and `grad_norm`, the norm of its gradient before clipping: on the
-        device, without a graph.
     """
-    measured: dict[str, Tensor] = {}
+    all_losses: Measured = {}
+    measured: Measured = {}
     for phase, phase_masks in zip(objective.phases, masks, strict=True):
-        losses, statistics = learner.run_phase(
+        result = learner.run_phase(
             batch, phase_masks, objective=objective, phase=phase, trade_offs=trade_offs
         )
-        grad_norm = _update(learner, losses["total"], phase, objective.recipe.clip_norm)
-        found = {name: loss.detach() for name, loss in losses.items()}
+        grad_norm = _update(learner, result.losses["total"], phase, objective.recipe.clip_norm)
+        losses = {name: loss.detach() for name, loss in result.losses.items()}
         if phase is Phase.JOINT:
-            _keep_statistics(learner, statistics, objective.recipe.norm_momentum)
-            measured |= {**found, "grad_norm": grad_norm}
+            _keep_statistics(learner, result.statistics, objective.recipe.norm_momentum)
+            all_losses |= {**losses, "grad_norm": grad_norm}
+            measured = result.measured
         else:
-            del found["total"]
-            measured |= found
-    return measured
+            del losses["total"]
+            all_losses |= losses
+    return StepResult(all_losses, measured)
 
 
 def _update(learner: Learner, total: Tensor, phase: Phase, clip_norm: float) -> Tensor:

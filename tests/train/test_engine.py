@@ -11,9 +11,10 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from ta3n.common.errors import DataConflictError, TrainingError
-from ta3n.train.batches import Batch, TrainingData
-from ta3n.train.checks import check_finite
+from ta3n.train.batches import Batch, EpochPlan, TrainingData
+from ta3n.train.checks import NonFiniteError, check_finite
 from ta3n.train.engine import Trainer
+from ta3n.train.measurements import EpochTable
 from ta3n.train.prediction import predict
 from ta3n.train.schedule import dann_ramp
 
@@ -177,11 +178,20 @@ def test_a_run_that_diverges_stops_and_names_the_loss(
 
 
 def test_the_first_non_finite_loss_is_the_one_named() -> None:
-    names = ("classification", "adversarial_video", "total", "grad_norm")
-    table = [[1.0, 0.7, 1.7, 2.0], [1.0, math.nan, math.nan, math.nan], [math.inf] * 4]
+    table = EpochTable(
+        names=("classification", "adversarial_video", "total", "grad_norm"),
+        rows=[[1.0, 0.7, 1.7, 2.0], [1.0, math.nan, math.nan, math.nan], [math.inf] * 4],
+    )
+    plan = EpochPlan(
+        source_batches=tuple(torch.tensor([[0, 4], [3, 1], [2, 5]])),
+        target_batches=tuple(torch.tensor([[6], [7], [8]])),
+        source_videos=6,
+        target_videos=3,
+    )
     culprit = "seed 4, epoch 9: adversarial_video was nan at step 2 of 3"
-    with pytest.raises(TrainingError, match=culprit):
-        check_finite(4, 9, names, table)
+    with pytest.raises(NonFiniteError, match=culprit) as caught:
+        check_finite(4, 9, plan, table)
+    assert (caught.value.source, caught.value.target) == ((3, 1), (7,))
 
 
 def test_data_that_cannot_be_trained_on_are_refused(

@@ -5,10 +5,10 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import DataConflictError
 from ta3n.train.batches import TrainingData
 from ta3n.train.engine import Trainer
-from ta3n.train.evaluate import Evaluator, Score, select
+from ta3n.train.evaluate import Evaluator
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]
@@ -51,20 +51,6 @@ def test_scrambled_target_labels_change_the_scores_but_not_a_bit_of_the_weights(
         weights.append(trainer.model.state_dict())
     assert scores[0] != scores[1]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-
-
-def test_rules_stand_side_by_side_and_the_first_of_equals_wins() -> None:
-    history = [Score(epoch=e, correct=c, total=9) for e, c in [(1, 5), (2, 8), (3, 8), (4, 6)]]
-    chosen = select(history)
-    assert list(chosen) == ["last", "oracle"]
-    assert (chosen["last"].score.epoch, chosen["oracle"].score.epoch) == (4, 2)
-    assert not chosen["last"].uses_target_labels
-    assert chosen["oracle"].uses_target_labels
-
-
-def test_nothing_to_choose_from_is_said() -> None:
-    with pytest.raises(TrainingError, match="no epoch"):
-        select([])
 
 
 def test_labels_that_do_not_fit_are_refused(make_trainer: MakeTrainer, make_data: MakeData) -> None:

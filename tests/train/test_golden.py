@@ -75,14 +75,14 @@ class GoldenCase:
         )
 
     def step(self, step: int) -> dict[str, float]:
-        measured = train_step(
+        result = train_step(
             self.learner,
             self.batch(step),
             [None],
             objective=Objective(method=self.method, recipe=OFFICIAL),
             trade_offs=self.trade_offs,
         )
-        return {name: value.item() for name, value in measured.items()}
+        return {name: value.item() for name, value in result.losses.items()}
 
 
 def ours(name: str) -> str:

@@ -64,10 +64,9 @@ def test_step_b_maximises_the_discrepancy_and_step_c_minimises_it(
 
     def measure(phase: Phase) -> dict[str, torch.Tensor]:
         batch, objective = whole_batch(make_data()), trainer.objective
-        losses, _ = run_phase(
+        return run_phase(
             trainer.model, batch, None, objective=objective, phase=phase, trade_offs=trade_offs
-        )
-        return losses
+        ).losses
 
     joint, b, c = (measure(phase) for phase in Phase)
     discrepancy = b["discrepancy_mcd_maximised"]

@@ -1,0 +1,175 @@
+"""Rules of the target predictions are the published formulas, and fooled by what fools those."""
+
+from collections.abc import Callable
+from math import exp, log, sqrt
+from types import ModuleType
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from ta3n.train.validators.bnm import nuclear_norm
+from ta3n.train.validators.corr_c import class_correlation
+from ta3n.train.validators.entropy import negative_entropy
+from ta3n.train.validators.im import information_maximisation
+from ta3n.train.validators.snd import soft_neighbourhood_density
+from ta3n.train.validators.source_val import source_accuracy
+
+Rule = Callable[[Tensor], float]
+Rows = list[list[float]]
+
+SIZES = [(1, 3), (2, 5), (7, 3), (20, 4)]
+
+
+def draw(n: int, c: int, *, scale: float = 3.0, seed: int = 0) -> Tensor:
+    generator = torch.Generator().manual_seed(seed)
+    return scale * torch.randn(n, c, generator=generator, dtype=torch.float64)
+
+
+def softmax(logits: Tensor) -> Rows:
+    rows = [[exp(float(value)) for value in row] for row in logits]
+    return [[value / sum(row) for value in row] for row in rows]
+
+
+def shannon(distribution: list[float]) -> float:
+    return -sum(p * log(p) for p in distribution if p > 0)
+
+
+def entropy_by_loops(logits: Tensor) -> float:
+    rows = softmax(logits)
+    return -sum(shannon(row) for row in rows) / len(rows)
+
+
+def im_by_loops(logits: Tensor) -> float:
+    rows = softmax(logits)
+    mean = [sum(column) / len(rows) for column in zip(*rows, strict=True)]
+    return shannon(mean) + entropy_by_loops(logits)
+
+
+def snd_by_loops(logits: Tensor) -> float:
+    """As in the paper, where a video is among its own neighbours in no way."""
+    rows = softmax(logits)
+    total = 0.0
+    for i, one in enumerate(rows):
+        others = [row for j, row in enumerate(rows) if j != i]
+        weights = [exp(cosine(one, other) / 0.05) for other in others]
+        total += shannon([weight / sum(weights) for weight in weights])
+    return total / len(rows)
+
+
+def cosine(a: list[float], b: list[float]) -> float:
+    def dot(x: list[float], y: list[float]) -> float:
+        return sum(one * other for one, other in zip(x, y, strict=True))
+
+    return dot(a, b) / sqrt(dot(a, a) * dot(b, b))
+
+
+def bnm_by_numpy(logits: Tensor) -> float:
+    return float(np.linalg.norm(np.array(softmax(logits)), "nuc")) / len(logits)
+
+
+def corr_c_by_loops(logits: Tensor) -> float:
+    rows = softmax(logits)
+    classes = range(logits.shape[1])
+    correlation = [[sum(r[a] * r[b] for r in rows) / len(rows) for b in classes] for a in classes]
+    identity = [[float(a == b) for b in classes] for a in classes]
+    return cosine([x for r in correlation for x in r], [x for r in identity for x in r])
+
+
+FORMULAS: dict[str, tuple[Rule, Rule]] = {
+    "entropy": (negative_entropy, entropy_by_loops),
+    "im": (information_maximisation, im_by_loops),
+    "snd": (soft_neighbourhood_density, snd_by_loops),
+    "bnm": (nuclear_norm, bnm_by_numpy),
+    "corr_c": (class_correlation, corr_c_by_loops),
+}
+
+
+@pytest.mark.parametrize("name", FORMULAS)
+@pytest.mark.parametrize(("n", "c"), SIZES)
+def test_score_is_the_plain_formula(name: str, n: int, c: int) -> None:
+    rule, formula = FORMULAS[name]
+    logits = draw(n, c)
+    # The authors' program gives a video's own similarity a weight of exp(-40) to exp(-20).
+    assert rule(logits) == pytest.approx(formula(logits), abs=1e-6 if name == "snd" else 1e-12)
+
+
+def test_density_does_not_depend_on_the_block_size() -> None:
+    """More videos than one block holds; the loops would take too long for them."""
+    logits = draw(1030, 3)
+    unit = torch.nn.functional.normalize(logits.softmax(1))
+    similarities = unit @ unit.T / 0.05
+    similarities.fill_diagonal_(-1 / 0.05)
+    chances = similarities.softmax(1)
+    expected = float(-(chances * chances.log()).sum(1).mean())
+    assert soft_neighbourhood_density(logits) == pytest.approx(expected, abs=1e-12)
+
+
+def test_source_accuracy_counts_correct_videos() -> None:
+    logits = torch.tensor([[2.0, 1.0], [0.0, 1.0], [0.0, 3.0], [5.0, 1.0]])
+    assert source_accuracy(logits, torch.tensor([0, 1, 0, 0])) == 0.75
+
+
+CLASSES = 4
+
+
+def certain(classes: Tensor) -> Tensor:
+    """Logits that put video i into class classes[i] with certainty."""
+    return 40 * torch.nn.functional.one_hot(classes, CLASSES).double()
+
+
+DIVERSE = certain(torch.arange(20) % CLASSES)
+COLLAPSED = certain(torch.zeros(20, dtype=torch.int64))
+UNSURE = DIVERSE / 40
+CLUELESS = torch.zeros(20, CLASSES, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("name", ["im", "bnm", "corr_c"])
+def test_certain_and_diverse_predictions_score_best(name: str) -> None:
+    """Collapse onto one class, the usual way in which adaptation fails, must not be chosen."""
+    rule, _ = FORMULAS[name]
+    assert rule(DIVERSE) > rule(UNSURE) + 0.05
+    assert rule(DIVERSE) > rule(COLLAPSED) + 0.1
+    assert rule(UNSURE) > rule(CLUELESS)
+
+
+def test_entropy_is_fooled_by_collapse_and_density_prefers_it() -> None:
+    assert negative_entropy(COLLAPSED) == pytest.approx(negative_entropy(DIVERSE), abs=1e-12)
+    assert negative_entropy(COLLAPSED) > negative_entropy(UNSURE)
+    assert soft_neighbourhood_density(COLLAPSED) > soft_neighbourhood_density(DIVERSE) + 1
+
+
+def test_scores_reach_their_stated_bounds() -> None:
+    assert information_maximisation(DIVERSE) == pytest.approx(log(CLASSES))
+    assert information_maximisation(COLLAPSED) == pytest.approx(0, abs=1e-12)
+    assert nuclear_norm(DIVERSE) == pytest.approx(sqrt(CLASSES / 20))
+    assert class_correlation(DIVERSE) == pytest.approx(1)
+    for same in (COLLAPSED, CLUELESS):
+        assert class_correlation(same) == pytest.approx(1 / sqrt(CLASSES))
+    assert soft_neighbourhood_density(COLLAPSED) == pytest.approx(log(19), abs=1e-6)
+    assert negative_entropy(CLUELESS) == pytest.approx(-log(CLASSES))
+
+
+@pytest.fixture
+def pytorch_adapt() -> ModuleType:
+    validators: ModuleType = pytest.importorskip("pytorch_adapt.validators", exc_type=ImportError)
+    return validators
+
+
+@pytest.mark.parametrize(
+    ("name", "theirs", "layer"),
+    [
+        ("entropy", "EntropyValidator", "logits"),
+        ("im", "IMValidator", "logits"),
+        ("snd", "SNDValidator", "preds"),
+        ("bnm", "BNMValidator", "logits"),
+    ],
+)
+def test_scores_agree_with_pytorch_adapt(
+    pytorch_adapt: ModuleType, name: str, theirs: str, layer: str
+) -> None:
+    logits = draw(60, 5)
+    outputs = {"logits": logits, "preds": logits.softmax(1)}
+    expected = getattr(pytorch_adapt, theirs)(layer=layer)(target_train=outputs)
+    assert FORMULAS[name][0](logits) == pytest.approx(float(expected), abs=1e-6)

@@ -1,0 +1,30 @@
+"""Class correlation: how little the predicted classes are confused, and how evenly they are used.
+
+Shapes: N target videos, C classes.
+
+Source: Tu et al. 2022, "Assessing Model Out-of-Distribution Generalization with Softmax Prediction
+Probability Baselines and a Correlation Method" (SoftmaxCorr), also called Corr-C in comparisons of
+model selection.
+"""
+
+from math import sqrt
+
+from torch import Tensor
+
+
+def class_correlation(logits: Tensor) -> float:
+    """Return cos(R, I) = tr(R) / (sqrt(C) ||R||_F) with R = P^T P / N and P = softmax(logits).
+
+    Between 1 / sqrt(C) and 1. R[a, b] is how much of classes a and b is predicted together. It is
+    a multiple of the identity, and the cosine 1, just where every prediction is certain and every
+    class equally frequent; uncertain videos fill the rest of R, and a single class leaves one
+    entry, so that both come down to 1 / sqrt(C). Hence higher is better, as the authors find for
+    models under shift. Some published comparisons choose the smallest value instead, which prefers
+    collapsed models.
+
+    Args:
+        logits: [N, C], at least one video.
+    """
+    predictions = logits.softmax(dim=1)
+    correlation = predictions.T @ predictions / len(predictions)  # [C, C]
+    return float(correlation.trace() / (sqrt(len(correlation)) * correlation.norm()))

@@ -1,0 +1,108 @@
+"""Processes that work side by side, and end together.
+
+Whatever stops the parent, its workers are told, have time to save what is done, and are gone before
+it is. Where the parent is killed, they end by themselves.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Sequence
+from multiprocessing import active_children
+from types import FrameType
+from typing import Any, TypeVar
+
+from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
+from joblib.externals.loky.process_executor import TerminatedWorkerError
+
+from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
+
+__all__ = ["TerminatedWorkerError", "run_in_processes"]
+
+R = TypeVar("R")
+
+_SECONDS_TO_SAVE = 20.0
+_SECONDS_BETWEEN_LOOKS = 0.5
+
+
+def run_in_processes(
+    function: Callable[..., R],
+    tasks: Sequence[tuple[Any, ...]],
+    num_processes: int,
+    note: Callable[[R], None],
+) -> None:
+    """Call a function with the arguments of each task, and take the results as they come.
+
+    Args:
+        function: Runs in a worker.
+        tasks: Arguments of each call.
+        num_processes: How many workers.
+        note: Takes a result, here.
+
+    Raises:
+        TerminatedWorkerError: If a worker died.
+        Exception: What a task raised; the other workers are stopped first.
+    """
+    executor = ProcessPoolExecutor(num_processes, initializer=_start, initargs=(os.getpid(),))
+    futures = [executor.submit(_run_task, function, *task) for task in tasks]
+    try:
+        for future in as_completed(futures):
+            note(future.result())
+    except (Exception, KeyboardInterrupt):
+        for future in futures:
+            future.cancel()
+        for process in active_children():
+            process.terminate()
+        wait(futures, _SECONDS_TO_SAVE)
+        raise
+    finally:
+        executor.shutdown(kill_workers=True)
+
+
+class _Worker:
+    """What a worker process knows of itself: whether it has a task, and was told to stop."""
+
+    def __init__(self) -> None:
+        self.has_task = False
+        self.is_stopping = False
+
+    def stop(self, number: int, _frame: FrameType | None) -> None:
+        """Handle a signal: leave the task that is worked on, and begin no other."""
+        if self.is_stopping:
+            return
+        self.is_stopping = True
+        if self.has_task:
+            self.raise_interrupted(signal.Signals(number).name)
+
+    def raise_interrupted(self, by: str) -> None:
+        """Raise what ends a task."""
+        raise InterruptedRunError(
+            f"interrupted by {by}; what is done is kept, the same command line goes on from there"
+        )
+
+
+_WORKER = _Worker()
+
+
+def _start(parent: int) -> None:
+    """Prepare a worker process."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _WORKER.stop)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    while os.getppid() == parent:
+        time.sleep(_SECONDS_BETWEEN_LOOKS)
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _run_task(function: Callable[..., R], *arguments: Any) -> R:
+    _WORKER.has_task = True
+    try:
+        if _WORKER.is_stopping:
+            _WORKER.raise_interrupted("a signal")
+        return function(*arguments)
+    finally:
+        _WORKER.has_task = False
