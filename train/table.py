@@ -4,17 +4,13 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
+from ta3n.train.report.labels import few_rules, rule_note
 from ta3n.train.runs import RunConfig, RunResult
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ta3n.train.job import TrainingJob
-
-_RULE_NOTES = {
-    "last": "the final epoch",
-    "oracle": "the best epoch on target labels (the paper's protocol)",
-}
 
 
 def spread(values: Sequence[float]) -> str:
@@ -37,7 +33,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     for heading in ("selection", "n", "target accuracy", "correct videos", "epochs chosen"):
         table.add_column(heading, no_wrap=True)
     table.add_column("what it is")
-    for name in results[0].rules:
+    for name in [n for n in results[0].rules if all(n in result.rules for result in results)]:
         rules = [result.rules[name] for result in results]
         table.add_row(
             name,
@@ -45,16 +41,16 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
             spread([rule.percent for rule in rules]),
             f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}",
             ", ".join(str(rule.epoch) for rule in rules),
-            _RULE_NOTES[name],
+            rule_note(name),
         )
-    console = _console()
+    console = open_console()
     _print_heading(console, config, f"{config.method} with {config.temporal}")
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
 
 
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
-    """Print a line for each row: every selection rule beside the paper's figure.
+    """Print a line for each row: the main selection rules beside the paper's figure.
 
     Args:
         jobs: What was run, of one pair of datasets.
@@ -63,7 +59,8 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     from rich.table import Table
 
     table = Table()
-    rules = list(results[0][0].rules)
+    shared = [r for r in results[0][0].rules if all(r in x.rules for runs in results for x in runs)]
+    rules = few_rules(shared)
     for heading in ("row", "method", "temporal", "n", *rules, "paper"):
         table.add_column(heading, no_wrap=True)
     for job, runs in zip(jobs, results, strict=True):
@@ -72,12 +69,12 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         table.add_row(
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
         )
-    console = _console()
+    console = open_console()
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows")
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
     for rule in rules:
-        console.print(f"{rule}: {_RULE_NOTES[rule]}", highlight=False)
+        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
 
 
 def _paper(job: "TrainingJob") -> str:
@@ -88,12 +85,12 @@ def _paper(job: "TrainingJob") -> str:
     return "-" if figure is None else f"{figure:.2f}"
 
 
-def _console() -> "Console":
+def open_console() -> "Console":
     """Return a console that is wide where there is no terminal: a log file takes whole lines."""
     from rich.console import Console
 
     console = Console()
-    return console if console.is_terminal else Console(width=150)
+    return console if console.is_terminal else Console(width=180)
 
 
 def _print_heading(console: "Console", config: RunConfig, what: str) -> None:

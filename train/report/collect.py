@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import shorten
-from ta3n.train.report.labels import METHOD_ORDER, method_label
+from ta3n.train.report.labels import METHOD_ORDER, method_label, rule_place
 from ta3n.train.report.read import Run, read_run
 from ta3n.train.runs import RuleResult, RunConfig
 
@@ -95,8 +96,7 @@ class Direction:
     @property
     def rules(self) -> list[str]:
         """Selection rules of any row; the oracle last, since it is the odd one out."""
-        known = list(dict.fromkeys(rule for row in self.rows for rule in row.rules))
-        return sorted(known, key=lambda rule: (rule == "oracle", known.index(rule)))
+        return sorted({rule for row in self.rows for rule in row.rules}, key=rule_place)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,23 +112,28 @@ class RunSet:
     notes: tuple[str, ...]
 
 
-def collect_runs(folder: Path) -> RunSet:
-    """Find and group the finished runs under a folder.
+def collect_runs(*folders: Path) -> RunSet:
+    """Find and group the finished runs under some folders.
 
     Args:
-        folder: Searched to any depth.
+        folders: Each searched to any depth.
 
     Raises:
-        DataMissingError: If there is no such folder, or no finished run in it.
+        DataMissingError: If there is no such folder, or no finished run in any.
         DataConflictError: If runs were made from different features.
     """
-    if not folder.is_dir():
-        raise DataMissingError(f"{folder} is no folder; give the one that ta3n-train --out wrote")
-    runs, notes = _read_all(folder)
-    if not runs:
-        found = f"; found: {shorten(notes, _SHOWN_DIFFERENCES)}" if notes else ""
-        raise DataMissingError(f"no finished run in {folder}{found}; make some with ta3n-train")
-    _check_same_features(runs, folder)
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataMissingError(
+                f"{folder} is no folder; give the one that ta3n-train --out wrote"
+            )
+    found = _Found(folders)
+    if not found.runs:
+        told = f"; found: {shorten(found.notes, _SHOWN_DIFFERENCES)}" if found.notes else ""
+        where = " or ".join(map(str, folders))
+        raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
+    runs = list(found.runs.values())
+    _check_same_features(runs, found)
     grouped: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
     for run in runs:
         grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
@@ -136,23 +141,50 @@ def collect_runs(folder: Path) -> RunSet:
         Direction(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
         for key, group in sorted(grouped.items())
     )
-    return RunSet(directions=directions, notes=tuple(notes))
+    return RunSet(directions=directions, notes=tuple(found.notes))
 
 
-def _read_all(folder: Path) -> tuple[list[Run], list[str]]:
-    runs: dict[tuple[str, int], Run] = {}
-    notes: list[str] = []
-    for path in _run_folders(folder, notes):
-        name = _printable(path.relative_to(folder))
+class _Found:
+    """The finished runs under some folders, and a note on everything else.
+
+    Args:
+        folders: To search.
+
+    Attributes:
+        runs: By hash of the configuration and seed.
+        notes: What was left out and why, a line each.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._seen: set[Path] = set()
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.notes: list[str] = []
+        for folder in folders:
+            before = len(self._seen) + len(self.notes)
+            for path in _run_folders(folder, self.notes):
+                self._add(path)
+            if len(folders) > 1 and len(self._seen) + len(self.notes) == before:
+                self.notes.append(f"{_printable(folder)}: no run that no other folder has")
+
+    def name(self, path: Path) -> str:
+        """Return how a run's folder is called: within the folder searched, if there is but one."""
+        alone = len(self._folders) == 1
+        return _printable(path.relative_to(self._folders[0]) if alone else path)
+
+    def _add(self, path: Path) -> None:
+        # One folder may lie within another one.
+        if (resolved := path.resolve()) in self._seen:
+            return
+        self._seen.add(resolved)
         try:
             run = read_run(path)
         except FeatureStoreError as error:
-            notes.append(f"{name}: {str(error).replace(f'{path}/', '')}")
-            continue
-        first = runs.setdefault((run.config.hash, run.seed), run)
+            self.notes.append(f"{self.name(path)}: {str(error).replace(f'{path}/', '')}")
+            return
+        first = self.runs.setdefault((run.config.hash, run.seed), run)
         if first is not run:
-            notes.append(f"{name}: the same run as {_printable(first.path.relative_to(folder))}")
-    return list(runs.values()), notes
+            self.notes.append(f"{self.name(path)}: the same run as {self.name(first.path)}")
 
 
 def _printable(path: Path) -> str:
@@ -172,15 +204,14 @@ def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
             yield Path(root)
 
 
-def _check_same_features(runs: Sequence[Run], folder: Path) -> None:
+def _check_same_features(runs: Sequence[Run], found: _Found) -> None:
     """Refuse a mixture: accuracies on other features, or other videos, are not comparable."""
     seen: dict[str, tuple[Any, Run]] = {}
     for run in runs:
-        facts = _data_facts(run.config)
         differences = [
-            f"{key} is {_short(seen[key][0])} in {seen[key][1].path.relative_to(folder)} but "
-            f"{_short(value)} in {run.path.relative_to(folder)}"
-            for key, value in facts.items()
+            f"{key} is {_short(seen[key][0])} in {found.name(seen[key][1].path)} but "
+            f"{_short(value)} in {found.name(run.path)}"
+            for key, value in _data_facts(run).items()
             if seen.setdefault(key, (value, run))[0] != value
         ]
         if differences:
@@ -191,13 +222,15 @@ def _check_same_features(runs: Sequence[Run], folder: Path) -> None:
             )
 
 
-def _data_facts(config: RunConfig) -> dict[str, Any]:
-    data = config.data
+def _data_facts(run: Run) -> dict[str, Any]:
+    config, data = run.config, run.config.data
     facts = {f"feature setting {key}": value for key, value in data["features"].items()}
     facts |= {f"the manifest of {name}": value for name, value in data["manifests"].items()}
     # The benchmark decides which of a dataset's videos are used.
     lists = data["lists"].items()
-    return facts | {f"the list of {config.benchmark} {name}": value for name, value in lists}
+    facts |= {f"the list of {config.benchmark} {name}": value for name, value in lists}
+    videos = canonical_json([[p.video, p.label] for p in run.predictions])
+    return facts | {f"what was tested of {config.benchmark} {config.target}": sha256_of(videos)}
 
 
 def _short(value: Any) -> str:
@@ -233,8 +266,8 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     same = [c for c in others if (c.method, c.temporal) == (config.method, config.temporal)]
     if len(same) == 1:
         return ""
-    flat = [_flatten(c.settings) for c in same]
-    ours = _flatten(config.settings)
+    flat = [flatten(c.settings) for c in same]
+    ours = flatten(config.settings)
     keys = [
         k
         for k in dict.fromkeys(k for f in flat for k in f)
@@ -244,9 +277,10 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
 
 
-def _flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings on one level, `a.b` for b within a."""
     flat: dict[str, Any] = {}
     for key, value in values.items():
         nested = isinstance(value, Mapping)
-        flat |= _flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return flat

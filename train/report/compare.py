@@ -1,104 +1,131 @@
-"""Two rows held against each other: difference in accuracy, and how far it can be trusted.
-
-Legend: N target validation videos.
-"""
+"""Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import sqrt
-from statistics import mean, stdev, variance
+from statistics import mean
 from typing import Literal
+
+import numpy as np
 
 from ta3n.train.report.collect import Direction, Row
 from ta3n.train.report.labels import METHOD_ORDER, NOT_ADAPTING
+from ta3n.train.report.statistics import LEVEL, Difference, Hits, compare_hits, holm
 
-Call = Literal["ahead", "maybe ahead", "level", "maybe behind", "behind", "one seed"]
+Call = Literal["ahead", "level", "behind", "one seed"]
 
 CALL_WORDS: dict[Call, str] = {
     "ahead": "beats it",
-    "maybe ahead": "may be ahead",
-    "level": "cannot be told apart",
-    "maybe behind": "may be behind",
+    "level": "not told apart",
     "behind": "falls behind",
-    "one seed": "one seed: no claim",
+    "one seed": "one seed: no test",
 }
-_CLEAR, _SLIGHT = 2.0, 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A row against a reference, by the `last` rule.
+    """A row against a reference, by one selection rule.
 
     Attributes:
         row: The row.
         reference: What it is held against.
-        points: Mean accuracy of the row less that of the reference, in percentage points.
-        videos: The same in videos.
-        seeds_error: Standard error of `points` over seeds; None with one seed on either side.
-        videos_error: Standard error of `points` over the N videos, paired; 0 for one video.
+        difference: Accuracy of the row less that of the reference, with interval and tests.
+        p_corrected: p for all comparisons of the family together (Holm); None with one seed.
     """
 
     row: Row
     reference: Row
-    points: float
-    videos: float
-    seeds_error: float | None
-    videos_error: float
+    difference: Difference
+    p_corrected: float | None
 
     @property
-    def standard_error(self) -> float | None:
-        """Both errors together, in points.
+    def points(self) -> float:
+        """The difference in percentage points."""
+        return self.difference.points
 
-        Chance acts twice: on training (the seed) and on which videos are tested. What they share
-        is counted twice, so this errs to the careful side.
-        """
-        return (
-            None if self.seeds_error is None else sqrt(self.seeds_error**2 + self.videos_error**2)
-        )
+    @property
+    def videos(self) -> float:
+        """The difference in videos."""
+        return self.points * self.row.total / 100
 
     @property
     def call(self) -> Call:
         """What the difference allows to say."""
-        error = self.standard_error
-        if error is None:
+        if self.p_corrected is None:
             return "one seed"
-        if abs(self.points) > _CLEAR * error:
-            return "ahead" if self.points > 0 else "behind"
-        if abs(self.points) > _SLIGHT * error:
-            return "maybe ahead" if self.points > 0 else "maybe behind"
-        return "level"
+        if self.p_corrected >= 1 - LEVEL:
+            return "level"
+        return "ahead" if self.points > 0 else "behind"
 
 
-def compare(row: Row, reference: Row) -> Comparison:
-    """Hold a row against another one of the same direction."""
-    ours, theirs = row.percents("last"), reference.percents("last")
-    seeds_error = None
-    if len(ours) > 1 and len(theirs) > 1:
-        seeds_error = sqrt(variance(ours) / len(ours) + variance(theirs) / len(theirs))
-    points = mean(ours) - mean(theirs)
-    return Comparison(
-        row=row,
-        reference=reference,
-        points=points,
-        videos=points * row.total / 100,
-        seeds_error=seeds_error,
-        videos_error=_videos_error(row, reference),
+@dataclass(frozen=True, kw_only=True)
+class Analysis:
+    """What is said of a direction by one selection rule.
+
+    Attributes:
+        direction: Whose rows.
+        rule: The rule; every figure that is compared was chosen by it.
+        focal: The row that is held against all others, or None.
+        comparisons: One for every other row that has the rule, in their order.
+    """
+
+    direction: Direction
+    rule: str
+    focal: Row | None
+    comparisons: tuple[Comparison, ...]
+
+    @property
+    def rows(self) -> list[Row]:
+        """The rows that have the rule."""
+        return [row for row in self.direction.rows if self.rule in row.rules]
+
+    @property
+    def reads_target_labels(self) -> bool:
+        """Whether the rule chose on target labels."""
+        chosen = [choice for row in self.rows for choice in row.chosen(self.rule)]
+        return any(choice.uses_target_labels for choice in chosen)
+
+    def against(self, row: Row) -> Comparison | None:
+        """Return the comparison with a row, or None if there is none."""
+        found = [c for c in self.comparisons if c.reference is row]
+        return found[0] if found else None
+
+
+def analyse(direction: Direction, rule: str = "last") -> Analysis:
+    """Hold the focal row of a direction against every other row, by one rule.
+
+    The p values are corrected for all of these comparisons.
+    """
+    rows = [row for row in direction.rows if rule in row.rules]
+    focal = focal_row(direction)
+    if focal is None or rule not in focal.rules:
+        return Analysis(direction=direction, rule=rule, focal=None, comparisons=())
+    others = [row for row in rows if row is not focal]
+    differences = [compare(focal, row, rule) for row in others]
+    corrected = holm([difference.p for difference in differences])
+    comparisons = tuple(
+        Comparison(row=focal, reference=row, difference=difference, p_corrected=p)
+        for row, difference, p in zip(others, differences, corrected, strict=True)
     )
+    return Analysis(direction=direction, rule=rule, focal=focal, comparisons=comparisons)
 
 
-def _videos_error(row: Row, reference: Row) -> float:
-    ours, theirs = _shares_right(row), _shares_right(reference)
-    differences = [100 * (share - theirs[video]) for video, share in ours.items()]
-    return stdev(differences) / sqrt(len(differences)) if len(differences) > 1 else 0.0
+def compare(row: Row, reference: Row, rule: str) -> Difference:
+    """Hold a row against another one of the same direction, by a rule that both have."""
+    return compare_hits(hits_of(row, rule), hits_of(reference, rule))
 
 
-def _shares_right(row: Row) -> dict[str, float]:
-    """Return for each video the share of seeds that classify it correctly."""
-    right: dict[str, list[bool]] = {}
-    for run in row.runs:
-        for prediction in run.predictions:
-            right.setdefault(prediction.video, []).append(prediction.last == prediction.label)
-    return {video: mean(hits) for video, hits in right.items()}
+def hits_of(row: Row, rule: str) -> Hits:
+    """Return what a row classified correctly: 1 or 0, [S seeds, N videos]."""
+    hits = [[p.chosen[rule] == p.label for p in run.predictions] for run in row.runs]
+    return np.array(hits, dtype=np.float64)
+
+
+def gain(row: Row, direction: Direction, rule: str) -> float | None:
+    """Return the accuracy over source only with the same temporal module, in points, or None."""
+    reference = source_only_for(row, direction)
+    if reference is None or rule not in row.rules or rule not in reference.rules:
+        return None
+    return mean(row.percents(rule)) - mean(reference.percents(rule))
 
 
 def source_only_for(row: Row, direction: Direction) -> Row | None:
@@ -131,14 +158,11 @@ def focal_row(direction: Direction) -> Row | None:
     return pick(adapting, names[0], "relation") or pick(adapting, names[0])
 
 
-def rivals(focal: Row, direction: Direction) -> list[Row]:
+def rivals(focal: Row, rows: Sequence[Row]) -> list[Row]:
     """Return one row of every other method of the paper's Table 3 that does not see target labels.
 
     Of the focal row's temporal module where there is one. Ablations are no rivals.
     """
     names = [m for m in METHOD_ORDER if m not in ("target-only", focal.config.method)]
-    found = [
-        pick(direction.rows, name, focal.config.temporal) or pick(direction.rows, name)
-        for name in names
-    ]
+    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in names]
     return [row for row in found if row is not None]

@@ -6,23 +6,23 @@ Legend: N videos, K segments, D cached feature width, V video feature width.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
-from ta3n.datasets.benchmarks import Benchmark, find_benchmark
+from ta3n.common.errors import DataConflictError, FeatureStoreError
+from ta3n.common.sampling import segment_indices
+from ta3n.datasets.benchmarks import Benchmark
 from ta3n.train.features import labels_of, load_features
-from ta3n.train.methods import Method
-from ta3n.train.model import TA3N, ModelSpec, model_spec
+from ta3n.train.model import TA3N
 from ta3n.train.prediction import NO_REVERSAL
-from ta3n.train.recipes import Recipe
 from ta3n.train.report.collect import Direction, Row
 from ta3n.train.report.read import Run
-from ta3n.train.runs import RunConfig
+from ta3n.train.run_benchmark import benchmark_of
+from ta3n.train.trained import load_trained
 from ta3n.train.videos import load_videos
 
 Part = Literal["source train", "source val", "target val"]
@@ -38,11 +38,13 @@ class PartFeatures:
         features: float32 [N, K, D].
         labels: int64 [N].
         videos: Their paths.
+        frames: Which frames of each video were sampled: N times K numbers from 0.
     """
 
     features: Tensor
     labels: NDArray[np.int64]
     videos: tuple[str, ...]
+    frames: tuple[tuple[int, ...], ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +100,7 @@ def load_parts(
         direction: Whose videos.
         features: Folder that stage one wrote.
         parts: Which; one that has no videos is left out.
-        benchmark: None takes the built-in one of the direction's name.
+        benchmark: None takes the one that the runs were trained on.
 
     Raises:
         DataMissingError: If features are missing.
@@ -106,14 +108,15 @@ def load_parts(
         FeatureStoreError: If they are damaged.
     """
     config = direction.rows[0].config
-    found = benchmark or find_benchmark(direction.source, direction.target, direction.benchmark)
+    num_segments = config.settings["recipe"]["num_segments"]
+    found = benchmark or benchmark_of(config)
     loaded: dict[Part, PartFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
         domain = load_videos(
             features,
             found,
             dataset,
-            num_segments=config.settings["recipe"]["num_segments"],
+            num_segments=num_segments,
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
             allow_missing=True,
         )
@@ -130,6 +133,9 @@ def load_parts(
                     features=load_features(domain.folder, videos, dim),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
+                    frames=tuple(
+                        tuple(segment_indices(v.clip.num_frames, num_segments)) for v in videos
+                    ),
                 )
     return loaded
 
@@ -149,46 +155,14 @@ def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding
 
 
 def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
-    model = load_model(run, feature_dim=next(iter(parts.values())).features.shape[2])
+    model = load_trained(run.path, run.config, seed=run.seed).model
     embedded: dict[Part, PartEmbedding] = {
         name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
     }
+    if not all(np.isfinite(part.features).all() for part in embedded.values()):
+        raise FeatureStoreError(f"{run.path / 'checkpoint.pt'} gives features that are not finite")
     _check_predictions(run, embedded["target val"], parts["target val"].videos)
     return RunEmbedding(seed=run.seed, parts=embedded)
-
-
-def load_model(run: Run, *, feature_dim: int) -> TA3N:
-    """Rebuild a finished run's model from its checkpoint, in evaluation mode on the CPU.
-
-    Raises:
-        DataMissingError: If there is no checkpoint.
-        FeatureStoreError: If it is damaged or of another model.
-    """
-    path = run.path / "checkpoint.pt"
-    if not path.exists():
-        raise DataMissingError(f"no checkpoint.pt in {run.path}")
-    try:
-        model = TA3N(_spec(run.config, feature_dim), torch.Generator().manual_seed(0))
-        state = torch.load(path, map_location="cpu", weights_only=True)
-        model.load_state_dict(state["trainer"]["model"])
-    except Ta3nError:
-        raise
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
-        first = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FeatureStoreError(f"{path} cannot be used: {first}") from error
-    return model.eval()
-
-
-def _spec(config: RunConfig, feature_dim: int) -> ModelSpec:
-    def tupled(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
-
-    return model_spec(
-        Method(**tupled(config.settings["method"])),
-        Recipe(**tupled(config.settings["recipe"])),
-        num_classes=len(config.settings["classes"]),
-        feature_dim=feature_dim,
-    )
 
 
 @torch.no_grad()

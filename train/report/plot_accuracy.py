@@ -6,10 +6,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ta3n.train.report.collect import Direction, Row
-from ta3n.train.report.look import Panel, draw, new_figure, row_look
+from ta3n.train.report.look import GREY, Panel, draw, headline, new_figure, row_look
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
-_GREY = "#555555"
 
 
 def plot_accuracy(direction: Direction, name: str) -> Panel:
@@ -28,7 +27,7 @@ def plot_accuracy(direction: Direction, name: str) -> Panel:
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
-        figure.suptitle("Target accuracy by row", x=0.01, ha="left", fontsize=11, weight="bold")
+        headline(figure, "Target accuracy by row")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
         return draw(figure, name, _alt(direction))
 
@@ -60,14 +59,14 @@ def _draw_row(axes: Axes, row: Row, rule: str, place: float) -> None:
 
 def _legend() -> list[Line2D]:
     filled, opened = (
-        Line2D([], [], linestyle="none", marker="o", markeredgecolor=_GREY, markerfacecolor=fill)
-        for fill in (_GREY, "white")
+        Line2D([], [], linestyle="none", marker="o", markeredgecolor=GREY, markerfacecolor=fill)
+        for fill in (GREY, "white")
     )
     filled.set_label("one seed, last epoch")
     opened.set_label("one seed, oracle epoch")
-    tick = Line2D([], [], linestyle="none", marker="|", color=_GREY, label="mean over seeds")
+    tick = Line2D([], [], linestyle="none", marker="|", color=GREY, label="mean over seeds")
     tick.set(markersize=12, markeredgewidth=2.2)
-    return [filled, opened, tick, Line2D([], [], color=_GREY, label="± standard deviation")]
+    return [filled, opened, tick, Line2D([], [], color=GREY, label="± standard deviation")]
 
 
 def _alt(direction: Direction) -> str:

@@ -4,7 +4,6 @@ Legend: N videos, K segments, C classes.
 """
 
 from collections.abc import Sequence
-from math import log
 from typing import Any
 
 import numpy as np
@@ -12,10 +11,22 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from ta3n.train.report.embed import PartEmbedding, RunEmbedding
-from ta3n.train.report.look import SOURCE, TARGET, Panel, draw, legend_below, new_figure
+from ta3n.train.report.look import (
+    REFERENCE,
+    SOURCE,
+    TARGET,
+    Panel,
+    draw,
+    headline,
+    legend_below,
+    new_figure,
+    shown_name,
+    write_in_cell,
+)
+from ta3n.train.report.series import LEAST_ATTENTION, relation_names
 
-LEAST_ATTENTION = 1 - log(2)
 _MOST_CLASSES = 24
+_MOST_LYING_NAMES = 6
 # Attention goes up to 1: a narrower scale would make noise look like a finding.
 _LEAST_TOP = 0.4
 _SIDES = (("source", SOURCE, -0.13), ("target", TARGET, 0.13))
@@ -33,11 +44,10 @@ def plot_attention(label: str, runs: Sequence[RunEmbedding], name: str) -> Panel
         for side, look, offset in _SIDES:
             _draw_side(axes, [_attention(run, side) for run in runs], side, look, offset)
         num_relations = _attention(runs[0], "source").shape[1]
-        axes.set_xticks(range(num_relations), _relations(num_relations))
-        axes.axhline(LEAST_ATTENTION, color="#777777", linewidth=1, linestyle="--",
-                     label="1 − ln 2: domains look alike")  # fmt: skip  # noqa: RUF001
-        axes.set(xlabel="frames n in the relation", ylabel="domain attention w (no unit)")
-        axes.set_title(f"Domain attention of {label}")
+        _name_relations(axes, num_relations, narrow=False)
+        axes.axhline(LEAST_ATTENTION, label="1 − ln 2: domains look alike", **REFERENCE)  # noqa: RUF001
+        axes.set(xlabel="relation", ylabel="domain attention w (no unit)")
+        headline(figure, f"Domain attention of {label}")
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.5, num_relations - 0.5)
         high = axes.get_ylim()[1]
@@ -65,15 +75,14 @@ def plot_class_attention(
     with new_figure(1.6 + 0.26 * len(classes), ncols=2, sharey=True) as (figure, both):
         for axes, (side, table) in zip(both, tables.items(), strict=True):
             image = axes.imshow(table, cmap="cividis", aspect="auto", **limits)
-            axes.set_title(side, fontweight="normal")
-            axes.set_xticks(range(table.shape[1]), _relations(table.shape[1]))
+            axes.set_title(side)
+            _name_relations(axes, table.shape[1], narrow=True)
             axes.grid(visible=False)
             axes.tick_params(length=0)
             _write_values(axes, table, (limits["vmin"] + limits["vmax"]) / 2)
-        both[0].set_yticks(range(len(classes)), classes, fontsize=9)
-        figure.supxlabel("frames n in the relation", fontsize=10)
-        title = f"Domain attention of {label} by class"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
+        both[0].set_yticks(range(len(classes)), [shown_name(name) for name in classes], fontsize=9)
+        figure.supxlabel("relation", fontsize=10)
+        headline(figure, f"Domain attention of {label} by class")
         bar = figure.colorbar(image, ax=both, pad=0.02, aspect=30)
         bar.set_label("mean attention w (no unit)")
         bar.outline.set_visible(False)
@@ -84,11 +93,13 @@ def plot_class_attention(
 def _attention(run: RunEmbedding, side: str) -> NDArray[np.float32]:
     part: PartEmbedding = run.source if side == "source" else run.target
     assert part.attention is not None, "only rows with attention come here"
-    return part.attention
+    return part.attention[:, ::-1]  # [N, K-1], the 2-frame relation first
 
 
-def _relations(num_relations: int) -> list[str]:
-    return [str(n) for n in range(num_relations + 1, 1, -1)]
+def _name_relations(axes: Axes, num_relations: int, *, narrow: bool) -> None:
+    upright = narrow or num_relations > _MOST_LYING_NAMES
+    axes.set_xticks(range(num_relations), relation_names(num_relations), fontsize=9)
+    axes.tick_params(axis="x", labelrotation=90 if upright else 0)
 
 
 def _draw_side(
@@ -126,7 +137,7 @@ def _write_values(axes: Axes, table: NDArray[np.float64], middle: float) -> None
         if not np.isnan(value):
             colour = "white" if value < middle else "black"
             text = f"{value:.2f}".lstrip("0")
-            axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+            write_in_cell(axes, column, row, text, colour)
 
 
 def _alt(label: str, runs: Sequence[RunEmbedding]) -> str:
@@ -135,9 +146,9 @@ def _alt(label: str, runs: Sequence[RunEmbedding]) -> str:
         for side, *_ in _SIDES
     }
     parts = [
-        f"n = {n}: source {s:.2f}, target {t:.2f}"
-        for n, s, t in zip(
-            _relations(len(means["source"])), means["source"], means["target"], strict=True
+        f"{name}: source {s:.2f}, target {t:.2f}"
+        for name, s, t in zip(
+            relation_names(len(means["source"])), means["source"], means["target"], strict=True
         )
     ]
     return f"Mean domain attention of {label} by relation. {'; '.join(parts)}."

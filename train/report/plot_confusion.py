@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from ta3n.train.report.collect import Row
 from ta3n.train.report.labels import method_label
-from ta3n.train.report.look import WIDTH_IN, Panel, draw, new_figure
+from ta3n.train.report.look import (
+    WIDTH_IN,
+    Panel,
+    draw,
+    headline,
+    new_figure,
+    shown_name,
+    write_in_cell,
+)
 
 _MOST_CLASSES_WITH_COUNTS = 16
 _MOST_CLASSES_WITH_NAMES = 40
@@ -44,7 +52,7 @@ def plot_confusion(row: Row, name: str) -> Panel:
         if len(row.classes) <= _MOST_CLASSES_WITH_COUNTS:
             _write_counts(axes, counts, shares)
         axes.set(xlabel="predicted class", ylabel="true class")
-        axes.set_title(f"Confusion matrix of {method_label(row.config.method)} on the target")
+        headline(figure, f"Confusion matrix of {method_label(row.config.method)} on the target")
         bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
@@ -55,23 +63,17 @@ def _name_classes(axes: Axes, classes: list[str]) -> None:
     named = len(classes) <= _MOST_CLASSES_WITH_NAMES
     places = range(len(classes)) if named else range(0, len(classes), 10)
     size = 8.5 if len(classes) <= _MOST_CLASSES_WITH_COUNTS else 6
-    names = [_shortened(classes[i]) if named else str(i) for i in places]
+    names = [shown_name(classes[i]) if named else str(i) for i in places]
     axes.set_xticks(places, names, rotation=90, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 18 else f"{name[:17]}…"
 
 
 def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
     for (true, predicted), count in np.ndenumerate(counts):
         if count:
             colour = "white" if shares[true, predicted] > _DARK else "black"
-            axes.text(
-                predicted, true, str(count), ha="center", va="center", color=colour, fontsize=8
-            )
+            write_in_cell(axes, predicted, true, str(count), colour)
 
 
 def _alt(row: Row, counts: NDArray[np.int64]) -> str:

@@ -10,14 +10,26 @@ from statistics import mean, stdev
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ta3n.train.report.collect import Row
 from ta3n.train.report.distances import Array, DomainDistance, domain_distance
 from ta3n.train.report.embed import RunEmbedding
-from ta3n.train.report.look import SOURCE, TARGET, WIDTH_IN, Panel, draw, legend_below, new_figure
+from ta3n.train.report.look import (
+    SOURCE,
+    TARGET,
+    WIDTH_IN,
+    Panel,
+    draw,
+    headline,
+    legend_below,
+    new_figure,
+)
 
 _PERPLEXITY = 30
-_MOST_VIDEOS = 800
+# Twice the stage of early exaggeration: the picture and its loss hardly change after that.
+_ITERATIONS = 500
+_MOST_VIDEOS = 300
 LEAST_VIDEOS = 5
 
 
@@ -34,6 +46,39 @@ class Gap:
     mmd2: str
 
 
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """The videos of both domains in the plane, under one row.
+
+    Attributes:
+        source: Places of source videos [M, 2].
+        target: Places of target videos [N, 2].
+        seed: Whose model gave the features.
+        gap: Distances in the full feature space.
+    """
+
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    seed: int
+    gap: Gap
+
+
+def make_map(runs: Sequence[RunEmbedding]) -> Map:
+    """Place the videos of a row's first seed, and measure the distance under all seeds.
+
+    Args:
+        runs: Of the row's seeds, with at least `LEAST_VIDEOS` videos of each domain.
+    """
+    # Threads gain nothing on so few videos, and wait for each other where cores are shared.
+    with threadpool_limits(1):
+        source, target = (_sampled(p.features) for p in (runs[0].source, runs[0].target))
+        places = _tsne(np.concatenate([source, target]))
+        gap = measure_gap(runs)
+    assert gap is not None, "there are enough videos"
+    num = len(source)
+    return Map(source=places[:num], target=places[num:], seed=runs[0].seed, gap=gap)
+
+
 def measure_gap(runs: Sequence[RunEmbedding]) -> Gap | None:
     """Measure the distance between the domains for every seed; None with too few videos."""
     found = [domain_distance(run.source.features, run.target.features) for run in runs]
@@ -46,30 +91,29 @@ def measure_gap(runs: Sequence[RunEmbedding]) -> Gap | None:
     )
 
 
-def plot_tsne(row: Row, title: str, runs: Sequence[RunEmbedding], gap: Gap, name: str) -> Panel:
+def plot_tsne(row: Row, title: str, found: Map, name: str) -> Panel:
     """Draw held-out source and target videos of a row's first seed.
 
     Args:
         row: The row.
         title: Of the picture.
-        runs: Of the row's seeds.
-        gap: As measured over all of them.
+        found: Where its videos lie.
         name: Stem of the files.
     """
-    source, target = (_sampled(p.features) for p in (runs[0].source, runs[0].target))
-    places = _tsne(np.concatenate([source, target]))
-    sides = ((places[: len(source)], SOURCE, "source"), (places[len(source) :], TARGET, "target"))
-    distance = f"proxy A-distance {gap.proxy_a} (0: alike, 2: apart)"
-    rest = f"MMD² {gap.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
+    sides = ((found.source, SOURCE, "source"), (found.target, TARGET, "target"))
+    distance = f"proxy A-distance {found.gap.proxy_a} (0: alike, 2: apart)"
+    rest = f"MMD² {found.gap.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
     with new_figure(WIDTH_IN) as (figure, axes):
         for points, look, side in sides:
             _scatter(axes, points, look, f"{side} ({len(points)} videos)")
-        axes.set(xticks=[], yticks=[], title=title)
+        headline(figure, title)
+        axes.set(xticks=[], yticks=[])
         axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
-        _make_square(axes, places)
+        _make_square(axes, np.concatenate([found.source, found.target]))
         legend_below(figure, axes, columns=2)
-        alt = f"t-SNE of {len(source)} source and {len(target)} target videos under {row.label}"
-        return draw(figure, name, f"{alt}, seed {runs[0].seed}; {distance}, {rest}.")
+        counts = f"{len(found.source)} source and {len(found.target)} target videos"
+        alt = f"t-SNE of {counts} under {row.label}, seed {found.seed}; {distance}, {rest}."
+        return draw(figure, name, alt)
 
 
 def _scatter(axes: Axes, points: NDArray[np.float64], look: dict[str, str], label: str) -> None:
@@ -111,7 +155,15 @@ def _tsne(features: Array) -> NDArray[np.float64]:
     from sklearn.manifold import TSNE
 
     perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
-    tsne = TSNE(perplexity=perplexity, init="pca", learning_rate="auto", random_state=0)
+    # Where a collapsed model gives all videos the same features there are no main directions.
+    spread = np.count_nonzero(features.std(axis=0)) >= 2
+    tsne = TSNE(
+        perplexity=perplexity,
+        init="pca" if spread else "random",
+        learning_rate="auto",
+        max_iter=_ITERATIONS,
+        random_state=0,
+    )
     return np.asarray(tsne.fit_transform(features), np.float64)
 
 

@@ -8,6 +8,7 @@ import io
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -26,14 +27,17 @@ class Prediction:
     Attributes:
         video: Its path within the dataset.
         label: Index of its class.
-        last: Class predicted after the last epoch.
-        oracle: Class predicted after the epoch that the oracle chose.
+        chosen: Class predicted after the epoch that a selection rule chose, by rule.
     """
 
     video: str
     label: int
-    last: int
-    oracle: int
+    chosen: Mapping[str, int]
+
+    @property
+    def last(self) -> int:
+        """Class predicted after the last epoch."""
+        return self.chosen["last"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +70,14 @@ class Run:
         """Target accuracy after each epoch, in percent."""
         return [100 * e["target_correct"] / e["target_total"] for e in self.epochs]
 
+    def scores(self, rule: str) -> list[float | None]:
+        """Return what the validator behind a rule scored after each epoch, None where it could not.
+
+        Higher is better. `last` and `oracle` have no validator.
+        """
+        found = [e.get("validators", {}).get(rule) for e in self.epochs]
+        return [s if isinstance(s, (int, float)) and isfinite(s) else None for s in found]
+
 
 def read_run(path: Path) -> Run:
     """Read a run folder.
@@ -75,7 +87,7 @@ def read_run(path: Path) -> Run:
             contradicts another; the message does not name the folder.
     """
     try:
-        config, seed = _read_config(path)
+        config, seed = read_config(path)
         epochs = _read_epochs(path)
         result = RunFolder(path).read_result()
         if result is None:
@@ -86,7 +98,7 @@ def read_run(path: Path) -> Run:
             config=config,
             result=result,
             epochs=epochs,
-            predictions=_read_predictions(path),
+            predictions=_read_predictions(path, tuple(result.rules)),
             environment=_read_environment(path),
         )
     except OSError as error:
@@ -99,7 +111,15 @@ def read_run(path: Path) -> Run:
     return run
 
 
-def _read_config(path: Path) -> tuple[RunConfig, int]:
+def read_config(path: Path) -> tuple[RunConfig, int]:
+    """Return what was run, and its seed.
+
+    Raises:
+        FeatureStoreError: If the file was changed.
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON; a TypeError, KeyError or AttributeError where another version
+            wrote it.
+    """
     raw = json.loads((path / "config.json").read_bytes())
     seed, recorded = raw.pop("seed"), raw.pop("hash")
     config = RunConfig(**raw)
@@ -126,11 +146,14 @@ def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(line) for line in file.read_text().splitlines())
 
 
-def _read_predictions(path: Path) -> tuple[Prediction, ...]:
+def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[Prediction, ...]:
     text = (path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
+    reader = csv.DictReader(io.StringIO(text))
+    if lacking := [name for name in rules if name not in (reader.fieldnames or ())]:
+        raise FeatureStoreError(f"broken, predictions.csv lacks the column {lacking[0]}")
     return tuple(
-        Prediction(row["video"], int(row["label"]), int(row["last"]), int(row["oracle"]))
-        for row in csv.DictReader(io.StringIO(text))
+        Prediction(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
+        for row in reader
     )
 
 
@@ -151,7 +174,6 @@ def _check(run: Run, seed: int) -> None:
 def _contradictions(run: Run, seed: int) -> Sequence[str]:
     try:
         last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
-        hits = sum(p.label == p.last for p in run.predictions)
         num_classes = len(run.config.settings["classes"])
         checks = {
             f"result.json is of seed {run.seed}, config.json of {seed}": run.seed == seed,
@@ -163,16 +185,14 @@ def _contradictions(run: Run, seed: int) -> Sequence[str]:
                 (run.epochs[-1]["target_correct"], run.epochs[-1]["target_total"])
                 == (last.correct, last.total)
             ),
-            f"predictions.csv has {hits} of {len(run.predictions)} videos right, result.json "
-            f"{last.correct} of {last.total}": (hits, len(run.predictions))
-            == (last.correct, last.total),
+            **_checked_predictions(run),
             "result.json counts more videos than there are": all(
                 0 <= rule.correct <= rule.total == last.total for rule in run.result.rules.values()
             ),
             f"predictions.csv has classes beyond the {num_classes} of config.json": all(
                 0 <= index < num_classes
                 for p in run.predictions
-                for index in (p.label, p.last, p.oracle)
+                for index in (p.label, *p.chosen.values())
             ),
             "metrics.jsonl lacks the losses": all(
                 e["target_total"] == last.total and all(v == v for v in e["losses"].values())
@@ -182,3 +202,19 @@ def _contradictions(run: Run, seed: int) -> Sequence[str]:
     except (KeyError, TypeError, AttributeError, IndexError) as error:
         return [f"{type(error).__name__}: {error}"]
     return [problem for problem, holds in checks.items() if not holds]
+
+
+def _checked_predictions(run: Run) -> dict[str, bool]:
+    """Hold what each rule chose against the predictions of its epoch."""
+    checks = {}
+    for name, rule in run.result.rules.items():
+        hits = sum(p.label == p.chosen[name] for p in run.predictions)
+        found, recorded = (hits, len(run.predictions)), (rule.correct, rule.total)
+        message = (
+            f"predictions.csv has {hits} of {len(run.predictions)} videos right by the rule "
+            f"{name}, result.json {rule.correct} of {rule.total}"
+        )
+        checks[message] = found == recorded
+    videos = [prediction.video for prediction in run.predictions]
+    checks["predictions.csv names a video twice"] = len(set(videos)) == len(videos)
+    return checks

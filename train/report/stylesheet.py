@@ -8,18 +8,22 @@ STYLESHEET = """
 * { box-sizing: border-box; }
 html { font: 17px/1.55 system-ui, -apple-system, "Segoe UI", "DejaVu Sans", sans-serif;
   background: var(--back); color: var(--ink); -webkit-text-size-adjust: 100%; }
-body { margin: 0 auto; max-width: 68rem; padding: 1.2rem clamp(.9rem, 4vw, 2.5rem) 3rem; }
+body { margin: 0 auto; max-width: 78rem; padding: 1.2rem clamp(.9rem, 4vw, 2.5rem) 3rem; }
 h1 { font-size: 1.55rem; line-height: 1.25; margin: .4rem 0 .6rem; }
 h2 { font-size: 1.3rem; margin: 2.6rem 0 .6rem; padding-top: .8rem;
   border-top: 2px solid var(--line); }
 h3 { font-size: 1.08rem; margin: 2rem 0 .4rem; }
 p, li, dd, figcaption { max-width: 48rem; overflow-wrap: anywhere; }
 a { color: var(--link); }
+.paper { display: none; }
 .skip { position: absolute; left: -999rem; }
 .skip:focus { position: static; }
-.headline { font-size: 1.2rem; line-height: 1.45; font-weight: 600; margin: .8rem 0; }
-.soft, .reading, caption, footer { color: var(--soft); }
+.headline { font-size: 1.1rem; line-height: 1.5; font-weight: 500; margin: .8rem 0; }
+.soft, .reading, .made, .footnotes, caption, footer { color: var(--soft); }
 .soft, .reading { font-size: .92rem; }
+.made, .footnotes { font-size: .86rem; }
+.made { margin: .3rem 0 0; }
+.footnotes ul { margin: -.6rem 0 1.2rem; padding-left: 1.1rem; }
 .notes { background: var(--note); border-radius: .5rem; padding: .7rem 1rem; margin: 1rem 0; }
 .notes h3 { margin: 0 0 .3rem; }
 .notes ul { margin: 0; padding-left: 1.2rem; }
@@ -29,11 +33,12 @@ table { border-collapse: collapse; font-size: .92rem; font-variant-numeric: tabu
 caption { text-align: left; font-size: .92rem; padding-bottom: .4rem; }
 caption span { display: block; position: sticky; left: 0; max-width: 48rem;
   width: calc(100vw - 2.2rem); }
-th, td { padding: .38rem .8rem .38rem 0; border-bottom: 1px solid var(--line); text-align: left;
+th, td { padding: .38rem .65rem .38rem 0; border-bottom: 1px solid var(--line); text-align: left;
   vertical-align: baseline; white-space: nowrap; }
 td.long { min-width: 17rem; white-space: normal; }
 thead th { border-bottom: 2px solid var(--soft); }
 tbody th { font-weight: 600; }
+tr > :first-child { position: sticky; left: 0; background: var(--back); }
 td.number, th.number { text-align: right; padding-left: .4rem; }
 tr.focal > * { background: var(--tint); }
 tr.focal > :first-child { box-shadow: inset 3px 0 0 var(--link); padding-left: .6rem; }
@@ -53,12 +58,15 @@ dt { font-weight: 600; margin-top: .6rem; }
 dd { margin: 0; }
 footer { margin-top: 2.5rem; border-top: 2px solid var(--line); padding-top: .8rem; }
 @media (max-width: 480px) { html { font-size: 16px; } th, td { padding-right: .5rem; }
-  h1 { font-size: 1.3rem; } .headline { font-size: 1.08rem; } .panels img { padding: 0; } }
+  h1 { font-size: 1.3rem; } .headline { font-size: 1.02rem; } .panels img { padding: 0; } }
 @media print { :root { --ink: #000; --soft: #333; --back: #fff; --line: #bbb; --tint: #f2f2f2;
   --link: #000; --note: #f2f2f2; }
   html { font-size: 11pt; } body { max-width: none; padding: 0; } .skip { display: none; }
-  .scroll { overflow: visible; } th, td, td.long { white-space: normal; min-width: 0; }
+  .scroll { overflow: visible; } tr > :first-child { position: static; }
+  th, td, td.long { white-space: normal; min-width: 0; }
   caption span { width: auto; } figure, tr { break-inside: avoid; }
+  table { font-size: 7pt; } th, td { padding-right: .3rem; } td.number { white-space: nowrap; }
+  .minor { display: none; } .paper { display: block; font-size: 8pt; margin: 0 0 .8rem; }
   h2, h3 { break-after: avoid; }
   .panels { grid-template-columns: repeat(auto-fit, minmax(8cm, 1fr)); } }
 """

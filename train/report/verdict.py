@@ -3,42 +3,30 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from ta3n.train.report.collect import Direction, Row
-from ta3n.train.report.compare import (
-    Call,
-    Comparison,
-    compare,
-    focal_row,
-    pick,
-    rivals,
-)
+from ta3n.train.report.cells import p_text, signed
+from ta3n.train.report.collect import Row
+from ta3n.train.report.compare import Analysis, Call, Comparison, compare, pick, rivals
 from ta3n.train.report.labels import NOT_ADAPTING, method_label
+from ta3n.train.report.statistics import LEVEL, Interval
 
 _PHRASES: dict[Call, str] = {
     "ahead": "beats",
-    "maybe ahead": "may be ahead of",
-    "level": "cannot be told apart from",
-    "maybe behind": "may be behind",
+    "level": "is not told apart from",
     "behind": "falls behind",
 }
+_MUCH = f"{100 * LEVEL:.0f} %"
+_ALPHA = f"{1 - LEVEL:.2f}"
 
 
-def signed(value: float, digits: int = 1) -> str:
-    """Return a difference with its sign, a real minus; zero has none."""
-    text = f"{abs(value):.{digits}f}"
-    if float(text) == 0:
-        return text
-    return f"{'+' if value > 0 else '−'}{text}"  # noqa: RUF001
-
-
-def headline(direction: Direction) -> str:
-    """Return how the focal row compares with every other method, by the `last` rule."""
-    focal = focal_row(direction)
+def headline(analysis: Analysis) -> str:
+    """Return how the focal row compares with every other method, in one paragraph."""
+    focal = analysis.focal
     if focal is None:
-        return f"No adapting method was run: {_level_of(direction.rows)}."
+        return _no_focal(analysis)
     name = _short_name(focal, focal)
-    subject = f"{name} ({mean(focal.percents('last')):.1f} % right on the target)"
-    comparisons = [compare(focal, row) for row in rivals(focal, direction)]
+    subject = f"{name} ({_level(focal, analysis.rule)})"
+    found = [analysis.against(row) for row in rivals(focal, analysis.rows)]
+    comparisons = [comparison for comparison in found if comparison is not None]
     if not comparisons:
         return f"{subject} stands alone: there is no row to hold it against."
     one_seed = [c for c in comparisons if c.call == "one seed"]
@@ -50,17 +38,47 @@ def headline(direction: Direction) -> str:
     return " ".join(filter(None, sentences))
 
 
-def supporting(direction: Direction) -> list[str]:
+def supporting(analysis: Analysis) -> list[str]:
     """Return what stands below the headline: gap closed, what relations gave; last, how to read."""
-    sentences = [*filter(None, (_gap_closed(direction), _temporal_gain(direction)))]
-    total = direction.rows[0].total
+    sentences = [*filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))]
+    total = analysis.direction.rows[0].total
+    chosen = (
+        "which is chosen on target labels and not to be had in practice"
+        if analysis.reads_target_labels
+        else "which no target label chose"
+    )
+    num = sum(c.p_corrected is not None for c in analysis.comparisons)
+    rows = "row" if num == 1 else "rows"
     sentences.append(
-        "All numbers are means over seeds after the last epoch, which no target label chose. "
-        "± is the standard error of a difference, over seeds and videos together: “beats” and "
-        "“falls behind” mean more than two of them, “may be” one to two, “cannot be told apart” "
-        f"less than one. One of the {total} target videos is worth {100 / total:.2f} points."
+        f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
+        f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
+        f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
+        f"{_MUCH} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. Not "
+        f"told apart does not mean equal. One of the {total} target videos is worth "
+        f"{100 / total:.2f} points."
     )
     return sentences
+
+
+def _no_focal(analysis: Analysis) -> str:
+    rule, rows = analysis.rule, analysis.rows
+    if not rows:
+        return f"No row has the rule {rule} for every seed, so there is nothing to compare by it."
+    levels = ", ".join(f"{row.label} {mean(row.percents(rule)):.1f} %" for row in rows)
+    adapting = any(r.config.method not in NOT_ADAPTING for r in analysis.direction.rows)
+    why = (
+        f"The adapting method that this is about lacks the rule {rule} for some seed"
+        if adapting
+        else "No adapting method was run"
+    )
+    return f"{why}: {levels}."
+
+
+def _level(row: Row, rule: str) -> str:
+    correct = mean(choice.correct for choice in row.chosen(rule))
+    seeds = f"n = {len(row.runs)}" if len(row.runs) > 1 else "one seed"
+    percent = mean(row.percents(rule))
+    return f"{percent:.1f} % right on the target, {correct:.1f} of {row.total} videos, {seeds}"
 
 
 def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
@@ -68,11 +86,15 @@ def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
         return ""
     listed = _join(
         [
-            f"{signed(c.points)} points against {_short_name(c.reference, c.row)}"
+            f"{signed(c.points)} points or {signed(c.videos)} videos against "
+            f"{_short_name(c.reference, c.row)}"
             for c in comparisons
         ]
     )
-    return f"{name} is at {listed}, from one seed: without a standard error there is no claim."
+    return (
+        f"{name} is at {listed}, with one seed on at least one side: that allows no interval, no "
+        "test and no claim."
+    )
 
 
 def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
@@ -85,32 +107,41 @@ def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def _with_error(c: Comparison) -> str:
-    error = f"{c.standard_error:.1f}"
-    return f"{_short_name(c.reference, c.row)} ({signed(c.points)} ± {error} points)"
+    p = "none" if c.p_corrected is None else p_text(c.p_corrected)
+    sign = "" if p.startswith("<") else "= "
+    return (
+        f"{_short_name(c.reference, c.row)} ({signed(c.points)} points or {signed(c.videos)} "
+        f"videos{_interval(c.difference.interval)}, corrected p {sign}{p})"
+    )
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f", {_MUCH} interval {signed(interval.low)} to {signed(interval.high)} points"
 
 
 def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
     """Say plainly against which adapting methods there is no win."""
-    open_calls = ("level", "maybe ahead", "maybe behind", "one seed")
     unclear = [
         _short_name(c.reference, c.row)
         for c in comparisons
-        if c.call in open_calls and c.reference.config.method not in NOT_ADAPTING
+        if c.call in ("level", "one seed") and c.reference.config.method not in NOT_ADAPTING
     ]
     if not unclear:
         return ""
     return f"{name} is not shown to be better than {_join(unclear, ' or ')} here."
 
 
-def _gap_closed(direction: Direction) -> str:
-    focal = focal_row(direction)
+def _gap_closed(analysis: Analysis) -> str:
+    focal = analysis.focal
     if focal is None:
         return ""
-    low = pick(direction.rows, "source-only", focal.config.temporal)
-    high = pick(direction.rows, "target-only", focal.config.temporal)
+    low = pick(analysis.rows, "source-only", focal.config.temporal)
+    high = pick(analysis.rows, "target-only", focal.config.temporal)
     if low is None or high is None:
         return ""
-    floor, ceiling, ours = (mean(row.percents("last")) for row in (low, high, focal))
+    floor, ceiling, ours = (mean(row.percents(analysis.rule)) for row in (low, high, focal))
     if ceiling <= floor:
         return (
             "Training on target labels gives no more than training on the source: there is no "
@@ -123,25 +154,17 @@ def _gap_closed(direction: Direction) -> str:
     )
 
 
-def _temporal_gain(direction: Direction) -> str:
-    relation = pick(direction.rows, "source-only", "relation")
-    pooling = pick(direction.rows, "source-only", "pooling")
+def _temporal_gain(analysis: Analysis) -> str:
+    relation = pick(analysis.rows, "source-only", "relation")
+    pooling = pick(analysis.rows, "source-only", "pooling")
     if relation is None or pooling is None:
         return ""
-    found = compare(relation, pooling)
-    if found.standard_error is None:
-        return (
-            f"Without adaptation, relations give {signed(found.points)} points against pooling, "
-            "from one seed."
-        )
+    found = compare(relation, pooling, analysis.rule)
+    trust = _interval(found.interval) if found.interval else ", from one seed"
     return (
-        f"Without adaptation, the relation module {_PHRASES[found.call]} pooling "
-        f"({signed(found.points)} ± {found.standard_error:.1f} points)."
+        f"Without adaptation, the relation module is at {signed(found.points)} points against "
+        f"pooling{trust}."
     )
-
-
-def _level_of(rows: Sequence[Row]) -> str:
-    return ", ".join(f"{row.label} {mean(row.percents('last')):.1f} %" for row in rows)
 
 
 def _short_name(row: Row, focal: Row) -> str:

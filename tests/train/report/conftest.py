@@ -49,7 +49,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     for method, temporal in ROWS:
         train(folder / "features", folder / "runs", method=method, temporal=temporal, seeds="2")
     report = write_report(
-        folder / "runs",
+        [folder / "runs"],
         folder / "report",
         features=folder / "features",
         command="ta3n-demo --out '<here>'",

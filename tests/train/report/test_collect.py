@@ -76,7 +76,7 @@ def test_what_is_unfinished_or_broken_is_named(tmp_path: Path) -> None:
     assert "broken" in notes["d"]
     assert "result.json is damaged" in notes["e"]
     assert "broken" in notes["f"]
-    assert "3 of 19 videos right, result.json 3 of 20" in notes["g"]
+    assert "3 of 19 videos right by the rule last, result.json 3 of 20" in notes["g"]
     assert "does not match its own hash" in notes["h"]
     assert "config.json: No such file" in notes["empty"]
     assert not any(str(tmp_path) in note for note in found.notes)
@@ -88,6 +88,41 @@ def test_a_copy_of_a_run_is_counted_once(tmp_path: Path) -> None:
     found = collect_runs(tmp_path)
     assert [row.seeds for row in found.directions[0].rows] == [[0]]
     assert "the same run as" in found.notes[0]
+
+
+def test_runs_of_several_folders_are_one_set(tmp_path: Path) -> None:
+    """A folder within another one, or given twice, adds nothing and is no copy."""
+    make_run(tmp_path / "one", make_config(), 0, (1, 2, 3))
+    path = make_run(tmp_path / "two", make_config(), 1, (1, 2, 3))
+    (tmp_path / "three").mkdir()
+    broken = tmp_path / "two" / "odd" / "seed-7"
+    broken.mkdir(parents=True)
+    folders = [tmp_path / name for name in ("one", "two", "three", "one")]
+    found = collect_runs(*folders, path.parent)
+    assert [row.seeds for row in found.directions[0].rows] == [[0, 1]]
+    notes = [note.replace(f"{tmp_path}/", "") for note in found.notes]
+    assert notes[0] == "two/odd/seed-7: broken, config.json: No such file or directory"
+    assert notes[1] == "three: no run that no other folder has"
+    assert len(notes) == 4
+
+
+def test_predictions_must_bear_out_every_rule(tmp_path: Path) -> None:
+    scores = {"im": (0.1, 0.9, 0.2)}
+    paths = [make_run(tmp_path / n, make_config(), 0, (1, 5, 3), scores=scores) for n in "abcd"]
+    texts = [(path / "predictions.csv").read_text() for path in paths]
+    assert texts[0].startswith("video,label,last,oracle,im\n")
+    (paths[0] / "predictions.csv").write_text(texts[0].replace("oracle,im", "oracle,other"))
+    (paths[1] / "predictions.csv").write_text(texts[1].replace("00.avi,0,0,0,0", "00.avi,0,0,0,1"))
+    (paths[2] / "predictions.csv").write_text(texts[2].replace("05.avi", "04.avi"))
+    found = collect_runs(tmp_path)
+    (row,) = found.directions[0].rows
+    assert row.runs[0].predictions[4].chosen == {"last": 1, "oracle": 0, "im": 0}
+    assert row.runs[0].scores("im") == [0.1, 0.9, 0.2]
+    assert row.runs[0].scores("last") == [None] * 3
+    lacking, wrong, twice = found.notes
+    assert lacking.endswith("broken, predictions.csv lacks the column im")
+    assert wrong.endswith("4 of 20 videos right by the rule im, result.json 5 of 20")
+    assert twice.endswith("broken, predictions.csv names a video twice")
 
 
 @pytest.mark.parametrize(
@@ -105,6 +140,15 @@ def test_runs_on_different_features_are_refused(
     with pytest.raises(DataConflictError, match=message) as caught:
         collect_runs(tmp_path)
     assert "\n" not in str(caught.value)
+
+
+def test_runs_tested_on_other_videos_are_refused(tmp_path: Path) -> None:
+    make_run(tmp_path, make_config("source-only"), 0, (1, 2, 3))
+    path = make_run(tmp_path, make_config("ta3n"), 0, (1, 2, 3))
+    text = (path / "predictions.csv").read_text()
+    (path / "predictions.csv").write_text(text.replace("19.avi", "20.avi"))
+    with pytest.raises(DataConflictError, match="what was tested of ucf-hmdb-small hmdb51 is"):
+        collect_runs(tmp_path)
 
 
 def test_nothing_to_report_is_told(tmp_path: Path) -> None:

@@ -1,0 +1,90 @@
+"""`ta3n-report`: from run folders to the paper's tables, a verdict and a page."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+
+import click
+
+from ta3n.common.cli import handles_errors
+
+COMMAND = "ta3n-report"
+
+_EPILOG = """
+\b
+Examples:
+  ta3n-report runs --features features
+  ta3n-report runs more-runs --out paper --no-pictures
+  ta3n-report runs --rule im --rule oracle    compare by im, chosen without target labels
+
+\b
+Exit codes: 0 done, 1 runs missing, or made from different features, 2 wrong usage,
+75 interrupted. Runs that are unfinished or broken are left out and named.
+"""
+
+_FOLDER = click.Path(path_type=Path)
+
+
+@click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.argument("runs", nargs=-1, required=True, type=_FOLDER)
+@click.option(
+    "--out",
+    default="report",
+    show_default=True,
+    metavar="DIR",
+    type=_FOLDER,
+    help="For report.html, results.csv, tables and figures.",
+)
+@click.option(
+    "--features",
+    metavar="DIR",
+    type=_FOLDER,
+    help="What ta3n-extract wrote: for pictures of features and attention.",
+)
+@click.option(
+    "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
+)
+@click.option("--no-pictures", is_flag=True, help="Tables and verdict only.")
+@click.option(
+    "--rule",
+    "--rules",
+    "rules",
+    multiple=True,
+    metavar="NAMES",
+    help="Selection rules to show, the first to compare rows by (default: all, and last); repeat "
+    "or separate by ','.",
+)
+@click.version_option(package_name="ta3n")
+@handles_errors(COMMAND)
+def main(
+    runs: tuple[Path, ...],
+    out: Path,
+    features: Path | None,
+    videos: Path | None,
+    rules: tuple[str, ...],
+    *,
+    no_pictures: bool,
+) -> None:
+    """Turn the runs under the folders RUNS into the paper's tables, a verdict and a page.
+
+    The runs are only read. Target accuracy is told by every selection rule side by side.
+    """
+    # NumPy and Matplotlib are imported late: --help must answer at once.
+    from ta3n.train.report.write import write_report
+
+    report = write_report(
+        runs,
+        out,
+        features=features,
+        command=shlex.join([COMMAND, *sys.argv[1:]]),
+        videos=videos,
+        pictures=not no_pictures,
+        rules=[name.strip() for names in rules for name in names.split(",") if name.strip()],
+    )
+    report.print()
+
+
+if __name__ == "__main__":
+    main()

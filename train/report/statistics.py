@@ -1,0 +1,241 @@
+"""How far a figure can be trusted: intervals and tests over seeds and videos.
+
+A mean accuracy is uncertain twice: other seeds would train other models, other videos would test
+them. Seeds and videos are crossed, since every seed is tested on every video, and everything here
+takes both into account.
+
+Legend: S seeds, N target validation videos; `hits` is an array [S, N], 1 where a video is
+classified correctly. Two rows have seeds of their own, but share the videos.
+
+Sources:
+    Welch, "The generalization of Student's problem", Biometrika 34, 1947.
+    Pitman, "Significance tests which may be applied to samples from any populations", 1937.
+    Holm, "A simple sequentially rejective multiple test procedure", 1979.
+    McCarthy and Snowden, "The bootstrap and finite population sampling", 1985.
+    Owen, "The pigeonhole bootstrap", Annals of Applied Statistics 1, 2007.
+    Cameron, Gelbach and Miller, "Robust inference with multiway clustering", 2011.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import inf, isnan, sqrt
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Hits = NDArray[np.float64]
+
+LEVEL = 0.95
+"""Of the intervals; differences count at 1 - LEVEL."""
+
+NUM_RESAMPLES = 2000
+_NUM_PERMUTATIONS = 9999
+_SEED = 20190917
+
+
+@dataclass(frozen=True, slots=True)
+class Interval:
+    """Ends of an interval of `LEVEL`, in percent or percentage points."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Difference:
+    """The mean accuracy of a row less that of another one.
+
+    Attributes:
+        points: In percentage points.
+        seeds_error: Standard error over seeds, in points; None with one seed on either side.
+        videos_error: Standard error over videos, paired, in points; 0 for one video.
+        interval: Of `points`; None with one seed on either side.
+        p: Of the Welch test over seeds and videos; None with one seed on either side.
+        p_videos: Of the sign-flip test over videos, seeds averaged.
+        p_seeds: Of the permutation test over seeds; None with one seed on either side.
+    """
+
+    points: float
+    seeds_error: float | None
+    videos_error: float
+    interval: Interval | None
+    p: float | None
+    p_videos: float
+    p_seeds: float | None
+
+    @property
+    def standard_error(self) -> float | None:
+        """Both errors together, in points.
+
+        The variances of both ways of chance are summed (two-way clustering). What they share is
+        counted twice, so this errs to the careful side.
+        """
+        return (
+            None if self.seeds_error is None else sqrt(self.seeds_error**2 + self.videos_error**2)
+        )
+
+
+def accuracy_interval(hits: Hits) -> Interval | None:
+    """Return the interval of a row's mean accuracy, or None for one seed.
+
+    Pigeonhole bootstrap: seeds and videos are drawn with replacement, independently of each
+    other; the interval holds the middle `LEVEL` of the means. The draws are the same every time.
+    """
+    num_seeds, num_videos = hits.shape
+    if num_seeds < 2:
+        return None
+    seeds, videos = _draws(num_seeds, 0), _draws(num_videos, 2)
+    return _middle(100 * _resampled(hits, seeds, videos))
+
+
+def compare_hits(ours: Hits, theirs: Hits) -> Difference:
+    """Hold two rows against each other.
+
+    Args:
+        ours: [S, N].
+        theirs: [S', N], the same videos in the same order.
+    """
+    both = len(ours) > 1 and len(theirs) > 1
+    gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
+    ours_error, theirs_error = _seeds_error(ours), _seeds_error(theirs)
+    videos_error = float(gaps.std(ddof=1)) / sqrt(len(gaps)) if len(gaps) > 1 else 0.0
+    points = float(gaps.mean())
+    parts = [
+        (ours_error, len(ours) - 1),
+        (theirs_error, len(theirs) - 1),
+        (videos_error, len(gaps) - 1),
+    ]
+    return Difference(
+        points=points,
+        seeds_error=sqrt(ours_error**2 + theirs_error**2) if both else None,
+        videos_error=videos_error,
+        interval=_difference_interval(ours, theirs) if both else None,
+        p=_welch_p(points, parts) if both else None,
+        p_videos=_sign_flip_p(gaps),
+        p_seeds=_permutation_p(ours.mean(axis=1), theirs.mean(axis=1)) if both else None,
+    )
+
+
+def holm(values: Sequence[float | None]) -> list[float | None]:
+    """Correct p values for being several: the chance that any of them errs stays below the level.
+
+    Args:
+        values: One p for each comparison; None where there is no test, which counts for nothing.
+    """
+    known = sorted((p, place) for place, p in enumerate(values) if p is not None)
+    corrected: list[float | None] = [None] * len(values)
+    largest = 0.0
+    for rank, (p, place) in enumerate(known):
+        largest = max(largest, min(1.0, p * (len(known) - rank)))
+        corrected[place] = largest
+    return corrected
+
+
+def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation, or None for fewer than three pairs or a constant."""
+    from scipy import stats
+
+    if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
+        return None
+    found = float(stats.spearmanr(one, other).statistic)
+    return None if isnan(found) else found
+
+
+def _seeds_error(hits: Hits) -> float:
+    """Return the standard error of a row's mean accuracy over seeds, in points; 0 for one seed."""
+    percents = 100 * hits.mean(axis=1)  # [S]
+    return float(percents.std(ddof=1)) / sqrt(len(percents)) if len(percents) > 1 else 0.0
+
+
+def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
+    """Return the two-sided p of Welch's t test whose variance has a part for the videos too.
+
+    Without spread over videos it is Welch's test over seeds; without spread over seeds, the
+    paired t test over videos.
+
+    Args:
+        points: The difference.
+        parts: Standard error and degrees of freedom of each independent part.
+    """
+    from scipy import stats
+
+    # Rounding leaves crumbs where there is no difference, or no spread.
+    spread = sum(error**2 for error, _ in parts)
+    if abs(points) < 1e-9:
+        return 1.0
+    if spread < 1e-18:
+        return 0.0
+    weights = sum(error**4 / free for error, free in parts if free)
+    freedom = spread**2 / weights if weights else inf
+    return float(2 * stats.t.sf(abs(points) / sqrt(spread), freedom))
+
+
+def _sign_flip_p(gaps: NDArray[np.float64]) -> float:
+    """Return p of the paired permutation test: for each video the rows might change places.
+
+    Exact where few videos tell the rows apart, from random flips else.
+    """
+    # A video on which both are equally right flips to itself.
+    telling = gaps[np.abs(gaps) > 1e-9]
+    return _exact_p((telling,), "samples") if len(telling) else 1.0
+
+
+def _permutation_p(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
+    """Return p of the permutation test over the seeds of both rows; exact for few of them."""
+    return _exact_p((ours, theirs), "independent")
+
+
+def _exact_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float:
+    from scipy import stats
+
+    if len(samples) == 1 and len(samples[0]) == 1:
+        return 1.0
+
+    def statistic(*data: NDArray[np.float64], axis: int) -> Any:
+        means = [values.mean(axis=axis) for values in data]
+        return means[0] - means[1] if len(means) == 2 else means[0]
+
+    found = stats.permutation_test(
+        samples,
+        statistic,
+        permutation_type=kind,
+        vectorized=True,
+        n_resamples=_NUM_PERMUTATIONS,
+        batch=1000,
+        rng=np.random.default_rng(_SEED),
+    )
+    return float(found.pvalue)
+
+
+def _difference_interval(ours: Hits, theirs: Hits) -> Interval:
+    """Return the pigeonhole bootstrap's interval: seeds apart, videos together."""
+    videos = _draws(ours.shape[1], 2)
+    ours_means = _resampled(ours, _draws(len(ours), 0), videos)
+    return _middle(100 * (ours_means - _resampled(theirs, _draws(len(theirs), 1), videos)))
+
+
+@lru_cache(maxsize=16)
+def _draws(size: int, stream: int) -> Hits:
+    """Return how often each of `size` is drawn, as shares: [resamples, size].
+
+    One fewer than there are is drawn: with all of them, the spread of few seeds would come out too
+    small by a factor of sqrt(1 - 1 / S) (McCarthy and Snowden).
+    """
+    drawn = max(1, size - 1)
+    generator = np.random.default_rng((_SEED, stream, size))
+    counts = generator.multinomial(drawn, np.full(size, 1 / size), NUM_RESAMPLES)
+    return counts / drawn
+
+
+def _resampled(hits: Hits, seeds: Hits, videos: Hits) -> NDArray[np.float64]:
+    """Return the mean of each resample: [resamples]."""
+    means: NDArray[np.float64] = ((seeds @ hits) * videos).sum(axis=1)
+    return means
+
+
+def _middle(values: NDArray[np.float64]) -> Interval:
+    tail = 50 * (1 - LEVEL)
+    low, high = np.percentile(values, [tail, 100 - tail])
+    return Interval(float(low), float(high))
