@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,16 +15,16 @@ from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import shorten
 from ta3n.datasets.base import Dataset, Listing
-from ta3n.datasets.benchmarks import get_benchmark
-from ta3n.datasets.registry import dataset_names, get_dataset
+from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
+from ta3n.datasets.loose import scan_videos
+from ta3n.datasets.registry import dataset_names
 
 if TYPE_CHECKING:
     from ta3n.common.records import Plan
     from ta3n.common.settings import ExtractSettings, Settings
-    from ta3n.extract.plan import JobShare
+    from ta3n.common.shares import JobShare
 
 COMMAND = "ta3n-extract"
-_PROFILE, _IMAGE_SIZE = "ta3n", 224
 
 _EPILOG = """
 \b
@@ -32,6 +33,8 @@ Examples:
   ta3n-extract --dataset hmdb51 --benchmark ucf-hmdb-full --frames segments:5
   ta3n-extract --dataset hmdb51 --shard $SLURM_ARRAY_TASK_ID/16     (an array job, 0-15)
   ta3n-extract --dataset olympic --dry-run
+  ta3n-extract --bench --backbone resnet50 --json -
+  ta3n-extract --videos clips --videos more/one.mp4 --frames segments:5     (without a dataset)
 
 \b
 Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or device missing,
@@ -40,10 +43,16 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 
 
 @click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
-@click.option("--dataset", metavar="NAME", help=f"One of {', '.join(dataset_names())}.")
+@click.option("--dataset", metavar="NAME", help=f"{', '.join(dataset_names())}, or your own.")
 @click.option("--root", metavar="DIR", help="Folder of the dataset's class folders.")
 @click.option("--splits", metavar="DIR", help="Its official split files; else looked for nearby.")
-@click.option("--out", metavar="DIR", help="Features go to DIR/<dataset>.")
+@click.option(
+    "--videos",
+    multiple=True,
+    metavar="FILE|DIR",
+    help="Instead of a dataset: a video, or all in a folder and below; repeat for more.",
+)
+@click.option("--out", metavar="DIR", help="Features go to DIR/<dataset>, or DIR/videos.")
 @click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark.")
 @click.option("--classes", metavar="A,B", help="Only these class folders.")
 @click.option(
@@ -51,9 +60,18 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 )
 @click.option("--backbone", metavar="NAME", help="resnet101 (default), efficientnet_lite0 ...")
 @click.option("--weights", metavar="W", help="imagenet1k_v1 (default), FILE, or random:SEED.")
-@click.option("--frames", metavar="F", help="all (default), or segments:K to keep only those.")
-@click.option("--device", metavar="D", help="auto (default), cpu or cuda:N.")
+@click.option(
+    "--profile", metavar="P", help="ta3n (default); fast: half precision on a GPU; torchvision."
+)
+@click.option(
+    "--frames", metavar="F", help="all (default); segments:K, every:N or fps:F keep only those."
+)
+@click.option("--timing", metavar="T", help="frames (default), or cfr: at a constant rate.")
+@click.option(
+    "--device", metavar="D", help="auto (default), cpu, cuda:N, or several: cuda:0,cuda:1."
+)
 @click.option("--batch-size", type=int, metavar="B", help="Frames in one forward pass.")
+@click.option("--compile", metavar="C", help="auto (default), on or off: compile the network.")
 @click.option("--decode-threads", type=int, metavar="N", help="Clips decoded side by side.")
 @click.option("--shard", metavar="i/N", help="Do the i-th of N parts, i from 0.")
 @click.option("--limit", type=int, metavar="N", help="Only N clips, spread over the dataset.")
@@ -69,41 +87,82 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more clips fail.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option("--bench", is_flag=True, help="Measure every stage on this machine, and stop.")
+@click.option("--json", "json_file", metavar="FILE|-", help="With --bench: write it as JSON.")
 @settings_options
 @handles_errors(COMMAND)
 def main(
     dataset: str | None,
     root: str | None,
     splits: str | None,
+    videos: tuple[str, ...],
     classes: str | None,
     shard: str | None,
     retry_failed: bool,
     repair: bool,
     dry_run: bool,
+    bench: bool,
+    json_file: str | None,
     config_file: Path | None,
     show_config: bool,
     **options: Any,
 ) -> None:
-    """Decode a dataset's videos and write features of their frames.
+    """Decode a dataset's videos, or loose ones, and write features of their frames.
 
     A finished folder is left as it is; an interrupted one is gone on with by the same command line.
     """
     # Settings and torch are imported late: --help must answer at once.
     from ta3n.common.settings_file import load_settings
 
-    source = None if dataset is None else get_dataset(dataset)
+    if videos:
+        of_datasets = {"--dataset": dataset, "--root": root, "--splits": splits}
+        of_datasets |= {"--classes": classes, "--benchmark": options["benchmark"]}
+        _refuse_beside_videos([name for name, value in of_datasets.items() if value is not None])
     overrides = {f"extract.{key}": value for key, value in options.items()}
     overrides["extract.classes"] = [c for c in classes.split(",") if c] if classes else None
-    if source is not None:
-        overrides |= {f"data.{source.name}.root": root, f"data.{source.name}.splits": splits}
     resolved = load_settings(config_file, overrides)
+    # The settings file may describe the dataset.
+    catalogue = catalogue_of(resolved.settings)
+    source = None if dataset is None else catalogue.dataset(dataset)
+    if source is not None and (root or splits):
+        overrides |= {f"data.{source.name}.root": root, f"data.{source.name}.splits": splits}
+        resolved = load_settings(config_file, overrides)
     if show_config:
-        click.echo(resolved.describe(("data", "extract")))
+        click.echo(resolved.describe(("data", "datasets", "benchmarks", "extract")))
         return
-    if source is None:
-        raise UsageError(f"no dataset; give --dataset, one of {', '.join(dataset_names())}")
+    if bench:
+        _bench(resolved.settings.extract, json_file)
+        return
+    if json_file is not None:
+        raise UsageError("--json says where --bench writes; give --bench with it")
+    if source is None and not videos:
+        names = ", ".join(known.name for known in catalogue.datasets)
+        raise UsageError(f"no dataset; give --dataset, one of {names}, or --videos")
     call = _Call(shard, retry_failed=retry_failed, repair=repair, dry_run=dry_run)
-    _extract(source, resolved.settings, call)
+    clips = source or [Path(video) for video in videos]
+    _extract(clips, resolved.settings, catalogue, call)
+
+
+def _refuse_beside_videos(given: Sequence[str]) -> None:
+    if given:
+        raise UsageError(f"--videos are of no dataset; leave out {', '.join(given)}")
+
+
+def _bench(options: ExtractSettings, json_file: str | None) -> None:
+    from ta3n.extract.bench import measure
+    from ta3n.extract.bench_report import BenchOptions, publish
+
+    bench = BenchOptions(
+        backbone=options.backbone,
+        device=options.device,
+        profile=options.profile,
+        batch_size=options.batch_size,
+        decode_threads=options.decode_threads,
+        num_clips=options.limit or BenchOptions.num_clips,
+        compiled=options.compile == "on",
+        processes=True,
+    )
+    publish(measure(bench), json_file)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,34 +176,43 @@ class _Call:
     dry_run: bool
 
 
-def _extract(dataset: Dataset, settings: Settings, call: _Call) -> None:
+def _extract(
+    clips: Dataset | Sequence[Path], settings: Settings, catalogue: Catalogue, call: _Call
+) -> None:
     from ta3n.common.records import FeatureConfig
+    from ta3n.common.shares import JobShare
     from ta3n.extract.backbones import get_backbone, weights_identity
-    from ta3n.extract.plan import JobShare, make_plan
+    from ta3n.extract.plan import make_plan
+    from ta3n.extract.profiles import IMAGE_SIZE, check_profile
     from ta3n.extract.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervisor import WORKER_COMMAND
 
     options = settings.extract
-    share = JobShare() if call.shard is None else JobShare.parse(call.shard)
+    share = None if call.shard is None else JobShare.parse(call.shard)
     backbone = get_backbone(options.backbone)
-    listing, selection = _listing(dataset, settings)
+    check_profile(options.profile, backbone)
+    if isinstance(clips, Dataset):
+        listing, selection = _listing(clips, settings, catalogue)
+    else:
+        listing, selection = scan_videos(clips), "loose videos"
     plan = make_plan(
         listing,
         FeatureConfig(
-            dataset=dataset.name,
+            dataset=listing.dataset,
             backbone=backbone.name,
             weights=weights_identity(backbone, options.weights),
-            profile=_PROFILE,
-            image_size=_IMAGE_SIZE,
+            profile=options.profile,
+            image_size=IMAGE_SIZE,
             frames=options.frames,
             feature_dim=backbone.feature_dim,
+            timing=options.timing,
         ),
         selection=selection,
         limit=options.limit,
     )
-    folder = options.out / dataset.name
+    folder = options.out / listing.dataset
     if call.dry_run:
-        click.echo(_describe_plan(plan, listing, share, folder))
+        click.echo(_describe_plan(plan, listing, share or JobShare(), folder))
         return
     manifest = run_job(
         ExtractionJob(
@@ -156,6 +224,7 @@ def _extract(dataset: Dataset, settings: Settings, call: _Call) -> None:
             weights=options.weights,
             device=options.device,
             batch_size=options.batch_size,
+            compile=options.compile,
             decode_threads=options.decode_threads,
             clip_timeout_s=options.clip_timeout,
             retry_failed=call.retry_failed,
@@ -167,19 +236,14 @@ def _extract(dataset: Dataset, settings: Settings, call: _Call) -> None:
     check_failures(manifest, options.max_failures)
 
 
-def _listing(dataset: Dataset, settings: Settings) -> tuple[Listing, str]:
+def _listing(dataset: Dataset, settings: Settings, catalogue: Catalogue) -> tuple[Listing, str]:
     """Return the clips to extract and the selection in words."""
-    paths = settings.data.get(dataset.name)
-    if paths is None or paths.root is None:
-        raise UsageError(
-            f"no folder for {dataset.name}; give --root DIR, or set root under "
-            f"[data.{dataset.name}] in pipeline.toml"
-        )
+    root, splits = folders_of(dataset, settings)
     options = settings.extract
-    wanted, selection = _wanted_classes(dataset, options)
+    wanted, selection = _wanted_classes(dataset, options, catalogue)
     # With --allow-missing a class that is not on disk is none of the scan's business.
     asked = None if options.allow_missing else wanted
-    listing = dataset.scan(paths.root, paths.splits, asked)
+    listing = dataset.scan(root, splits, asked)
     LOGGER.info("splits of %s: %s", dataset.name, listing.splits_origin)
     if wanted is not None:
         listing = _only(listing, wanted)
@@ -187,12 +251,12 @@ def _listing(dataset: Dataset, settings: Settings) -> tuple[Listing, str]:
 
 
 def _wanted_classes(
-    dataset: Dataset, options: ExtractSettings
+    dataset: Dataset, options: ExtractSettings, catalogue: Catalogue
 ) -> tuple[tuple[str, ...] | None, str]:
     if options.benchmark is not None and options.classes:
         raise UsageError("--benchmark and --classes both choose classes; give one of them")
     if options.benchmark is not None:
-        benchmark = get_benchmark(options.benchmark)
+        benchmark = catalogue.benchmark(options.benchmark)
         return benchmark.classes_of(dataset.name), f"benchmark {benchmark.name}"
     if options.classes:
         return options.classes, f"classes {', '.join(sorted(options.classes))}"
@@ -213,11 +277,12 @@ def _only(listing: Listing, classes: tuple[str, ...]) -> Listing:
 
 def _describe_plan(plan: Plan, listing: Listing, share: JobShare, folder: Path) -> str:
     mine = share.of(plan.shards)
-    per_class = Counter(clip.class_name for clip in plan.clips)
+    per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
+    of_classes = f" of {len(per_class)} classes" if per_class else ""
     megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
     lines = [
-        f"{plan.config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB) of "
-        f"{len(per_class)} classes in {listing.root}",
+        f"{plan.config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in "
+        f"{listing.root}",
         f"selection: {plan.selection}; splits: {plan.splits_origin}; "
         f"{len(plan.absent)} listed clips are not on disk",
         f"features: {plan.config.backbone}, weights {plan.config.weights}, frames "

@@ -10,7 +10,8 @@ import click
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.errors import DataMissingError, FeatureStoreError
-from ta3n.common.names import printable
+from ta3n.common.names import printable, shorten
+from ta3n.extract.exchange_cli import export_command, import_command, show_command
 
 if TYPE_CHECKING:
     from ta3n.common.records import Manifest, Plan
@@ -24,6 +25,10 @@ Examples:
   ta3n-features info features/ucf101
   ta3n-features verify features          (every dataset in it)
   ta3n-features missing features/hmdb51
+  ta3n-features merge features           (after the jobs of an array)
+  ta3n-features import RGB-feature --dataset hmdb51 --splits testTrainMulti_7030_splits
+  ta3n-features export features/hmdb51 --format npy --out arrays
+  ta3n-features show features/hmdb51 Rock_climbing_f_cm_np1_ba_med_3 --out similar.png
 
 \b
 What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
@@ -35,7 +40,12 @@ Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage.
 @click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="ta3n")
 def main() -> None:
-    """Look at the features that `ta3n-extract` wrote."""
+    """Look at the features that `ta3n-extract` wrote; import and export features."""
+
+
+main.add_command(import_command)
+main.add_command(export_command)
+main.add_command(show_command)
 
 
 @main.command()
@@ -94,6 +104,51 @@ def missing(folder: Path) -> None:
         lines += [("absent", clip.path, "not on disk") for clip in manifest.absent]
         for status, path, reason in lines:
             click.echo(f"{status}\t{printable(path)}\t{printable(reason)}")
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def merge(folder: Path) -> None:
+    """Bring the manifest up to date; end with 1 and say what to run if shards are missing.
+
+    Every job does so at its end, so that this changes nothing after a sound array. It may be run
+    at any time and any number of times. Clips that failed are no reason to fail here.
+    """
+    incomplete = []
+    for part in _datasets(folder):
+        lines = list(_lacking_shards(part))
+        if lines:
+            incomplete.append(str(part))
+        for line in lines or [f"{part}: complete"]:
+            _say(line)
+    if incomplete:
+        raise DataMissingError(
+            f"{', '.join(incomplete)}: shards are missing; give the jobs that make them again"
+        )
+
+
+def _lacking_shards(part: Path) -> Iterator[str]:
+    """Rebuild the manifest of a dataset; yield what is missing, by the job that is to make it."""
+    from ta3n.common.manifest import PLAN_NAME, build_manifest
+    from ta3n.common.records import Plan, read_record
+    from ta3n.common.shares import SHARES_NAME, read_count
+    from ta3n.extract.folder import mend_sidecar
+
+    shards = read_record(Plan, part / PLAN_NAME).shards
+    for shard in shards:
+        # A job killed between a shard and its sidecar leaves the one without the other.
+        mend_sidecar(part, shard)
+    done = {clip.shard for clip in build_manifest(part).clips}
+    shares = part / SHARES_NAME
+    num_jobs = read_count(shares) if shares.is_file() else 1
+    lacking = [shard for shard in shards if shard not in done]
+    if lacking:
+        yield f"{part}: {len(lacking)} of {len(shards)} shards are missing: {shorten(lacking)}"
+    if lacking and num_jobs > 1:
+        jobs = sorted({shards.index(shard) % num_jobs for shard in lacking})
+        numbers = ",".join(map(str, jobs))
+        yield f"{part}: jobs {numbers} of {num_jobs} make them (in Slurm --array={numbers})"
 
 
 def _datasets(folder: Path) -> Iterator[Path]:

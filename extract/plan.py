@@ -1,10 +1,9 @@
 """The plan of an extraction: which clips, in which shards. Equal for every job on a folder."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.errors import DataConflictError
 from ta3n.common.files import publish_file, temporary_beside
 from ta3n.common.manifest import PLAN_NAME
 from ta3n.common.names import shorten
@@ -23,40 +22,6 @@ from ta3n.extract.folder import mend_sidecar
 
 _CLIPS_PER_SHARD = 64
 _BYTES_PER_SHARD = 64 * 2**20
-
-
-@dataclass(frozen=True, slots=True)
-class JobShare:
-    """The part of a plan that one job of an array does: every N-th shard.
-
-    Attributes:
-        index: i, from 0.
-        count: N.
-    """
-
-    index: int = 0
-    count: int = 1
-
-    @classmethod
-    def parse(cls, text: str) -> "JobShare":
-        """Read `i/N`.
-
-        Raises:
-            UsageError: If it is not that, or i is not in 0 to N-1.
-        """
-        index, slash, count = text.partition("/")
-        if not (slash and index.isdigit() and count.isdigit() and int(count) >= 1):
-            raise UsageError(f"shard {text!r} is not i/N, such as 0/16")
-        if int(index) >= int(count):
-            raise UsageError(
-                f"shard {text!r} does not exist: i counts from 0, so use 0/{count} to "
-                f"{int(count) - 1}/{count} (in Slurm --array=0-{int(count) - 1})"
-            )
-        return cls(int(index), int(count))
-
-    def of(self, shards: Sequence[str]) -> list[str]:
-        """Return this job's shards."""
-        return list(shards[self.index :: self.count])
 
 
 def make_plan(

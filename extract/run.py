@@ -6,17 +6,19 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ta3n.common.errors import Ta3nError, TooManyFailuresError
+from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
 from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
 from ta3n.common.records import USABLE, Manifest, Plan
+from ta3n.common.settings import CompilePolicy
+from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.plan import JobShare, agree_on_plan
+from ta3n.extract.plan import agree_on_plan
 from ta3n.extract.progress import JobProgress
 from ta3n.extract.quarantine import read_quarantine
-from ta3n.extract.supervisor import WORKER_COMMAND, Supervisor
+from ta3n.extract.supervisor import WORKER_COMMAND, supervise
 from ta3n.extract.tasks import Todo, find_todo
 from ta3n.extract.work import Work
 
@@ -31,13 +33,14 @@ class ExtractionJob:
         root: Folder of the clips.
         folder: Feature folder of the dataset.
         plan: What the folder is to hold.
-        share: This job's part of it.
+        share: This job's part of it; None does all that is left, whatever array was at it.
         backbone: The network.
         weights: As given: a name, a file, or `random:SEED`.
-        device: As given: `auto`, `cpu` or `cuda:N`.
-        batch_size: Frames in one forward pass.
+        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
+        batch_size: Frames in one forward pass; None takes what suits the device.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
         clip_timeout_s: Seconds without progress after which a clip is given up.
+        compile: Whether the network is compiled.
         retry_failed: Do clips again that failed before.
         repair: Check every finished shard, and make damaged ones again.
         worker_command: Starts a worker process; without one this process does the work itself,
@@ -47,13 +50,14 @@ class ExtractionJob:
     root: Path
     folder: Path
     plan: Plan
-    share: JobShare
+    share: JobShare | None
     backbone: Backbone
     weights: str
     device: str
-    batch_size: int
+    batch_size: int | None
     decode_threads: int | None
     clip_timeout_s: float = 60.0
+    compile: CompilePolicy = "auto"
     retry_failed: bool = False
     repair: bool = False
     worker_command: Sequence[str] = WORKER_COMMAND
@@ -63,14 +67,17 @@ def run_job(job: ExtractionJob) -> Manifest:
     """Do what is left of a job's share; return the state of the whole folder.
 
     Raises:
-        DataConflictError: If the folder was made with other settings.
+        DataConflictError: If the folder was made with other settings, or is cut into another
+            number of parts.
         WeightsError: If the weights cannot be loaded.
         DeviceError: If the device is not there.
         OSError: If the folder cannot be written; finished shards stay.
     """
     plan = agree_on_plan(job.folder, job.plan, retry_failed=job.retry_failed)
     remove_stale_temporaries(job.folder)
-    mine = job.share.of(plan.shards)
+    if job.share is not None:
+        agree_on_count(job.folder / SHARES_NAME, job.share)
+    mine = (job.share or JobShare()).of(plan.shards)
     todo = find_todo(
         job.folder, plan, job.plan, mine, retry_failed=job.retry_failed, repair=job.repair
     )
@@ -104,19 +111,26 @@ def _work_off(job: ExtractionJob, plan: Plan, todo: Todo) -> None:
         batch_size=job.batch_size,
         decode_threads=job.decode_threads,
         clip_timeout_s=job.clip_timeout_s,
+        profile=plan.config.profile,
+        timing=plan.config.timing,
+        compile=job.compile,
         tasks=todo.tasks,
         verdicts=read_quarantine(job.folder, clips),
         attempts=todo.attempts,
     )
+    if not job.worker_command and len(work.devices) > 1:
+        raise UsageError(
+            f"devices {work.device} need a worker process each; leave out --no-supervise"
+        )
     with JobProgress(work.tasks) as progress:
         if job.worker_command:
-            Supervisor(work, progress, job.worker_command).run()
+            supervise(work, progress, job.worker_command)
             return
         # Torch is imported only where there is work: a finished folder answers at once.
         from ta3n.extract.pipeline import extract_shards
         from ta3n.extract.reports import Reporter
 
-        extract_shards(work, Reporter(progress.handle))
+        extract_shards(work, Reporter(progress.worker(work.tasks).handle))
 
 
 def _tidy_up(folder: Path) -> None:

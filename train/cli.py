@@ -2,16 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import TYPE_CHECKING, Any, get_args
 
 import click
 
 from ta3n.common.cli import handles_errors, settings_options
 from ta3n.common.errors import UsageError
+from ta3n.common.log import LOGGER
+from ta3n.train.evaluation_cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods import METHOD_NAMES, Alignment, Attention, Entropy, Norm
 from ta3n.train.recipes import MMD_ESTIMATORS, RECIPES
 from ta3n.train.rows import describe_rows
+from ta3n.train.validators.names import RULES
+
+if TYPE_CHECKING:
+    from ta3n.common.settings import Settings
+    from ta3n.train.job import TrainingJob
+    from ta3n.train.runs import RunResult
 
 COMMAND = "ta3n-train"
 
@@ -23,7 +33,11 @@ Examples:
   ta3n-train --source ucf --target hmdb --row table3/ta3n --attention none   (an ablation)
   ta3n-train --source ucf --target hmdb --rows table3,table4 --seeds 5 --jobs 8
   ta3n-train --source ucf --target hmdb --allow-missing     (on the clips at hand)
-  ta3n-train --source ucf --target hmdb --seeds $SLURM_ARRAY_TASK_ID,     (an array job)
+  ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --shard $SLURM_ARRAY_TASK_ID/20
+                                            (an array job, 0-19; any number of jobs)
+  ta3n-train --source ucf --target hmdb --grid weights.toml --seeds 3     (every combination)
+  ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
+  ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
 
 \b
 A row gives all switches, --method those of a method, and a single switch wins over both.
@@ -35,6 +49,8 @@ _ATTENTION = click.Choice(get_args(Attention))
 _ENTROPY = click.Choice(get_args(Entropy))
 _ALIGNMENT = click.Choice(get_args(Alignment))
 _NORM = click.Choice(get_args(Norm))
+_GRID_RULES = click.Choice([*(rule.name for rule in RULES), "oracle"])
+_DEFAULT_RULE = "im"
 
 
 def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -> None:
@@ -46,7 +62,9 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 @click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.option("--source", metavar="NAME", help="Labelled dataset: ucf, hmdb, olympic ...")
 @click.option("--target", metavar="NAME", help="Dataset to adapt to.")
-@click.option("--benchmark", metavar="NAME", help="Default: the built-in one of the two datasets.")
+@click.option(
+    "--benchmark", metavar="NAME", help="Default: the first one that holds the two datasets."
+)
 @click.option("--features", metavar="DIR", help="What ta3n-extract wrote (default: features).")
 @click.option("--out", metavar="DIR", help="Folder for runs (default: runs).")
 @click.option(
@@ -94,10 +112,21 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 @click.option(
     "--stack",
     type=click.Choice(["auto", "on", "off"]),
-    help="Train the seeds of a row as one program; auto (default): on a GPU.",
+    help="Train the seeds of a row as one program; auto (default): on a GPU, without --shard.",
 )
+@click.option("--shard", metavar="i/N", help="Train the i-th of N parts of all runs, i from 0.")
+@click.option(
+    "--grid",
+    "grid_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Train every combination of a TOML file of lists, such as gamma = [0.003, 0.3].",
+)
+@click.option("--select", type=_GRID_RULES, help="Chooses among the combinations (default: im).")
 @click.option("--jobs", type=int, metavar="N", help="Processes on CPUs, one thread each.")
 @click.option("--device", metavar="D", help="auto (default), cpu or cuda:N.")
+@click.option("--tensorboard", is_flag=True, default=None, help="Write TensorBoard scalars too.")
+@evaluation_options
 @settings_options
 @handles_errors(COMMAND)
 def main(
@@ -106,6 +135,9 @@ def main(
     config_file: Path | None,
     show_config: bool,
     rows: tuple[str, ...],
+    shard: str | None,
+    grid_file: Path | None,
+    select: str | None,
     **options: Any,
 ) -> None:
     """Train on the source, adapt to the unlabelled target, evaluate on the target.
@@ -115,21 +147,74 @@ def main(
     # Settings and torch are imported late: --help must answer at once.
     from ta3n.common.settings_file import load_settings
 
+    others = {"source": source, "row": rows, "shard": shard, "grid": grid_file, "select": select}
+    evaluation = take_call(options, target, others)
     overrides = {f"train.{key}": value for key, value in options.items()}
     overrides["train.rows"] = list(rows) or None
     resolved = load_settings(config_file, overrides)
     if show_config:
-        click.echo(resolved.describe(("train",)))
+        click.echo(resolved.describe(("datasets", "benchmarks", "train")))
+        return
+    if evaluation is not None:
+        run_evaluation(evaluation, resolved.settings.train)
         return
     if source is None or target is None:
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
+    if resolved.settings.train.tensorboard:
+        from ta3n.train.scalars import check_tensorboard
+
+        check_tensorboard()
+    call = _Call(source, target, shard, grid_file, select)
+    given = [key for key, value in options.items() if value is not None]
+    _train(call, given, resolved.settings)
+
+
+@dataclass(frozen=True, slots=True)
+class _Call:
+    """Options that are not settings: they hold for one call."""
+
+    source: str
+    target: str
+    shard: str | None
+    grid_file: Path | None
+    select: str | None
+
+
+def _train(call: _Call, given: Sequence[str], all_settings: Settings) -> None:
+    from ta3n.common.shares import JobShare
+    from ta3n.datasets.catalogue import catalogue_of
     from ta3n.train.execution import run_jobs
-    from ta3n.train.job import log_data, prepare_jobs
+    from ta3n.train.grid import read_grid
+    from ta3n.train.job import log_data, prepare_variants
+
+    settings = all_settings.train
+    share = None if call.shard is None else JobShare.parse(call.shard)
+    if call.select is not None and call.grid_file is None:
+        raise UsageError("--select chooses among the combinations of a grid; give --grid as well")
+    grid = None if call.grid_file is None else read_grid(call.grid_file, given)
+    variants = [settings] if grid is None else grid.apply(settings)
+    jobs = prepare_variants(call.source, call.target, variants, catalogue_of(all_settings))
+    log_data(jobs)
+    if grid is not None:
+        num_runs = sum(len(job.seeds) for job in jobs)
+        LOGGER.info("a grid of %d combinations: %d runs", len(jobs), num_runs)
+    results = run_jobs(jobs, settings.jobs, share)
+    num_left = sum(len(job.seeds) - len(done) for job, done in zip(jobs, results, strict=True))
+    if num_left:
+        LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
+    elif grid is not None:
+        from ta3n.train.grid_result import choose
+        from ta3n.train.grid_table import print_grid
+
+        folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
+        print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
+    else:
+        _print(jobs, results)
+
+
+def _print(jobs: Sequence[TrainingJob], results: Sequence[Sequence[RunResult]]) -> None:
     from ta3n.train.table import print_results, print_rows
 
-    jobs = prepare_jobs(source, target, resolved.settings.train)
-    log_data(jobs)
-    results = run_jobs(jobs, resolved.settings.train.jobs)
     if len(jobs) == 1:
         print_results(jobs[0].config, results[0])
     else:

@@ -1,21 +1,24 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.settings import StackPolicy, TrainSettings, parse_seeds
-from ta3n.datasets.benchmarks import Benchmark, find_benchmark
-from ta3n.datasets.registry import get_dataset
+from ta3n.datasets.base import Dataset
+from ta3n.datasets.benchmarks import Benchmark
+from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.train.adaptation import Adaptation
 from ta3n.train.execution import run_jobs
 from ta3n.train.methods import Method
 from ta3n.train.recipes import Recipe
 from ta3n.train.rows import Row
+from ta3n.train.run_benchmark import benchmark_record
 from ta3n.train.runs import RunConfig, RunFolder, RunResult
-from ta3n.train.switches import choose_adaptation, choose_methods, choose_recipe
+from ta3n.train.switches import Choice, choose_adaptation, choose_methods, choose_recipe
 from ta3n.train.videos import DomainVideos, check_same_features, load_videos
 
 _FEW_VIDEOS = 30
@@ -33,11 +36,13 @@ class TrainingJob:
         adaptation: Trade-offs in force.
         seeds: One run each.
         benchmark: Gives the classes.
+        source_dataset: Tells which clips of the source were cut from one recording.
         source: Videos of the source.
         target: Videos of the target.
         out: Folder for runs.
         device: As given: `auto`, `cpu` or `cuda:N`.
         stack: Whether seeds are trained as one program.
+        tensorboard: Whether the metrics are also written for TensorBoard.
     """
 
     config: RunConfig
@@ -47,24 +52,32 @@ class TrainingJob:
     adaptation: Adaptation
     seeds: tuple[int, ...]
     benchmark: Benchmark
+    source_dataset: Dataset
     source: DomainVideos
     target: DomainVideos
     out: Path
     device: str
     stack: StackPolicy
+    tensorboard: bool
 
     def folder(self, seed: int) -> RunFolder:
         """Return the run folder of a seed."""
         return RunFolder(self.config.folder(self.out, seed))
 
 
-def prepare_jobs(source: str, target: str, settings: TrainSettings) -> list[TrainingJob]:
+def prepare_jobs(
+    source: str,
+    target: str,
+    settings: TrainSettings,
+    catalogue: Catalogue = BUILT_IN_CATALOGUE,
+) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
     Args:
         source: Short or full name of the source dataset.
         target: The same for the target.
         settings: Everything else.
+        catalogue: Datasets and benchmarks that there are.
 
     Returns:
         A job for each row of the settings, or one for their method.
@@ -74,13 +87,94 @@ def prepare_jobs(source: str, target: str, settings: TrainSettings) -> list[Trai
         DataMissingError: If videos are missing and may not be.
         DataConflictError: If the features do not fit together.
     """
-    benchmark = find_benchmark(source, target, settings.benchmark)
-    names = get_dataset(source).name, get_dataset(target).name
-    choices = choose_methods(settings)
-    recipe = choose_recipe(settings)
-    adaptation = choose_adaptation(settings, benchmark.name, *names)
-    seeds = parse_seeds(settings.seeds)
-    sides = [
+    return prepare_variants(source, target, [settings], catalogue)
+
+
+def prepare_variants(
+    source: str,
+    target: str,
+    variants: Sequence[TrainSettings],
+    catalogue: Catalogue = BUILT_IN_CATALOGUE,
+) -> list[TrainingJob]:
+    """Prepare the jobs of settings that differ in switches and hyper-parameters alone.
+
+    Features are looked at once, however many there are.
+
+    Raises:
+        UsageError: For names or switches that make no sense together.
+        DataMissingError: If videos are missing and may not be.
+        DataConflictError: If the features do not fit together.
+    """
+    benchmark = catalogue.find_benchmark(source, target, variants[0].benchmark)
+    source_dataset = catalogue.dataset(source)
+    names = source_dataset.name, catalogue.dataset(target).name
+    # All settings are looked at before any feature is.
+    chosen = [_choose(settings, benchmark, names) for settings in variants]
+    pairs: dict[int, _Pair] = {}
+    jobs: list[TrainingJob] = []
+    for settings, choices in zip(variants, chosen, strict=True):
+        if settings.segments not in pairs:
+            pairs[settings.segments] = _load_pair(names, source_dataset, benchmark, settings)
+        jobs += _jobs(settings, choices, benchmark, pairs[settings.segments])
+    return jobs
+
+
+@dataclass(frozen=True)
+class _Choices:
+    """What settings come to."""
+
+    methods: Sequence[Choice]
+    recipe: Recipe
+    adaptation: Adaptation
+    seeds: tuple[int, ...]
+
+
+def _choose(settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]) -> _Choices:
+    return _Choices(
+        methods=choose_methods(settings),
+        recipe=choose_recipe(settings),
+        adaptation=choose_adaptation(settings, benchmark.name, *names),
+        seeds=parse_seeds(settings.seeds),
+    )
+
+
+def _jobs(
+    settings: TrainSettings, choices: _Choices, benchmark: Benchmark, pair: "_Pair"
+) -> Iterator[TrainingJob]:
+    for method, row in ((choice.method, choice.row) for choice in choices.methods):
+        _check_filled(method, pair.source, pair.target)
+        yield TrainingJob(
+            config=_config(benchmark, method, choices, pair),
+            row=row,
+            method=method,
+            recipe=choices.recipe,
+            adaptation=choices.adaptation,
+            seeds=choices.seeds,
+            benchmark=benchmark,
+            source_dataset=pair.source_dataset,
+            source=pair.source,
+            target=pair.target,
+            out=settings.out,
+            device=settings.device,
+            stack=settings.stack,
+            tensorboard=settings.tensorboard,
+        )
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """The videos of both domains, and what a run records of them."""
+
+    source_dataset: Dataset
+    source: DomainVideos
+    target: DomainVideos
+    record: Mapping[str, Any]
+
+
+def _load_pair(
+    names: tuple[str, str], source_dataset: Dataset, benchmark: Benchmark, settings: TrainSettings
+) -> _Pair:
+    source, target = (
         load_videos(
             settings.features,
             benchmark,
@@ -89,27 +183,19 @@ def prepare_jobs(source: str, target: str, settings: TrainSettings) -> list[Trai
             allow_missing=settings.allow_missing,
         )
         for name in names
-    ]
-    check_same_features(sides[0].manifest, sides[1].manifest)
-    for choice in choices:
-        _check_filled(choice.method, *sides)
-    return [
-        TrainingJob(
-            config=_config(benchmark, choice.method, recipe, adaptation, sides),
-            row=choice.row,
-            method=choice.method,
-            recipe=recipe,
-            adaptation=adaptation,
-            seeds=seeds,
-            benchmark=benchmark,
-            source=sides[0],
-            target=sides[1],
-            out=settings.out,
-            device=settings.device,
-            stack=settings.stack,
-        )
-        for choice in choices
-    ]
+    )
+    check_same_features(source.manifest, target.manifest)
+    sides = source, target
+    record = {
+        "benchmark": benchmark_record(benchmark),
+        "features": source.manifest.config.model_dump(exclude={"dataset"}),
+        "manifests": {side.dataset: side.manifest.content_hash for side in sides},
+        "lists": {side.dataset: side.lists_hash for side in sides},
+        "videos": {
+            side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
+        },
+    }
+    return _Pair(source_dataset, source, target, record)
 
 
 def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJob:
@@ -153,33 +239,20 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
             )
 
 
-def _config(
-    benchmark: Benchmark,
-    method: Method,
-    recipe: Recipe,
-    adaptation: Adaptation,
-    sides: Sequence[DomainVideos],
-) -> RunConfig:
+def _config(benchmark: Benchmark, method: Method, choices: _Choices, pair: _Pair) -> RunConfig:
     return RunConfig(
         benchmark=benchmark.name,
-        source=sides[0].dataset,
-        target=sides[1].dataset,
+        source=pair.source.dataset,
+        target=pair.target.dataset,
         method=method.name,
         temporal=method.temporal,
         settings={
             "method": asdict(method),
-            "recipe": asdict(recipe),
-            "adaptation": asdict(adaptation),
+            "recipe": asdict(choices.recipe),
+            "adaptation": asdict(choices.adaptation),
             "classes": list(benchmark.class_names),
         },
-        data={
-            "features": sides[0].manifest.config.model_dump(exclude={"dataset"}),
-            "manifests": {side.dataset: side.manifest.content_hash for side in sides},
-            "lists": {side.dataset: side.lists_hash for side in sides},
-            "videos": {
-                side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
-            },
-        },
+        data=pair.record,
     )
 
 

@@ -44,6 +44,11 @@ def test_features_and_manifest_are_written(ucf_tree: Path, tmp_path: Path) -> No
     manifest = json.loads((tmp_path / "ucf101" / "manifest.json").read_text())
     assert len(manifest["clips"]) == 8
     assert extract(ucf_tree, tmp_path, "--frames", "all").exit_code == 1
+    for option, value in (("--profile", "torchvision"), ("--timing", "cfr")):
+        refused = extract(ucf_tree, tmp_path, option, value)
+        assert refused.exit_code == 1
+        assert f"{option[2:]} is" in refused.stderr
+        assert f"{value} now" in refused.stderr
 
 
 def test_finished_folder_is_recognised_without_torch(ucf_tree: Path, tmp_path: Path) -> None:
@@ -123,6 +128,9 @@ def test_too_many_failures_end_with_3(tmp_path: Path, write_clip: WriteClip) -> 
         (("--dataset", "ucf101", "--root", "x", "--batch-size", "0"), 2, "batch_size = 0"),
         (("--config", "none.toml", "--show-config"), 2, "no settings file none.toml"),
         (("--datset", "ucf101"), 2, "--dataset"),
+        (("--json", "-"), 2, "give --bench with it"),
+        (("--dataset", "ucf101", "--root", "x", "--profile", "tan"), 2, "profile = 'tan'"),
+        (("--dataset", "ucf101", "--root", "x", "--timing", "vfr"), 2, "timing = 'vfr'"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -15,7 +15,9 @@ from ta3n.extract.plan import agree_on_plan
 from ta3n.extract.run import run_job
 
 from ..videos import WriteClip
-from .test_run import job
+from .test_run import job, one_clip_shards
+
+__all__ = ["one_clip_shards"]
 
 
 def run(*args: object) -> Result:
@@ -62,6 +64,33 @@ def test_missing_lists_clips_without_features(features: Path) -> None:
     for path in features.glob("shard-*"):
         path.unlink()
     assert len(run("missing", features).stdout.splitlines()) == 3
+
+
+def test_merge_mends_what_a_kill_left_and_changes_nothing_else(features: Path) -> None:
+    manifest = (features / "manifest.json").read_bytes()
+    sidecar_path(features, "shard-00000").unlink()
+    (features / "manifest.json").unlink()
+    for _ in range(2):
+        result = run("merge", features.parent)
+        assert (result.exit_code, result.stdout) == (0, f"{features}: complete\n")
+        assert (features / "manifest.json").read_bytes() == manifest
+
+
+@pytest.mark.usefixtures("one_clip_shards")
+def test_merge_says_which_jobs_of_the_array_are_missing(ucf_tree: Path, tmp_path: Path) -> None:
+    for share in ("0/5", "3/5", "4/5"):
+        run_job(job(ucf_tree, tmp_path, share=share))
+    result = run("merge", tmp_path)
+    assert result.exit_code == 1
+    first, second = result.stdout.splitlines()
+    assert first.endswith(
+        "4 of 8 shards are missing: shard-00001, shard-00002, shard-00006, shard-00007"
+    )
+    assert second.endswith("jobs 1,2 of 5 make them (in Slurm --array=1,2)")
+    assert "shards are missing; give the jobs" in result.stderr
+    for share in ("1/5", "2/5"):
+        run_job(job(ucf_tree, tmp_path, share=share))
+    assert run("merge", tmp_path).exit_code == 0
 
 
 def test_sound_folder_passes_and_none_is_told(features: Path, tmp_path: Path) -> None:

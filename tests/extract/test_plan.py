@@ -1,13 +1,13 @@
-"""If this breaks, two jobs of an array do the same clips, or none does."""
+"""If this breaks, jobs of one folder differ in what they think it is to hold."""
 
 from pathlib import Path
 
 import pytest
 
-from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.errors import DataConflictError
 from ta3n.common.records import FeatureConfig, Plan
 from ta3n.datasets.base import Clip, Listing
-from ta3n.extract.plan import JobShare, agree_on_plan, make_plan
+from ta3n.extract.plan import agree_on_plan, make_plan
 
 CONFIG = FeatureConfig(
     dataset="ucf101",
@@ -48,24 +48,6 @@ def test_limit_is_spread_over_the_dataset() -> None:
     paths = [clip.path for clip in plan_of(100, limit=4).clips]
     assert paths == ["A/0000.avi", "A/0025.avi", "A/0050.avi", "A/0075.avi"]
     assert plan_of(3, limit=10).clips == plan_of(3).clips
-
-
-@pytest.mark.parametrize("count", [1, 2, 3, 7])
-def test_shares_cover_every_shard_once(count: int) -> None:
-    shards = plan_of(64 * 5).shards
-    shares = (JobShare.parse(f"{index}/{count}").of(shards) for index in range(count))
-    assert sorted(shard for share in shares for shard in share) == shards
-
-
-@pytest.mark.parametrize("text", ["", "1", "a/b", "-1/3", "1/0", "1/2/3"])
-def test_share_that_is_no_share(text: str) -> None:
-    with pytest.raises(UsageError, match="is not i/N"):
-        JobShare.parse(text)
-
-
-def test_share_that_counts_from_one_is_told_how_to_count() -> None:
-    with pytest.raises(UsageError, match=r"use 0/16 to 15/16 \(in Slurm --array=0-15\)"):
-        JobShare.parse("16/16")
 
 
 def test_first_plan_holds_and_an_equal_one_agrees(tmp_path: Path) -> None:

@@ -9,11 +9,12 @@ import pytest
 
 from ta3n.common.errors import DataConflictError, TooManyFailuresError
 from ta3n.common.records import FeatureConfig, Manifest
+from ta3n.common.shares import JobShare
 from ta3n.common.store import Features, ShardReader, shard_path, sidecar_path
 from ta3n.datasets.registry import get_dataset
 from ta3n.extract import plan as plan_module
 from ta3n.extract.backbones import BACKBONES
-from ta3n.extract.plan import JobShare, make_plan
+from ta3n.extract.plan import make_plan
 from ta3n.extract.run import ExtractionJob, check_failures, run_job
 
 from ..videos import WriteClip
@@ -26,7 +27,7 @@ def job(
     out: Path,
     *,
     frames: str = "segments:2",
-    share: str = "0/1",
+    share: str | None = None,
     batch_size: int = 4,
     classes: tuple[str, ...] | None = None,
     weights: str = "random:0",
@@ -35,6 +36,7 @@ def job(
     worker_command: Sequence[str] = (),
     clip_timeout_s: float = 60,
     selection: str | None = None,
+    device: str = "cpu",
 ) -> ExtractionJob:
     listing = get_dataset("ucf101").scan(root, None, classes)
     config = FeatureConfig(
@@ -50,10 +52,10 @@ def job(
         root=listing.root,
         folder=out,
         plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
-        share=JobShare.parse(share),
+        share=JobShare.parse(share) if share else None,
         backbone=BACKBONE,
         weights=weights,
-        device="cpu",
+        device=device,
         batch_size=batch_size,
         decode_threads=2,
         retry_failed=retry_failed,
@@ -138,6 +140,10 @@ def test_jobs_of_an_array_give_what_one_job_gives(ucf_tree: Path, tmp_path: Path
     parts = run_job(job(ucf_tree, tmp_path / "three", share="1/3"))
     assert parts.complete
     assert parts.content_hash == whole.content_hash
+    with pytest.raises(DataConflictError, match=r"cut into 3 parts, so give i/3"):
+        run_job(job(ucf_tree, tmp_path / "three", share="0/2"))
+    # A job that is no part of an array may always look after the rest.
+    assert run_job(job(ucf_tree, tmp_path / "three")) == parts
 
 
 @pytest.mark.usefixtures("one_clip_shards")

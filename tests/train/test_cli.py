@@ -60,6 +60,47 @@ def test_results_end_in_a_table_by_selection_rule(features: Path, tmp_path: Path
     assert "2 of 2 seeds are done" in again.stderr
 
 
+def test_part_that_is_done_is_recognised_without_torch(features: Path, tmp_path: Path) -> None:
+    shard = ("--seeds", 2, "--method", "source-only", "--shard")
+    first = train(features, tmp_path, *shard, "0/2")
+    assert first.exit_code == 0, first.stderr
+    assert "1 runs are left to other jobs" in first.stderr
+    assert first.stdout == ""
+    code = (
+        "import sys\nfrom ta3n.train.cli import main\n"
+        "main(sys.argv[1:], standalone_mode=False)\nprint(*sys.modules)"
+    )
+    again = subprocess.run(
+        [
+            sys.executable, "-P", "-c", code, "--source", "ucf", "--target", "hmdb",
+            "--features", features, "--out", tmp_path, "--benchmark", "ucf-hmdb-small",
+            "--allow-missing", "--epochs", "2", *map(str, shard), "0/2",
+        ],
+        capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert "part 0/2: 1 of 2 runs, of which 0 are to be trained" in again.stderr
+    assert not {"torch", "h5py"} & set(again.stdout.split())
+    last = train(features, tmp_path, *shard, "1/2")
+    assert "│ oracle" in last.stdout
+
+
+def test_grid_ends_in_a_choice_with_the_oracle_beside_it(features: Path, tmp_path: Path) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_text("gamma = [0.003, 0.3]\n")
+    (tmp_path / "runs").mkdir()
+    single = train(features, tmp_path / "runs", "--gamma", 0.3)
+    assert single.exit_code == 0, single.stderr
+    left = train(features, tmp_path / "runs", "--grid", grid, "--shard", "0/2")
+    assert left.exit_code == 0, left.stderr
+    result = train(features, tmp_path / "runs", "--grid", grid)
+    assert result.exit_code == 0, result.stderr
+    # One combination had been trained alone, the other as a part: nothing is left.
+    assert "an epoch took" not in result.stderr
+    assert "chosen by im: --gamma 0." in result.stdout
+    assert "│ oracle" in result.stdout
+    assert "cost: 2 combinations x 1 seeds = 2 runs, 4 epochs" in result.stdout
+
+
 def test_settings_offer_what_the_presets_offer() -> None:
     assert get_args(MethodName) == METHOD_NAMES
 
@@ -85,6 +126,9 @@ def test_show_config_tells_where_values_come_from(
         (("--source", "ucf", "--target", "hmdb", "--seeds", "x"), 2, "train.seeds = 'x'"),
         (("--source", "ucf", "--target", "hmdb", "--seeds", "1,1"), 2, "one twice"),
         (("--source", "ucf", "--target", "hmdb", "--features", "no"), 1, "no features of ucf101"),
+        (("--source", "ucf", "--target", "hmdb", "--shard", "2/2"), 2, "i counts from 0"),
+        (("--source", "ucf", "--target", "hmdb", "--select", "im"), 2, "give --grid as well"),
+        (("--source", "ucf", "--target", "hmdb", "--grid", "no.toml"), 2, "no grid file no.toml"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 import torch
 
-from ta3n.common.errors import TrainingError, UsageError
+from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.common.settings import TrainSettings
+from ta3n.common.shares import JobShare
 from ta3n.train import execution, session
-from ta3n.train.execution import run_jobs
+from ta3n.train.execution import list_tasks, run_jobs
 from ta3n.train.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import RunFolder
 
@@ -63,9 +64,9 @@ def test_rows_that_are_one_are_trained_once(
     trained = []
     run_seed = session.run_seed
 
-    def count(settings: Any, *rest: Any) -> Any:
+    def count(settings: Any, *rest: Any, **more: Any) -> Any:
         trained.append(settings.method.name)
-        return run_seed(settings, *rest)
+        return run_seed(settings, *rest, **more)
 
     monkeypatch.setattr(session, "run_seed", count)
     results = run_jobs(jobs)
@@ -104,15 +105,16 @@ def test_a_stack_that_was_interrupted_goes_on_in_groups_of_one_epoch(
     )
     run_jobs([whole])
     monkeypatch.setattr(session, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    save, saved = session._save, []
+    save, saved = session.SeedRun.save, []
 
-    def save_then_die(*args: Any) -> None:
-        save(*args)
+    def save_then_die(run: session.SeedRun) -> None:
+        save(run)
         saved.append(1)
         if len(saved) == 4:  # all three after epoch 1, one after epoch 2
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "_save", save_then_die)
+    monkeypatch.setattr(session.SeedRun, "save", save_then_die)
+    monkeypatch.setattr(session.SeedRun, "save_after_failure", lambda _: None)
     with pytest.raises(KeyboardInterrupt):
         run_jobs([broken])
     monkeypatch.undo()
@@ -158,13 +160,68 @@ def test_work_is_cut_into_seeds_or_stacks_and_no_run_comes_twice(
     features: Path, tmp_path: Path
 ) -> None:
     jobs = make_jobs(features, tmp_path, rows="table3/revgrad/relation,table4/relation", seeds="2")
-    tasks = execution._tasks([(job, (0, 1)) for job in jobs])
+    tasks = list_tasks(jobs)
     assert [(job.method.name, tuple(seeds)) for job, seeds in tasks] == [
         (name, (seed,)) for name in ("revgrad", "gtd", "ta2n") for seed in (0, 1)
     ]
     stacked = [replace(job, stack="on") for job in jobs]
-    tasks = execution._tasks([(job, (0, 1)) for job in stacked])
+    tasks = list_tasks(stacked)
     assert [tuple(seeds) for _, seeds in tasks] == [(0, 1)] * 3
+
+
+def test_parts_give_the_bits_of_the_whole_and_nothing_twice(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The first and the last row are one and the same.
+    rows = "table3/revgrad/relation,table4/relation/gtd,table4/relation/gsd"
+    whole, parts = (
+        make_jobs(features, tmp_path / name, rows=rows, seeds="2", epochs=1) for name in "ab"
+    )
+    trained = []
+    run_seed = session.run_seed
+
+    def note(settings: Any, *rest: Any, **more: Any) -> Any:
+        trained.append((settings.method.name, settings.seed))
+        return run_seed(settings, *rest, **more)
+
+    monkeypatch.setattr(session, "run_seed", note)
+    expected = run_jobs(whole)
+    order = [(name, seed) for name in ("revgrad", "gtd") for seed in (0, 1)]
+    assert trained == order
+    # In any order; the last one sees that all is there.
+    for index in (2, 0, 1):
+        trained.clear()
+        results = run_jobs(parts, share=JobShare(index, 3))
+        assert trained == order[index::3]
+        assert (results == expected) == (index == 1)
+    for one, other in zip(whole, parts, strict=True):
+        for seed in (0, 1):
+            ours, theirs = (job.folder(seed).path / "metrics.jsonl" for job in (one, other))
+            assert ours.read_bytes() == theirs.read_bytes()
+
+
+def test_another_number_of_parts_is_refused_for_the_same_runs_alone(
+    features: Path, tmp_path: Path
+) -> None:
+    jobs = make_jobs(features, tmp_path, method="source-only", seeds="3", epochs=1)
+    # More parts than runs: the last ones have nothing to do.
+    assert run_jobs(jobs, share=JobShare(3, 4)) == [[]]
+    with pytest.raises(DataConflictError, match=r"--shard 0/2 .*cut into 4 parts, so give i/4"):
+        run_jobs(jobs, share=JobShare(0, 2))
+    others = make_jobs(features, tmp_path, method="source-only", seeds="2", epochs=1)
+    run_jobs(others, share=JobShare(1, 2))
+    # A call that is no part of an array may always do the rest.
+    assert len(run_jobs(others)[0]) == 2
+
+
+def test_a_part_stacks_no_seeds_of_its_own_accord(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With `auto` on a GPU the figures would otherwise depend on who does which seeds."""
+    monkeypatch.setattr(execution, "stacks", lambda *_: True)
+    monkeypatch.setattr(session, "run_stacked", lambda *_, **__: pytest.fail("stacked"))
+    jobs = make_jobs(features, tmp_path, method="source-only", seeds="2", epochs=1)
+    assert len(run_jobs(jobs, share=JobShare(0, 1))[0]) == 2
 
 
 def test_a_worker_that_is_killed_is_told_and_the_rest_goes_on_later(

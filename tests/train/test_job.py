@@ -76,6 +76,8 @@ def test_every_method_trains_to_a_complete_run_folder(
         assert result.target_label_reads == 5 * 15
         path = it.folder(result.seed).path
         assert sorted(p.name for p in path.iterdir()) == [
+            "best-im.pt",
+            "best-oracle.pt",
             "checkpoint.pt",
             "config.json",
             "environment.json",
@@ -117,23 +119,23 @@ def test_interrupted_run_goes_on_to_the_same_end(
 ) -> None:
     whole = run_job(job(features, tmp_path / "a"))
     monkeypatch.setattr(session, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
-    save = session._save
+    save = session.SeedRun.save
     saved: list[int] = []
 
-    def save_twice_then_die(*args: Any) -> None:
-        save(*args)
+    def save_twice_then_die(run: session.SeedRun) -> None:
+        save(run)
         saved.append(1)
         if len(saved) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(session, "_save", save_twice_then_die)
+    monkeypatch.setattr(session.SeedRun, "save", save_twice_then_die)
     with pytest.raises(KeyboardInterrupt):
         run_job(job(features, tmp_path / "b"))
     monkeypatch.undo()
     assert job(features, tmp_path / "b").folder(0).read_result() is None
     assert run_job(job(features, tmp_path / "b")) == whole
     one, two = (job(features, tmp_path / name) for name in "ab")
-    for name in ("metrics.jsonl", "predictions.csv"):
+    for name in ("metrics.jsonl", "predictions.csv", "best-oracle.pt", "best-im.pt"):
         first, second = (it.folder(0).path / name for it in (one, two))
         assert first.read_bytes() == second.read_bytes()
     weights = [
