@@ -6,11 +6,13 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from ta3n.common.errors import UsageError
-from ta3n.common.sampling import FrameSelection
+from ta3n.common.own_data import BenchmarkSettings, DatasetSettings
+from ta3n.common.sampling import FrameSelection, Timing
 
 MethodName = Literal[
     "source-only", "target-only", "revgrad", "dan", "jan", "adabn", "mcd", "ta2n", "ta3n"
 ]
+CompilePolicy = Literal["auto", "on", "off"]
 StackPolicy = Literal["auto", "on", "off"]
 
 
@@ -37,13 +39,18 @@ class ExtractSettings(_Section):
         out: Folder for features; each dataset gets one of its own inside.
         backbone: Network whose features are written.
         weights: `imagenet1k_v1`, a file, or `random:SEED` (for tests only).
-        frames: `all`, or `segments:K` for just the frames that training will use.
+        profile: How a frame becomes the network's input, and in which precision it runs: `ta3n`,
+            `fast` or `torchvision`.
+        frames: `all`; `segments:K` for just the frames that training will use; `every:N`; `fps:F`.
+        timing: Frames as decoded (`frames`), or repeated and dropped for a constant rate (`cfr`).
         benchmark: Only the classes of this benchmark.
         classes: Only these class folders.
         limit: Only the first clips, for a trial.
         allow_missing: Go on where a class of the benchmark is not on disk.
-        device: `auto`, `cpu` or `cuda:N`.
-        batch_size: Frames in one forward pass.
+        device: `auto`, `cpu` or `cuda:N`; several with commas share the work.
+        batch_size: Frames in one forward pass, of each core on a CPU; None takes 8 there, and
+            tries on a GPU.
+        compile: Whether the network is compiled; `auto` does so on a GPU for profile `fast`.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
         clip_timeout: Seconds without progress after which a clip is given up.
         supervise: Work in a process of its own, which a clip that crashes or hangs cannot take
@@ -54,13 +61,16 @@ class ExtractSettings(_Section):
     out: Path = Path("features")
     backbone: str = "resnet101"
     weights: str = "imagenet1k_v1"
+    profile: Literal["ta3n", "fast", "torchvision"] = "ta3n"
     frames: str = "all"
+    timing: Timing = "frames"
     benchmark: str | None = None
     classes: tuple[str, ...] = ()
     limit: int | None = Field(default=None, ge=1)
     allow_missing: bool = False
     device: str = "auto"
-    batch_size: int = Field(default=32, ge=1, le=4096)
+    batch_size: int | None = Field(default=None, ge=1, le=4096)
+    compile: CompilePolicy = "auto"
     decode_threads: int | None = Field(default=None, ge=1, le=256)
     clip_timeout: float = Field(default=60.0, gt=0, le=86400)
     supervise: bool = True
@@ -107,8 +117,10 @@ class TrainSettings(_Section):
         mmd_estimator: For DAN and JAN; None takes the recipe's.
         max_subsets: Most frame subsets of an n-frame relation; None takes the recipe's.
         allow_missing: Train on the clips at hand where some are missing.
-        stack: Whether the seeds of a row are trained as one program; `auto` does so on a GPU.
+        stack: Whether the seeds of a row are trained as one program; `auto` does so on a GPU,
+            outside a job array.
         jobs: Processes that train rows and seeds side by side, on CPUs.
+        tensorboard: Write the metrics of each run for TensorBoard too, an optional package.
         device: `auto`, `cpu` or `cuda:N`.
     """
 
@@ -140,6 +152,7 @@ class TrainSettings(_Section):
     allow_missing: bool = False
     stack: StackPolicy = "auto"
     jobs: int = Field(default=1, ge=1, le=1024)
+    tensorboard: bool = False
     device: str = "auto"
 
     @field_validator("rows", mode="before")
@@ -161,11 +174,15 @@ class Settings(_Section):
 
     Attributes:
         data: Where each dataset lies, by its full name.
+        datasets: Datasets of one's own, by name.
+        benchmarks: Benchmarks of one's own, by name.
         extract: Stage one.
         train: Stage two.
     """
 
     data: dict[str, DataSettings] = Field(default_factory=dict)
+    datasets: dict[str, DatasetSettings] = Field(default_factory=dict)
+    benchmarks: dict[str, BenchmarkSettings] = Field(default_factory=dict)
     extract: ExtractSettings = ExtractSettings()
     train: TrainSettings = TrainSettings()
 

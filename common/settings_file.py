@@ -10,9 +10,21 @@ from pydantic import BaseModel, ValidationError
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.names import did_you_mean
+from ta3n.common.own_data import BenchmarkSettings, DatasetSettings
 from ta3n.common.settings import DataSettings, Settings
 
 DEFAULT_FILE = Path("pipeline.toml")
+
+_BY_NAME: tuple[type[BaseModel], ...] = (DataSettings, DatasetSettings, BenchmarkSettings)
+"""Sections of which there is one for each name."""
+
+_PATHS = {
+    "data": {"root", "splits"},
+    "datasets": {"root", "clips", "train", "val"},
+    "extract": {"out"},
+    "train": {"features", "out"},
+}
+"""Keys whose values are paths, by the first part of the section's name."""
 
 Origin = str
 """Where a value came from: `default`, the file's name, or `command line`."""
@@ -85,13 +97,7 @@ def _read_file(path: Path) -> dict[str, Any]:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
     _refuse_unknown(tree, Settings, (), path)
-    for dotted, _ in _path_fields(tree):
-        *heads, last = dotted
-        node = tree
-        for head in heads:
-            node = node[head]
-        if isinstance(node[last], str):
-            node[last] = str(path.parent / Path(node[last]).expanduser())
+    _make_relative_to(path.parent, tree)
     return tree
 
 
@@ -111,30 +117,41 @@ def _refuse_unknown(
         section = _section_of(field.annotation)
         if section is not None and not isinstance(value, dict):
             raise ConfigError(f"{path}: '{dotted}' must be a table, [{dotted}]")
-        if section is DataSettings:
+        if section in _BY_NAME:
             for name, entry in value.items():
-                _require_table(entry, f"{dotted}.{name}", path)
+                _require_table(entry, section, f"{dotted}.{name}", path)
                 _refuse_unknown(entry, section, (*prefix, key, name), path)
         elif section is not None:
             _refuse_unknown(value, section, (*prefix, key), path)
 
 
-def _require_table(entry: Any, dotted: str, path: Path) -> None:
+def _require_table(entry: Any, section: type[BaseModel], dotted: str, path: Path) -> None:
     if not isinstance(entry, dict):
-        raise ConfigError(f"{path}: '{dotted}' must be a table with root and splits, [{dotted}]")
+        keys = ", ".join(section.model_fields)
+        raise ConfigError(f"{path}: '{dotted}' must be a table of {keys}, [{dotted}]")
 
 
 def _section_of(annotation: Any) -> type[BaseModel] | None:
-    if annotation == dict[str, DataSettings]:
-        return DataSettings
+    for section in _BY_NAME:
+        if annotation == dict[str, section]:  # type: ignore[valid-type]
+            return section
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     return None
 
 
-def _path_fields(tree: Mapping[str, Any]) -> Iterator[tuple[tuple[str, ...], Any]]:
-    names = {"root", "splits", "out", "features"}
-    return ((key, value) for key, value in _leaves(tree, ()) if key[-1] in names)
+def _make_relative_to(folder: Path, tree: Mapping[str, Any]) -> None:
+    """Let the paths in a settings file be relative to its folder."""
+    for (section, *heads, last), value in _leaves(tree, ()):
+        if last not in _PATHS.get(section, ()):
+            continue
+        node = tree[section]
+        for head in heads:
+            node = node[head]
+        if isinstance(value, str):
+            node[last] = str(folder / Path(value).expanduser())
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            node[last] = [str(folder / Path(item).expanduser()) for item in value]
 
 
 def _leaves(
@@ -153,8 +170,11 @@ def _validate(tree: Mapping[str, Any], origins: Mapping[str, Origin]) -> Setting
     except ValidationError as error:
         first = error.errors()[0]
         key = ".".join(str(part) for part in first["loc"] if not isinstance(part, int))
-        origin = origins.get(key, "default")
-        message = f"{key} = {first['input']!r} ({origin}): {first['msg']}"
+        # A table as a whole has no origin of its own: any of its keys has it.
+        inside = (origins[k] for k in origins if k.startswith(f"{key}."))
+        origin = origins.get(key) or next(inside, "default")
+        value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+        message = f"{key}{value} ({origin}): {first['msg'].removeprefix('Value error, ')}"
         raise (UsageError if origin == "command line" else ConfigError)(message) from error
 
 

@@ -1,5 +1,6 @@
-"""What a dataset is: a folder of clips in the official layout, and official splits over them."""
+"""What a dataset is; those with an official layout and official splits over it."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,16 +18,71 @@ from ta3n.datasets.folders import (
 from ta3n.datasets.listing import Clip, ListedClip, Listing
 from ta3n.datasets.split_files import Role, RoleTable, find_split_folder
 
-__all__ = ["VIDEO_SUFFIXES", "Clip", "Dataset", "ListedClip", "Listing", "Role"]
+__all__ = ["VIDEO_SUFFIXES", "Clip", "Dataset", "ListedClip", "Listing", "OfficialDataset", "Role"]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """How one dataset lies on disk and how its official splits are read.
+class Dataset(ABC):
+    """A dataset, built-in or one's own. It can be sent to other processes.
 
     Attributes:
         name: Full name.
         short_name: What the command line's `--source` and `--target` use.
+        group_from_name: Derives from a clip's stem what it was cut from; None where names do not
+            tell.
+        groups_span_classes: Whether clips of different classes may be of one group.
+        default_root: Where the clips lie if nobody says so; None where nothing tells.
+    """
+
+    name: str
+    short_name: str
+    group_from_name: Callable[[str], str | None] | None = None
+    groups_span_classes: bool = False
+    default_root: Path | None = None
+
+    @abstractmethod
+    def scan(
+        self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
+    ) -> Listing:
+        """List the clips on disk with their class and splits.
+
+        Args:
+            root: Folder of the clips.
+            splits: Folder of official split files; None looks for them, or needs none.
+            classes: Classes to list; None lists all.
+
+        Raises:
+            DataMissingError: Clips, split files or a class are not there.
+            DataConflictError: Clips or split files contradict each other.
+            UsageError: `classes` names a class that does not exist.
+        """
+
+    def group_of(self, stem: str) -> str:
+        """Return what clips of a class that were cut from the same recording have in common.
+
+        Such clips look alike, so that one is no test of a model that was trained on another.
+
+        Args:
+            stem: A clip's file name without suffix.
+
+        Returns:
+            The group within the class; the stem itself where the name tells none.
+        """
+        group = self.group_from_name(stem) if self.group_from_name else None
+        return group or stem
+
+    def recording_of(self, class_name: str, stem: str) -> tuple[str, str]:
+        """Return what all clips of the dataset that were cut from one recording have in common."""
+        group = self.group_from_name(stem) if self.group_from_name else None
+        spans = self.groups_span_classes and group is not None
+        return "" if spans else class_name, group or stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialDataset(Dataset):
+    """How one dataset lies on disk and how its official splits are read.
+
+    Attributes:
         layout: The official folder layout, for messages.
         source_hint: Where the clips come from, for messages.
         splits_layout: The official split files, for messages.
@@ -41,8 +97,6 @@ class Dataset:
         folder_aliases: Other spelling of a class folder -> the official one.
     """
 
-    name: str
-    short_name: str
     layout: str
     source_hint: str
     splits_layout: str

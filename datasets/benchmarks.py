@@ -4,15 +4,16 @@ The class maps and counts are those of the video lists published with TA3N (Chen
 Table 1): every clip that the official split uses, in every folder of the map, without a cap.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import Literal, NamedTuple, TypeAlias
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.names import did_you_mean
+from ta3n.datasets.base import Dataset
 from ta3n.datasets.folders import quoted
-from ta3n.datasets.registry import get_dataset
+from ta3n.datasets.registry import BUILT_IN_DATASETS, get_dataset
 from ta3n.datasets.split_files import Role
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_LABELS
 
@@ -40,10 +41,12 @@ class Side:
     Attributes:
         labels: Class folder -> label.
         expected: (train, val) videos of each label in the complete dataset; None where unknown.
+        split: The dataset's split, where it is not the benchmark's.
     """
 
     labels: Mapping[str, int]
     expected: tuple[tuple[int, int], ...] | None = None
+    split: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,7 +115,7 @@ class Benchmark:
             splits: The clip's official splits.
         """
         label = self.label_of(dataset, class_name)
-        role = splits.get(self.split)
+        role = splits.get(self.side(dataset).split or self.split)
         if label is None or role is None:
             return None
         return Place(_BENCHMARK_ROLES[role], label)
@@ -226,13 +229,17 @@ def benchmark_names() -> tuple[str, ...]:
     return tuple(benchmark.name for benchmark in BUILT_IN)
 
 
-def get_benchmark(name: str) -> Benchmark:
-    """Return a built-in benchmark by name.
+def get_benchmark(name: str, benchmarks: Sequence[Benchmark] = BUILT_IN) -> Benchmark:
+    """Return a benchmark by name.
+
+    Args:
+        name: As the user gave it.
+        benchmarks: Those that there are.
 
     Raises:
         UsageError: There is none of that name.
     """
-    by_name = {benchmark.name: benchmark for benchmark in BUILT_IN}
+    by_name = {benchmark.name: benchmark for benchmark in benchmarks}
     if benchmark := by_name.get(name.lower()):
         return benchmark
     raise UsageError(
@@ -241,37 +248,49 @@ def get_benchmark(name: str) -> Benchmark:
     )
 
 
-def find_benchmark(source: str, target: str, name: str | None = None) -> Benchmark:
+def find_benchmark(
+    source: str,
+    target: str,
+    name: str | None = None,
+    *,
+    benchmarks: Sequence[Benchmark] = BUILT_IN,
+    datasets: Sequence[Dataset] = BUILT_IN_DATASETS,
+) -> Benchmark:
     """Return the benchmark for a pair of datasets, in either direction.
 
     Args:
         source: Full or short name of the source dataset.
         target: Full or short name of the target dataset.
-        name: The benchmark asked for; None takes the first built-in one that holds both datasets,
+        name: The benchmark asked for; None takes the first one that holds both datasets,
             ucf-hmdb-full for ucf and hmdb.
+        benchmarks: Those that there are.
+        datasets: Those that there are.
 
     Raises:
         UsageError: An unknown name, the same dataset twice, or no such benchmark for the pair.
     """
-    pair = (get_dataset(source).name, get_dataset(target).name)
+    pair = (get_dataset(source, datasets).name, get_dataset(target, datasets).name)
     if pair[0] == pair[1]:
-        raise UsageError(f"source and target are both {pair[0]}; {_known_pairs()}")
-    candidates = BUILT_IN if name is None else (get_benchmark(name),)
+        raise UsageError(
+            f"source and target are both {pair[0]}; {_known_pairs(benchmarks, datasets)}"
+        )
+    candidates = benchmarks if name is None else (get_benchmark(name, benchmarks),)
     for benchmark in candidates:
         if benchmark.sides.keys() >= set(pair):
             return benchmark
+    known = _known_pairs(benchmarks, datasets)
     if name is None:
-        raise UsageError(f"no benchmark holds both {pair[0]} and {pair[1]}; {_known_pairs()}")
+        raise UsageError(f"no benchmark holds both {pair[0]} and {pair[1]}; {known}")
     raise UsageError(
-        f"benchmark {quoted(name)} does not hold both {pair[0]} and {pair[1]}; {_known_pairs()}"
+        f"benchmark {quoted(name)} does not hold both {pair[0]} and {pair[1]}; {known}"
     )
 
 
-def _known_pairs() -> str:
+def _known_pairs(benchmarks: Sequence[Benchmark], datasets: Sequence[Dataset]) -> str:
     names_of_pair: dict[str, list[str]] = {}
-    for benchmark in BUILT_IN:
+    short = {dataset.name: dataset.short_name for dataset in datasets}
+    for benchmark in benchmarks:
         for one, other in combinations(benchmark.sides, 2):
-            pair = f"{get_dataset(one).short_name} and {get_dataset(other).short_name}"
-            names_of_pair.setdefault(pair, []).append(benchmark.name)
+            names_of_pair.setdefault(f"{short[one]} and {short[other]}", []).append(benchmark.name)
     known = "; ".join(f"{pair} ({', '.join(names)})" for pair, names in names_of_pair.items())
     return f"known pairs: {known}"

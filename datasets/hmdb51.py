@@ -3,14 +3,30 @@
 import re
 from pathlib import Path
 
-from ta3n.datasets.base import Dataset, Role
+from ta3n.datasets.base import OfficialDataset, Role
 from ta3n.datasets.folders import names_in, video_stem
 from ta3n.datasets.split_files import RoleTable, SplitLine, read_lines, set_role
 
 _LIST_NAME = re.compile(r"(?P<folder>.+)_test_split(?P<split>[1-3])\.txt")
 # Names may hold nearly everything but a blank.
 _LIST_LINE = re.compile(r"(?P<name>\S+)\s+(?P<flag>[012])")
+# What is seen of the body, camera motion, number of people, viewpoint, quality, clip number; the
+# video and the class stand before.
+_TAGS = re.compile(r"_(?:h|u|f|l)_(?:nm|cm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
 _ROLES: dict[str, Role] = {"1": "train", "2": "test"}
+
+
+def source_video(stem: str) -> str | None:
+    """Return the name of the film or web video that a clip was cut from, with its class.
+
+    Args:
+        stem: File name without suffix, `<video>_<class>_<five tags>_<number>`.
+
+    Returns:
+        `<video>_<class>`; None for a name without the tags.
+    """
+    match = _TAGS.search(stem)
+    return stem[: match.start()] or None if match else None
 
 
 def holds_splits(folder: Path) -> bool:
@@ -46,7 +62,7 @@ def _enter(table: RoleTable, folder: str, split: str, line: SplitLine) -> None:
         table.setdefault((folder, stem), {})
 
 
-HMDB51 = Dataset(
+HMDB51 = OfficialDataset(
     name="hmdb51",
     short_name="hmdb",
     layout="<class>/<clip>.avi",
@@ -57,4 +73,5 @@ HMDB51 = Dataset(
     split_folders=("testTrainMulti_7030_splits", "test_train_splits"),
     holds_splits=holds_splits,
     read_splits=read_splits,
+    group_from_name=source_video,
 )

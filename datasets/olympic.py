@@ -5,7 +5,7 @@ from pathlib import Path
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.names import did_you_mean
-from ta3n.datasets.base import Dataset, Role
+from ta3n.datasets.base import OfficialDataset, Role
 from ta3n.datasets.folders import names_in, quoted, video_stem
 from ta3n.datasets.split_files import RoleTable, SplitLine, read_lines, set_role
 
@@ -83,7 +83,7 @@ def _stem(line: SplitLine) -> str:
     return stem
 
 
-OLYMPIC = Dataset(
+OLYMPIC = OfficialDataset(
     name="olympic",
     short_name="olympic",
     layout="<class>/<video>_<first>_<last>.seq (or converted, .avi or .mp4)",

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 from ta3n.common.errors import DataMissingError
-from ta3n.datasets.base import Dataset, Role
+from ta3n.datasets.base import OfficialDataset, Role
 from ta3n.datasets.folders import names_in, quoted, video_stem
 from ta3n.datasets.split_files import RoleTable, SplitLine, read_lines, set_role
 
@@ -19,6 +19,16 @@ _LIST_LINE = re.compile(r"(?P<folder>[^/]+)/(?P<name>[^/]+?)(?:\s+\d+)?")
 _GROUP = re.compile(r"_g(?P<group>\d\d)_c\d\d$")
 
 
+def group_of_stem(stem: str) -> str | None:
+    """Return the group number, two digits: clips of a class with the same one are one recording.
+
+    Args:
+        stem: File name without suffix, `v_<Class>_gGG_cCC`.
+    """
+    match = _GROUP.search(stem)
+    return match["group"] if match else None
+
+
 def roles_from_group(stem: str) -> dict[str, Role]:
     """Derive the roles of a clip in the three official splits from its group number.
 
@@ -31,8 +41,7 @@ def roles_from_group(stem: str) -> dict[str, Role]:
     Returns:
         Split -> role; empty for a name without a group from 1 to 25.
     """
-    match = _GROUP.search(stem)
-    group = int(match["group"]) if match else 0
+    group = int(group_of_stem(stem) or 0)
     if not 1 <= group <= _NUM_GROUPS:
         return {}
     tested_in = (group - 1) // _TEST_GROUPS_PER_SPLIT + 1
@@ -83,7 +92,7 @@ def _key(line: SplitLine) -> tuple[str, str]:
     return match["folder"], stem
 
 
-UCF101 = Dataset(
+UCF101 = OfficialDataset(
     name="ucf101",
     short_name="ucf",
     layout="<class>/v_<class>_gGG_cCC.avi",
@@ -99,4 +108,5 @@ UCF101 = Dataset(
     read_splits=read_splits,
     roles_from_name=roles_from_group,
     names_origin="group numbers in the names",
+    group_from_name=group_of_stem,
 )

@@ -5,8 +5,6 @@ Stage one runs as its own command, as it would on a cluster: the manifest is the
 
 from __future__ import annotations
 
-import subprocess
-import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -15,7 +13,7 @@ from pathlib import Path
 import click
 
 from ta3n.common.cli import handles_errors
-from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError, WeightsError
+from ta3n.common.errors import WeightsError
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
 
@@ -53,8 +51,8 @@ class _Size:
     batch_size: int
 
 
-_FULL = _Size(train=40, test=20, epochs=40, batch_size=32)
-_QUICK = _Size(train=4, test=2, epochs=6, batch_size=16)
+_FULL = _Size(train=40, test=20, epochs=30, batch_size=32)
+_QUICK = _Size(train=2, test=2, epochs=5, batch_size=16)
 
 _EPILOG = """
 \b
@@ -139,6 +137,8 @@ def _render(videos: Path, size: _Size) -> None:
 
 def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
     """Run stage one as the command that a user would type."""
+    from ta3n.train.stage_one import run_extract
+
     arguments = [
         "--dataset", dataset,
         "--root", str(folder / "videos" / dataset),
@@ -148,13 +148,7 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
         "--device", device,
     ]  # fmt: skip
     LOGGER.info("step 2 of 4: ta3n-extract %s", " ".join(arguments))
-    # -P: the folder that one stands in is none of the command's business.
-    command = [sys.executable, "-P", "-m", "ta3n.extract.cli", *arguments]
-    code = subprocess.run(command, check=False).returncode
-    if code == EXIT_INTERRUPTED:
-        raise InterruptedRunError("interrupted; the same command line goes on from there")
-    if code != 0:
-        raise Ta3nError(f"ta3n-extract ended with {code}; see its message above")
+    run_extract(arguments)
 
 
 def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
@@ -192,9 +186,10 @@ def _report(folder: Path, *, quick: bool) -> None:
 
     LOGGER.info("step 4 of 4: the report")
     report = write_report(
-        folder / "runs",
+        [folder / "runs"],
         folder / "report",
         features=folder / "features",
+        videos=folder / "videos",
         command="ta3n-demo --quick" if quick else COMMAND,
     )
     report.print()

@@ -87,7 +87,9 @@ def load_videos(
     parts: dict[BenchmarkRole, list[Video]] = {"train": [], "val": []}
     for clip, role, label in _placed(manifest.clips, benchmark, dataset):
         if isinstance(clip, ClipRecord) and clip.status in USABLE:
-            parts[role].append(Video(clip, label, _rows_of(clip, selection, num_segments, folder)))
+            parts[role].append(
+                Video(clip, label, sampled_rows(clip, selection, num_segments, folder))
+            )
     _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
     return DomainVideos(
         dataset=dataset,
@@ -187,17 +189,32 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     ]
 
 
-def _rows_of(
+def sampled_rows(
     clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
 ) -> tuple[int, ...]:
-    """Return where the K sampled frames lie among the rows that were kept."""
-    kept = {frame: row for row, frame in enumerate(selection.indices(clip.num_frames))}
-    wanted = segment_indices(clip.num_frames, num_segments)
+    """Return where the K sampled frames lie among the rows that were kept.
+
+    Frames that were kept at a fixed distance are a clip themselves, which is sampled.
+
+    Args:
+        clip: One with features.
+        selection: The frames that were kept.
+        num_segments: K.
+        folder: Of the features, for messages.
+
+    Raises:
+        DataConflictError: If the rows are not those of the selection, or lack a sampled frame.
+    """
+    numbers = selection.indices(clip.num_frames, clip.frame_rate)
+    kept = {frame: row for row, frame in enumerate(numbers)}
     if len(kept) != clip.length:
         raise DataConflictError(
             f"{folder}: {clip.path} has {clip.length} rows for {clip.num_frames} frames and "
             f"selection {selection}; extract it again"
         )
+    if selection.is_regular:
+        return tuple(segment_indices(clip.length, num_segments))
+    wanted = segment_indices(clip.num_frames, num_segments)
     if not kept.keys() >= set(wanted):
         raise DataConflictError(
             f"{folder} holds only frames {selection}, but {num_segments} segments need others; "

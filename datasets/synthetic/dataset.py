@@ -5,7 +5,7 @@ from functools import partial
 from pathlib import Path
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.base import Dataset
+from ta3n.datasets.base import OfficialDataset
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.split_files import RoleTable
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
@@ -34,8 +34,8 @@ def _read_splits(folder: Path, domain: Domain) -> RoleTable:
     return read_ucf101_splits(folder)
 
 
-def _dataset(domain: Domain) -> Dataset:
-    return Dataset(
+def _dataset(domain: Domain) -> OfficialDataset:
+    return OfficialDataset(
         name=f"synthetic-{domain}",
         short_name=f"syn-{domain}",
         layout=f"<class>/v_<class>_gGG_cCC{LOOKS[domain].suffix}",

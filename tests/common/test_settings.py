@@ -55,7 +55,7 @@ def test_paths_in_a_file_are_relative_to_it(tmp_path: Path) -> None:
         ("extract = 3\n", "'extract' must be a table"),
         ("[data]\nucf101 = 'x'\n", "'data.ucf101' must be a table"),
         ("[extract]\nbatch_size = 0\n", "extract.batch_size = 0"),
-        ("[extract]\nframes = 'segment:5'\n", "use 'all' or 'segments:K'"),
+        ("[extract]\nframes = 'segment:5'\n", "use 'all', 'segments:K'"),
         ("[train]\nmethod = 'ta4n'\n", "train.method = 'ta4n'"),
         ("[train\n", "cannot be read"),
     ],

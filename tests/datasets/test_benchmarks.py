@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import ConfigError, Ta3nError, UsageError
+from ta3n.datasets.base import OfficialDataset
 from ta3n.datasets.benchmarks import (
     Benchmark,
     Place,
@@ -17,6 +18,7 @@ from ta3n.datasets.benchmarks import (
     get_benchmark,
 )
 from ta3n.datasets.listing import Listing
+from ta3n.datasets.published import published_name
 from ta3n.datasets.registry import get_dataset
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
@@ -137,6 +139,7 @@ def listings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     found = {}
     for name, suffix in (("ucf101", "avi"), ("hmdb51", "avi"), ("olympic", "seq")):
         dataset = get_dataset(name)
+        assert isinstance(dataset, OfficialDataset)
         folder = next(
             path
             for path in ((shared / "splits" / name), *(shared / "splits" / name).iterdir())
@@ -157,17 +160,12 @@ def test_complete_datasets_have_nothing_absent(listings: dict[str, Listing]) -> 
     assert sizes == {"ucf101": (13_320, 101, 0), "hmdb51": (6_766, 51, 0), "olympic": (783, 16, 0)}
 
 
-def as_published(stem: str) -> str:
-    """Return a name as the published lists have it: without `(`, `)` and `&`."""
-    return stem.translate(str.maketrans("", "", "()&"))
-
-
 Row = tuple[str, str, str, int]
 
 
 def derived_rows(benchmark: Benchmark, listings: dict[str, Listing]) -> list[Row]:
     return [
-        (dataset, place.role, as_published(clip.stem), place.label)
+        (dataset, place.role, published_name(clip.stem), place.label)
         for dataset in benchmark.sides
         for clip in listings[dataset].clips
         if (place := benchmark.place_of(dataset, clip.class_name, clip.splits))

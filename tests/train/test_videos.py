@@ -45,6 +45,11 @@ def test_all_frames_serve_any_number_of_segments(tmp_path: Path) -> None:
     assert load(tmp_path, segments=3).train[0].rows == (2, 6, 10)
 
 
+def test_frames_kept_at_a_fixed_distance_are_sampled_like_a_clip(tmp_path: Path) -> None:
+    make_features(tmp_path, "ucf101", made_clips("ucf101"), frames="every:2")
+    assert load(tmp_path).train[0].rows == (0, 1, 3, 4, 5)
+
+
 def test_short_clips_repeat_their_last_row(tmp_path: Path) -> None:
     clips = [MadeClip(class_name="GolfSwing", number=0, role="train", num_frames=3)]
     make_features(tmp_path, "ucf101", clips)

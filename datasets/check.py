@@ -1,0 +1,210 @@
+"""What may be wrong with the clips of datasets: found before hours are spent on them."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from pathlib import Path
+
+from ta3n.common.files import sha256_of_file
+from ta3n.common.log import ProgressLine
+from ta3n.common.names import printable, shorten
+from ta3n.datasets.base import Clip, Dataset, Listing, Role
+from ta3n.datasets.benchmarks import Benchmark
+from ta3n.datasets.published import published_name
+
+DEFAULT_SPLIT = "1"
+
+
+class Problem(IntEnum):
+    """What can be wrong; the value is the exit code of `ta3n-datasets check`, worst first."""
+
+    CLASHES = 10
+    LEAKS = 11
+    DOMAINS = 12
+    DUPLICATES = 13
+    PARTS = 14
+    ABSENT = 15
+
+    @property
+    def word(self) -> str:
+        """What `--ignore` calls it."""
+        return self.name.lower()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """Something that is wrong.
+
+    Attributes:
+        problem: Which kind.
+        text: What and where, on one line.
+    """
+
+    problem: Problem
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Member:
+    """A clip that is looked at.
+
+    Attributes:
+        clip: From the listing.
+        class_name: Of the benchmark, or the dataset's own.
+        role: In the split, None where it does not use the clip.
+    """
+
+    clip: Clip
+    class_name: str
+    role: Role | None
+
+
+@dataclass(frozen=True)
+class Part:
+    """One dataset's clips.
+
+    Attributes:
+        dataset: Which one.
+        listing: What a scan found.
+        class_names: The classes in question.
+        members: The clips in question.
+        num_absent: Clips that the split wants and that are not on disk.
+    """
+
+    dataset: Dataset
+    listing: Listing
+    class_names: tuple[str, ...]
+    members: tuple[Member, ...]
+    num_absent: int
+
+    def count(self, class_name: str, role: Role | None) -> int:
+        """Return how many clips of a class have a role."""
+        return sum(m.class_name == class_name and m.role == role for m in self.members)
+
+
+def take_part(
+    dataset: Dataset, listing: Listing, benchmark: Benchmark | None, split: str | None
+) -> Part:
+    """Return the clips of a dataset that a benchmark, or else a split, is about.
+
+    Args:
+        dataset: Which one.
+        listing: What a scan of it found.
+        benchmark: Gives the classes; None takes all of the dataset.
+        split: None takes the benchmark's, or the first.
+    """
+    labels: Mapping[str, str] = {name: name for name in listing.classes}
+    chosen = split or DEFAULT_SPLIT
+    if benchmark is not None:
+        side = benchmark.side(dataset.name)
+        labels = {folder: benchmark.class_names[n] for folder, n in side.labels.items()}
+        chosen = split or side.split or benchmark.split
+    members = tuple(
+        Member(clip, labels[clip.class_name], clip.splits.get(chosen))
+        for clip in listing.clips
+        if clip.class_name in labels
+    )
+    folders = labels if benchmark is not None else {c.class_name for c in listing.absent}
+    absent = (c for c in listing.absent if c.class_name in folders and chosen in c.splits)
+    names = benchmark.class_names if benchmark else tuple(labels)
+    return Part(dataset, listing, names, members, sum(1 for _ in absent))
+
+
+def find_problems(parts: Sequence[Part], benchmark: Benchmark | None) -> Iterator[Finding]:
+    """Yield everything that is wrong, kind by kind.
+
+    Args:
+        parts: The datasets, one or those of a benchmark.
+        benchmark: Whose classes every dataset must have.
+
+    Raises:
+        OSError: If a file cannot be read.
+    """
+    for part in parts:
+        yield from _clashes(part)
+        yield from _leaks(part)
+    if benchmark is not None and len(parts) > 1:
+        yield from _one_domain_only(parts, benchmark)
+    yield from _duplicates(parts)
+    for part in parts:
+        yield from _empty_parts(part)
+        if part.num_absent:
+            text = f"{part.dataset.name}: {part.num_absent} clips of the split are not on disk"
+            yield Finding(Problem.ABSENT, text)
+
+
+def _clashes(part: Part) -> Iterator[Finding]:
+    """Yield names that would be one where features are kept by name alone, or case is lost."""
+    by_name: dict[str, list[str]] = defaultdict(list)
+    for member in part.members:
+        by_name[published_name(member.clip.stem)].append(member.clip.path)
+    for paths in by_name.values():
+        if len(paths) > 1:
+            text = f"{part.dataset.name}: one name for {len(paths)} clips: {_shown(paths)}"
+            yield Finding(Problem.CLASHES, text)
+
+
+def _leaks(part: Part) -> Iterator[Finding]:
+    """Yield recordings of which some clips are trained and some are validated on."""
+    recordings: dict[tuple[str, str], dict[Role, list[str]]] = defaultdict(
+        lambda: defaultdict(list)
+    )
+    for member in part.members:
+        if member.role is not None:
+            clip = member.clip
+            key = part.dataset.recording_of(clip.class_name, clip.stem)
+            recordings.setdefault(key, {}).setdefault(member.role, []).append(clip.path)
+    for (class_name, group), by_role in sorted(recordings.items()):
+        if len(by_role) > 1:
+            name = f"{class_name}/{group}" if class_name else group
+            train, test = (_shown(by_role[role], 2) for role in ("train", "test"))
+            yield Finding(
+                Problem.LEAKS,
+                printable(
+                    f"{part.dataset.name}: group {name} is in both parts: train {train}; val {test}"
+                ),
+            )
+
+
+def _one_domain_only(parts: Sequence[Part], benchmark: Benchmark) -> Iterator[Finding]:
+    filled = {part.dataset.name: {m.class_name for m in part.members} for part in parts}
+    for class_name in benchmark.class_names:
+        lacking = [name for name, classes in filled.items() if class_name not in classes]
+        if lacking:
+            there = [name for name in filled if name not in lacking]
+            text = f"class {class_name} has clips in {', '.join(there) or 'no dataset'} only"
+            yield Finding(Problem.DOMAINS, f"{text}, none in {', '.join(lacking)}")
+
+
+def _duplicates(parts: Sequence[Part]) -> Iterator[Finding]:
+    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    for part in parts:
+        for clip in (member.clip for member in part.members):
+            shown = f"{part.dataset.name}/{clip.path}"
+            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path))
+    doubtful = [file for files in by_size.values() if len(files) > 1 for file in files]
+    by_content: dict[str, list[str]] = defaultdict(list)
+    with ProgressLine(len(doubtful), "files of equal size") as progress:
+        for number, (shown, path) in enumerate(doubtful, start=1):
+            by_content[sha256_of_file(path)].append(shown)
+            progress.update(number, "compared by content")
+    for names in by_content.values():
+        if len(names) > 1:
+            yield Finding(Problem.DUPLICATES, f"the same content: {_shown(names, sep=' = ')}")
+
+
+def _empty_parts(part: Part) -> Iterator[Finding]:
+    """Yield classes that have no clips to train on, or none to validate on."""
+    wanted: tuple[tuple[Role, str], ...] = (("train", "training"), ("test", "validation"))
+    for role, word in wanted:
+        filled = {member.class_name for member in part.members if member.role == role}
+        empty = [name for name in part.class_names if name not in filled]
+        if empty:
+            what = f"without {word} clips {len(empty)} classes: {_shown(empty)}"
+            yield Finding(Problem.PARTS, f"{part.dataset.name}: {what}")
+
+
+def _shown(names: Iterable[str], limit: int = 5, sep: str = ", ") -> str:
+    listed = [printable(name) for name in names]
+    return shorten(listed, limit) if sep == ", " else sep.join(listed[:limit])

@@ -1,0 +1,189 @@
+"""`ta3n-datasets`: which datasets and benchmarks there are, and what is wrong with their clips."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from ta3n.common.cli import handles_errors
+from ta3n.common.errors import UsageError
+from ta3n.common.names import printable
+from ta3n.datasets.base import Dataset, Role
+from ta3n.datasets.benchmarks import Benchmark
+from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from ta3n.common.settings import Settings
+    from ta3n.datasets.check import Part
+
+COMMAND = "ta3n-datasets"
+_WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
+_PROBLEMS = ("clashes", "leaks", "domains", "duplicates", "parts", "absent")
+
+_EPILOG = """
+\b
+Examples:
+  ta3n-datasets list
+  ta3n-datasets check ucf101 --root /data/UCF-101 --benchmark ucf-hmdb-full
+  ta3n-datasets check my-benchmark          (all its datasets, also one against the other)
+  ta3n-datasets check my-dataset --ignore duplicates,absent
+"""
+_CHECK_EPILOG = """
+\b
+Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of these that is found:
+  10 clashes     clips of one dataset with the same name, as features are published
+  11 leaks       a group of clips cut from one recording on both sides of the split
+  12 domains     a class of the benchmark without clips in one of its datasets
+  13 duplicates  files with the same content (SHA-256), also in two datasets
+  14 parts       a class without training or without validation clips
+  15 absent      clips that the split names and that are not on disk
+"""
+
+_CONFIG = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings file; without it pipeline.toml in this folder, if there is one.",
+)
+
+
+@click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(package_name="ta3n")
+def main() -> None:
+    """Look at the built-in datasets and benchmarks, and at those of pipeline.toml."""
+
+
+@main.command("list")
+@_CONFIG
+@handles_errors(COMMAND)
+def list_all(config_file: Path | None) -> None:
+    """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
+    settings, catalogue = _load(config_file)
+    for dataset in catalogue.datasets:
+        short = "" if dataset.short_name == dataset.name else f" ({dataset.short_name})"
+        _say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
+    for benchmark in catalogue.benchmarks:
+        sides = ", ".join(benchmark.sides)
+        classes = ", ".join(benchmark.class_names)
+        _say(
+            f"benchmark {benchmark.name}: {sides}; {len(benchmark.class_names)} classes: {classes}"
+        )
+
+
+@main.command(epilog=_CHECK_EPILOG)
+@click.argument("name")
+@click.option("--root", type=click.Path(path_type=Path), help="Folder of the dataset's clips.")
+@click.option("--splits", type=click.Path(path_type=Path), help="Its official split files.")
+@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark.")
+@click.option("--split", metavar="N", help="Which split (default: the benchmark's, or 1).")
+@click.option(
+    "--ignore", metavar="KINDS", default="", help=f"Not to look at: of {', '.join(_PROBLEMS)}."
+)
+@_CONFIG
+@handles_errors(COMMAND)
+def check(
+    name: str,
+    root: Path | None,
+    splits: Path | None,
+    benchmark: str | None,
+    split: str | None,
+    ignore: str,
+    config_file: Path | None,
+) -> None:
+    """Count the clips of a dataset, or of all datasets of a benchmark, and name what is wrong."""
+    from ta3n.datasets.check import find_problems, take_part
+
+    ignored = _ignored(ignore)
+    settings, catalogue = _load(config_file)
+    datasets, chosen = _chosen(catalogue, name, benchmark)
+    if len(datasets) > 1 and (root or splits):
+        raise UsageError("--root and --splits are of one dataset; name one, not a benchmark")
+    parts = []
+    for dataset in datasets:
+        clip_root, split_files = folders_of(dataset, settings, root, splits)
+        parts.append(take_part(dataset, dataset.scan(clip_root, split_files), chosen, split))
+    _print_counts(parts)
+    found = [f for f in find_problems(parts, chosen) if f.problem.word not in ignored]
+    for finding in found:
+        _say(f"{finding.problem.word}: {finding.text}")
+    _say(f"problems: {len(found)}" if found else "nothing wrong")
+    if found:
+        sys.exit(int(min(finding.problem for finding in found)))
+
+
+def _load(config_file: Path | None) -> tuple[Settings, Catalogue]:
+    # pydantic is imported late: --help must answer at once.
+    from ta3n.common.settings_file import load_settings
+
+    settings = load_settings(config_file, {}).settings
+    return settings, catalogue_of(settings)
+
+
+def _place(dataset: Dataset, settings: Settings) -> str:
+    try:
+        return str(folders_of(dataset, settings)[0])
+    except UsageError:
+        return "no folder set"
+
+
+def _ignored(text: str) -> set[str]:
+    kinds = {kind.strip() for kind in text.split(",") if kind.strip()}
+    if unknown := sorted(kinds - set(_PROBLEMS)):
+        raise UsageError(f"--ignore {unknown[0]} is not known; use some of {', '.join(_PROBLEMS)}")
+    return kinds
+
+
+def _chosen(
+    catalogue: Catalogue, name: str, benchmark: str | None
+) -> tuple[list[Dataset], Benchmark | None]:
+    """Return the datasets that are meant, and the benchmark that gives the classes, if any."""
+    if benchmark is None and name.lower() in {b.name for b in catalogue.benchmarks}:
+        whole = catalogue.benchmark(name)
+        return [catalogue.dataset(side) for side in whole.sides], whole
+    dataset = catalogue.dataset(name)
+    if benchmark is None:
+        return [dataset], None
+    whole = catalogue.benchmark(benchmark)
+    whole.side(dataset.name)
+    return [dataset], whole
+
+
+def _print_counts(parts: Sequence[Part]) -> None:
+    from rich.table import Table
+
+    table = Table("class", show_footer=True)
+    for part in parts:
+        for role, word in _WORDS.items():
+            total = sum(member.role == role for member in part.members)
+            table.add_column(
+                f"{part.dataset.name}\n{word}", footer=str(total), justify="right", no_wrap=True
+            )
+    table.columns[0].footer = "all"
+    for name in parts[0].class_names:
+        counts = (str(part.count(name, role)) for part in parts for role in _WORDS)
+        table.add_row(printable(name), *counts)
+    _console().print(table)
+    for part in parts:
+        _say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
+
+
+def _console() -> Console:
+    from rich.console import Console
+
+    # Not a terminal: never fold a table to 80 columns, scripts read it.
+    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
+
+
+def _say(line: str) -> None:
+    # Names may come from anyone: nothing of them may steer the terminal.
+    click.echo(printable(line))
+
+
+if __name__ == "__main__":
+    main()

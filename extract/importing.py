@@ -1,0 +1,221 @@
+"""Features made elsewhere, as a feature folder that training takes like its own."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError
+from ta3n.common.files import remove_stale_temporaries
+from ta3n.common.log import LOGGER, ProgressLine
+from ta3n.common.manifest import build_manifest
+from ta3n.common.names import printable, shorten
+from ta3n.common.records import ClipRecord, FeatureConfig, Manifest, PlannedClip, ShardRecord
+from ta3n.common.rows import Features, crc32_of
+from ta3n.common.store import is_finished, write_shard
+from ta3n.datasets.folders import quoted
+from ta3n.datasets.listing import Clip, ListedClip, Listing
+from ta3n.datasets.published import published_name
+from ta3n.extract.feature_files import FeatureFiles, find_features, read_features
+from ta3n.extract.folder import mend_sidecar
+from ta3n.extract.known_videos import KnownVideo
+from ta3n.extract.plan import agree_on_plan, make_plan
+from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.shards import provenance_of
+
+T = TypeVar("T")
+
+IMPORTED = "imported"
+"""Profile of features whose pixels nobody here has seen."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportJob:
+    """What one call imports.
+
+    Attributes:
+        source: Folder with the features.
+        dataset: Full name.
+        known: The dataset's videos.
+        origin: Where those come from, in words.
+        folder: Feature folder to write.
+        backbone: Network that made them, as far as known.
+        weights: Its weights, in words.
+    """
+
+    source: Path
+    dataset: str
+    known: Sequence[KnownVideo]
+    origin: str
+    folder: Path
+    backbone: str
+    weights: str
+
+
+@dataclass(frozen=True, slots=True)
+class _Matched:
+    video: KnownVideo
+    files: FeatureFiles
+
+
+def run_import(job: ImportJob) -> Manifest:
+    """Write shards and the manifest; what is finished is not read again.
+
+    Raises:
+        DataMissingError: No features of the known videos are there.
+        DataConflictError: Two videos have one name, or the folder was made otherwise.
+        OSError: A folder cannot be read or written.
+    """
+    matched = _match(job)
+    width = _width(matched)
+    config = FeatureConfig(
+        dataset=job.dataset,
+        backbone=job.backbone,
+        weights=f"{IMPORTED}:{job.weights}",
+        profile=IMPORTED,
+        image_size=IMAGE_SIZE,
+        frames="all",
+        feature_dim=width,
+    )
+    by_path = {match.video.path: match for match in matched}
+    plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
+    plan = agree_on_plan(job.folder, plan)
+    remove_stale_temporaries(job.folder)
+    done = 0
+    with ProgressLine(len(plan.clips), "videos") as progress:
+        for shard in plan.shards:
+            clips = [clip for clip in plan.clips if clip.shard == shard]
+            done += len(clips)
+            if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
+                _write(job, config.hash, shard, width, [(c, by_path[c.path]) for c in clips])
+            progress.update(done, f"{shard} is done")
+    return build_manifest(job.folder)
+
+
+def _match(job: ImportJob) -> list[_Matched]:
+    """Return the known videos with features, by name as published; log the others there."""
+    known = _by_name((published_name(v.stem), v.path, v) for v in job.known)
+    found = _by_name((published_name(f.name), str(f.path), f) for f in find_features(job.source))
+    strangers = sorted(found.keys() - known.keys())
+    if strangers:
+        LOGGER.warning(
+            "%d videos in %s are not of %s as listed and are left out: %s",
+            len(strangers),
+            job.source,
+            job.dataset,
+            printable(shorten(strangers, 3)),
+        )
+    matched = [_Matched(video, found[name]) for name, video in known.items() if name in found]
+    if not matched:
+        raise DataMissingError(
+            f"no features of the {len(known)} videos of {job.dataset} in {quoted(job.source)}: "
+            f"looked for <video>/img_00001.t7 and <video>.npy, .npz or .pt, and found {len(found)} "
+            "videos of other names"
+        )
+    return sorted(matched, key=lambda match: match.video.path)
+
+
+def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
+    found: dict[str, T] = {}
+    places: dict[str, str] = {}
+    for name, place, item in items:
+        if places.setdefault(name, place) != place:
+            raise DataConflictError(
+                f"two videos are called {quoted(name)} as published: {quoted(places[name])} and "
+                f"{quoted(place)}; keep one of them"
+            )
+        found[name] = item
+    return found
+
+
+def _width(matched: Iterable[_Matched]) -> int:
+    """Return D, as the first sound video has it."""
+    error: ClipError | None = None
+    for match in matched:
+        try:
+            return int(read_features(match.files).shape[1])
+        except ClipError as caught:
+            error = error or caught
+    raise DataMissingError(f"no video can be imported, the first because {error}")
+
+
+def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
+    clips = (
+        Clip(
+            path=path,
+            class_name=match.video.class_name,
+            splits=match.video.splits,
+            size_bytes=match.files.size_bytes,
+            mtime_ns=match.files.mtime_ns,
+        )
+        for path, match in matched.items()
+    )
+    absent = {
+        (video.class_name, video.stem): video for video in job.known if video.path not in matched
+    }
+    return Listing(
+        dataset=job.dataset,
+        root=job.source,
+        clips=tuple(sorted(clips, key=lambda clip: clip.path)),
+        absent=tuple(
+            ListedClip(class_name=class_name, stem=stem, splits=absent[class_name, stem].splits)
+            for class_name, stem in sorted(absent)
+        ),
+        splits_origin=job.origin,
+    )
+
+
+def _write(
+    job: ImportJob,
+    config_hash: str,
+    shard: str,
+    width: int,
+    clips: Sequence[tuple[PlannedClip, _Matched]],
+) -> None:
+    records: list[ClipRecord] = []
+    parts = [np.empty((0, width), np.float32)]
+    numbers = [np.empty(0, np.int32)]
+    start = 0
+    for clip, match in clips:
+        try:
+            rows = read_features(match.files)
+            if rows.shape[1] != width:
+                raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
+        except ClipError as error:
+            records.append(_record(clip, status="failed", error=str(error), attempts=1))
+            continue
+        records.append(_imported(clip, match.video, rows, start))
+        parts.append(rows)
+        numbers.append(np.arange(len(rows), dtype=np.int32))
+        start += len(rows)
+    record = ShardRecord(
+        config_hash=config_hash,
+        shard=shard,
+        num_rows=start,
+        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
+        clips=tuple(records),
+    )
+    write_shard(job.folder, record, np.concatenate(parts), np.concatenate(numbers))
+
+
+def _imported(clip: PlannedClip, video: KnownVideo, rows: Features, start: int) -> ClipRecord:
+    declared = video.num_frames
+    short = declared is not None and len(rows) < declared
+    return _record(
+        clip,
+        status="partial" if short else "ok",
+        error=f"{len(rows)} of the {declared} frames that the list declares" if short else "",
+        num_frames=len(rows),
+        declared_frames=declared,
+        start=start,
+        length=len(rows),
+        crc32=crc32_of(rows),
+    )
+
+
+def _record(clip: PlannedClip, **values: object) -> ClipRecord:
+    return ClipRecord.model_validate(clip.model_dump() | values)

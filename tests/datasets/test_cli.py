@@ -1,0 +1,139 @@
+"""If this breaks, a script goes on with clips that leak, clash or are missing."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from ta3n.datasets.cli import main
+
+TABLES = """
+[datasets.one]
+root = "one"
+groups = '(s\\d)_'
+val_pattern = '_v'
+[datasets.two]
+root = "two"
+val_pattern = '_v'
+[benchmarks.both]
+datasets = ["one", "two"]
+classes = ["turn", "wave"]
+"""
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a folder with two sound datasets; every file has its own content."""
+    (tmp_path / "pipeline.toml").write_text(TABLES)
+    for dataset in ("one", "two"):
+        for number, name in enumerate(("turn", "wave")):
+            for part in ("s1_t", f"s{number + 2}_v"):
+                file = tmp_path / dataset / name / f"{name}_{part}.mp4"
+                file.parent.mkdir(parents=True, exist_ok=True)
+                file.write_text(f"{dataset} {file.name}")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def test_help_needs_no_heavy_import() -> None:
+    code = "import sys, ta3n.datasets.cli; print(*sys.modules)"
+    modules = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
+    ).stdout.split()
+    assert not {"torch", "numpy", "pydantic", "rich", "h5py", "av"} & set(modules)
+
+
+def test_list_names_built_in_and_own(folder: Path) -> None:
+    lines = run("list").stdout.splitlines()
+    assert "dataset ucf101 (ucf): no folder set" in lines
+    assert "dataset one: one" in lines
+    assert "benchmark both: one, two; 2 classes: turn, wave" in lines
+
+
+def test_sound_data_passes_with_counts(folder: Path) -> None:
+    result = run("check", "both")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert "nothing wrong" in result.stdout
+    row = next(line for line in result.stdout.splitlines() if "turn" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == ["turn", *"110110"]
+
+
+def write(path: Path, text: str) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("added", "code", "told"),
+    [
+        ({"one/wave/turn_s1_t.mp4": "x"}, 10, "clashes: one: one name for 2 clips: turn/turn_s1"),
+        ({"one/wave/wave_s1_v.mp4": "x"}, 11, "leaks: one: group s1 is in both parts: train turn/"),
+        (
+            {"two/wave/copy_t.mp4": "one turn_s1_t.mp4"},
+            13,
+            "duplicates: the same content: one/",
+        ),
+    ],
+)
+def test_each_problem_has_its_exit_code(
+    folder: Path, added: dict[str, str], code: int, told: str
+) -> None:
+    for path, text in added.items():
+        write(folder / path, text)
+    result = run("check", "both")
+    assert result.exit_code == code
+    assert told in result.stdout
+    word = told.split(":")[0]
+    assert run("check", "both", "--ignore", word).exit_code == 0
+
+
+def test_classes_of_one_domain_and_empty_parts_are_told(folder: Path) -> None:
+    (folder / "two/wave/wave_s3_v.mp4").unlink()
+    assert run("check", "two").exit_code == 14
+    (folder / "two/wave/wave_s1_t.mp4").unlink()
+    result = run("check", "both")
+    assert result.exit_code == 12
+    assert "domains: class wave has clips in one only, none in two" in result.stdout
+
+
+def test_listed_clips_that_are_not_on_disk_are_told(folder: Path) -> None:
+    lines = ["turn/turn_s1_t.mp4", "wave/wave_s1_t.mp4", "wave/gone.mp4"]
+    write(folder / "train.txt", "".join(f"{line}\n" for line in lines))
+    write(folder / "val.txt", "turn/turn_s2_v.mp4\nwave/wave_s3_v.mp4\n")
+    table = '[datasets.listed]\nroot = "one"\ntrain = "train.txt"\nval = "val.txt"\n'
+    write(folder / "lists.toml", table)
+    result = run("check", "listed", "--config", "lists.toml")
+    assert result.exit_code == 15
+    assert "absent: listed: 1 clips of the split are not on disk" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "told"),
+    [
+        (("check", "on"), 2, "did you mean 'one'?"),
+        (("check", "ucf"), 2, "no folder for ucf101; give --root DIR"),
+        (("check", "ucf", "--root", "none"), 1, "no clips of ucf101"),
+        (("check", "both", "--root", "one"), 2, "--root and --splits are of one dataset"),
+        (("check", "one", "--ignore", "leak"), 2, "--ignore leak is not known"),
+        (("check", "ucf", "--benchmark", "both"), 2, "does not hold dataset 'ucf101'"),
+    ],
+)
+def test_mistakes_are_told(folder: Path, args: tuple[str, ...], code: int, told: str) -> None:
+    result = run(*args)
+    assert result.exit_code == code
+    assert told in result.stderr
+
+
+@pytest.mark.shared
+def test_real_clips_of_a_built_in_benchmark(shared: Path) -> None:
+    root = shared / "clips" / "UCF-101"
+    result = run("check", "ucf", "--root", root, "--benchmark", "ucf-hmdb-full")
+    assert result.exit_code == 14
+    assert "without training clips" in result.stdout
+    assert "leaks" not in result.stdout
