@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+REFERENCES := $(VENV)/.references
 
-.PHONY: help install demo test lint typecheck format bench soak clean
+.PHONY: help install references demo test lint typecheck format bench soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -16,12 +17,22 @@ $(INSTALLED): pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[offline,dev]'
 	touch $@
 
+# Tests hold losses and validators against these. Their pinned dependencies no longer import, so they
+# come without; should they fail to install, those tests skip with the reason.
+$(REFERENCES): $(INSTALLED)
+	-$(BIN)/pip install --quiet --disable-pip-version-check torchmetrics tqdm pytorch-revgrad && \
+	  $(BIN)/pip install --quiet --disable-pip-version-check --no-deps \
+	    pytorch-adapt==0.0.83 pytorch-metric-learning==1.6.3
+	touch $@
+
 install: $(INSTALLED)  ## create the virtual environment with everything in it
 
 demo: $(INSTALLED)  ## both stages on rendered videos, from nothing to a report
 	$(BIN)/ta3n-demo
 
-test: $(INSTALLED)  ## run the tests (TA3N_SHARED=DIR adds those on real clips)
+references: $(REFERENCES)  ## install other implementations that tests compare with
+
+test: $(REFERENCES)  ## run the tests (TA3N_SHARED=DIR adds those on real clips)
 	$(BIN)/pytest
 
 lint: $(INSTALLED)  ## check style and format
