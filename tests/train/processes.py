@@ -1,5 +1,6 @@
 """Training in real processes, to be disturbed."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -23,7 +24,13 @@ def start(command_line: list[str]) -> subprocess.Popen[str]:
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        preexec_fn=_heed_interruption,
     )
+
+
+def _heed_interruption() -> None:
+    """Take SIGINT, which a shell makes the commands ignore that it starts in the background."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def epochs_saved(out: Path) -> dict[str, int]:

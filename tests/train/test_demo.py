@@ -26,7 +26,7 @@ def test_quick_demonstration_ends_in_a_report_and_resumes(tmp_path: Path) -> Non
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0
     assert again.stdout == first.stdout
-    assert "ta3n: 1 of 1 seeds are done" in again.stderr
+    assert "6 of 6 runs of 6 rows are done" in again.stderr
 
 
 def test_without_weights_it_says_what_to_install(
