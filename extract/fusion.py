@@ -1,4 +1,4 @@
-"""ResNet blocks whose convolutions add their bias, the shortcut and ReLU in one pass, on CPUs.
+"""Convolutions that add their bias, a shortcut and ReLU or ReLU6 in one pass, on CPUs.
 
 On a CPU additions and activations cost about as much memory traffic as convolutions do. oneDNN,
 which PyTorch convolves with, can apply them while a result is still in the cache, with weights laid
@@ -9,11 +9,20 @@ Legend: B batch, C and D channels, H and W height and width of a feature map.
 """
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+Activation = Literal["none", "relu", "relu6"]
+
+# As oneDNN's operators call them, with their bounds.
+_ACTIVATIONS: dict[Activation, tuple[str, list[float]]] = {
+    "none": ("none", []),
+    "relu": ("relu", []),
+    "relu6": ("hardtanh", [0.0, 6.0]),
+}
 _OPERATORS = ("_convolution_pointwise", "_convolution_pointwise_", "_reorder_convolution_weight")
 
 
@@ -28,13 +37,13 @@ class FusedConvolution(nn.Module):
 
     Args:
         conv: With its bias; batch norm is folded into it.
-        relu: Whether ReLU follows where nothing is added.
+        activation: What follows where nothing is added.
     """
 
-    def __init__(self, conv: nn.Conv2d, *, relu: bool) -> None:
+    def __init__(self, conv: nn.Conv2d, activation: Activation) -> None:
         super().__init__()
         self.conv = conv
-        self._after = "relu" if relu else "none"
+        self._activation = _ACTIVATIONS[activation]
         self._geometry = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]
         self._packed: Tensor | None = None
 
@@ -53,7 +62,7 @@ class FusedConvolution(nn.Module):
         given = (images, self._packed, conv.bias, *self._geometry)
         result: Tensor
         if added is None:
-            result = ops._convolution_pointwise(*given, self._after, [], "")
+            result = ops._convolution_pointwise(*given, *self._activation, "")
         else:
             result = ops._convolution_pointwise_.binary(added, *given, "add", 1.0, "relu", [], "")
         return result
@@ -69,9 +78,9 @@ class FusedBlock(nn.Module):
 
     def __init__(self, convs: Sequence[nn.Conv2d], shortcut: nn.Conv2d | None) -> None:
         super().__init__()
-        self.first = nn.Sequential(*(FusedConvolution(conv, relu=True) for conv in convs[:-1]))
-        self.last = FusedConvolution(convs[-1], relu=False)
-        self.shortcut = None if shortcut is None else FusedConvolution(shortcut, relu=False)
+        self.first = nn.Sequential(*(FusedConvolution(conv, "relu") for conv in convs[:-1]))
+        self.last = FusedConvolution(convs[-1], "none")
+        self.shortcut = None if shortcut is None else FusedConvolution(shortcut, "none")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the block's output [B, D, H', W']; the input may be overwritten."""
@@ -80,20 +89,32 @@ class FusedBlock(nn.Module):
         return result
 
 
-def fuse_resnet(network: nn.Module) -> nn.Module:
-    """Fuse the blocks of a ResNet in place, and return it; other networks stay as they are.
+def fuse(network: nn.Module) -> nn.Module:
+    """Fuse a ResNet or an EfficientNet-Lite in place, and return it; others stay as they are.
 
     Args:
-        network: Holds a `ResNet` of torchvision, batch norm folded, channels last in memory.
+        network: Holds a `ResNet` of torchvision or the packaged EfficientNet-Lite, batch norm and
+            padding folded, channels last in memory.
     """
     for module in list(network.modules()):
         if isinstance(module, ResNet):
-            module.conv1 = FusedConvolution(module.conv1, relu=True)
+            module.conv1 = FusedConvolution(module.conv1, "relu")
             module.relu = nn.Identity()
+        if isinstance(getattr(module, "_swish", None), nn.ReLU6):
+            _fuse_lite(module)
         for name, child in list(module.named_children()):
             if isinstance(child, BasicBlock | Bottleneck):
                 setattr(module, name, _fused(child))
     return network
+
+
+def _fuse_lite(module: nn.Module) -> None:
+    """Fuse one block, or stem and head; in both ReLU6 follows every convolution but the last."""
+    for name, child in list(module.named_children()):
+        if isinstance(child, nn.Conv2d):
+            activation: Activation = "none" if name == "_project_conv" else "relu6"
+            setattr(module, name, FusedConvolution(child, activation))
+    module._swish = nn.Identity()
 
 
 def _fused(block: BasicBlock | Bottleneck) -> FusedBlock:

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 from ta3n.extract.backbones import Backbone, load_backbone
-from ta3n.extract.fusion import can_fuse, fuse_resnet
+from ta3n.extract.fusion import can_fuse, fuse
 
 
 class FeatureNetwork(nn.Module):
@@ -104,7 +104,7 @@ def optimised(network: nn.Module, device: torch.device) -> nn.Module:
             module.inplace = True
     # Only weights of convolutions have four dimensions; the rest is left alone.
     folded = folded.to(memory_format=torch.channels_last)
-    return fuse_resnet(folded) if device.type == "cpu" and can_fuse() else folded
+    return fuse(folded) if device.type == "cpu" and can_fuse() else folded
 
 
 def load_network(backbone: Backbone, weights: str, device: torch.device) -> tuple[nn.Module, str]:

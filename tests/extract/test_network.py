@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
-from ta3n.extract.fusion import FusedBlock, can_fuse
+from ta3n.extract.fusion import FusedBlock, FusedConvolution, can_fuse
 from ta3n.extract.network import FeatureNetwork, absorb_padding, fold_batch_norm, optimised
 
 CROPS = torch.randint(0, 256, (2, 224, 224, 3), dtype=torch.uint8)
@@ -53,6 +53,18 @@ def test_blocks_of_a_resnet_run_fused_on_a_cpu() -> None:
         alone = fast(CROPS[:1])
     assert torch.equal(first, again)
     assert torch.allclose(alone, first[:1], rtol=1e-4, atol=1e-6)
+
+
+def test_convolutions_of_the_packaged_network_run_fused_on_a_cpu() -> None:
+    pytest.importorskip("efficientnet_lite_pytorch", reason="extra 'offline' not installed")
+    if not can_fuse():
+        pytest.skip("this PyTorch has no fused convolutions")
+    backbone = BACKBONES["efficientnet_lite0"]
+    network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
+    num_convolutions = sum(isinstance(m, nn.Conv2d) for m in network.modules())
+    fast = optimised(network, torch.device("cpu"))
+    assert sum(isinstance(m, FusedConvolution) for m in fast.modules()) == num_convolutions
+    assert not [m for m in fast.modules() if isinstance(m, nn.ReLU6)]
 
 
 def test_folding_leaves_the_original_alone() -> None:
