@@ -17,6 +17,7 @@ from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
+from ta3n.common.processes import leaving_interruption_here
 
 __all__ = ["TerminatedWorkerError", "run_in_processes"]
 
@@ -45,7 +46,8 @@ def run_in_processes(
         Exception: What a task raised; the other workers are stopped first.
     """
     executor = ProcessPoolExecutor(num_processes, initializer=_start, initargs=(os.getpid(),))
-    futures = [executor.submit(_run_task, function, *task) for task in tasks]
+    with leaving_interruption_here():
+        futures = [executor.submit(_run_task, function, *task) for task in tasks]
     try:
         for future in as_completed(futures):
             note(future.result())
@@ -87,8 +89,7 @@ _WORKER = _Worker()
 
 def _start(parent: int) -> None:
     """Prepare a worker process."""
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _WORKER.stop)
+    signal.signal(signal.SIGTERM, _WORKER.stop)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
 

@@ -15,6 +15,7 @@ import joblib
 
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import replace_file
+from ta3n.common.processes import leaving_interruption_here
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.synthetic.clips import (
     CLIPS_PER_GROUP,
@@ -123,7 +124,9 @@ def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> It
             yield
         return
     parallel = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
-    yield from parallel(joblib.delayed(write_clip)(root, clip, seed) for clip in clips)
+    with leaving_interruption_here():
+        written = parallel(joblib.delayed(write_clip)(root, clip, seed) for clip in clips)
+    yield from written
 
 
 def _write_text(path: Path, text: str) -> None:
