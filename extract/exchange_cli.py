@@ -1,4 +1,4 @@
-"""`ta3n-features import`, `export` and `show`: features from, and for, other eyes."""
+"""`ta3n-features import`, `export`, `show`, `duplicates`: features from, and for, other eyes."""
 
 from __future__ import annotations
 
@@ -116,10 +116,13 @@ def export_command(folder: Path, form: str, out: Path, split: str) -> None:
 def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -> None:
     """Tell what is known of one CLIP of a dataset: its path, or a part that no other has.
 
-    The picture holds how alike all pairs of its frames are (cosine similarity of their features),
-    beside sampled frames.
+    It names the clip on the other side of the split that is most like it, and warns where they are
+    nearly the same. The picture holds how alike all pairs of its frames are (cosine similarity of
+    their features), beside sampled frames.
     """
     from ta3n.common.errors import DataMissingError, UsageError
+    from ta3n.common.manifest import collect_manifest
+    from ta3n.extract.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.showing import draw_clip, load_clip, read_sampled
 
     if root is not None and out is None:
@@ -127,9 +130,33 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     shown = load_clip(folder, clip)
     for line in shown.lines():
         click.echo(line)
+    if len(shown.rows):
+        alike = AlikeClips(folder, collect_manifest(folder).clips)
+        click.echo(f"  {describe_nearest(alike.nearest(shown.record))}")
     if out is None:
         return
     if not len(shown.rows):
         raise DataMissingError(f"{clip} has no features to draw: it is {shown.record.status}")
     draw_clip(shown, [] if root is None else read_sampled(root / shown.record.path), out)
     click.echo(f"picture: {out}")
+
+
+@click.command("duplicates")
+@_FOLDER
+@handles_errors(_COMMAND)
+def duplicates_command(folder: Path) -> None:
+    """List pairs of training and test clips whose features are nearly the same, a line each.
+
+    The clips are those of one dataset. Each line has the similarity (at most 1), the two clips, and
+    the splits that they are on different sides of. Whether they show the same is for eyes to say.
+    """
+    from ta3n.common.manifest import collect_manifest
+    from ta3n.common.names import printable
+    from ta3n.extract.near_duplicates import AlikeClips
+
+    clips = collect_manifest(folder).clips
+    pairs = list(AlikeClips(folder, clips).near_duplicates())
+    for pair in pairs:
+        paths = f"{printable(pair.clip.path)}\t{printable(pair.other.path)}"
+        click.echo(f"{pair.similarity:.3f}\t{paths}\tsplit {','.join(pair.splits)}")
+    click.echo(f"{len(pairs)} pairs among {len(clips)} clips", err=True)

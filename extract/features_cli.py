@@ -11,7 +11,12 @@ import click
 from ta3n.common.cli import handles_errors
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.names import printable, shorten
-from ta3n.extract.exchange_cli import export_command, import_command, show_command
+from ta3n.extract.exchange_cli import (
+    duplicates_command,
+    export_command,
+    import_command,
+    show_command,
+)
 
 if TYPE_CHECKING:
     from ta3n.common.records import Manifest, Plan
@@ -29,6 +34,7 @@ Examples:
   ta3n-features import RGB-feature --dataset hmdb51 --splits testTrainMulti_7030_splits
   ta3n-features export features/hmdb51 --format npy --out arrays
   ta3n-features show features/hmdb51 Rock_climbing_f_cm_np1_ba_med_3 --out similar.png
+  ta3n-features duplicates features/hmdb51     (between training and test)
 
 \b
 What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
@@ -46,6 +52,7 @@ def main() -> None:
 main.add_command(import_command)
 main.add_command(export_command)
 main.add_command(show_command)
+main.add_command(duplicates_command)
 
 
 @main.command()
@@ -60,7 +67,8 @@ def info(folder: Path) -> None:
         done = manifest.num_shards - len({clip.shard for clip in manifest.pending})
         _say(
             f"{part}: {config.dataset}, {config.backbone}, weights {config.weights}, frames "
-            f"{config.frames}, {config.feature_dim} values a row; {plan.selection}"
+            f"{config.frames}, {config.feature_dim} values a row, profile {config.profile}"
+            f"{config.transform and f' ({config.transform})'}; {plan.selection}"
         )
         _say(f"{done} of {manifest.num_shards} shards, {rows} rows")
         lacking = [("pending", len(manifest.pending)), ("absent", len(manifest.absent))]
