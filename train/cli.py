@@ -156,7 +156,7 @@ def main(
         click.echo(resolved.describe(("datasets", "benchmarks", "train")))
         return
     if evaluation is not None:
-        run_evaluation(evaluation, resolved.settings.train)
+        run_evaluation(evaluation, resolved.settings)
         return
     if source is None or target is None:
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")

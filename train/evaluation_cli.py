@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -12,7 +12,7 @@ import click
 from ta3n.common.errors import UsageError
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import TrainSettings
+    from ta3n.common.settings import Settings, TrainSettings
     from ta3n.datasets.benchmarks import BenchmarkRole
     from ta3n.train.classify import Prediction
 
@@ -137,7 +137,7 @@ def _dashed(names: Sequence[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def run_evaluation(call: EvaluationCall, settings: TrainSettings) -> None:
+def run_evaluation(call: EvaluationCall, settings: Settings) -> None:
     """Evaluate, print a table, write the files.
 
     Raises:
@@ -145,9 +145,15 @@ def run_evaluation(call: EvaluationCall, settings: TrainSettings) -> None:
         OSError: If a file cannot be written.
     """
     if call.videos:
-        _classify(call, settings)
+        _classify(call, settings.train)
     else:
-        _evaluate(call, settings)
+        _evaluate(replace(call, target=_full_name(call.target, settings)), settings.train)
+
+
+def _full_name(target: str | None, settings: Settings) -> str | None:
+    """Return the full name of one's own dataset by its short one; other names as they are."""
+    own = {table.short_name: name for name, table in settings.datasets.items()}
+    return target if target is None else own.get(target.lower(), target)
 
 
 def _classify(call: EvaluationCall, settings: TrainSettings) -> None:

@@ -53,6 +53,10 @@ def test_the_pair_of_class_folders_on_the_page(
     result = run_both_stages("web", "film-clips")
     assert "last" in result["rules"]  # type: ignore[operator]
     assert Path("runs/home/web-clips-film-clips").is_dir()
+    (seed,) = Path("runs").glob("*/*/*/seed-0")
+    again = run(train, "--evaluate", seed, "--target", "film", "--device", "cpu")
+    assert again.exit_code == 0, again.output
+    assert "film-clips" in again.output
 
 
 def test_the_list_on_the_page(
