@@ -54,6 +54,8 @@ class FeatureConfig(_Record):
         backbone: Network name.
         weights: Identity of the weights, such as `imagenet1k_v1:resnet101-63fe2227.pth`.
         profile: How pixels become the network's input.
+        transform: The transform that a library gives with its weights, in words; empty for the
+            paper's, which the profile names.
         image_size: Side of the square crop in pixels.
         frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
@@ -68,11 +70,16 @@ class FeatureConfig(_Record):
     frames: str
     feature_dim: int
     timing: Timing = "frames"
+    transform: str = ""
 
     @property
     def hash(self) -> str:
         """SHA-256 of the configuration."""
-        return sha256_of(canonical_json(self.model_dump()))
+        return sha256_of(canonical_json(self.as_hashed()))
+
+    def as_hashed(self) -> dict[str, Any]:
+        """Return all values but an empty transform: hashes are those of before there were any."""
+        return self.model_dump(exclude=set() if self.transform else {"transform"})
 
 
 class PlannedClip(_Record):

@@ -38,9 +38,11 @@ class ExtractSettings(_Section):
     Attributes:
         out: Folder for features; each dataset gets one of its own inside.
         backbone: Network whose features are written.
-        weights: `imagenet1k_v1`, a file, or `random:SEED` (for tests only).
+        weights: Name of published weights such as `imagenet1k_v1`, a file, or `random:SEED` (for
+            tests only); None takes the backbone's.
         profile: How a frame becomes the network's input, and in which precision it runs: `ta3n`,
-            `fast` or `torchvision`.
+            `fast`, or the transform of the library that the backbone is of (`torchvision`,
+            `timm`); None takes the backbone's.
         frames: `all`; `segments:K` for just the frames that training will use; `every:N`; `fps:F`.
         timing: Frames as decoded (`frames`), or repeated and dropped for a constant rate (`cfr`).
         benchmark: Only the classes of this benchmark.
@@ -60,8 +62,8 @@ class ExtractSettings(_Section):
 
     out: Path = Path("features")
     backbone: str = "resnet101"
-    weights: str = "imagenet1k_v1"
-    profile: Literal["ta3n", "fast", "torchvision"] = "ta3n"
+    weights: str | None = None
+    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = None
     frames: str = "all"
     timing: Timing = "frames"
     benchmark: str | None = None

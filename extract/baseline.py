@@ -4,7 +4,7 @@ One video at a time is decoded to its end, its frames go through Pillow and torc
 transforms, zero images fill up its last batch, and the network runs as torchvision builds it.
 Modelled on the feature extraction of Chen et al. 2019; nothing else uses it.
 
-Legend: B batch, D feature width, F frames of a video.
+Legend: B batch, D feature width, F frames of a video, S side of a crop.
 """
 
 from collections.abc import Iterator
@@ -17,15 +17,14 @@ from torchvision.transforms import CenterCrop, Compose, Normalize, Resize, ToTen
 
 from ta3n.common.video import VideoReader
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.profiles import IMAGE_SIZE
 
 
 class PlainProcedure:
     """Extracts one video after another.
 
     Args:
-        body: Maps normalised images [B, 3, 224, 224] to features [B, D].
-        backbone: Gives the normalisation.
+        body: Maps normalised images [B, 3, S, S] to features [B, D].
+        backbone: Gives S and the normalisation.
         device: Where the network runs.
         batch_size: B.
     """
@@ -38,8 +37,8 @@ class PlainProcedure:
         self._batch_size = batch_size
         self._transform = Compose(
             [
-                Resize(IMAGE_SIZE),
-                CenterCrop(IMAGE_SIZE),
+                Resize(backbone.image_size),
+                CenterCrop(backbone.image_size),
                 ToTensor(),
                 Normalize(backbone.mean, backbone.std),
             ]

@@ -1,6 +1,7 @@
 """Fixed-size batches through the network, with the next one filled while a GPU works.
 
-Legend: B batch, D feature width, N crops of a shard, H and W height and width of a frame.
+Legend: B batch, D feature width, N crops of a shard, H and W height and width of a frame, S side of
+a crop.
 """
 
 from collections import deque
@@ -12,7 +13,7 @@ from torch import nn
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
 from ta3n.common.streams import RgbImage
-from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.slots import Slot
 from ta3n.extract.spool import RowSpool
 
@@ -31,11 +32,12 @@ class BatchRunner:
     then on.
 
     Args:
-        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D], on `device`.
+        network: Maps uint8 [B, S, S, 3] to float32 [B, D], on `device`.
         device: Where it runs.
         batch_size: B.
         piece: Frames that the network computes by themselves, a divisor of B; None means B.
         feature_dim: D.
+        image_size: S.
         spool_folder: Where features wait that are too many for memory.
     """
 
@@ -47,6 +49,7 @@ class BatchRunner:
         batch_size: int,
         piece: int | None = None,
         feature_dim: int,
+        image_size: int = IMAGE_SIZE,
         spool_folder: Path | None = None,
     ) -> None:
         self._network = network
@@ -58,13 +61,15 @@ class BatchRunner:
         self._spool_folder = spool_folder
         # On a GPU one batch is filled while the other is computed.
         num_slots = 2 if device.type == "cuda" else 1
-        self._free = deque(Slot(batch_size, feature_dim, device) for _ in range(num_slots))
+        self._free = deque(
+            Slot(batch_size, feature_dim, image_size, device) for _ in range(num_slots)
+        )
         self._running: deque[Slot] = deque()
         self._filling = self._free.popleft()
         self._results = RowSpool(feature_dim, spool_folder)
 
     def add(self, pixels: RgbImage) -> None:
-        """Add a frame [H, W, 3] or its crop [224, 224, 3].
+        """Add a frame [H, W, 3] or its crop [S, S, 3].
 
         Its features come out of `flush` in the order of adding. Frames that are no crops yet are
         resized on the device, to the same bytes.
@@ -138,7 +143,9 @@ class BatchRunner:
         self._free.append(slot)
 
 
-def suitable_batch_size(network: nn.Module, device: torch.device) -> int:
+def suitable_batch_size(
+    network: nn.Module, device: torch.device, image_size: int = IMAGE_SIZE
+) -> int:
     """Return the batch size to use where none is given.
 
     On a CPU it is what each core computes at a time. On a GPU it is the largest of 256, 128 and so
@@ -149,10 +156,12 @@ def suitable_batch_size(network: nn.Module, device: torch.device) -> int:
     """
     if device.type != "cuda":
         return _CPU_BATCH_SIZE
-    return largest_batch_size(network, device, at_most=_MAX_TRIED_BATCH_SIZE)
+    return largest_batch_size(network, device, at_most=_MAX_TRIED_BATCH_SIZE, image_size=image_size)
 
 
-def largest_batch_size(network: nn.Module, device: torch.device, *, at_most: int) -> int:
+def largest_batch_size(
+    network: nn.Module, device: torch.device, *, at_most: int, image_size: int = IMAGE_SIZE
+) -> int:
     """Return how many frames the device can take at a time: `at_most`, or half of it, and so on.
 
     Raises:
@@ -162,7 +171,7 @@ def largest_batch_size(network: nn.Module, device: torch.device, *, at_most: int
     while size:
         try:
             with torch.inference_mode():
-                shape = (size, IMAGE_SIZE, IMAGE_SIZE, 3)
+                shape = (size, image_size, image_size, 3)
                 network(torch.zeros(shape, dtype=torch.uint8, device=device))
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)

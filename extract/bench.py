@@ -42,7 +42,7 @@ from ta3n.extract.bench_report import (
 from ta3n.extract.forms import compile_for, in_precision_of
 from ta3n.extract.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.pipeline import start_engine
-from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.profiles import profile_of
 from ta3n.extract.work import Work
 
 _RESIZED_FRAMES = 64
@@ -118,14 +118,16 @@ def _jobs_of_network(options: BenchOptions, device: torch.device, in_use: nn.Mod
     backbone = get_backbone(options.backbone)
     network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
     batch_size = options.batch_size or _BATCH_SIZE
-    shape = (batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)
+    size = backbone.image_size
+    shape = (batch_size, size, size, 3)
     crops = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
     # As torchvision's transforms lay images out.
-    images = torch.randn(batch_size, 3, IMAGE_SIZE, IMAGE_SIZE, device=device)
+    images = torch.randn(batch_size, 3, size, size, device=device)
     eager = network.body.to(device)
     folded = fold_batch_norm(network.body).to(device)
     channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
-    fast = in_precision_of(options.profile, optimised(network, device), device)
+    profile = profile_of(options.profile, backbone)
+    fast = in_precision_of(profile, optimised(network, device), device)
     jobs: Jobs = {
         NETWORK + "eager": lambda: stages.run_network(eager, images),
         NETWORK + "folded": lambda: stages.run_network(folded, images),
@@ -147,19 +149,20 @@ def _authors_procedure(options: BenchOptions, device: torch.device) -> PlainProc
 
 
 def _work(options: BenchOptions, root: Path) -> Work:
+    backbone = get_backbone(options.backbone)
     return Work(
         root=root,
         folder=root,
         config_hash="bench",
         frames="all",
-        backbone=get_backbone(options.backbone),
+        backbone=backbone,
         weights="random:0",
         device=options.device,
         batch_size=options.batch_size,
         decode_threads=options.decode_threads,
         clip_timeout_s=60,
         tasks=(),
-        profile=options.profile,
+        profile=profile_of(options.profile, backbone),
         compile="on" if options.compiled else "off",
     )
 
@@ -204,7 +207,7 @@ def _at_size(runs: stages.PipelineRuns, clips: Sequence[Path], options: BenchOpt
 @click.command()
 @click.option("--backbone", default="resnet101", show_default=True)
 @click.option("--device", default="auto", show_default=True)
-@click.option("--profile", default="ta3n", show_default=True, help="ta3n, fast or torchvision.")
+@click.option("--profile", help="Default: the backbone's.")
 @click.option(
     "--batch-size", type=int, help="Of every form; default: what is in use by itself, else 32."
 )

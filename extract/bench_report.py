@@ -21,7 +21,7 @@ class BenchOptions:
     Attributes:
         backbone: The network; its weights are drawn.
         device: `auto`, `cpu` or `cuda:N`.
-        profile: Of the network and the pipeline.
+        profile: Of the network and the pipeline; None takes the backbone's.
         batch_size: B; None takes what suits the device.
         num_clips: Clips of the whole pipeline; linearity is measured on a quarter, a half and all.
         clip_frames: Frames of each.
@@ -33,7 +33,7 @@ class BenchOptions:
 
     backbone: str = "resnet101"
     device: str = "auto"
-    profile: str = "ta3n"
+    profile: str | None = None
     batch_size: int | None = None
     num_clips: int = 4
     clip_frames: int = 150

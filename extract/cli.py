@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import KW_ONLY, dataclass, replace
 from pathlib import Path
@@ -20,9 +19,7 @@ from ta3n.datasets.loose import scan_videos
 from ta3n.datasets.registry import dataset_names
 
 if TYPE_CHECKING:
-    from ta3n.common.records import Plan
     from ta3n.common.settings import ExtractSettings, Settings
-    from ta3n.common.shares import JobShare
 
 COMMAND = "ta3n-extract"
 
@@ -58,10 +55,14 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option(
     "--allow-missing", is_flag=True, default=None, help="Go on if a class is not on disk."
 )
-@click.option("--backbone", metavar="NAME", help="resnet101 (default), efficientnet_lite0 ...")
+@click.option(
+    "--backbone", metavar="NAME", help="resnet101 (default), any of torchvision, timm:NAME ..."
+)
 @click.option("--weights", metavar="W", help="imagenet1k_v1 (default), FILE, or random:SEED.")
 @click.option(
-    "--profile", metavar="P", help="ta3n (default); fast: half precision on a GPU; torchvision."
+    "--profile",
+    metavar="P",
+    help="ta3n (default); fast: half precision on a GPU; torchvision, timm.",
 )
 @click.option(
     "--frames", metavar="F", help="all (default); segments:K, every:N or fps:F keep only those."
@@ -182,15 +183,16 @@ def _extract(
     from ta3n.common.records import FeatureConfig
     from ta3n.common.shares import JobShare
     from ta3n.extract.backbones import get_backbone, weights_identity
-    from ta3n.extract.plan import make_plan
-    from ta3n.extract.profiles import IMAGE_SIZE, check_profile
+    from ta3n.extract.plan import describe_plan, make_plan
+    from ta3n.extract.profiles import profile_of, transform_of
     from ta3n.extract.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervisor import WORKER_COMMAND
 
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)
-    backbone = get_backbone(options.backbone)
-    check_profile(options.profile, backbone)
+    backbone = get_backbone(options.backbone, options.weights)
+    weights = options.weights or backbone.pretrained
+    profile = profile_of(options.profile, backbone)
     if isinstance(clips, Dataset):
         listing, selection = _listing(clips, settings, catalogue)
     else:
@@ -200,9 +202,10 @@ def _extract(
         FeatureConfig(
             dataset=listing.dataset,
             backbone=backbone.name,
-            weights=weights_identity(backbone, options.weights),
-            profile=options.profile,
-            image_size=IMAGE_SIZE,
+            weights=weights_identity(backbone, weights),
+            profile=profile,
+            transform=transform_of(profile, backbone),
+            image_size=backbone.image_size,
             frames=options.frames,
             feature_dim=backbone.feature_dim,
             timing=options.timing,
@@ -212,7 +215,7 @@ def _extract(
     )
     folder = options.out / listing.dataset
     if call.dry_run:
-        click.echo(_describe_plan(plan, listing, share or JobShare(), folder))
+        click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))
         return
     manifest = run_job(
         ExtractionJob(
@@ -221,7 +224,7 @@ def _extract(
             plan=plan,
             share=share,
             backbone=backbone,
-            weights=options.weights,
+            weights=weights,
             device=options.device,
             batch_size=options.batch_size,
             compile=options.compile,
@@ -273,24 +276,6 @@ def _only(listing: Listing, classes: tuple[str, ...]) -> Listing:
         clips=tuple(clip for clip in listing.clips if clip.class_name in classes),
         absent=tuple(clip for clip in listing.absent if clip.class_name in classes),
     )
-
-
-def _describe_plan(plan: Plan, listing: Listing, share: JobShare, folder: Path) -> str:
-    mine = share.of(plan.shards)
-    per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
-    of_classes = f" of {len(per_class)} classes" if per_class else ""
-    megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
-    lines = [
-        f"{plan.config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in "
-        f"{listing.root}",
-        f"selection: {plan.selection}; splits: {plan.splits_origin}; "
-        f"{len(plan.absent)} listed clips are not on disk",
-        f"features: {plan.config.backbone}, weights {plan.config.weights}, frames "
-        f"{plan.config.frames}, {plan.config.feature_dim} values a frame",
-        f"this job: {len(mine)} of {len(plan.shards)} shards, to {folder}",
-        *(f"{count:7d} {name}" for name, count in sorted(per_class.items())),
-    ]
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """The forms a network is run in: precision by profile, and compiled where that is faster.
 
-Legend: B batch, D feature width.
+Legend: B batch, D feature width, S side of a crop.
 """
 
 import time
@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from ta3n.common.log import LOGGER
 from ta3n.common.settings import CompilePolicy
-from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.backbones import IMAGE_SIZE
 
 _TIMED_RUNS = 5
 # Below this gain the plain form is kept: its bits do not depend on a compiler.
@@ -62,15 +62,18 @@ def is_compiled(policy: CompilePolicy, profile: str, device: torch.device) -> bo
     return policy == "on" or (policy == "auto" and profile == "fast" and device.type == "cuda")
 
 
-def compiled_if_faster(network: nn.Module, device: torch.device, batch_size: int) -> nn.Module:
+def compiled_if_faster(
+    network: nn.Module, device: torch.device, batch_size: int, image_size: int = IMAGE_SIZE
+) -> nn.Module:
     """Compile a network for one batch size and return it if it beats the plain one, else that.
 
     Args:
-        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D], on `device`.
+        network: Maps uint8 [B, S, S, 3] to float32 [B, D], on `device`.
         device: Where it runs.
         batch_size: B.
+        image_size: S.
     """
-    shape = (batch_size, IMAGE_SIZE, IMAGE_SIZE, 3)
+    shape = (batch_size, image_size, image_size, 3)
     crops = torch.zeros(shape, dtype=torch.uint8, device=device)
     compiled = compile_for(network, crops)
     if compiled is None:
@@ -89,7 +92,7 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
     """Compile a network for batches like `crops`; return None, with a line, if that fails.
 
     Args:
-        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D].
+        network: Maps uint8 [B, S, S, 3] to float32 [B, D].
         crops: A batch on the network's device.
     """
     compiled = cast(nn.Module, torch.compile(network, dynamic=False))

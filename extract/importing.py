@@ -20,11 +20,11 @@ from ta3n.common.store import is_finished, write_shard
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.listing import Clip, ListedClip, Listing
 from ta3n.datasets.published import published_name
+from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.folder import mend_sidecar
 from ta3n.extract.known_videos import KnownVideo
 from ta3n.extract.plan import agree_on_plan, make_plan
-from ta3n.extract.profiles import IMAGE_SIZE
 from ta3n.extract.shards import provenance_of
 
 T = TypeVar("T")

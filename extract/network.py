@@ -10,8 +10,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
-from ta3n.extract.backbones import Backbone, load_backbone
+from ta3n.common.log import LOGGER
+from ta3n.extract.backbones import BACKBONES, Backbone, load_backbone
 from ta3n.extract.fusion import can_fuse, fuse
+
+_NUM_COMPARED = 2
+# Relative: of the profile `ta3n`.
+_TOLERANCE = 1e-4
 
 
 class FeatureNetwork(nn.Module):
@@ -48,8 +53,8 @@ class FeatureNetwork(nn.Module):
 def fold_batch_norm(network: nn.Module) -> nn.Module:
     """Return a copy with every batch norm folded into the convolution registered before it.
 
-    The networks used here register each batch norm right after its convolution, as they apply
-    it. In evaluation mode both forms compute the same function.
+    The paper's networks register each batch norm right after its convolution, as they apply it. In
+    evaluation mode both forms compute the same function.
 
     Args:
         network: In evaluation mode.
@@ -59,7 +64,7 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
         previous: tuple[str, nn.Module] | None = None
         for name, child in list(parent.named_children()):
             if (
-                isinstance(child, nn.BatchNorm2d)
+                type(child) is nn.BatchNorm2d  # subclasses may do more
                 and previous is not None
                 and isinstance(previous[1], nn.Conv2d)
                 and previous[1].out_channels == child.num_features
@@ -112,7 +117,7 @@ def load_network(backbone: Backbone, weights: str, device: torch.device) -> tupl
 
     Args:
         backbone: The network.
-        weights: `imagenet1k_v1`, `random:SEED` or a file.
+        weights: Name of its published weights, `random:SEED`, or a file.
         device: Where it is to run.
 
     Returns:
@@ -122,5 +127,28 @@ def load_network(backbone: Backbone, weights: str, device: torch.device) -> tupl
         WeightsError: If the weights are missing, damaged, or of another network.
     """
     loaded = load_backbone(backbone, weights)
-    network = FeatureNetwork(loaded.body, backbone).eval()
-    return optimised(network, device), loaded.weights_sha256
+    plain = FeatureNetwork(loaded.body, backbone).eval()
+    network = optimised(plain, device)
+    if backbone.name not in BACKBONES and not _agree(network, plain.to(device), backbone, device):
+        LOGGER.warning(
+            "%s does not allow for faster convolutions; it runs as its library builds it",
+            backbone.name,
+        )
+        network = plain
+    return network, loaded.weights_sha256
+
+
+def _agree(network: nn.Module, plain: nn.Module, backbone: Backbone, device: torch.device) -> bool:
+    """Say whether two forms of a network give the same features of images, drawn here.
+
+    Tests hold the forms of the paper's networks to this; others may be built in ways that folding
+    does not expect.
+    """
+    shape = (_NUM_COMPARED, backbone.image_size, backbone.image_size, 3)
+    generator = torch.Generator().manual_seed(0)
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+    with torch.inference_mode():
+        # A network may compute in place what it is given.
+        found, expected = network(crops.clone()), plain(crops.clone())
+    error = torch.linalg.vector_norm(found - expected)
+    return bool(error <= _TOLERANCE * torch.linalg.vector_norm(expected))

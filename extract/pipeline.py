@@ -184,9 +184,10 @@ def start_engine(work: Work) -> Engine:
         torch.cuda.set_device(device)
     network, weights_sha256 = load_network(work.backbone, work.weights, device)
     network = in_precision_of(work.profile, network, device)
-    batch_size = work.batch_size or suitable_batch_size(network, device)
+    image_size = work.backbone.image_size
+    batch_size = work.batch_size or suitable_batch_size(network, device, image_size)
     if is_compiled(work.compile, work.profile, device):
-        fastest = compiled_if_faster(network, device, batch_size)
+        fastest = compiled_if_faster(network, device, batch_size, image_size)
     else:
         fastest = network
     provenance = provenance_of(describe_device(device), weights_sha256, _own_cpus(work))
@@ -210,6 +211,7 @@ def start_engine(work: Work) -> Engine:
         batch_size=num_threads * batch_size,
         piece=batch_size,
         feature_dim=work.backbone.feature_dim,
+        image_size=image_size,
         spool_folder=work.folder,
     )
     cropper = cropper_for(work.profile, work.backbone, device)

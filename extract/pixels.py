@@ -1,8 +1,8 @@
 """From a decoded frame to the network's crop, profile by profile.
 
 `ta3n` and `fast`: the short side is resized to 224 with Pillow's antialiased bilinear filter and
-the centre is cropped, as in the transforms behind the paper's features. `torchvision`: the
-transform that torchvision gives with the ImageNet weights.
+the centre is cropped, as in the transforms behind the paper's features. `torchvision`, `timm`: the
+transform that the library gives with the weights; `fast` has it too where it is the backbone's own.
 
 Shapes: H height, W width of a frame in pixels.
 """
@@ -10,14 +10,15 @@ Shapes: H height, W width of a frame in pixels.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ta3n.common.streams import RgbImage
-from ta3n.extract.backbones import IMAGENET_V1, Backbone
-from ta3n.extract.profiles import IMAGE_SIZE
+from ta3n.extract.backbones import IMAGE_SIZE, Backbone
+from ta3n.extract.profiles import transform_of
 
 if TYPE_CHECKING:
     import torch
@@ -80,10 +81,10 @@ def _crop_of_strip(pixels: RgbImage, size: int) -> RgbImage:
     return np.asarray(resize_and_crop(image[None], size)[0].numpy())
 
 
-def crop_if_large(pixels: RgbImage) -> RgbImage:
+def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
     """Return a frame as it is if the device is to resize it, else its crop."""
     height, width = pixels.shape[:2]
-    return pixels if height * width <= _MAX_DEVICE_PIXELS else crop(pixels)
+    return pixels if height * width <= _MAX_DEVICE_PIXELS else crop(pixels, size)
 
 
 def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropper:
@@ -93,23 +94,24 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
     bytes. On a CPU Pillow is several times faster than the same arithmetic in tensors.
 
     Args:
-        profile: `ta3n`, `fast` or `torchvision`.
-        backbone: Has the transform of the last.
+        profile: `ta3n`, `fast`, `torchvision` or `timm`.
+        backbone: Has the size, and the transform of its library.
         device: Where the network runs.
     """
-    if profile == "torchvision":
-        return _torchvision_cropper(backbone)
-    return crop_if_large if device.type == "cuda" else crop
+    if transform_of(profile, backbone):
+        return _CROPPERS[backbone.library](backbone)
+    return partial(crop_if_large if device.type == "cuda" else crop, size=backbone.image_size)
 
 
 def _torchvision_cropper(backbone: Backbone) -> Cropper:
-    from torchvision.models import get_model_weights
+    """Return the geometric part of torchvision's preset; `FeatureNetwork` normalises."""
     from torchvision.transforms import functional
 
-    preset = get_model_weights(backbone.name)[IMAGENET_V1.upper()].transforms()
+    from ta3n.extract.backbones.from_torchvision import preset_of
+
+    preset = preset_of(backbone)
 
     def crop_like_preset(pixels: RgbImage) -> RgbImage:
-        """Do the geometric part; `FeatureNetwork` normalises with the preset's figures."""
         image = functional.resize(
             Image.fromarray(pixels),
             preset.resize_size,
@@ -119,3 +121,20 @@ def _torchvision_cropper(backbone: Backbone) -> Cropper:
         return np.asarray(functional.center_crop(image, preset.crop_size))
 
     return crop_like_preset
+
+
+def _timm_cropper(backbone: Backbone) -> Cropper:
+    """Return the geometric part of timm's transform; `FeatureNetwork` normalises."""
+    from ta3n.extract.backbones.from_timm import geometry
+
+    to_crop = geometry(backbone)
+
+    def crop_like_timm(pixels: RgbImage) -> RgbImage:
+        # An array or a tensor, by timm's version.
+        channels_first = np.asarray(to_crop(Image.fromarray(pixels)))
+        return np.ascontiguousarray(channels_first.transpose(1, 2, 0))
+
+    return crop_like_timm
+
+
+_CROPPERS = {"torchvision": _torchvision_cropper, "timm": _timm_cropper}

@@ -1,5 +1,6 @@
 """The plan of an extraction: which clips, in which shards. Equal for every job on a folder."""
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from ta3n.common.records import (
     dump_record,
     read_record,
 )
+from ta3n.common.shares import JobShare
 from ta3n.common.store import sidecar_path
 from ta3n.datasets.base import Clip, Listing
 from ta3n.extract.folder import mend_sidecar
@@ -98,11 +100,43 @@ def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Pl
         differences = _differences(renewed, plan)
     if differences:
         raise DataConflictError(
-            f"{folder} was made with another setting: {'; '.join(differences)}. "
-            "Use another --out, or remove the folder to start afresh, or give --retry-failed if "
-            "files of failed clips were replaced"
+            f"{folder} was made with another setting: {'; '.join(differences)}. {_way_out(folder)}"
         )
     return agreed
+
+
+def _way_out(folder: Path) -> str:
+    if not any(folder.glob("*.h5")):
+        return "It holds no features yet: remove the folder, or use another --out"
+    return (
+        "Use another --out, or remove the folder to start afresh, or give --retry-failed if files "
+        "of failed clips were replaced"
+    )
+
+
+def describe_plan(plan: Plan, root: Path, share: JobShare, folder: Path) -> str:
+    """Say what a job would do, a fact a line.
+
+    Args:
+        plan: Of the whole folder.
+        root: Folder of the clips.
+        share: The job's part of it.
+        folder: Feature folder of the dataset.
+    """
+    config, mine = plan.config, share.of(plan.shards)
+    per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
+    of_classes = f" of {len(per_class)} classes" if per_class else ""
+    megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
+    lines = [
+        f"{config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in {root}",
+        f"selection: {plan.selection}; splits: {plan.splits_origin}; "
+        f"{len(plan.absent)} listed clips are not on disk",
+        f"features: {config.backbone}, weights {config.weights}, profile {config.profile}, frames "
+        f"{config.frames}, {config.feature_dim} values a frame",
+        f"this job: {len(mine)} of {len(plan.shards)} shards, to {folder}",
+        *(f"{count:7d} {name}" for name, count in sorted(per_class.items())),
+    ]
+    return "\n".join(lines)
 
 
 def _shard_names(clips: Sequence[Clip]) -> list[str]:
@@ -120,7 +154,11 @@ def _shard_names(clips: Sequence[Clip]) -> list[str]:
 def _differences(there: Plan, now: Plan) -> list[str]:
     """Return in words where two plans differ: settings first, clips only if those agree."""
     old, new = there.config.model_dump(), now.config.model_dump()
-    found = [f"{key} is {old[key]} there, {new[key]} now" for key in old if old[key] != new[key]]
+    found = [
+        f"{key} is {old[key] or 'none'} there, {new[key] or 'none'} now"
+        for key in old
+        if old[key] != new[key]
+    ]
     if there.selection != now.selection:
         found.append(f"the selection is {there.selection} there, {now.selection} now")
     return found or _clip_differences(there, now)

@@ -6,18 +6,30 @@ Nothing heavy is imported here: a finished folder is recognised in a moment.
 from ta3n.common.errors import UsageError
 from ta3n.extract.backbones import Backbone
 
-IMAGE_SIZE = 224
-"""Side of the square crop in pixels, the same for all profiles."""
+_LIBRARIES = ("torchvision", "timm")
 
 
-def check_profile(profile: str, backbone: Backbone) -> None:
-    """Refuse a profile that a backbone does not have.
+def profile_of(profile: str | None, backbone: Backbone) -> str:
+    """Return the profile to use: the one asked for, else the backbone's.
 
     Raises:
-        UsageError: If the weights' own transform is asked for, and torchvision knows none.
+        UsageError: If the transform of a library is asked for that the backbone is not of.
     """
-    if profile == "torchvision" and backbone.packaged_in is not None:
+    if profile is None:
+        return backbone.default_profile
+    if profile in _LIBRARIES and profile != backbone.library:
+        others = dict.fromkeys((backbone.default_profile, "ta3n", "fast"))
         raise UsageError(
-            f"profile torchvision is the transform that torchvision gives with its weights, but "
-            f"{backbone.name} is not torchvision's; use profile ta3n or fast"
+            f"profile {profile} is the transform that {profile} gives with its weights, but "
+            f"{backbone.name} is not {profile}'s; use profile {' or '.join(others)}"
         )
+    return profile
+
+
+def transform_of(profile: str, backbone: Backbone) -> str:
+    """Return the library's transform in words where a profile uses it, else nothing.
+
+    `ta3n` has the paper's; `fast` the pixels of the backbone's own profile.
+    """
+    pixels = backbone.default_profile if profile == "fast" else profile
+    return backbone.transform if pixels in _LIBRARIES else ""

@@ -1,6 +1,6 @@
 """The memory of one batch: frames on the host, their crops on the device, features back.
 
-Legend: B batch, D feature width, H and W height and width of a frame, S = 224.
+Legend: B batch, D feature width, H and W height and width of a frame, S side of a crop.
 """
 
 import math
@@ -11,10 +11,7 @@ import torch
 from torch import Tensor
 
 from ta3n.common.streams import RgbImage
-from ta3n.extract.profiles import IMAGE_SIZE
 from ta3n.extract.resize import resize_and_crop
-
-_CROP_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
 
 
 class Slot:
@@ -26,21 +23,26 @@ class Slot:
     Args:
         batch_size: B.
         feature_dim: D.
+        image_size: S.
         device: Where crops are needed.
 
     Attributes:
         features: Host memory for the results, float32 [B, D].
     """
 
-    def __init__(self, batch_size: int, feature_dim: int, device: torch.device) -> None:
+    def __init__(
+        self, batch_size: int, feature_dim: int, image_size: int, device: torch.device
+    ) -> None:
+        self._image_size = image_size
         self._device = device
         self._on_gpu = device.type == "cuda"
         self._shapes: list[tuple[int, ...]] = []
         self._used = 0
-        self._pixels = self._host(batch_size * math.prod(_CROP_SHAPE))
+        crops_shape = (batch_size, image_size, image_size, 3)
+        self._pixels = self._host(math.prod(crops_shape))
         self.features = torch.empty((batch_size, feature_dim), pin_memory=self._on_gpu)
         # What no frame was put into stays as it was: it pads the last batch.
-        self._crops = torch.zeros((batch_size, *_CROP_SHAPE), dtype=torch.uint8, device=device)
+        self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event() if self._on_gpu else None  # type: ignore[no-untyped-call]
 
@@ -67,7 +69,7 @@ class Slot:
             end = offset + length * math.prod(shape)
             frames = self._to_device(self._pixels[offset:end].view(length, *shape))
             # A crop is its own crop: nothing is resized then.
-            self._crops[first : first + length] = resize_and_crop(frames, IMAGE_SIZE)
+            self._crops[first : first + length] = resize_and_crop(frames, self._image_size)
             first, offset = first + length, end
         return self._crops
 

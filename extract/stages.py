@@ -15,11 +15,11 @@ from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.streams import RgbImage
 from ta3n.common.video import VideoReader, write_video
+from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.decode import ClipOutcome, decode_clip
 from ta3n.extract.feed import ClipFeed
 from ta3n.extract.pipeline import Engine, make_shards
 from ta3n.extract.pixels import crop
-from ta3n.extract.profiles import IMAGE_SIZE
 from ta3n.extract.reports import Reporter
 from ta3n.extract.resize import resize_and_crop
 from ta3n.extract.work import ShardTask, Work

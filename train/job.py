@@ -186,9 +186,11 @@ def _load_pair(
     )
     check_same_features(source.manifest, target.manifest)
     sides = source, target
+    features = source.manifest.config.as_hashed()
+    del features["dataset"]
     record = {
         "benchmark": benchmark_record(benchmark),
-        "features": source.manifest.config.model_dump(exclude={"dataset"}),
+        "features": features,
         "manifests": {side.dataset: side.manifest.content_hash for side in sides},
         "lists": {side.dataset: side.lists_hash for side in sides},
         "videos": {

@@ -26,7 +26,7 @@ def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path / "hub" / "checkpoints"
 
 
-@pytest.mark.parametrize("name", [n for n, b in BACKBONES.items() if b.packaged_in is None])
+@pytest.mark.parametrize("name", [n for n, b in BACKBONES.items() if b.library == "torchvision"])
 def test_file_names_are_those_of_the_first_generation(name: str) -> None:
     url = get_model_weights(name)["IMAGENET1K_V1"].url
     assert url.endswith("/" + BACKBONES[name].pretrained_file)

@@ -81,3 +81,4 @@ def test_other_plan_is_refused_with_the_difference(
         agree_on_plan(tmp_path, other)
     assert difference in str(caught.value)
     assert "\n" not in str(caught.value)
+    assert "It holds no features yet: remove the folder" in str(caught.value)

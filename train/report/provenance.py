@@ -14,10 +14,13 @@ _NOT_KEPT = "not recorded"
 def feature_facts(runs: RunSet) -> list[tuple[str, str]]:
     """Return what the features are; all runs of a report share them."""
     data = runs.directions[0].rows[0].config.data["features"]
+    pixels = (f"profile {data['profile']}", data.get("transform"), f"{data['image_size']} pixels")
+    timing = ", at a constant rate" if data.get("timing") == "cfr" else ""
     return [
         ("Backbone", f"{data['backbone']}, {data['feature_dim']} features a frame"),
         ("Weights", str(data["weights"])),
-        ("Frames", f"{data['frames']}, profile {data['profile']}, {data['image_size']} pixels"),
+        ("Frames", f"{data['frames']}{timing}"),
+        ("Pixels", ", ".join(filter(None, pixels))),
     ]
 
 

@@ -1,0 +1,168 @@
+"""The networks whose features are written, and their weights.
+
+Describing the paper's networks needs no torch, so that a finished folder is recognised in a moment;
+describing others, and loading one, does. Legend: B batch, D feature width, S side of the crop.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from types import ModuleType
+
+from ta3n.common.files import sha256_of, sha256_of_file
+from ta3n.extract.backbones.base import (
+    IMAGE_SIZE,
+    IMAGENET_V1,
+    Backbone,
+    LoadedBackbone,
+    check_digest,
+    existing_file,
+    is_random,
+    seed_of,
+)
+
+__all__ = [
+    "BACKBONES",
+    "IMAGENET_V1",
+    "IMAGE_SIZE",
+    "Backbone",
+    "LoadedBackbone",
+    "get_backbone",
+    "load_backbone",
+    "weights_identity",
+]
+
+_LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
+_TIMM = "timm:"
+
+
+def _resnet(depth: int, feature_dim: int, digits: str) -> Backbone:
+    # The first generation of torchvision's weights: the paper's features were made with it.
+    return Backbone(
+        name=f"resnet{depth}",
+        library="torchvision",
+        feature_dim=feature_dim,
+        pretrained=IMAGENET_V1,
+        pretrained_file=f"resnet{depth}-{digits}.pth",
+        transform="short side to 256 bilinear, antialiased, centre 224",
+    )
+
+
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        _resnet(18, 512, "f37072fd"),
+        _resnet(34, 512, "b627a593"),
+        _resnet(50, 2048, "0676ba61"),
+        _resnet(101, 2048, "63fe2227"),
+        _resnet(152, 2048, "394f9c45"),
+        Backbone(
+            name="efficientnet_lite0",
+            library="package",
+            feature_dim=1280,
+            pretrained=IMAGENET_V1,
+            pretrained_file="efficientnet-lite0-57934424.pth",
+            mean=_LITE_MEAN,
+            std=_LITE_STD,
+        ),
+    )
+}
+"""Those known without asking their library."""
+
+
+def get_backbone(name: str, weights: str | None = None) -> Backbone:
+    """Return a backbone by name.
+
+    Args:
+        name: One of `BACKBONES`, any classifier of torchvision, or `timm:NAME`.
+        weights: What it is to be loaded with; another generation of published weights may want
+            other images.
+
+    Raises:
+        UsageError: If there is none of that name.
+        WeightsError: If the library that it comes from is not installed.
+    """
+    if name.startswith(_TIMM):
+        from ta3n.extract.backbones import from_timm
+
+        return from_timm.describe(name)
+    known = BACKBONES.get(name)
+    if known is not None and (known.library == "package" or not _names_others(weights)):
+        return known
+    from ta3n.extract.backbones import from_torchvision
+
+    described = from_torchvision.describe(name, weights)
+    return known if known is not None and described.pretrained == IMAGENET_V1 else described
+
+
+def _names_others(weights: str | None) -> bool:
+    """Say whether these may be published weights of another generation: one word, no file."""
+    return weights not in (None, IMAGENET_V1) and bool(re.fullmatch(r"\w+", weights or ""))
+
+
+def weights_identity(backbone: Backbone, weights: str) -> str:
+    """Return what names the weights for good: file name with hash, file content, or seed.
+
+    Args:
+        backbone: The network.
+        weights: Name of its published weights, `random:SEED`, or a file.
+
+    Raises:
+        UsageError: If the seed is not a number.
+        WeightsError: If the file is not there.
+    """
+    if _is_published(backbone, weights):
+        return f"{backbone.pretrained}:{backbone.pretrained_file}"
+    if is_random(weights):
+        return f"random:{seed_of(weights)}"
+    return f"sha256:{sha256_of_file(existing_file(weights, backbone))}"
+
+
+def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
+    """Build the network and load its weights.
+
+    Args:
+        backbone: The network.
+        weights: Name of its published weights, `random:SEED`, or a file with a state dict.
+
+    Raises:
+        WeightsError: If the weights are missing, damaged, or of another network.
+        UsageError: If the seed is not a number.
+    """
+    import torch
+
+    library = _library_of(backbone)
+    if is_random(weights):
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed_of(weights))
+            network = library.build(backbone)
+        drawn = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
+        digest = sha256_of(drawn)
+    else:
+        path = _path_of(backbone, weights, library)
+        network, digest = library.load(backbone, path), sha256_of_file(path)
+    body = library.headless(network).eval().requires_grad_(False)
+    return LoadedBackbone(body, digest)
+
+
+def _path_of(backbone: Backbone, weights: str, library: ModuleType) -> Path:
+    if not _is_published(backbone, weights):
+        return existing_file(weights, backbone)
+    path: Path = library.pretrained_path(backbone)
+    if backbone.library != "timm":
+        # timm's files are named after their model, not after their content.
+        check_digest(path, sha256_of_file(path), backbone)
+    return path
+
+
+def _is_published(backbone: Backbone, weights: str) -> bool:
+    return weights.lower() == backbone.pretrained.lower()
+
+
+def _library_of(backbone: Backbone) -> ModuleType:
+    """Return the module that builds, loads and beheads networks of the backbone's library."""
+    from ta3n.extract.backbones import from_timm, from_torchvision, packaged
+
+    modules = {"torchvision": from_torchvision, "timm": from_timm, "package": packaged}
+    return modules[backbone.library]

@@ -1,0 +1,183 @@
+"""Any model of timm (PyTorch Image Models), without its classifier; timm is an optional package."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ta3n.common.errors import UsageError, WeightsError
+from ta3n.common.log import LOGGER
+from ta3n.common.names import did_you_mean
+from ta3n.extract.backbones.base import Backbone
+from ta3n.extract.backbones.state_files import read_state
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+PREFIX = "timm:"
+_ROUNDING = 6
+
+
+def describe(name: str) -> Backbone:
+    """Return what is known of a model.
+
+    Args:
+        name: `timm:` with the name of a model; without the name of its weights, such as
+            `.openai`, those that timm takes by default.
+
+    Raises:
+        UsageError: If timm has no model of that name, or it gives no vector for an image.
+        WeightsError: If timm is not installed.
+    """
+    timm = _timm()
+    asked = name.removeprefix(PREFIX)
+    cfg = timm.get_pretrained_cfg(asked) if timm.is_model(asked) else None
+    if cfg is None:
+        known = [*timm.list_models(), *timm.list_pretrained()]
+        raise UsageError(f"timm has no model {asked!r}{did_you_mean(asked, known)}")
+    data = timm.data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
+    channels, size, other_size = data["input_size"]
+    if channels != 3 or size != other_size:
+        raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
+    full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
+    return Backbone(
+        name=PREFIX + full_name,
+        library="timm",
+        feature_dim=_feature_dim(full_name, size),
+        pretrained=cfg.tag or "pretrained",
+        pretrained_file=f"{full_name}.safetensors",
+        transform=(
+            f"{data['interpolation']}, crop_pct {round(data['crop_pct'], _ROUNDING)} "
+            f"{data['crop_mode']}, {size}"
+        ),
+        default_profile="timm",
+        image_size=size,
+        mean=tuple(data["mean"]),
+        std=tuple(data["std"]),
+    )
+
+
+def _timm() -> Any:
+    try:
+        import timm
+        import timm.data
+    except ImportError as error:
+        raise WeightsError(
+            "timm is not installed, which backbones timm:NAME come from: pip install 'ta3n[timm]'"
+        ) from error
+    return timm
+
+
+def _feature_dim(name: str, size: int) -> int:
+    from ta3n.extract.backbones.probe import feature_shape
+
+    shape = feature_shape(lambda: headless(_timm().create_model(name, pretrained=False)), size)
+    if len(shape) != 1:
+        raise UsageError(f"timm:{name} gives {shape} for an image, not a vector of features")
+    return shape[0]
+
+
+def build(backbone: Backbone) -> nn.Module:
+    """Return the network with random weights and its classifier."""
+    network: nn.Module = _timm().create_model(_name(backbone), pretrained=False)
+    return network
+
+
+def load(backbone: Backbone, path: Path) -> nn.Module:
+    """Return the network with the weights of a file, in any form that timm knows of this model.
+
+    Raises:
+        WeightsError: If the file cannot be read, or is of another network.
+    """
+    timm, name = _timm(), _name(backbone)
+    state = read_state(path)
+    cfg = timm.get_pretrained_cfg(name)
+    num_classes = _num_classes(cfg, state)
+    # With as many classes as the file has, timm insists on every parameter.
+    overlay = {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
+    try:
+        network: nn.Module = timm.create_model(
+            name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+        )
+    except (RuntimeError, KeyError, ValueError, AttributeError) as error:
+        lines = str(error).split("\n")
+        reason = " ".join(line.strip() for line in lines[:2])[:200]
+        raise WeightsError(f"weights {path} are not of {backbone.name}: {reason}") from error
+    return network
+
+
+def _num_classes(cfg: Any, state: dict[str, torch.Tensor]) -> int:
+    """Return how many classes a file is for: its own, not those of the published weights."""
+    names = [cfg.classifier] if isinstance(cfg.classifier, str) else list(cfg.classifier or ())
+    found = [state[f"{name}.weight"].shape[0] for name in names if f"{name}.weight" in state]
+    return int(found[0]) if found else int(cfg.num_classes)
+
+
+def headless(network: Any) -> nn.Module:
+    """Return the network without its classifier; it is changed in place."""
+    network.reset_classifier(0)
+    body: nn.Module = network
+    return body
+
+
+def geometry(backbone: Backbone) -> Any:
+    """Return the geometric part of the transform that timm gives with the weights.
+
+    It maps an image to its crop, uint8 [3, S, S].
+    """
+    timm = _timm()
+    cfg = timm.get_pretrained_cfg(_name(backbone))
+    data = timm.data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
+    return timm.data.create_transform(**data, is_training=False, use_prefetcher=True)
+
+
+def pretrained_path(backbone: Backbone) -> Path:
+    """Return the file of the published weights: brought by hand, cached, or fetched.
+
+    Raises:
+        WeightsError: If it is not there and cannot be fetched.
+    """
+    import torch
+
+    brought = Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
+    if brought.is_file():
+        return brought
+    cfg = _timm().get_pretrained_cfg(_name(backbone))
+    if not cfg.hf_hub_id:
+        raise WeightsError(
+            f"timm does not say where weights of {backbone.name} are; name a file with "
+            f"--weights FILE, or put it at {brought}"
+        )
+    return _from_hub(backbone, cfg, brought)
+
+
+def _from_hub(backbone: Backbone, cfg: Any, brought: Path) -> Path:
+    import huggingface_hub as hub
+
+    # Its own lines about each attempt would hide the one that counts.
+    hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
+    repository, _, revision = cfg.hf_hub_id.partition("@")
+    filename = _safe_name(cfg.hf_hub_filename)
+    cached = hub.try_to_load_from_cache(repository, filename, revision=revision or None)
+    if isinstance(cached, str):
+        return Path(cached)
+    LOGGER.info("fetching the weights of %s", backbone.name)
+    try:
+        return Path(hub.hf_hub_download(repository, filename, revision=revision or None))
+    except (OSError, RuntimeError, ValueError) as error:
+        url = hub.hf_hub_url(repository, filename, revision=revision or None)
+        first = str(error).strip().splitlines()[0]
+        raise WeightsError(
+            f"the weights of {backbone.name} could not be downloaded ({first}); on a machine with "
+            f"a network fetch {url}, then put the file at {brought} or name it with --weights FILE"
+        ) from error
+
+
+def _safe_name(filename: str | None) -> str:
+    """Return the name of a file in the form that runs nothing."""
+    return (filename or "pytorch_model.bin").replace("pytorch_model.bin", "model.safetensors")
+
+
+def _name(backbone: Backbone) -> str:
+    return backbone.name.removeprefix(PREFIX)

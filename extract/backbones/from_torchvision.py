@@ -1,0 +1,199 @@
+"""Any classifier of torchvision, without its last layer."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlparse
+
+from ta3n.common.errors import UsageError, WeightsError
+from ta3n.common.files import sha256_of_file
+from ta3n.common.names import did_you_mean
+from ta3n.extract.backbones.base import IMAGENET_V1, Backbone, check_digest
+from ta3n.extract.backbones.state_files import load_into
+
+if TYPE_CHECKING:
+    from torch import nn
+
+# Classifiers that training alone uses; files of weights have them, networks here do not.
+_AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
+
+
+def names() -> list[str]:
+    """Return the names of torchvision's classifiers."""
+    import torchvision.models
+
+    return list(torchvision.models.list_models(module=torchvision.models))
+
+
+def describe(name: str, weights: str | None) -> Backbone:
+    """Return what is known of a classifier.
+
+    Args:
+        name: As torchvision calls it.
+        weights: Name of published weights in any case; what is no such name means the first
+            generation (`imagenet1k_v1`), or what there is instead.
+
+    Raises:
+        UsageError: If torchvision has no classifier of that name.
+    """
+    from torchvision.models import get_model_weights
+
+    from ta3n.extract.backbones.probe import feature_shape
+
+    if name not in names():
+        raise UsageError(
+            f"backbone {name!r} is not known{did_you_mean(name, names())}; it is one of "
+            "torchvision's classifiers, efficientnet_lite0, or timm:NAME"
+        )
+    choices = {choice.name.lower(): choice for choice in get_model_weights(name)}
+    fallback = IMAGENET_V1 if IMAGENET_V1 in choices else next(iter(choices))
+    pretrained = (weights or "").lower()
+    if pretrained not in choices:
+        pretrained = fallback
+    preset = choices[pretrained].transforms()
+    size = int(preset.crop_size[0])
+    (feature_dim,) = feature_shape(lambda: headless(_build(name, size)), size)
+    return Backbone(
+        name=name,
+        library="torchvision",
+        feature_dim=feature_dim,
+        pretrained=pretrained,
+        pretrained_file=_file_name(choices[pretrained]),
+        transform=transform_in_words(preset),
+        default_profile="torchvision",
+        image_size=size,
+        mean=tuple(preset.mean),
+        std=tuple(preset.std),
+    )
+
+
+def transform_in_words(preset: Any) -> str:
+    """Return torchvision's preset for classification in words.
+
+    Args:
+        preset: What `transforms` of published weights gives.
+    """
+    antialias = ", antialiased" if preset.antialias else ""
+    return (
+        f"short side to {preset.resize_size[0]} {preset.interpolation.value}{antialias}, "
+        f"centre {preset.crop_size[0]}"
+    )
+
+
+def preset_of(backbone: Backbone) -> Any:
+    """Return the transform that torchvision gives with a backbone's published weights."""
+    return _enum_of(backbone).transforms()
+
+
+def build(backbone: Backbone) -> nn.Module:
+    """Return the network with random weights and its classifier."""
+    return _build(backbone.name, backbone.image_size)
+
+
+def _build(name: str, image_size: int) -> nn.Module:
+    from torchvision.models import get_model
+
+    options: dict[str, Any] = {}
+    if name in ("googlenet", "inception_v3"):
+        # Without its auxiliary classifiers, and with the input that its published weights want.
+        options = {"aux_logits": False, "init_weights": False, "transform_input": True}
+    if name.startswith("vit_"):
+        options["image_size"] = image_size
+    network: nn.Module = get_model(name, weights=None, **options)
+    return network
+
+
+def load(backbone: Backbone, path: Path) -> nn.Module:
+    """Return the network with the weights of a file, as torchvision does if it is a published one.
+
+    Raises:
+        WeightsError: If the file cannot be read, or is of another network.
+    """
+    digest = sha256_of_file(path)
+    if backbone.hash_prefix and digest.startswith(backbone.hash_prefix):
+        return _load_published(backbone, path)
+    network = build(backbone)
+    ignored = (f"{head_of(network)[0]}.", *_AUXILIARY)
+    load_into(network, path, name=backbone.name, ignored=ignored)
+    return network
+
+
+def _load_published(backbone: Backbone, path: Path) -> nn.Module:
+    """Let torchvision load a file: some networks differ, or rename parameters, with its weights."""
+    import torch
+    from torchvision.models import get_model
+
+    hub = torch.hub.get_dir()
+    with tempfile.TemporaryDirectory(prefix="ta3n-") as folder:
+        link = Path(folder) / "checkpoints" / _file_name(_enum_of(backbone))
+        link.parent.mkdir()
+        link.symlink_to(path.absolute())
+        torch.hub.set_dir(folder)
+        try:
+            network: nn.Module = get_model(backbone.name, weights=_enum_of(backbone))
+        finally:
+            torch.hub.set_dir(hub)
+    return network
+
+
+def head_of(network: nn.Module) -> tuple[str, nn.Module]:
+    """Return name and module of the classifying layer: the last linear one, or convolution."""
+    from torch import nn
+
+    modules = list(network.named_modules())
+    # SqueezeNet classifies with a convolution.
+    for kind in (nn.Linear, nn.Conv2d):
+        if layers := [(name, module) for name, module in modules if isinstance(module, kind)]:
+            return layers[-1]
+    raise AssertionError("classifiers have layers")
+
+
+def headless(network: nn.Module) -> nn.Module:
+    """Return the network without its classifying layer; it is changed in place."""
+    from torch import nn
+
+    parent, _, child = head_of(network)[0].rpartition(".")
+    setattr(network.get_submodule(parent), child, nn.Identity())
+    return network
+
+
+def pretrained_path(backbone: Backbone) -> Path:
+    """Return the file of the published weights in torch's cache, fetched if need be.
+
+    Raises:
+        WeightsError: If it is not there and cannot be fetched, or is damaged.
+    """
+    import torch
+
+    path = Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
+    if not path.is_file():
+        _download(backbone, path)
+    check_digest(path, sha256_of_file(path), backbone)
+    return path
+
+
+def _download(backbone: Backbone, path: Path) -> None:
+    import torch
+
+    url = _enum_of(backbone).url
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"the ImageNet weights of {backbone.name} could not be downloaded ({error}); "
+            f"on a machine with a network fetch {url}, then put the file at {path} "
+            "or name it with --weights FILE"
+        ) from error
+
+
+def _file_name(published: Any) -> str:
+    return Path(urlparse(published.url).path).name
+
+
+def _enum_of(backbone: Backbone) -> Any:
+    from torchvision.models import get_model_weights
+
+    return get_model_weights(backbone.name)[backbone.pretrained.upper()]
