@@ -2,11 +2,14 @@
 
 import json
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
+from ta3n.common.settings_file import load_settings
+from ta3n.datasets.catalogue import catalogue_of, folders_of
 from ta3n.datasets.cli import main as datasets
 from ta3n.extract.cli import main as extract
 from ta3n.train.cli import main as train
@@ -73,3 +76,78 @@ def test_the_list_on_the_page(
     # In processes of their own, which see the datasets of the settings file too.
     run_both_stages("camera-day", "camera-night", "--seeds", 2, "--jobs", 2)
     assert Path("runs/day-night/camera-day-camera-night").is_dir()
+
+
+def listed(path: Path, lines: Iterable[str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def touch(path: Path) -> None:
+    """Write a file with content of its own."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(str(path))
+
+
+def kinetics(folder: Path) -> None:
+    names = ["break", "carry", "clean_floor", "climb", "crawl", "crouch", "cry", "dance", "drink"]
+    for dataset, root in (("kinetics", "kinetics600"), ("gameplay", "gameplay")):
+        for part in ("train", "val"):
+            paths = [f"{part}/{name}/{part}_{name}.mp4" for name in names]
+            for path in paths:
+                touch(folder / root / path)
+            lines = (f"{path} 300 {label}" for label, path in enumerate(paths))
+            listed(folder / "lists" / f"{dataset}_{part}.txt", lines)
+
+
+def kitchens(folder: Path) -> None:
+    verbs = ["put", "take", "open", "close", "wash", "cut", "mix", "pour"]
+    for number, person in enumerate(("P08", "P01", "P22"), 1):
+        rows = ["path,class,split"]
+        for recording, part in enumerate(("train", "val"), 1):
+            for take, verb in enumerate(verbs):
+                name = f"{person}_{recording:02d}_{take:04d}.mp4"
+                touch(folder / "epic" / person / name)
+                rows.append(f"{name},{verb},{part}")
+        listed(folder / "lists" / f"kitchen_{number}.csv", rows)
+
+
+def people(folder: Path) -> None:
+    for name in ("sit_down", "stand_up"):
+        for subject in ("01", "09"):
+            touch(folder / "lab" / name / f"{name}_subject{subject}_a.mp4")
+    for name in ("sitting", "rising"):
+        for day in ("20231224", "20240501", "20250501"):
+            touch(folder / "outdoors" / name / f"{name}_{day}_1.mp4")
+
+
+@pytest.mark.parametrize(
+    ("benchmark", "lay_out", "counts"),
+    [
+        ("kinetics-gameplay", kinetics, {"kinetics": (9, 9), "gameplay": (9, 9)}),
+        ("kitchens", kitchens, {f"kitchen-{n}": (8, 8) for n in (1, 2, 3)}),
+        ("lab-outdoors", people, {"lab": (2, 2), "outdoors": (2, 2)}),
+    ],
+)
+def test_the_larger_layouts_on_the_page(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    benchmark: str,
+    lay_out: Callable[[Path], None],
+    counts: dict[str, tuple[int, int]],
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = block("toml", f"[benchmarks.{benchmark}").replace('"/data/', f'"{tmp_path}/')
+    (tmp_path / "pipeline.toml").write_text(text)
+    lay_out(tmp_path)
+    checked = run(datasets, "check", benchmark)
+    assert checked.exit_code == 0, checked.output
+    settings = load_settings(None, {}).settings
+    catalogue = catalogue_of(settings)
+    found = catalogue.benchmark(benchmark)
+    for name, (num_train, num_val) in counts.items():
+        dataset = catalogue.dataset(name)
+        listing = dataset.scan(*folders_of(dataset, settings))
+        places = [found.place_of(name, c.class_name, c.splits) for c in listing.clips]
+        roles = [place.role for place in places if place is not None]
+        assert (roles.count("train"), roles.count("val")) == (num_train, num_val), name
