@@ -191,7 +191,7 @@ def _extract(
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)
     backbone = get_backbone(options.backbone, options.weights)
-    weights = options.weights or backbone.pretrained
+    weights = backbone.pretrained if options.weights is None else options.weights
     profile = profile_of(options.profile, backbone)
     if isinstance(clips, Dataset):
         listing, selection = _listing(clips, settings, catalogue)

@@ -120,7 +120,7 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     nearly the same. The picture holds how alike all pairs of its frames are (cosine similarity of
     their features), beside sampled frames.
     """
-    from ta3n.common.errors import DataMissingError, UsageError
+    from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
     from ta3n.common.manifest import collect_manifest
     from ta3n.extract.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.showing import draw_clip, load_clip, read_sampled
@@ -131,8 +131,13 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     for line in shown.lines():
         click.echo(line)
     if len(shown.rows):
-        alike = AlikeClips(folder, collect_manifest(folder).clips)
-        click.echo(f"  {describe_nearest(alike.nearest(shown.record))}")
+        try:
+            alike = AlikeClips(folder, collect_manifest(folder).clips)
+        except FeatureStoreError as error:
+            # Another clip's shard: nothing is wrong with this one.
+            click.echo(f"  most alike on the other side of a split: not known, {error}")
+        else:
+            click.echo(f"  {describe_nearest(alike.nearest(shown.record))}")
     if out is None:
         return
     if not len(shown.rows):

@@ -27,6 +27,7 @@ have 0.73 to 0.97, clips cut from one video 0.54 to 0.87, and any others at most
 """
 
 _NUM_FRAMES = 5
+_ENOUGH_TO_CENTRE = 10
 _BLOCK = 1024
 
 
@@ -38,7 +39,8 @@ class AlikePair:
         clip: One of them.
         other: The other one.
         splits: Numbers of the splits that they are on different sides of.
-        similarity: Cosine of their mean features, each less the mean of all clips; at most 1.
+        similarity: Cosine of their mean features, each less the mean of all clips where these are
+            ten or more; at most 1.
     """
 
     clip: ClipRecord
@@ -124,7 +126,8 @@ def _mean_features(folder: Path, clips: Sequence[ClipRecord]) -> Features:
 
 def _directions(means: Features) -> Features:
     """Return means less their mean, of length 1; what all clips have in common tells nothing."""
-    centred = means - means.mean(axis=0) if len(means) else means
+    # The mean of a few clips is what they show, too.
+    centred = means - means.mean(axis=0) if len(means) >= _ENOUGH_TO_CENTRE else means
     norms = np.linalg.norm(centred, axis=1, keepdims=True)
     directions: Features = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
     return directions

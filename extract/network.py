@@ -128,14 +128,27 @@ def load_network(backbone: Backbone, weights: str, device: torch.device) -> tupl
     """
     loaded = load_backbone(backbone, weights)
     plain = FeatureNetwork(loaded.body, backbone).eval()
-    network = optimised(plain, device)
-    if backbone.name not in BACKBONES and not _agree(network, plain.to(device), backbone, device):
-        LOGGER.warning(
-            "%s does not allow for faster convolutions; it runs as its library builds it",
-            backbone.name,
-        )
-        network = plain
-    return network, loaded.weights_sha256
+    if backbone.name in BACKBONES:
+        return optimised(plain, device), loaded.weights_sha256
+    return _optimised_if_it_agrees(plain, backbone, device), loaded.weights_sha256
+
+
+def _optimised_if_it_agrees(
+    plain: FeatureNetwork, backbone: Backbone, device: torch.device
+) -> nn.Module:
+    try:
+        network = optimised(plain, device)
+        if _agree(network, plain.to(device), backbone, device):
+            return network
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        LOGGER.debug("%s: %s", backbone.name, error)
+    LOGGER.warning(
+        "%s does not allow for faster convolutions; it runs as its library builds it",
+        backbone.name,
+    )
+    return plain.to(device)
 
 
 def _agree(network: nn.Module, plain: nn.Module, backbone: Backbone, device: torch.device) -> bool:

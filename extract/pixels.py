@@ -18,7 +18,7 @@ from PIL import Image
 
 from ta3n.common.streams import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone
-from ta3n.extract.profiles import transform_of
+from ta3n.extract.profiles import has_library_transform
 
 if TYPE_CHECKING:
     import torch
@@ -98,7 +98,7 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
         backbone: Has the size, and the transform of its library.
         device: Where the network runs.
     """
-    if transform_of(profile, backbone):
+    if has_library_transform(profile, backbone):
         return _CROPPERS[backbone.library](backbone)
     return partial(crop_if_large if device.type == "cuda" else crop, size=backbone.image_size)
 

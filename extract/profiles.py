@@ -26,10 +26,14 @@ def profile_of(profile: str | None, backbone: Backbone) -> str:
     return profile
 
 
-def transform_of(profile: str, backbone: Backbone) -> str:
-    """Return the library's transform in words where a profile uses it, else nothing.
+def has_library_transform(profile: str, backbone: Backbone) -> bool:
+    """Say whether frames get the library's transform, not the paper's.
 
-    `ta3n` has the paper's; `fast` the pixels of the backbone's own profile.
+    `fast` has the pixels of the backbone's own profile.
     """
-    pixels = backbone.default_profile if profile == "fast" else profile
-    return backbone.transform if pixels in _LIBRARIES else ""
+    return (backbone.default_profile if profile == "fast" else profile) in _LIBRARIES
+
+
+def transform_of(profile: str, backbone: Backbone) -> str:
+    """Return the library's transform in words where a profile uses it, else nothing."""
+    return backbone.transform if has_library_transform(profile, backbone) else ""

@@ -45,7 +45,6 @@ def _resnet(depth: int, feature_dim: int, digits: str) -> Backbone:
         feature_dim=feature_dim,
         pretrained=IMAGENET_V1,
         pretrained_file=f"resnet{depth}-{digits}.pth",
-        transform="short side to 256 bilinear, antialiased, centre 224",
     )
 
 

@@ -5,6 +5,7 @@ Nothing heavy is imported here: a finished folder is recognised in a moment.
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -22,6 +23,7 @@ IMAGE_SIZE = 224
 """Side of the crop that the paper's features are of, in pixels."""
 
 _RANDOM = "random:"
+_LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Backbone:
         feature_dim: D.
         pretrained: Name of its published weights.
         pretrained_file: Their file; torchvision's end with the first digits of their SHA-256.
-        transform: The transform that its library gives with the weights, in words.
+        transform: The transform that its library gives with the weights, in words; empty where the
+            profile's name says it, as for the paper's networks.
         default_profile: The profile where none is asked for.
         image_size: Side of the square crop in pixels.
         mean: Subtracted from pixels in 0 to 1, a value a channel.
@@ -84,8 +87,10 @@ def seed_of(weights: str) -> int:
         UsageError: If it is no number.
     """
     seed = weights.removeprefix(_RANDOM)
-    if not seed.isdigit():
-        raise UsageError(f"weights {weights!r} need a whole number as seed, such as random:0")
+    if not (seed.isascii() and seed.isdigit() and int(seed) <= _LARGEST_SEED):
+        raise UsageError(
+            f"weights {weights!r} need a whole number below 2**63 as seed, such as random:0"
+        )
     return int(seed)
 
 
@@ -95,7 +100,8 @@ def existing_file(weights: str, backbone: Backbone) -> Path:
     Raises:
         WeightsError: If there is none of that name.
     """
-    path = Path(weights).expanduser()
+    # A home that is nobody's stays as it is, and then is no file.
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111  pathlib's raises there
     if not path.is_file():
         raise WeightsError(
             f"weights {weights!r} are neither {backbone.pretrained}, nor random:SEED, nor an "

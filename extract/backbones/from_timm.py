@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +34,10 @@ def describe(name: str) -> Backbone:
     """
     timm = _timm()
     asked = name.removeprefix(PREFIX)
-    cfg = timm.get_pretrained_cfg(asked) if timm.is_model(asked) else None
+    try:
+        cfg = timm.get_pretrained_cfg(asked) if timm.is_model(asked) else None
+    except RuntimeError:  # a model, but no such weights of it
+        cfg = None
     if cfg is None:
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise UsageError(f"timm has no model {asked!r}{did_you_mean(asked, known)}")
@@ -93,24 +98,64 @@ def load(backbone: Backbone, path: Path) -> nn.Module:
     timm, name = _timm(), _name(backbone)
     state = read_state(path)
     cfg = timm.get_pretrained_cfg(name)
+    # With as many classes as the file has, so that its classifier fits.
     num_classes = _num_classes(cfg, state)
-    # With as many classes as the file has, timm insists on every parameter.
     overlay = {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
     try:
-        network: nn.Module = timm.create_model(
-            name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
-        )
-    except (RuntimeError, KeyError, ValueError, AttributeError) as error:
+        with _watching_loads() as loads:
+            network: Any = timm.create_model(
+                name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+            )
+    except MemoryError:
+        raise
+    except Exception as error:  # its conversion of other forms fails in many ways
         lines = str(error).split("\n")
         reason = " ".join(line.strip() for line in lines[:2])[:200]
         raise WeightsError(f"weights {path} are not of {backbone.name}: {reason}") from error
-    return network
+    missing = [key for load in loads for key in load if not key.startswith(_classifiers(cfg))]
+    if missing or not loads:
+        raise WeightsError(
+            f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
+            f"(such as {missing[0] if missing else 'all'})"
+        )
+    # timm keeps them beside the network that has them now.
+    network.pretrained_cfg.pop("state_dict", None)
+    loaded: nn.Module = network
+    return loaded
+
+
+@contextmanager
+def _watching_loads() -> Iterator[list[list[str]]]:
+    """Yield a list that gets the missing parameters of each state dict loaded meanwhile.
+
+    timm logs them for some models and goes on, with what was drawn at random.
+    """
+    from torch import nn
+
+    found: list[list[str]] = []
+    original = nn.Module.load_state_dict
+
+    def watched(self: nn.Module, *args: Any, **kwargs: Any) -> Any:
+        result = original(self, *args, **kwargs)
+        found.append(list(result.missing_keys))
+        return result
+
+    nn.Module.load_state_dict = watched  # type: ignore[method-assign]
+    try:
+        yield found
+    finally:
+        nn.Module.load_state_dict = original  # type: ignore[method-assign]
+
+
+def _classifiers(cfg: Any) -> tuple[str, ...]:
+    names = [cfg.classifier] if isinstance(cfg.classifier, str) else list(cfg.classifier or ())
+    return tuple(f"{name}." for name in names)
 
 
 def _num_classes(cfg: Any, state: dict[str, torch.Tensor]) -> int:
     """Return how many classes a file is for: its own, not those of the published weights."""
-    names = [cfg.classifier] if isinstance(cfg.classifier, str) else list(cfg.classifier or ())
-    found = [state[f"{name}.weight"].shape[0] for name in names if f"{name}.weight" in state]
+    weights = [f"{name}weight" for name in _classifiers(cfg)]
+    found = [state[weight].shape[0] for weight in weights if weight in state]
     return int(found[0]) if found else int(cfg.num_classes)
 
 

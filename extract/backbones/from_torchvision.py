@@ -48,6 +48,8 @@ def describe(name: str, weights: str | None) -> Backbone:
             "torchvision's classifiers, efficientnet_lite0, or timm:NAME"
         )
     choices = {choice.name.lower(): choice for choice in get_model_weights(name)}
+    # For detectors, without a part of the classifier.
+    choices = {key: choice for key, choice in choices.items() if not key.endswith("_features")}
     fallback = IMAGENET_V1 if IMAGENET_V1 in choices else next(iter(choices))
     pretrained = (weights or "").lower()
     if pretrained not in choices:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -50,9 +52,20 @@ def _plain(state: Any, path: Path) -> dict[str, torch.Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
             state = state[wrapper]
-    if not isinstance(state, dict) or not all(isinstance(v, torch.Tensor) for v in state.values()):
+    is_state = isinstance(state, dict) and len(state) > 0
+    if not is_state or not all(isinstance(v, torch.Tensor) for v in state.values()):
         raise WeightsError(f"weights {path} hold no state dict of tensors")
-    return {str(key).removeprefix("module."): value for key, value in state.items()}
+    return _renamed(state, lambda key: str(key).removeprefix("module."))
+
+
+def _renamed(state: Any, rename: Callable[[Any], str]) -> dict[str, torch.Tensor]:
+    """Return a state dict with other keys; versions of layers, which some insist on, are kept."""
+    found = OrderedDict((rename(key), value) for key, value in state.items())
+    versions = getattr(state, "_metadata", None)
+    if versions is not None:
+        renamed = {rename(f"{key}.").removesuffix("."): value for key, value in versions.items()}
+        found._metadata = renamed  # type: ignore[attr-defined]
+    return found
 
 
 def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, ...] = ()) -> None:
@@ -68,7 +81,11 @@ def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, 
     Raises:
         WeightsError: If the file cannot be read, or is of another network.
     """
-    state = {k: v for k, v in read_state(path).items() if not k.startswith(ignored)}
+    whole = read_state(path)
+    state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
+    own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
+    versions = getattr(whole, "_metadata", None) or own_versions
+    state._metadata = versions  # type: ignore[attr-defined]
     own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
     missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
     unexpected = [key for key in state if key not in own]

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from ta3n.common.errors import FeatureStoreError
 from ta3n.common.manifest import PLAN_NAME, build_manifest, collect_manifest
 from ta3n.common.records import (
     ClipRecord,
@@ -144,6 +145,18 @@ def test_what_all_clips_have_in_common_is_not_likeness(tmp_path: Path) -> None:
     assert run("duplicates", tmp_path).stdout == ""
 
 
-def test_equal_clips_alone_are_no_error(tmp_path: Path) -> None:
+def test_two_equal_clips_are_flagged_without_others(tmp_path: Path) -> None:
     write_clips(tmp_path, [("a", TRAIN, scene(0)), ("b", TEST, scene(0))])
-    assert run("duplicates", tmp_path).exit_code == 0
+    assert "1 pairs among 2 clips" in run("duplicates", tmp_path).stderr
+
+
+def test_a_clip_is_shown_whatever_became_of_another_shard(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(*_: object) -> None:
+        raise FeatureStoreError("shard-00001.h5 is damaged")
+
+    monkeypatch.setattr("ta3n.extract.near_duplicates.AlikeClips", damaged)
+    shown = run("show", folder, "first")
+    assert shown.exit_code == 0
+    assert "not known, shard-00001.h5 is damaged" in shown.stdout

@@ -184,3 +184,37 @@ def test_command_writes_features_of_its_width_and_records_the_transform(
     other = CliRunner().invoke(main, list(map(str, [*args, "--profile", "ta3n"])))
     assert other.exit_code == 1
     assert "transform is bicubic, crop_pct 0.95 center, 160 there, none now" in other.output
+
+
+@pytest.mark.parametrize("name", ["timm:dla46_c", "timm:test_vit"])
+@pytest.mark.parametrize(
+    "content", [{"backbone.conv1.weight": torch.zeros(3, 3)}, {}, {"state_dict": {}}]
+)
+def test_file_that_gives_a_model_nothing_is_refused(
+    tmp_path: Path, offline: Path, name: str, content: dict[str, Any]
+) -> None:
+    """Timm itself loads some models with whatever fits, and the rest stays as it was drawn."""
+    torch.save(content, tmp_path / "foreign.pth")
+    with pytest.raises(WeightsError, match=r"are not of timm:|hold no state dict"):
+        load_backbone(get_backbone(name), str(tmp_path / "foreign.pth"))
+    assert nn.Module.load_state_dict.__name__ == "load_state_dict"
+
+
+def test_model_of_other_convolutions_runs_as_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    """Its weights of five dimensions cannot lie channels last."""
+    network, _ = load_network(get_backbone("timm:lambda_resnet26t"), "random:0", CPU)
+    with torch.inference_mode():
+        assert network(torch.zeros(1, 256, 256, 3, dtype=torch.uint8)).shape == (1, 2048)
+    assert "runs as its library builds it" in caplog.text
+
+
+@pytest.mark.parametrize("name", ["timm:resnet18.foo", "timm:resnet18.", "timm:"])
+def test_unknown_weights_of_a_model_are_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="timm has no model"):
+        get_backbone(name)
+
+
+def test_weights_are_not_kept_twice(tmp_path: Path) -> None:
+    save(small_model(), tmp_path / "w.pth")
+    body: Any = load_backbone(get_backbone(SMALL), str(tmp_path / "w.pth")).body
+    assert "state_dict" not in body.pretrained_cfg
