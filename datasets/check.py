@@ -8,7 +8,7 @@ from pathlib import Path
 
 from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
-from ta3n.common.names import printable, shorten
+from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.datasets.base import Clip, Dataset, Listing, Role
 from ta3n.datasets.benchmarks import Benchmark
 from ta3n.datasets.published import published_name
@@ -134,6 +134,22 @@ def find_problems(parts: Sequence[Part], benchmark: Benchmark | None) -> Iterato
             yield Finding(Problem.ABSENT, text)
 
 
+def find_notes(part: Part) -> Iterator[str]:
+    """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
+    name, members = part.dataset.name, part.members
+    if part.dataset.groups_span_classes and (group_of := part.dataset.group_from_name):
+        groups = [group for m in members if (group := group_of(m.clip.stem))]
+        yield (
+            f"groups: {name}: {len(groups)} of {len(members)} names hold a group, "
+            f"{len(set(groups))} groups"
+        )
+    if unused := [m.clip.path for m in members if m.role is None]:
+        text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
+        yield f"unused: {name}: {text}"
+    if empty := [m.clip.path for m in members if m.clip.size_bytes == 0]:
+        yield f"empty: {name}: {len(empty)} files are empty: {_shown(empty)}"
+
+
 def _clashes(part: Part) -> Iterator[Finding]:
     """Yield names that would be one where features are kept by name alone, or case is lost."""
     by_name: dict[str, list[str]] = defaultdict(list)
@@ -173,8 +189,25 @@ def _one_domain_only(parts: Sequence[Part], benchmark: Benchmark) -> Iterator[Fi
         lacking = [name for name, classes in filled.items() if class_name not in classes]
         if lacking:
             there = [name for name in filled if name not in lacking]
-            text = f"class {class_name} has clips in {', '.join(there) or 'no dataset'} only"
-            yield Finding(Problem.DOMAINS, f"{text}, none in {', '.join(lacking)}")
+            text = f"class {class_name} has no clips in any dataset"
+            if there:
+                text = f"class {class_name} has clips in {', '.join(there)} only"
+                text += f", none in {', '.join(lacking)}"
+            short = [part for part in parts if part.dataset.name in lacking]
+            nearest = _nearest_class(short, benchmark, class_name)
+            yield Finding(Problem.DOMAINS, printable(f"{text}{nearest}"))
+
+
+def _nearest_class(parts: Sequence[Part], benchmark: Benchmark, class_name: str) -> str:
+    """Suggest what clips of a class may be listed as: a class that the benchmark does not use."""
+    wanted = benchmark.class_names.index(class_name)
+    for part in parts:
+        labels = benchmark.side(part.dataset.name).labels
+        others = [name for name in part.listing.classes if name not in labels]
+        for folder in (f for f, label in labels.items() if label == wanted):
+            if nearest := did_you_mean(folder, others):
+                return nearest
+    return ""
 
 
 def _duplicates(parts: Sequence[Part]) -> Iterator[Finding]:

@@ -43,6 +43,10 @@ Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of th
   13 duplicates  files with the same content (SHA-256), also in two datasets
   14 parts       a class without training or without validation clips
   15 absent      clips that the split names and that are not on disk
+
+\b
+Told without being a problem: how many names hold a group (groups), clips in no part of the
+split (unused), and files of 0 bytes (empty).
 """
 
 _CONFIG = click.option(
@@ -97,7 +101,7 @@ def check(
     config_file: Path | None,
 ) -> None:
     """Count the clips of a dataset, or of all datasets of a benchmark, and name what is wrong."""
-    from ta3n.datasets.check import find_problems, take_part
+    from ta3n.datasets.check import find_notes, find_problems, take_part
 
     ignored = _ignored(ignore)
     settings, catalogue = _load(config_file)
@@ -109,6 +113,8 @@ def check(
         clip_root, split_files = folders_of(dataset, settings, root, splits)
         parts.append(take_part(dataset, dataset.scan(clip_root, split_files), chosen, split))
     _print_counts(parts)
+    for note in (note for part in parts for note in find_notes(part)):
+        _say(note)
     found = [f for f in find_problems(parts, chosen) if f.problem.word not in ignored]
     for finding in found:
         _say(f"{finding.problem.word}: {finding.text}")

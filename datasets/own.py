@@ -20,7 +20,7 @@ from ta3n.datasets.base import VIDEO_SUFFIXES, Clip, Dataset, ListedClip, Listin
 from ta3n.datasets.folders import class_folders, find_clip_folder, quoted, videos_in
 from ta3n.datasets.loose import VIDEOS
 from ta3n.datasets.own_files import ListedFiles
-from ta3n.datasets.own_lists import Entry, has_splits, read_list
+from ta3n.datasets.own_lists import Entry, has_splits, no_entry, read_list
 from ta3n.datasets.own_splits import group_in, split_by_pattern, split_by_ratio
 from ta3n.datasets.registry import BUILT_IN_DATASETS
 
@@ -54,6 +54,7 @@ class OwnDataset(Dataset):
         Raises:
             DataMissingError: Clips, lists or a class are not there.
             DataConflictError: Lists or names contradict each other.
+            ConfigError: The table has a rule that does not fit the lists or names.
             UsageError: `classes` names a class that does not exist, or `splits` is given.
         """
         if splits is not None:
@@ -63,6 +64,7 @@ class OwnDataset(Dataset):
             )
         given = root.expanduser().absolute()
         clips, absent = self._found(given)
+        self._check_groups([clip.stem for clip in clips] + [clip.stem for clip in absent])
         clips = self._with_rule(clips)
         if classes is not None:
             known = {c.class_name for c in clips} | {c.class_name for c in absent}
@@ -127,7 +129,7 @@ class OwnDataset(Dataset):
         if not clips:
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
-                f"such as {shorten((quoted(c.stem) for c in absent.values()), 1) or 'none'}; "
+                f"such as {shorten((quoted(c.stem) for c in absent.values()), 1)}; "
                 f"correct root or the lists in [datasets.{self.name}]"
             )
         return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
@@ -140,8 +142,23 @@ class OwnDataset(Dataset):
             (table.clips, None),
         ]
         for files, role in parts:
+            found = False
             for file in files:
-                yield from read_list(file, table.classes, role, dataset=self.name)
+                for entry in read_list(file, table.classes, role, dataset=self.name):
+                    found = True
+                    yield entry
+            if files and not found:
+                raise no_entry(files, self.name)
+
+    def _check_groups(self, stems: Sequence[str]) -> None:
+        """Refuse a pattern that finds nothing: it would keep no recording on one side."""
+        find = self.group_from_name
+        if find is not None and stems and not any(map(find, stems)):
+            raise ConfigError(
+                f"[datasets.{self.name}]: groups {quoted(self.table.groups or '')} finds no group "
+                f"in any of {len(stems)} names, such as {quoted(stems[0])}; correct it or leave it "
+                "out"
+            )
 
     def _with_rule(self, clips: Sequence[Clip]) -> tuple[Clip, ...]:
         """Return the clips with the split of a ratio or pattern, if that is the rule."""

@@ -1,25 +1,29 @@
 """List files of one's own dataset: which clips there are, of which class, in which part.
 
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
-`class`, `split`, `frames`, and `dataset` where one list is of several. Any other file is as video
-lists are published: `path frames label` on each line, `path label`, or just `path`.
+`class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone. Any
+other file is as video lists are published: `path frames label` on each line, `path label`, or just
+`path`.
 """
 
 import csv
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.split_files import Role, SplitLine, read_lines
 
 _PATH_COLUMNS = ("path", "video", "file")
 _LABEL_COLUMNS = ("label", "class")
 _FRAMES_COLUMNS = ("frames", "published_frames")
-_KNOWN_COLUMNS = (*_PATH_COLUMNS, *_LABEL_COLUMNS, "split", "frames", "dataset")
+# What a mistyped one of these would silently change: the class, the part or the choice of clips.
+_DECIDING_COLUMNS = (_PATH_COLUMNS, _LABEL_COLUMNS, ("split",), ("dataset",))
+_KNOWN_COLUMNS = (*_PATH_COLUMNS, *_LABEL_COLUMNS, "split", *_FRAMES_COLUMNS, "dataset")
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
     "training": "train",
@@ -75,7 +79,8 @@ def read_list(
 
     Raises:
         DataMissingError: The file cannot be read.
-        DataConflictError: A line is malformed, or its class or split is unknown.
+        DataConflictError: A line is malformed, its class or split is unknown, or the heading of a
+            table has a mistyped column or none with the class.
     """
     for line, fields in _table_rows(file) if _is_table(file) else _plain_rows(file):
         if dataset is not None and fields.dataset not in ("", dataset):
@@ -95,6 +100,20 @@ def read_list(
 def has_splits(file: Path) -> bool:
     """Tell whether a list is a table with a column `split`."""
     return _is_table(file) and any(fields.split is not None for _, fields in _table_rows(file))
+
+
+def no_entry(files: Iterable[Path], dataset: str) -> DataMissingError:
+    """Return the error for lists that have no clip of a dataset."""
+    names = shorten(map(quoted, files), 3)
+    rows = (fields for file in files if _is_table(file) for _, fields in _table_rows(file))
+    values = sorted({fields.dataset for fields in rows if fields.dataset})
+    if not values:
+        return DataMissingError(f"no clip of {dataset} is listed in {names}; correct the list")
+    return DataMissingError(
+        f"no row of {names} is of dataset {dataset}; the column dataset has "
+        f"{shorten(map(quoted, values))}{did_you_mean(dataset, map(printable, values))}; "
+        "correct the column, or the name of the dataset"
+    )
 
 
 def _is_table(file: Path) -> bool:
@@ -120,14 +139,9 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     if not rows or len(rows) != len(lines):
         raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
     heading = [name.strip().lower() for name in rows[0]]
-    path = _column(heading, _PATH_COLUMNS)
-    if path is None:
-        raise DataConflictError(
-            f"{quoted(file)}, line 1: no column path in {', '.join(heading)}; "
-            f"known columns: {', '.join(_KNOWN_COLUMNS)}"
-        )
+    _check_heading(f"{quoted(file)}, line {lines[0].number}", heading)
     columns = {
-        "path": path,
+        "path": _column(heading, _PATH_COLUMNS),
         "label": _column(heading, _LABEL_COLUMNS),
         "split": _column(heading, ("split",)),
         "frames": _column(heading, _FRAMES_COLUMNS),
@@ -138,6 +152,32 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
         if len(row) != len(heading):
             raise _wrong(line, f"{len(heading)} values, as the heading has")
         yield line, _Fields(**{"label": ""} | {name: row[at].strip() for name, at in found.items()})
+
+
+def _check_heading(where: str, heading: Sequence[str]) -> None:
+    """Refuse a heading in which a column is mistyped or lacking.
+
+    Raises:
+        DataConflictError: It is.
+    """
+    known = f"known columns: {', '.join(_KNOWN_COLUMNS)}"
+    lacking = [names for names in _DECIDING_COLUMNS if _column(heading, names) is None]
+    others = [name for name in heading if name and name not in _KNOWN_COLUMNS]
+    for name in others:
+        # A column that is there already is not mistyped: class_name beside class says more.
+        if nearest := did_you_mean(name, chain.from_iterable(lacking)):
+            raise DataConflictError(
+                f"{where}: column {quoted(name)} is not known{nearest}; rename or drop it; {known}"
+            )
+    if _PATH_COLUMNS in lacking:
+        columns = printable(shorten(heading, 10))
+        raise DataConflictError(f"{where}: no column path in {columns}; {known}")
+    if _LABEL_COLUMNS in lacking and others:
+        raise DataConflictError(
+            f"{where}: no column class or label beside {shorten(map(quoted, others))}; call "
+            "that of the classes so, or, where folders are the classes, drop what is not known; "
+            f"{known}"
+        )
 
 
 def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:

@@ -113,6 +113,48 @@ def test_listed_clips_that_are_not_on_disk_are_told(folder: Path) -> None:
     assert "absent: listed: 1 clips of the split are not on disk" in result.stdout
 
 
+def test_a_mistyped_class_is_told_with_the_class_that_is_there(folder: Path) -> None:
+    for dataset in ("one", "two"):
+        (folder / dataset / "wave").rename(folder / dataset / "wvae")
+    result = run("check", "both")
+    assert result.exit_code == 12
+    told = "domains: class wave has no clips in any dataset (did you mean 'wvae'?)"
+    assert told in result.stdout.splitlines()
+
+
+def test_groups_are_counted(folder: Path) -> None:
+    write(folder / "one/turn/turn_other_t.mp4", "of no group")
+    result = run("check", "both")
+    assert result.exit_code == 0
+    assert "groups: one: 4 of 5 names hold a group, 3 groups" in result.stdout.splitlines()
+    assert "groups: two" not in result.stdout
+
+
+def test_unused_and_empty_files_are_no_problem(folder: Path) -> None:
+    table = "[datasets.years]\nroot = 'one'\ntrain_pattern = '_t'\nval_pattern = '_v'\n"
+    write(folder / "years.toml", table)
+    for number in range(7):
+        write(folder / f"one/turn/turn_{number}.mp4", str(number))
+    write(folder / "one/wave/wave_0_t.mp4", "")
+    result = run("check", "years", "--config", "years.toml")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    names = ", ".join(f"turn/turn_{number}.mp4" for number in range(5))
+    assert f"unused: years: 7 clips are in no part of the split: {names} and 2 more" in lines
+    assert "empty: years: 1 files are empty: wave/wave_0_t.mp4" in lines
+    assert lines[-1] == "nothing wrong"
+
+
+def test_unused_clips_of_a_built_in_dataset_are_named(folder: Path) -> None:
+    for name in ("walk_1", "walk_2", "walk_3"):
+        write(folder / f"hmdb/walk/{name}.avi", name)
+    write(folder / "hmdb/walk_test_split1.txt", "walk_1.avi 1\nwalk_2.avi 2\nwalk_3.avi 0\n")
+    result = run("check", "hmdb", "--root", "hmdb")
+    assert result.exit_code == 0
+    told = "unused: hmdb51: 1 clips are in no part of the split: walk/walk_3.avi"
+    assert told in result.stdout.splitlines()
+
+
 @pytest.mark.parametrize(
     ("args", "code", "told"),
     [

@@ -81,6 +81,15 @@ def test_a_dataset_goes_to_other_processes(tmp_path: Path) -> None:
         ("clips = 'none.txt'\nval_ratio = 0.4", None, DataMissingError, "none.txt"),
         ("clips = 'gone.txt'\nval_ratio = 0.4", None, DataMissingError, "none of the 1 listed"),
         ("train = 'all.txt'\nval = 'again.txt'", None, DataConflictError, "is listed before"),
+        ("train = 'all.txt'\nval = 'empty.txt'", None, DataMissingError, "no clip of mine is"),
+        ("clips = 'other.csv'", None, DataMissingError, "has 'mien' (did you mean 'mien'?)"),
+        (
+            "val_ratio = 0.4\ngroups = '_subject(\\d)_'",
+            None,
+            ConfigError,
+            "[datasets.mine]: groups '_subject(\\d)_' finds no group in any of 10 names, such as "
+            "'turn_s1_t1'",
+        ),
     ],
 )
 def test_what_does_not_fit_is_told(
@@ -95,6 +104,8 @@ def test_what_does_not_fit_is_told(
     (tmp_path / "all.txt").write_text("".join(f"{path}\n" for path in TREE))
     (tmp_path / "again.txt").write_text(f"{TREE[0]}\n")
     (tmp_path / "gone.txt").write_text("wave/gone.mp4\n")
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "other.csv").write_text(f"dataset,path,split\nmien,{TREE[0]},train\n")
     with pytest.raises(error) as caught:
         scan(tmp_path, table, classes)
     assert told in str(caught.value)

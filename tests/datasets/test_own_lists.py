@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.own_lists import has_splits, read_list
+from ta3n.datasets.own_lists import has_splits, no_entry, read_list
 
 
 def entries(
@@ -42,6 +42,53 @@ def test_a_table_of_several_datasets(tmp_path: Path) -> None:
     file.write_text("dataset,video,label\none,a,0\ntwo,b,1\n")
     assert [entry.path for entry in read_list(file, (), dataset="two")] == ["b"]
     assert not has_splits(file)
+
+
+def test_columns_with_more_information_are_left_alone(tmp_path: Path) -> None:
+    """Also those like a column that is there, and other numbers of frames than those declared."""
+    heading = "path,class,split,class_id,filename,notes,duration,decoded_frames,"
+    text = f"{heading}\na.mp4,wave,val,7,x,y,2.5,80,\n"
+    assert entries(tmp_path, text, "list.csv") == [("a.mp4", "wave", "test", None)]
+    assert entries(tmp_path, "dataset,file\none,wave/b.mp4\n", "list.csv")[0][1] == "wave"
+
+
+@pytest.mark.shared
+def test_a_real_table_with_many_columns_is_read(shared: Path) -> None:
+    assert len(list(read_list(shared / "clips" / "clips.csv", (), "train"))) > 10
+
+
+@pytest.mark.parametrize(
+    ("heading", "told"),
+    [
+        ("datset,path,class,split", "column 'datset' is not known (did you mean 'dataset'?)"),
+        ("path,klass,split", "column 'klass' is not known (did you mean 'class'?)"),
+        ("path,class,splt", "column 'splt' is not known (did you mean 'split'?)"),
+        ("filename,class", "column 'filename' is not known (did you mean 'file'?)"),
+        ("path,category,split", "no column class or label beside 'category'"),
+        ("path,cat\x1begory", "no column class or label beside 'cat\\x1begory'"),
+    ],
+)
+def test_a_mistyped_or_lacking_column_is_told(tmp_path: Path, heading: str, told: str) -> None:
+    row = ",".join("x/a" for _ in heading.split(","))
+    with pytest.raises(DataConflictError) as caught:
+        entries(tmp_path, f"{heading}\n{row}\n", "list.csv")
+    message = str(caught.value)
+    assert f"list.csv', line 1: {told}" in message
+    assert message.endswith(
+        "known columns: path, video, file, label, class, split, frames, published_frames, dataset"
+    )
+    assert message.isprintable()
+
+
+def test_lists_without_a_clip_of_the_dataset_tell_which_they_have(tmp_path: Path) -> None:
+    file = tmp_path / "list.csv"
+    names = ("camera-nihgt", *(f"other-{n}" for n in range(6)))
+    file.write_text("dataset,path,class\n" + "".join(f"{name},a,wave\n" for name in names))
+    message = str(no_entry([file], "camera-night"))
+    assert "list.csv' is of dataset camera-night; the column dataset has 'camera-nihgt'" in message
+    assert "and 2 more (did you mean 'camera-nihgt'?)" in message
+    file.write_text("path,class\n")
+    assert "no clip of camera-night is listed in" in str(no_entry([file], "camera-night"))
 
 
 @pytest.mark.parametrize(
