@@ -42,11 +42,13 @@ RelativePath = Annotated[str, AfterValidator(_inside)]
 ShardName = Annotated[str, AfterValidator(_plain_shard)]
 
 
-class _Record(BaseModel):
+class Record(BaseModel):
+    """What all records have in common: values that do not change, and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
-class FeatureConfig(_Record):
+class FeatureConfig(Record):
     """All that decides the numbers in a feature file; equal configurations, equal features.
 
     Attributes:
@@ -82,7 +84,7 @@ class FeatureConfig(_Record):
         return self.model_dump(exclude=set() if self.transform else {"transform"})
 
 
-class PlannedClip(_Record):
+class PlannedClip(Record):
     """A clip on disk that is to be extracted.
 
     Attributes:
@@ -104,7 +106,7 @@ class PlannedClip(_Record):
     shard: ShardName
 
 
-class AbsentClip(_Record):
+class AbsentClip(Record):
     """A clip that the official splits name but that is not on disk."""
 
     path: RelativePath
@@ -150,7 +152,7 @@ class ClipRecord(PlannedClip):
     crc32: int = 0
 
 
-class ShardRecord(_Record):
+class ShardRecord(Record):
     """A finished shard: its sidecar, also kept inside the shard.
 
     Attributes:
@@ -170,7 +172,7 @@ class ShardRecord(_Record):
     clips: tuple[ClipRecord, ...]
 
 
-class Plan(_Record):
+class Plan(Record):
     """What a feature folder is to hold; the first job writes it, later ones must agree.
 
     Attributes:
@@ -195,7 +197,7 @@ class Plan(_Record):
         return list(dict.fromkeys(clip.shard for clip in self.clips))
 
 
-class Manifest(_Record):
+class Manifest(Record):
     """The state of a feature folder.
 
     Attributes:
@@ -241,10 +243,10 @@ class Manifest(_Record):
         return counts
 
 
-_R = TypeVar("_R", bound=_Record)
+_R = TypeVar("_R", bound=Record)
 
 
-def dump_record(record: _Record) -> bytes:
+def dump_record(record: Record) -> bytes:
     """Return a record as ASCII JSON, so that any file name survives, with a line for each clip."""
     fields = []
     for key, value in record.model_dump(mode="python").items():

@@ -35,8 +35,8 @@ Examples:
 @click.option("--splits", type=_PATH, metavar="DIR", help="Or the official split files.")
 @click.option("--root", type=_PATH, metavar="DIR", help="Or the clips themselves.")
 @click.option("--out", metavar="DIR", help="To DIR/<dataset> (default: features).")
-@click.option("--backbone", default="resnet101", show_default=True, help="What made them.")
-@click.option("--weights", default="published", show_default=True, help="Its weights, in words.")
+@click.option("--backbone", help="What made them (default: as exported, else resnet101).")
+@click.option("--weights", help="Its weights, in words (default: as exported, else published).")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option("--config", "config_file", type=_PATH, help="Settings file with own datasets.")
 @handles_errors(_COMMAND)
@@ -48,8 +48,8 @@ def import_command(
     splits: Path | None,
     root: Path | None,
     out: str | None,
-    backbone: str,
-    weights: str,
+    backbone: str | None,
+    weights: str | None,
     max_failures: str | None,
     config_file: Path | None,
 ) -> None:
@@ -102,8 +102,9 @@ def export_command(folder: Path, form: str, out: Path, split: str) -> None:
     each video (npy); beside them train.txt and val.txt with lines of video, frames, class.
     """
     from ta3n.extract.exporting import export_features
+    from ta3n.extract.folder import only_feature_folder
 
-    num_videos = export_features(folder, form, out, split)
+    num_videos = export_features(only_feature_folder(folder), form, out, split)
     click.echo(f"{num_videos} videos and the lists train.txt and val.txt are in {out}")
 
 
@@ -122,11 +123,13 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     """
     from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
     from ta3n.common.manifest import collect_manifest
+    from ta3n.extract.folder import only_feature_folder
     from ta3n.extract.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.showing import draw_clip, load_clip, read_sampled
 
     if root is not None and out is None:
         raise UsageError("--root is for the frames in a picture; give --out FILE as well")
+    folder = only_feature_folder(folder)
     shown = load_clip(folder, clip)
     for line in shown.lines():
         click.echo(line)
@@ -152,16 +155,19 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
 def duplicates_command(folder: Path) -> None:
     """List pairs of training and test clips whose features are nearly the same, a line each.
 
-    The clips are those of one dataset. Each line has the similarity (at most 1), the two clips, and
+    The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
     the splits that they are on different sides of. Whether they show the same is for eyes to say.
     """
     from ta3n.common.manifest import collect_manifest
     from ta3n.common.names import printable
-    from ta3n.extract.near_duplicates import AlikeClips
+    from ta3n.extract.folder import only_feature_folder
+    from ta3n.extract.near_duplicates import NEAR, AlikeClips
 
+    folder = only_feature_folder(folder)
     clips = collect_manifest(folder).clips
     pairs = list(AlikeClips(folder, clips).near_duplicates())
     for pair in pairs:
         paths = f"{printable(pair.clip.path)}\t{printable(pair.other.path)}"
         click.echo(f"{pair.similarity:.3f}\t{paths}\tsplit {','.join(pair.splits)}")
-    click.echo(f"{len(pairs)} pairs among {len(clips)} clips", err=True)
+    found = f"{len(pairs)} pairs of similarity {NEAR} or more among {len(clips)} clips"
+    click.echo(found, err=True)

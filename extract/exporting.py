@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError
+from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.log import ProgressLine
 from ta3n.common.manifest import collect_manifest
@@ -14,6 +14,7 @@ from ta3n.common.rows import Features
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.folders import quoted, video_stem
 from ta3n.datasets.published import published_name
+from ta3n.extract.exported import ExportedVideo, ExportRecord, write_export_record
 from ta3n.extract.feature_files import write_array, write_frames
 
 WRITERS: dict[str, Callable[[Features, Path], None]] = {"t7": write_frames, "npy": write_array}
@@ -24,6 +25,8 @@ _LISTS = {"train": "train", "test": "val"}
 
 def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     """Write every usable clip of a feature folder, and lists of both parts of a split.
+
+    A record says what the features are, so that importing them again forgets nothing.
 
     Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
 
@@ -37,13 +40,18 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
         How many videos were written.
 
     Raises:
+        UsageError: There is no such split.
         DataConflictError: `out` holds something, or two videos would have one name.
         FeatureStoreError: A shard is damaged.
         OSError: A file cannot be written.
     """
     if out.exists() and any(out.iterdir()):
         raise DataConflictError(f"{quoted(out)} is not empty; name a new folder with --out")
-    clips = [c for c in collect_manifest(folder).clips if c.status in USABLE]
+    manifest = collect_manifest(folder)
+    clips = [c for c in manifest.clips if c.status in USABLE]
+    known = sorted({name for clip in clips for name in clip.splits})
+    if known and split not in known:
+        raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
     names = _names(clips)
     done = 0
     with ProgressLine(len(clips), "videos") as progress:
@@ -56,6 +64,11 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
                     done += 1
                     progress.update(done, shard)
     _write_lists(clips, names, out, split)
+    videos = {
+        names[clip.path]: ExportedVideo(num_frames=clip.num_frames, frame_rate=clip.frame_rate)
+        for clip in clips
+    }
+    write_export_record(out, ExportRecord(config=manifest.config, videos=videos))
     return done
 
 

@@ -20,7 +20,8 @@ from ta3n.common.store import is_finished, write_shard
 from ta3n.datasets.folders import quoted
 from ta3n.datasets.listing import Clip, ListedClip, Listing
 from ta3n.datasets.published import published_name
-from ta3n.extract.backbones import IMAGE_SIZE
+from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
+from ta3n.extract.exported import ExportRecord, read_export_record
 from ta3n.extract.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.folder import mend_sidecar
 from ta3n.extract.known_videos import KnownVideo
@@ -28,6 +29,8 @@ from ta3n.extract.plan import agree_on_plan, make_plan
 from ta3n.extract.shards import provenance_of
 
 T = TypeVar("T")
+
+_PUBLISHED_BACKBONE, _PUBLISHED_WEIGHTS = "resnet101", "published"
 
 IMPORTED = "imported"
 """Profile of features whose pixels nobody here has seen."""
@@ -43,8 +46,8 @@ class ImportJob:
         known: The dataset's videos.
         origin: Where those come from, in words.
         folder: Feature folder to write.
-        backbone: Network that made them, as far as known.
-        weights: Its weights, in words.
+        backbone: Network that made them; None takes what an export says, else that of the paper.
+        weights: Its weights, in words; None likewise.
     """
 
     source: Path
@@ -52,8 +55,8 @@ class ImportJob:
     known: Sequence[KnownVideo]
     origin: str
     folder: Path
-    backbone: str
-    weights: str
+    backbone: str | None = None
+    weights: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +75,8 @@ def run_import(job: ImportJob) -> Manifest:
     """
     matched = _match(job)
     width = _width(matched)
-    config = FeatureConfig(
-        dataset=job.dataset,
-        backbone=job.backbone,
-        weights=f"{IMPORTED}:{job.weights}",
-        profile=IMPORTED,
-        image_size=IMAGE_SIZE,
-        frames="all",
-        feature_dim=width,
-    )
+    exported = read_export_record(job.source)
+    config = _config(job, width, exported.config if exported else None)
     by_path = {match.video.path: match for match in matched}
     plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
     plan = agree_on_plan(job.folder, plan)
@@ -91,9 +87,36 @@ def run_import(job: ImportJob) -> Manifest:
             clips = [clip for clip in plan.clips if clip.shard == shard]
             done += len(clips)
             if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
-                _write(job, config.hash, shard, width, [(c, by_path[c.path]) for c in clips])
+                content = [(c, by_path[c.path]) for c in clips]
+                _write(job.folder, _Making(config.hash, width, exported), shard, content)
             progress.update(done, f"{shard} is done")
     return build_manifest(job.folder)
+
+
+def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> FeatureConfig:
+    """Return what the features are, as far as anybody says.
+
+    Raises:
+        DataConflictError: The network named gives features of another width.
+    """
+    backbone = job.backbone or (exported.backbone if exported else _PUBLISHED_BACKBONE)
+    known = BACKBONES.get(backbone)
+    if known is not None and known.feature_dim != width:
+        raise DataConflictError(
+            f"the features in {quoted(job.source)} have {width} values a frame, but {backbone} "
+            f"gives {known.feature_dim}; say what made them with --backbone"
+        )
+    weights = job.weights or (exported.weights if exported else _PUBLISHED_WEIGHTS)
+    return FeatureConfig(
+        dataset=job.dataset,
+        backbone=backbone,
+        weights=f"{IMPORTED}:{weights.removeprefix(f'{IMPORTED}:')}",
+        profile=IMPORTED,
+        image_size=exported.image_size if exported else IMAGE_SIZE,
+        frames=exported.frames if exported else "all",
+        feature_dim=width,
+        timing=exported.timing if exported else "frames",
+    )
 
 
 def _match(job: ImportJob) -> list[_Matched]:
@@ -169,52 +192,68 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class _Making:
+    """What is the same for all shards: hash of the configuration, D, and what an export says."""
+
+    config_hash: str
+    width: int
+    exported: ExportRecord | None
+
+
 def _write(
-    job: ImportJob,
-    config_hash: str,
-    shard: str,
-    width: int,
-    clips: Sequence[tuple[PlannedClip, _Matched]],
+    folder: Path, making: _Making, shard: str, clips: Sequence[tuple[PlannedClip, _Matched]]
 ) -> None:
     records: list[ClipRecord] = []
-    parts = [np.empty((0, width), np.float32)]
+    parts = [np.empty((0, making.width), np.float32)]
     numbers = [np.empty(0, np.int32)]
     start = 0
     for clip, match in clips:
         try:
             rows = read_features(match.files)
-            if rows.shape[1] != width:
-                raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
+            if rows.shape[1] != making.width:
+                raise ClipError(
+                    f"has {rows.shape[1]} values a frame, the others have {making.width}"
+                )
+            record, frames = _imported(clip, match, rows, making.exported)
         except ClipError as error:
             records.append(_record(clip, status="failed", error=str(error), attempts=1))
             continue
-        records.append(_imported(clip, match.video, rows, start))
+        records.append(record.model_copy(update={"start": start}))
         parts.append(rows)
-        numbers.append(np.arange(len(rows), dtype=np.int32))
+        numbers.append(np.asarray(frames, np.int32))
         start += len(rows)
-    record = ShardRecord(
-        config_hash=config_hash,
+    shard_record = ShardRecord(
+        config_hash=making.config_hash,
         shard=shard,
         num_rows=start,
         provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
         clips=tuple(records),
     )
-    write_shard(job.folder, record, np.concatenate(parts), np.concatenate(numbers))
+    write_shard(folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
 
 
-def _imported(clip: PlannedClip, video: KnownVideo, rows: Features, start: int) -> ClipRecord:
-    declared = video.num_frames
+def _imported(
+    clip: PlannedClip, match: _Matched, rows: Features, exported: ExportRecord | None
+) -> tuple[ClipRecord, Sequence[int]]:
+    """Return the record of a clip, and the frame of each of its rows."""
+    common = {"length": len(rows), "crc32": crc32_of(rows)}
+    if exported is not None:
+        name = published_name(match.files.name)
+        video, frames = exported.frame_numbers(name, len(rows))
+        record = _record(clip, status="ok", **common, **video.model_dump())
+        return record, frames
+    declared = match.video.num_frames
     short = declared is not None and len(rows) < declared
-    return _record(
+    record = _record(
         clip,
         status="partial" if short else "ok",
         error=f"{len(rows)} of the {declared} frames that the list declares" if short else "",
         num_frames=len(rows),
         declared_frames=declared,
-        start=start,
-        length=len(rows),
-        crc32=crc32_of(rows),
+        **common,
     )
+    return record, range(len(rows))
 
 
 def _record(clip: PlannedClip, **values: object) -> ClipRecord:

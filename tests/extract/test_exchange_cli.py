@@ -16,12 +16,17 @@ from ta3n.datasets.benchmarks import get_benchmark
 from ta3n.extract.feature_files import write_array, write_frames
 from ta3n.extract.features_cli import main
 
+from ..train.feature_folders import MadeClip, make_features
+
 NAMES = {
     "Film_golf_f_cm_np1_ba_bad_0": ("golf", "train"),
     "Other_klettern_pullup_f_cm_np1_ba_bad_1": ("pullup", "train"),
     "Third_golf_f_cm_np1_ba_bad_2": ("golf", "val"),
 }
 """Names as published, with class and part."""
+
+MADE = ("--backbone", "made-up")
+"""Theirs have 2048 values a frame, which is more than a test needs."""
 
 CLASS_OF_LABEL = {"0": "golf", "1": "pullup"}
 
@@ -52,7 +57,7 @@ def by_lists(published: Path, *more: object) -> Result:
     lists = [published.parents[1] / f"list_hmdb51_{part}.txt" for part in ("train", "val")]
     named = ("--lists", lists[0], "--lists", lists[1], "--benchmark", "ucf-hmdb-small")
     out = published.parents[1] / "features"
-    return run("import", published, "--dataset", "hmdb", *named, "--out", out, *more)
+    return run("import", published, "--dataset", "hmdb", *named, "--out", out, *MADE, *more)
 
 
 def manifest(folder: Path) -> Manifest:
@@ -98,7 +103,8 @@ def test_official_splits_give_the_names_that_were_changed(published: Path, tmp_p
         "Other_(klettern)_pullup_f_cm_np1_ba_bad_1.avi 2 \n"
     )
     out = tmp_path / "features"
-    result = run("import", published, "--dataset", "hmdb51", "--splits", splits, "--out", out)
+    named = ("--dataset", "hmdb51", "--splits", splits)
+    result = run("import", published, *named, "--out", out, *MADE)
     assert result.exit_code == 0, result.stderr
     (clip,) = manifest(out / "hmdb51").clips
     assert clip.path == "pullup/Other_(klettern)_pullup_f_cm_np1_ba_bad_1.avi"
@@ -120,8 +126,48 @@ def test_what_is_exported_comes_back_in_the_same_bits(
     assert back.exit_code == 0, back.stderr
     one, other = manifest(features), manifest(tmp_path / "back" / "hmdb51")
     assert one.content_hash == other.content_hash
+    assert (other.config.backbone, other.config.weights) == ("made-up", "imported:published")
     again = run("export", features, "--format", form, "--out", out)
     assert (again.exit_code, "is not empty" in again.stderr) == (1, True)
+
+
+def test_sampled_frames_come_back_as_what_they_are(tmp_path: Path) -> None:
+    """Five rows of a long clip are not a clip of five frames."""
+    folder = tmp_path / "made"
+    clips = [MadeClip(class_name="golf", number=n, role="train", num_frames=40) for n in range(2)]
+    made = make_features(folder, "hmdb51", clips)
+    out = tmp_path / "exported"
+    assert run("export", folder / "hmdb51", "--format", "npy", "--out", out).exit_code == 0
+    named = ("--dataset", "hmdb51", "--lists", out / "train.txt", *MADE)
+    back = run("import", out, *named, "--out", tmp_path / "back")
+    assert back.exit_code == 0, back.stderr
+    found = manifest(tmp_path / "back" / "hmdb51")
+    assert (found.config.frames, found.config.weights) == ("segments:5", "imported:random:0")
+    assert [(c.num_frames, c.length) for c in found.clips] == [(40, 5), (40, 5)]
+    one, other = (
+        ShardReader(shard_path(path, made.clips[0].shard)).frames
+        for path in (folder / "hmdb51", tmp_path / "back" / "hmdb51")
+    )
+    assert one.tolist() == other.tolist()
+    # A row less is not what was exported.
+    name = next(out.glob("*_00.npy"))
+    np.save(name, np.load(name)[:4])
+    cut = run("import", out, *named, "--out", tmp_path / "cut")
+    assert "has 4 frames with features; frames segments:5 of 40 are 5" in cut.stderr
+
+
+def test_features_of_another_width_than_the_named_network_are_refused(published: Path) -> None:
+    result = by_lists(published, "--backbone", "resnet101")
+    assert result.exit_code == 1
+    assert "have 5 values a frame, but resnet101 gives 2048; say what made them" in result.stderr
+
+
+def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -> None:
+    by_lists(published)
+    features, out = tmp_path / "features" / "hmdb51", tmp_path / "exported"
+    result = run("export", features, "--format", "npy", "--out", out, "--split", "9")
+    assert (result.exit_code, "has no split 9; it has 1" in result.stderr) == (2, True)
+    assert not out.exists()
 
 
 @pytest.mark.parametrize(
@@ -163,7 +209,7 @@ def test_all_published_videos_are_matched(shared: Path, tmp_path: Path) -> None:
     for row in wanted:
         values = np.zeros((int(row["published_frames"]), 1), np.float32)
         write_array(values, tmp_path / "arrays" / f"{row['video']}.npy")
-    common = ("import", tmp_path / "arrays", "--dataset", "hmdb51")
+    common = ("import", tmp_path / "arrays", "--dataset", "hmdb51", *MADE)
     benchmark = get_benchmark("ucf-hmdb-full")
     listed = (*common, "--lists", shared / "lists" / "ucf-hmdb-full.csv", "--benchmark")
     assert run(*listed, benchmark.name, "--out", tmp_path / "one").exit_code == 0
