@@ -21,6 +21,7 @@ from ta3n.train.stage_one import run_extract
 from ta3n.train.videos import Video, sampled_rows
 
 _NO_LABEL = -1
+_IMPORTED = "imported"
 
 
 class ClassProbability(NamedTuple):
@@ -75,11 +76,17 @@ def predict(
 
     Raises:
         UsageError: For a `top_k` below 1.
+        DataConflictError: If the run's features were imported.
         WeightsError: If the backbone's weights are not there, or others.
         Ta3nError: If stage one cannot run at all.
     """
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}; it must be 1 or above")
+    if run.features.profile == _IMPORTED:
+        raise DataConflictError(
+            f"{run.path} was trained on imported features ({run.features.backbone}): how clips "
+            "become such features is not known here; evaluate it with --target"
+        )
     given = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     option = weights_option(run, run.weights if weights is None else Path(weights))
     clips = list(_clips(given))

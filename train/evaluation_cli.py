@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import DataMissingError, UsageError
 
 if TYPE_CHECKING:
     from ta3n.common.settings import Settings, TrainSettings
@@ -166,6 +166,8 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
     print_predictions(run, predictions, call.top_k)
     if call.out is not None:
         _write_predictions(predictions, call.out / f"predictions-{run.rule}.csv")
+    if not any(each.top for each in predictions):
+        raise DataMissingError("no clip could be classified, for the reasons above")
 
 
 def _evaluate(call: EvaluationCall, settings: TrainSettings) -> None:

@@ -183,7 +183,7 @@ def feature_differences(run: TrainedRun, manifest: Manifest) -> list[str]:
     ours = run.features.model_dump(exclude={"dataset"})
     theirs = manifest.config.model_dump(exclude={"dataset"})
     return [
-        f"{key} is {theirs[key]}, in the run {ours[key]}"
+        f"{key} is {theirs[key] or 'none'}, in the run {ours[key] or 'none'}"
         for key in theirs
         if theirs[key] != ours[key]
         and not (key == "frames" and _interchangeable(ours["frames"], theirs["frames"]))

@@ -108,7 +108,8 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
     """
     ours, theirs = source.config.model_dump(), target.config.model_dump()
     differences = [
-        f"{key} is {ours[key]} in {source.config.dataset}, {theirs[key]} in {target.config.dataset}"
+        f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
+        f"{theirs[key] or 'none'} in {target.config.dataset}"
         for key in ours
         if key != "dataset" and ours[key] != theirs[key]
     ]
@@ -161,7 +162,7 @@ def _report_missing(
         return
     message = f"{dataset}: videos of {benchmark.name} are missing in {folder}: {'; '.join(found)}"
     if not allow_missing:
-        raise DataMissingError(f"{message}; --allow-missing trains on the clips at hand")
+        raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
     LOGGER.warning(message)
 
 
@@ -173,14 +174,17 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     """Return, class by class, how far the manifest falls short of the complete benchmark."""
     dataset = manifest.config.dataset
     expected = benchmark.side(dataset).expected
-    if expected is None:
-        return []
     known = Counter(
         (role, label)
         for clips in (manifest.clips, manifest.pending, manifest.absent)
         for _, role, label in _placed(clips, benchmark, dataset)
     )
     roles: tuple[BenchmarkRole, ...] = ("train", "val")
+    if expected is None:
+        # How many there should be only the lists know; none at all is a class that is not learned.
+        labels = range(len(benchmark.class_names))
+        lacking = [label for label in labels if not known["train", label]]
+        return [f"all train videos of {benchmark.class_names[label]}" for label in lacking]
     return [
         f"{count - known[role, label]} {role} videos of {benchmark.class_names[label]}"
         for label, counts in enumerate(expected)

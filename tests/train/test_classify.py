@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from ta3n.common.errors import UsageError, WeightsError
+from ta3n.common.errors import DataConflictError, UsageError, WeightsError
 from ta3n.extract.cli import main as extract
 from ta3n.train import Prediction, TrainedRun, load_run, predict
 from ta3n.train.inference import weights_option
@@ -135,6 +135,28 @@ def test_command_line_agrees_whatever_else_is_in_the_call(
     together = dict(predictions[name].top)
     alone = {row["class"]: float(row["probability"]) for row in rows}
     assert alone == pytest.approx(together, abs=1e-5)
+
+
+def test_nothing_classified_is_no_success(
+    run: TrainedRun, clips: Mapping[str, Path], tmp_path: Path
+) -> None:
+    result = ta3n_train(
+        "--evaluate", run.path, "--videos", clips["gone"], "--device", "cpu", "--out", tmp_path
+    )
+    assert result.exit_code == 1
+    assert "no clip could be classified" in result.stderr
+    assert (tmp_path / "predictions-last.csv").is_file()
+
+
+def test_clips_for_imported_features_are_refused(
+    run: TrainedRun, clips: Mapping[str, Path]
+) -> None:
+    features = {**run.config.data["features"], "profile": "imported"}
+    imported = replace(
+        run, config=replace(run.config, data={**run.config.data, "features": features})
+    )
+    with pytest.raises(DataConflictError, match="was trained on imported features"):
+        predict(imported, next(iter(clips.values())))
 
 
 def test_weights_of_a_file_are_asked_for_and_checked(run: TrainedRun, tmp_path: Path) -> None:

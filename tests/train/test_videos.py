@@ -1,6 +1,7 @@
 """If this breaks, a run trains on other videos than its benchmark says, without a word."""
 
 import logging
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -83,6 +84,21 @@ def test_missing_videos_are_listed_by_kind_and_name(
     side = load(tmp_path)
     assert len(side.train) == 30
     assert any("not on disk (PullUps/gone)" in line for line in log.messages)
+
+
+def test_class_of_an_own_benchmark_without_training_videos_needs_consent(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    """How many there should be nobody says; of none at all nothing can be learned."""
+    sides = {name: replace(side, expected=None) for name, side in SMALL.sides.items()}
+    own = replace(SMALL, sides=sides)
+    clips = [c for c in made_clips("ucf101") if (c.class_name, c.role) != ("Biking", "train")]
+    make_features(tmp_path, "ucf101", clips)
+    with pytest.raises(DataMissingError, match="all train videos of ride_bike"):
+        load_videos(tmp_path, own, "ucf101", num_segments=5, allow_missing=False)
+    side = load_videos(tmp_path, own, "ucf101", num_segments=5, allow_missing=True)
+    assert len(side.train) == 24
+    assert any("all train videos of ride_bike" in line for line in log.messages)
 
 
 def test_complete_benchmark_needs_no_consent(tmp_path: Path) -> None:
