@@ -1,5 +1,6 @@
 """What can be set: one frozen, validated object. `settings_file` fills it in."""
 
+import re
 from pathlib import Path
 from typing import Any, Literal
 
@@ -45,7 +46,7 @@ class ExtractSettings(_Section):
             `timm`); None takes the backbone's.
         frames: `all`; `segments:K` for just the frames that training will use; `every:N`; `fps:F`.
         timing: Frames as decoded (`frames`), or repeated and dropped for a constant rate (`cfr`).
-        benchmark: Only the classes of this benchmark.
+        benchmark: Only the classes of this benchmark; `all`, like None, takes every class.
         classes: Only these class folders.
         limit: Only the first clips, for a trial.
         allow_missing: Go on where a class of the benchmark is not on disk.
@@ -76,7 +77,14 @@ class ExtractSettings(_Section):
     decode_threads: int | None = Field(default=None, ge=1, le=256)
     clip_timeout: float = Field(default=60.0, gt=0, le=86400)
     supervise: bool = True
-    max_failures: str = Field(default="100%", pattern=r"^\d+%?$")
+    max_failures: str = "100%"
+
+    @field_validator("max_failures")
+    @classmethod
+    def _count_or_percent(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]+%?", value):
+            raise ValueError("not a number of clips such as 10, or percent of them such as 5%")
+        return value
 
     @field_validator("frames")
     @classmethod
@@ -138,7 +146,7 @@ class TrainSettings(_Section):
     alignment: Literal["none", "dan", "jan", "mcd"] | None = None
     norm: Literal["none", "adabn"] | None = None
     recipe: Literal["official", "paper"] = "official"
-    seeds: str = Field(default="1", pattern=r"^\d+(-\d+)?(,\d+(-\d+)?)*,?$")
+    seeds: str = "1"
     epochs: int | None = Field(default=None, ge=1)
     segments: int = Field(default=5, ge=2, le=25)
     batch_size: int | None = Field(default=None, ge=1)
@@ -169,6 +177,13 @@ class TrainSettings(_Section):
     @classmethod
     def _count_or_list(cls, value: Any) -> Any:
         return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _readable_seeds(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?", value):
+            raise ValueError("not a count such as 5 (seeds 0 to 4), or a list such as 0,3 or 2-4")
+        return value
 
 
 class Settings(_Section):

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ta3n.common.settings import ExtractSettings, Settings
 
 COMMAND = "ta3n-extract"
+_ALL = "all"
 
 _EPILOG = """
 \b
@@ -50,7 +51,7 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
     help="Instead of a dataset: a video, or all in a folder and below; repeat for more.",
 )
 @click.option("--out", metavar="DIR", help="Features go to DIR/<dataset>, or DIR/videos.")
-@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark.")
+@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark, or all.")
 @click.option("--classes", metavar="A,B", help="Only these class folders.")
 @click.option(
     "--allow-missing", is_flag=True, default=None, help="Go on if a class is not on disk."
@@ -121,6 +122,11 @@ def main(
         _refuse_beside_videos([name for name, value in of_datasets.items() if value is not None])
     overrides = {f"extract.{key}": value for key, value in options.items()}
     overrides["extract.classes"] = [c for c in classes.split(",") if c] if classes else None
+    # Both choose classes: the one given here wins over the other one in the file.
+    if classes and options["benchmark"] is None:
+        overrides["extract.benchmark"] = _ALL
+    elif options["benchmark"] is not None and not classes:
+        overrides["extract.classes"] = []
     resolved = load_settings(config_file, overrides)
     # The settings file may describe the dataset.
     catalogue = catalogue_of(resolved.settings)
@@ -256,11 +262,15 @@ def _listing(dataset: Dataset, settings: Settings, catalogue: Catalogue) -> tupl
 def _wanted_classes(
     dataset: Dataset, options: ExtractSettings, catalogue: Catalogue
 ) -> tuple[tuple[str, ...] | None, str]:
-    if options.benchmark is not None and options.classes:
+    name = None if options.benchmark == _ALL else options.benchmark
+    if name is not None and options.classes:
         raise UsageError("--benchmark and --classes both choose classes; give one of them")
-    if options.benchmark is not None:
-        benchmark = catalogue.benchmark(options.benchmark)
-        return benchmark.classes_of(dataset.name), f"benchmark {benchmark.name}"
+    if name is not None:
+        benchmark = catalogue.benchmark(name)
+        try:
+            return benchmark.classes_of(dataset.name), f"benchmark {benchmark.name}"
+        except UsageError as error:
+            raise UsageError(f"{error}; --benchmark all takes every class") from error
     if options.classes:
         return options.classes, f"classes {', '.join(sorted(options.classes))}"
     return None, "all classes"

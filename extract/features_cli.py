@@ -60,7 +60,9 @@ main.add_command(duplicates_command)
 @handles_errors(COMMAND)
 def info(folder: Path) -> None:
     """Say what is there, by status, with the reason for each clip that is not ok."""
-    for part in _datasets(folder):
+    from ta3n.extract.folder import feature_folders
+
+    for part in feature_folders(folder):
         plan, manifest = _load(part)
         config = plan.config
         rows = sum(clip.length for clip in manifest.clips)
@@ -84,8 +86,10 @@ def info(folder: Path) -> None:
 @handles_errors(COMMAND)
 def verify(folder: Path) -> None:
     """Check every checksum, count, value and origin; name what is damaged."""
+    from ta3n.extract.folder import feature_folders
+
     num_damaged = 0
-    for part in _datasets(folder):
+    for part in feature_folders(folder):
         damaged = list(_damage(part))
         num_damaged += len(damaged)
         for line in damaged or [f"{part}: sound"]:
@@ -104,8 +108,9 @@ def missing(folder: Path) -> None:
     """List the clips without features, a line each: what became of it, path, reason."""
     from ta3n.common.names import printable
     from ta3n.common.records import USABLE
+    from ta3n.extract.folder import feature_folders
 
-    for part in _datasets(folder):
+    for part in feature_folders(folder):
         _, manifest = _load(part)
         lines = [("pending", clip.path, "its shard is not made yet") for clip in manifest.pending]
         lines += [(c.status, c.path, c.error) for c in manifest.clips if c.status not in USABLE]
@@ -123,8 +128,10 @@ def merge(folder: Path) -> None:
     Every job does so at its end, so that this changes nothing after a sound array. It may be run
     at any time and any number of times. Clips that failed are no reason to fail here.
     """
+    from ta3n.extract.folder import feature_folders
+
     incomplete = []
-    for part in _datasets(folder):
+    for part in feature_folders(folder):
         lines = list(_lacking_shards(part))
         if lines:
             incomplete.append(str(part))
@@ -157,23 +164,6 @@ def _lacking_shards(part: Path) -> Iterator[str]:
         jobs = sorted({shards.index(shard) % num_jobs for shard in lacking})
         numbers = ",".join(map(str, jobs))
         yield f"{part}: jobs {numbers} of {num_jobs} make them (in Slurm --array={numbers})"
-
-
-def _datasets(folder: Path) -> Iterator[Path]:
-    """Yield the folder if it holds features, else those of its folders that do.
-
-    Raises:
-        DataMissingError: If there are none.
-    """
-    from ta3n.common.manifest import PLAN_NAME
-
-    candidates = [folder]
-    if folder.is_dir() and not (folder / PLAN_NAME).is_file():
-        candidates = sorted(path for path in folder.iterdir() if path.is_dir())
-    found = [path for path in candidates if (path / PLAN_NAME).is_file()]
-    if not found:
-        raise DataMissingError(f"no features in {folder}: there is no {PLAN_NAME}")
-    yield from found
 
 
 def _load(folder: Path) -> tuple[Plan, Manifest]:

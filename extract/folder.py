@@ -1,12 +1,15 @@
 """What a feature folder holds and what it lacks: finished, damaged and failed parts."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
 from ta3n.common.log import LOGGER
+from ta3n.common.manifest import PLAN_NAME
+from ta3n.common.names import shorten
 from ta3n.common.records import (
     USABLE,
     ClipRecord,
@@ -137,3 +140,31 @@ def _frame_numbers(reader: ShardReader, _plan: Plan) -> str:
                 return f"the rows of {clip.path!r} are not of its frames"
             end += clip.length
     return "" if end == reader.record.num_rows else "it holds rows of no clip"
+
+
+def feature_folders(folder: Path) -> Iterator[Path]:
+    """Yield the folder if it holds features, else those of its folders that do.
+
+    Raises:
+        DataMissingError: If there are none.
+    """
+    candidates = [folder]
+    if folder.is_dir() and not (folder / PLAN_NAME).is_file():
+        candidates = sorted(path for path in folder.iterdir() if path.is_dir())
+    found = [path for path in candidates if (path / PLAN_NAME).is_file()]
+    if not found:
+        raise DataMissingError(f"no features in {folder}: there is no {PLAN_NAME}")
+    yield from found
+
+
+def only_feature_folder(folder: Path) -> Path:
+    """Return the one feature folder that this is, or holds.
+
+    Raises:
+        DataMissingError: If there is none.
+        UsageError: If there are several.
+    """
+    found = list(feature_folders(folder))
+    if len(found) > 1:
+        raise UsageError(f"{folder} holds several; name one of {shorten(map(str, found))}")
+    return found[0]

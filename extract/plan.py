@@ -5,7 +5,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.files import publish_file, temporary_beside
+from ta3n.common.files import publish_file, replace_file, temporary_beside
+from ta3n.common.log import LOGGER
 from ta3n.common.manifest import PLAN_NAME
 from ta3n.common.names import shorten
 from ta3n.common.records import (
@@ -94,6 +95,12 @@ def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Pl
             temporary.write_bytes(dump_record(plan))
             publish_file(temporary, path)
     agreed = read_record(Plan, path)
+    if agreed.config != plan.config and _is_untouched(folder):
+        # Of a call that failed before its first shard. Should that one still run, its shards are
+        # told from ours by the hash of their settings.
+        LOGGER.info("%s: nothing was made with other settings yet; these hold now", folder)
+        replace_file(path, dump_record(plan))
+        agreed = plan
     differences = _differences(agreed, plan)
     if differences and agreed.config == plan.config:
         renewed = _with_renewed_files(folder, agreed, plan, retry_failed=retry_failed)
@@ -105,8 +112,12 @@ def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Pl
     return agreed
 
 
+def _is_untouched(folder: Path) -> bool:
+    return not any(folder.glob("shard-*"))
+
+
 def _way_out(folder: Path) -> str:
-    if not any(folder.glob("*.h5")):
+    if _is_untouched(folder):
         return "It holds no features yet: remove the folder, or use another --out"
     return (
         "Use another --out, or remove the folder to start afresh, or give --retry-failed if files "

@@ -157,6 +157,14 @@ def report(manifest: Manifest, folder: Path) -> None:
             len(manifest.absent),
             shorten((clip.path for clip in manifest.absent), 3),
         )
+    unused = [clip.path for clip in manifest.clips if not clip.splits]
+    # Loose videos have no splits at all.
+    if 0 < len(unused) < len(manifest.clips):
+        LOGGER.info(
+            "%d clips are in no part of a split, so that training does not use them: %s",
+            len(unused),
+            printable(shorten(unused, 3)),
+        )
     if manifest.pending:
         LOGGER.info("%d clips are left for other jobs or a rerun", len(manifest.pending))
 

@@ -16,6 +16,9 @@ from ta3n.extract.backbones.state_files import load_into
 if TYPE_CHECKING:
     from torch import nn
 
+# What is no classifier of torchvision, but may be meant.
+_OTHERS = ("efficientnet_lite0",)
+
 # Classifiers that training alone uses; files of weights have them, networks here do not.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -43,9 +46,10 @@ def describe(name: str, weights: str | None) -> Backbone:
     from ta3n.extract.backbones.probe import feature_shape
 
     if name not in names():
+        nearest = did_you_mean(name, [*_OTHERS, *names()])
         raise UsageError(
-            f"backbone {name!r} is not known{did_you_mean(name, names())}; it is one of "
-            "torchvision's classifiers, efficientnet_lite0, or timm:NAME"
+            f"backbone {name!r} is not known{nearest}; it is one of torchvision's classifiers, "
+            "efficientnet_lite0, or timm:NAME"
         )
     choices = {choice.name.lower(): choice for choice in get_model_weights(name)}
     # For detectors, without a part of the classifier.

@@ -86,6 +86,39 @@ def test_benchmark_with_missing_classes_needs_consent(ucf_tree: Path, tmp_path: 
     assert "classes are not on disk" in result.stderr
 
 
+def test_choice_of_classes_on_the_command_line_wins_over_the_file(
+    ucf_tree: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "p.toml"
+    common = (ucf_tree, tmp_path / "out", "--config", file, "--dry-run")
+    file.write_text('[extract]\nbenchmark = "ucf-olympic"\nallow_missing = true\n')
+    by_class = extract(*common, "--classes", "Archery")
+    assert (by_class.exit_code, "4 Archery" in by_class.stdout) == (0, True), by_class.stderr
+    assert "8 clips" in extract(*common, "--benchmark", "all").stdout
+    file.write_text('[extract]\nclasses = ["Archery"]\nallow_missing = true\n')
+    by_benchmark = extract(*common, "--benchmark", "ucf-hmdb-full")
+    assert "selection: benchmark ucf-hmdb-full" in by_benchmark.stdout
+    both = extract(*common, "--benchmark", "ucf-hmdb-full", "--classes", "Archery")
+    assert (both.exit_code, "both choose classes" in both.stderr) == (2, True)
+    file.write_text('[extract]\nbenchmark = "synthetic"\n')
+    other = extract(*common)
+    assert (other.exit_code, "--benchmark all takes every class" in other.stderr) == (2, True)
+
+
+def test_clips_of_no_split_are_told(tmp_path: Path, write_clip: WriteClip, ucf_tree: Path) -> None:
+    splits = tmp_path / "splits"
+    splits.mkdir()
+    clips = sorted(ucf_tree.rglob("*.avi"))
+    names = [f"{clip.parent.name}/{clip.name}" for clip in clips]
+    (splits / "trainlist01.txt").write_text("".join(f"{name} 1\n" for name in names[1:5]))
+    (splits / "testlist01.txt").write_text("".join(f"{name}\n" for name in names[5:]))
+    result = extract(ucf_tree, tmp_path / "out", "--splits", splits)
+    assert result.exit_code == 0, result.stderr
+    assert f"1 clips are in no part of a split, so that training does not use them: {names[0]}" in (
+        result.stderr
+    )
+
+
 def test_dry_run_writes_nothing(ucf_tree: Path, tmp_path: Path) -> None:
     result = extract(ucf_tree, tmp_path, "--dry-run")
     assert result.exit_code == 0

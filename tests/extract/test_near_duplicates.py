@@ -125,7 +125,7 @@ def test_command_lists_pairs_and_show_warns(folder: Path) -> None:
     listed = run("duplicates", folder)
     assert listed.exit_code == 0
     assert len(listed.stdout.splitlines()) == 2
-    assert "2 pairs among 13 clips" in listed.stderr
+    assert "2 pairs of similarity 0.85 or more among 13 clips" in listed.stderr
     similarity, *paths, splits = listed.stdout.splitlines()[0].split("\t")
     assert float(similarity) > 0.95
     assert "A/again.avi" in paths
@@ -147,7 +147,7 @@ def test_what_all_clips_have_in_common_is_not_likeness(tmp_path: Path) -> None:
 
 def test_two_equal_clips_are_flagged_without_others(tmp_path: Path) -> None:
     write_clips(tmp_path, [("a", TRAIN, scene(0)), ("b", TEST, scene(0))])
-    assert "1 pairs among 2 clips" in run("duplicates", tmp_path).stderr
+    assert "1 pairs of similarity 0.85 or more among 2 clips" in run("duplicates", tmp_path).stderr
 
 
 def test_a_clip_is_shown_whatever_became_of_another_shard(

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.records import FeatureConfig, Plan
+from ta3n.common.manifest import PLAN_NAME
+from ta3n.common.records import FeatureConfig, Plan, read_record
 from ta3n.datasets.base import Clip, Listing
 from ta3n.extract.plan import agree_on_plan, make_plan
 
@@ -77,8 +78,24 @@ def test_other_plan_is_refused_with_the_difference(
     tmp_path: Path, other: Plan, difference: str
 ) -> None:
     agree_on_plan(tmp_path, plan_of(3))
+    (tmp_path / "shard-00000.h5").touch()
     with pytest.raises(DataConflictError) as caught:
         agree_on_plan(tmp_path, other)
     assert difference in str(caught.value)
     assert "\n" not in str(caught.value)
-    assert "It holds no features yet: remove the folder" in str(caught.value)
+    assert "remove the folder to start afresh" in str(caught.value)
+
+
+def test_other_settings_hold_where_nothing_was_made_with_the_first(tmp_path: Path) -> None:
+    """A first call may fail for want of weights; the folder must not stay with its settings."""
+    agree_on_plan(tmp_path, plan_of(3))
+    other = make_plan(
+        listing(3),
+        CONFIG.model_copy(update={"backbone": "resnet34"}),
+        selection="all classes",
+        limit=None,
+    )
+    assert agree_on_plan(tmp_path, other) == other
+    assert read_record(Plan, tmp_path / PLAN_NAME) == other
+    with pytest.raises(DataConflictError, match="It holds no features yet: remove the folder"):
+        agree_on_plan(tmp_path, plan_of(2).model_copy(update={"config": other.config}))
