@@ -52,7 +52,8 @@ class ResolvedSettings:
             if (head := ".".join(key[:-1])) != section:
                 section = head
                 lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
-            origin = self.origins.get(".".join(key), "default")
+            unset = "not set: it follows from the rest" if value is None else "default"
+            origin = self.origins.get(".".join(key), unset)
             lines.append(f"{_toml_line(key[-1], value):<44} # {origin}")
         return "\n".join(lines)
 

@@ -30,6 +30,10 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
             len(side.val),
             shorten(dropped, 3),
         )
+    if not kept:
+        LOGGER.info(
+            "%s: without held-out videos the rules source_val and dev do not apply", side.dataset
+        )
     return kept
 
 

@@ -113,7 +113,7 @@ def test_show_config_tells_where_values_come_from(
     assert result.exit_code == 0
     lines = {line.split(" =")[0]: line for line in result.stdout.splitlines()}
     assert lines["method"].endswith("# command line")
-    assert lines["# temporal"].endswith("# default")
+    assert lines["# temporal"].endswith("# not set: it follows from the rest")
 
 
 @pytest.mark.parametrize(

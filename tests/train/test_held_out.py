@@ -86,3 +86,11 @@ def test_all_are_held_out_and_nothing_said_where_none_is_shared(
     assert held_out(side, get_dataset(side.dataset)) == side.val
     assert len(side.val) == 5
     assert log.text == ""
+
+
+def test_rules_that_need_held_out_videos_are_named_where_there_are_none(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    side = replace(load(tmp_path, "ucf101"), val=())
+    assert held_out(side, get_dataset(side.dataset)) == ()
+    assert "ucf101: without held-out videos the rules source_val and dev do not apply" in log.text
