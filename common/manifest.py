@@ -93,7 +93,16 @@ def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
 
 def _manifest_of(plan: Plan, finished: list[ShardRecord]) -> Manifest:
     done = {record.shard for record in finished}
-    clips = sorted((clip for record in finished for clip in record.clips), key=lambda c: c.path)
+    # Features do not depend on the split: the plan's may be newer than the shards.
+    splits = {clip.path: clip.splits for clip in plan.clips}
+    clips = sorted(
+        (
+            clip.model_copy(update={"splits": splits.get(clip.path, clip.splits)})
+            for record in finished
+            for clip in record.clips
+        ),
+        key=lambda clip: clip.path,
+    )
     provenance = {canonical_json(record.provenance): record.provenance for record in finished}
     return Manifest(
         config=plan.config,

@@ -86,6 +86,7 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
     help="Survive clips that crash or hang (default); --no-supervise is for debugging.",
 )
 @click.option("--retry-failed", is_flag=True, help="Do clips again that failed before.")
+@click.option("--new-splits", is_flag=True, help="Other splits of the same clips: no new features.")
 @click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more clips fail.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
@@ -101,6 +102,7 @@ def main(
     classes: str | None,
     shard: str | None,
     retry_failed: bool,
+    new_splits: bool,
     repair: bool,
     dry_run: bool,
     bench: bool,
@@ -145,7 +147,9 @@ def main(
     if source is None and not videos:
         names = ", ".join(known.name for known in catalogue.datasets)
         raise UsageError(f"no dataset; give --dataset, one of {names}, or --videos")
-    call = _Call(shard, retry_failed=retry_failed, repair=repair, dry_run=dry_run)
+    call = _Call(
+        shard, retry_failed=retry_failed, new_splits=new_splits, repair=repair, dry_run=dry_run
+    )
     clips = source or [Path(video) for video in videos]
     _extract(clips, resolved.settings, catalogue, call)
 
@@ -179,6 +183,7 @@ class _Call:
     shard: str | None
     _: KW_ONLY
     retry_failed: bool
+    new_splits: bool
     repair: bool
     dry_run: bool
 
@@ -237,6 +242,7 @@ def _extract(
             decode_threads=options.decode_threads,
             clip_timeout_s=options.clip_timeout,
             retry_failed=call.retry_failed,
+            new_splits=call.new_splits,
             repair=call.repair,
             worker_command=WORKER_COMMAND if options.supervise else (),
         )

@@ -71,7 +71,9 @@ def make_plan(
     )
 
 
-def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Plan:
+def agree_on_plan(
+    folder: Path, plan: Plan, *, retry_failed: bool = False, new_splits: bool = False
+) -> Plan:
     """Make this the folder's plan, or check it against the one that is there.
 
     A file may only differ in size from the planned one where the features were made from it as it
@@ -81,6 +83,7 @@ def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Pl
         folder: Feature folder of the dataset.
         plan: What this job would do.
         retry_failed: Whether clips that failed are to be done again.
+        new_splits: Whether other splits of the same clips take the place of those there.
 
     Returns:
         The plan of the folder.
@@ -102,14 +105,39 @@ def agree_on_plan(folder: Path, plan: Plan, *, retry_failed: bool = False) -> Pl
         replace_file(path, dump_record(plan))
         agreed = plan
     differences = _differences(agreed, plan)
-    if differences and agreed.config == plan.config:
-        renewed = _with_renewed_files(folder, agreed, plan, retry_failed=retry_failed)
-        differences = _differences(renewed, plan)
-    if differences:
+    if not differences:
+        return agreed
+    there = agreed
+    if agreed.config == plan.config:
+        there = _with_renewed_files(folder, agreed, plan, retry_failed=retry_failed)
+        differences = _differences(there, plan)
+    if not differences:
+        return agreed
+    told = "; ".join(differences)
+    if _differences(_with_splits_of(there, plan), plan):
         raise DataConflictError(
-            f"{folder} was made with another setting: {'; '.join(differences)}. {_way_out(folder)}"
+            f"{folder} was made with another setting: {told}. {_way_out(folder)}"
         )
+    if not new_splits:
+        raise DataConflictError(
+            f"{folder} was made with other splits: {told}. Features do not depend on them: "
+            "--new-splits takes these for all that is there"
+        )
+    LOGGER.info("%s: %s; the features stay", folder, told)
+    agreed = _with_splits_of(agreed, plan)
+    replace_file(path, dump_record(agreed))
     return agreed
+
+
+def _with_splits_of(there: Plan, now: Plan) -> Plan:
+    """Return a plan with the splits of another one."""
+    splits = {clip.path: clip.splits for clip in now.clips}
+    clips = tuple(
+        clip.model_copy(update={"splits": splits.get(clip.path, clip.splits)})
+        for clip in there.clips
+    )
+    update = {"clips": clips, "absent": now.absent, "splits_origin": now.splits_origin}
+    return there.model_copy(update=update)
 
 
 def _is_untouched(folder: Path) -> bool:

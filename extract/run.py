@@ -42,6 +42,7 @@ class ExtractionJob:
         clip_timeout_s: Seconds without progress after which a clip is given up.
         compile: Whether the network is compiled.
         retry_failed: Do clips again that failed before.
+        new_splits: Take other splits of the same clips for those that are there.
         repair: Check every finished shard, and make damaged ones again.
         worker_command: Starts a worker process; without one this process does the work itself,
             unprotected from clips that crash or hang.
@@ -59,6 +60,7 @@ class ExtractionJob:
     clip_timeout_s: float = 60.0
     compile: CompilePolicy = "auto"
     retry_failed: bool = False
+    new_splits: bool = False
     repair: bool = False
     worker_command: Sequence[str] = WORKER_COMMAND
 
@@ -73,7 +75,9 @@ def run_job(job: ExtractionJob) -> Manifest:
         DeviceError: If the device is not there.
         OSError: If the folder cannot be written; finished shards stay.
     """
-    plan = agree_on_plan(job.folder, job.plan, retry_failed=job.retry_failed)
+    plan = agree_on_plan(
+        job.folder, job.plan, retry_failed=job.retry_failed, new_splits=job.new_splits
+    )
     remove_stale_temporaries(job.folder)
     if job.share is not None:
         agree_on_count(job.folder / SHARES_NAME, job.share)

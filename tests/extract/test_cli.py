@@ -9,6 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ta3n.extract.cli import main
+from ta3n.extract.features_cli import main as features_main
 
 from ..videos import WriteClip
 
@@ -117,6 +118,31 @@ def test_clips_of_no_split_are_told(tmp_path: Path, write_clip: WriteClip, ucf_t
     assert f"1 clips are in no part of a split, so that training does not use them: {names[0]}" in (
         result.stderr
     )
+
+
+def test_new_splits_leave_the_features_alone(ucf_tree: Path, tmp_path: Path) -> None:
+    names = [f"{clip.parent.name}/{clip.name}" for clip in sorted(ucf_tree.rglob("*.avi"))]
+    for folder, first in (("one", 4), ("two", 6)):
+        splits = tmp_path / folder
+        splits.mkdir()
+        (splits / "trainlist01.txt").write_text("".join(f"{n} 1\n" for n in names[:first]))
+        (splits / "testlist01.txt").write_text("".join(f"{n}\n" for n in names[first:]))
+    out, features = tmp_path / "out", tmp_path / "out" / "ucf101"
+    assert extract(ucf_tree, out, "--splits", tmp_path / "one").exit_code == 0
+    before = {path.name: path.read_bytes() for path in features.glob("shard-*")}
+    refused = extract(ucf_tree, out, "--splits", tmp_path / "two")
+    assert refused.exit_code == 1
+    assert "2 clips are in another split" in refused.stderr
+    assert "--new-splits takes these" in refused.stderr
+    taken = extract(ucf_tree, out, "--splits", tmp_path / "two", "--new-splits")
+    assert taken.exit_code == 0, taken.stderr
+    assert {path.name: path.read_bytes() for path in features.glob("shard-*")} == before
+    manifest = json.loads((features / "manifest.json").read_text())
+    roles = [clip["splits"]["1"] for clip in manifest["clips"]]
+    assert roles == ["train"] * 6 + ["test"] * 2
+    assert extract(ucf_tree, out, "--splits", tmp_path / "two").exit_code == 0
+    verified = CliRunner().invoke(features_main, ["verify", str(features)])
+    assert (verified.exit_code, "sound" in verified.stdout) == (0, True), verified.output
 
 
 def test_dry_run_writes_nothing(ucf_tree: Path, tmp_path: Path) -> None:

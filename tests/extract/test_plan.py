@@ -86,6 +86,22 @@ def test_other_plan_is_refused_with_the_difference(
     assert "remove the folder to start afresh" in str(caught.value)
 
 
+def test_other_splits_of_the_same_clips_are_taken_when_asked_for(tmp_path: Path) -> None:
+    """Features do not depend on the split; extracting all anew would take hours."""
+    agree_on_plan(tmp_path, plan_of(3))
+    (tmp_path / "shard-00000.h5").touch()
+    first, *others = plan_of(3).clips
+    moved = first.model_copy(update={"splits": {"1": "test"}})
+    now = plan_of(3).model_copy(update={"clips": (moved, *others), "splits_origin": "pattern"})
+    with pytest.raises(DataConflictError, match=r"1 clips are in another split .* --new-splits"):
+        agree_on_plan(tmp_path, now)
+    assert agree_on_plan(tmp_path, now, new_splits=True) == now
+    assert agree_on_plan(tmp_path, now) == now
+    # Other clips are another matter.
+    with pytest.raises(DataConflictError, match="1 clips are new"):
+        agree_on_plan(tmp_path, plan_of(4), new_splits=True)
+
+
 def test_other_settings_hold_where_nothing_was_made_with_the_first(tmp_path: Path) -> None:
     """A first call may fail for want of weights; the folder must not stay with its settings."""
     agree_on_plan(tmp_path, plan_of(3))
