@@ -5,16 +5,36 @@ A dataset's feature folder holds `plan.json` (what is to be extracted, fixed by 
 plan and the sidecars whenever a job ends.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
+from typing import TypeVar
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file
-from ta3n.common.records import Manifest, Plan, ShardRecord, dump_record, read_record
+from ta3n.common.records import (
+    Manifest,
+    Plan,
+    PlannedClip,
+    ShardRecord,
+    dump_record,
+    read_record,
+)
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
+
+_Clip = TypeVar("_Clip", bound=PlannedClip)
+
+
+def with_splits_of(clips: Iterable[_Clip], others: Iterable[PlannedClip]) -> Iterator[_Clip]:
+    """Yield clips with the splits that others of the same paths have; the rest as it is.
+
+    Features do not depend on the split: a plan's may be newer than its shards.
+    """
+    splits = {clip.path: clip.splits for clip in others}
+    for clip in clips:
+        yield clip.model_copy(update={"splits": splits.get(clip.path, clip.splits)})
 
 
 def build_manifest(folder: Path) -> Manifest:
@@ -93,16 +113,8 @@ def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
 
 def _manifest_of(plan: Plan, finished: list[ShardRecord]) -> Manifest:
     done = {record.shard for record in finished}
-    # Features do not depend on the split: the plan's may be newer than the shards.
-    splits = {clip.path: clip.splits for clip in plan.clips}
-    clips = sorted(
-        (
-            clip.model_copy(update={"splits": splits.get(clip.path, clip.splits)})
-            for record in finished
-            for clip in record.clips
-        ),
-        key=lambda clip: clip.path,
-    )
+    made = (clip for record in finished for clip in record.clips)
+    clips = sorted(with_splits_of(made, plan.clips), key=lambda clip: clip.path)
     provenance = {canonical_json(record.provenance): record.provenance for record in finished}
     return Manifest(
         config=plan.config,

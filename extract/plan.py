@@ -7,7 +7,7 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError
 from ta3n.common.files import publish_file, replace_file, temporary_beside
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import PLAN_NAME
+from ta3n.common.manifest import PLAN_NAME, with_splits_of
 from ta3n.common.names import shorten
 from ta3n.common.records import (
     AbsentClip,
@@ -131,11 +131,7 @@ def agree_on_plan(
 
 def _with_splits_of(there: Plan, now: Plan) -> Plan:
     """Return a plan with the splits of another one."""
-    splits = {clip.path: clip.splits for clip in now.clips}
-    clips = tuple(
-        clip.model_copy(update={"splits": splits.get(clip.path, clip.splits)})
-        for clip in there.clips
-    )
+    clips = tuple(with_splits_of(there.clips, now.clips))
     update = {"clips": clips, "absent": now.absent, "splits_origin": now.splits_origin}
     return there.model_copy(update=update)
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
+from ta3n.common.manifest import with_splits_of
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.train.videos import Video
 
@@ -37,7 +38,8 @@ def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Te
         by_shard[video.clip.shard].append(number)
     for shard_name, numbers in by_shard.items():
         with ShardReader(shard_path(folder, shard_name)) as shard:
-            known = {clip.path: clip for clip in shard.record.clips}
+            wanted = (videos[number].clip for number in numbers)
+            known = {clip.path: clip for clip in with_splits_of(shard.record.clips, wanted)}
             for number in numbers:
                 video = videos[number]
                 if known.get(video.clip.path) != video.clip:

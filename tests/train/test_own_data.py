@@ -1,7 +1,9 @@
 """If this breaks, the page on own data promises a run from folders to a table in vain."""
 
+import itertools
 import json
 import re
+import shutil
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -151,3 +153,36 @@ def test_the_larger_layouts_on_the_page(
         places = [found.place_of(name, c.class_name, c.splits) for c in listing.clips]
         roles = [place.role for place in places if place is not None]
         assert (roles.count("train"), roles.count("val")) == (num_train, num_val), name
+
+
+def test_another_split_is_trained_on_without_new_features(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_clip: WriteClip
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    tables = """
+    [datasets.one]
+    root = "one"
+    val_pattern = '_[ab]$'
+    [datasets.two]
+    root = "two"
+    val_pattern = '_[ab]$'
+    [benchmarks.both]
+    datasets = ["one", "two"]
+    classes = ["turn", "wave"]
+    """
+    (tmp_path / "pipeline.toml").write_text(tables)
+    for seed, (name, part) in enumerate(itertools.product(("turn", "wave"), "abcd")):
+        for dataset in ("one", "two"):
+            write_clip(tmp_path / dataset / name / f"{name}_{part}.avi", 8, seed=seed)
+    run_both_stages("one", "two")
+    (tmp_path / "pipeline.toml").write_text(tables.replace("[ab]", "[a]"))
+    shutil.rmtree("runs")
+    for name in ("one", "two"):
+        options = (*SMALL, "--frames", "segments:2", "--no-supervise", "--new-splits")
+        made = run(extract, "--dataset", name, *options)
+        assert made.exit_code == 0, made.output
+        assert "the features stay" in made.stderr
+    run_both_stages("one", "two")
+    (config,) = Path("runs").glob("*/*/*/seed-0/config.json")
+    videos = json.loads(config.read_text())["data"]["videos"]
+    assert videos == {name: {"train": 6, "val": 2} for name in ("one", "two")}
