@@ -17,6 +17,9 @@ SCHEMA_VERSION = 1
 ClipStatus = Literal["ok", "partial", "empty", "failed", "crashed", "timeout"]
 """ok; partial: damaged, fewer frames than there were; empty: no frame; the rest: no features."""
 
+IMPORTED = "imported"
+"""Profile of features whose pixels nobody here has seen."""
+
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
 
 _SHARD_NAME = re.compile(r"shard-[0-9]{5,9}")

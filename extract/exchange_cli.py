@@ -130,12 +130,13 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     if root is not None and out is None:
         raise UsageError("--root is for the frames in a picture; give --out FILE as well")
     folder = only_feature_folder(folder)
-    shown = load_clip(folder, clip)
+    clips = collect_manifest(folder).clips
+    shown = load_clip(folder, clips, clip)
     for line in shown.lines():
         click.echo(line)
     if len(shown.rows):
         try:
-            alike = AlikeClips(folder, collect_manifest(folder).clips)
+            alike = AlikeClips(folder, clips)
         except FeatureStoreError as error:
             # Another clip's shard: nothing is wrong with this one.
             click.echo(f"  most alike on the other side of a split: not known, {error}")

@@ -14,7 +14,14 @@ from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
-from ta3n.common.records import ClipRecord, FeatureConfig, Manifest, PlannedClip, ShardRecord
+from ta3n.common.records import (
+    IMPORTED,
+    ClipRecord,
+    FeatureConfig,
+    Manifest,
+    PlannedClip,
+    ShardRecord,
+)
 from ta3n.common.rows import Features, crc32_of
 from ta3n.common.store import is_finished, write_shard
 from ta3n.datasets.folders import quoted
@@ -31,9 +38,6 @@ from ta3n.extract.shards import provenance_of
 T = TypeVar("T")
 
 _PUBLISHED_BACKBONE, _PUBLISHED_WEIGHTS = "resnet101", "published"
-
-IMPORTED = "imported"
-"""Profile of features whose pixels nobody here has seen."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

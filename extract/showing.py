@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import ClipError, UsageError
 from ta3n.common.files import replace_file
-from ta3n.common.manifest import collect_manifest
 from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.common.records import USABLE, ClipRecord
 from ta3n.common.rows import Features
@@ -55,18 +54,18 @@ class ShownClip:
             yield f"  values that are zero: {100 * zeros:.1f} %"
 
 
-def load_clip(folder: Path, name: str) -> ShownClip:
+def load_clip(folder: Path, clips: Sequence[ClipRecord], name: str) -> ShownClip:
     """Return a clip of a feature folder with its features.
 
     Args:
         folder: Of the dataset.
+        clips: From its manifest.
         name: Its path, or a part of it that no other clip has.
 
     Raises:
         UsageError: No clip, or several, of that name.
         FeatureStoreError: The shard is damaged.
     """
-    clips = collect_manifest(folder).clips
     record = _find(clips, name, folder)
     if record.status not in USABLE:
         return ShownClip(record, np.empty((0, 0), np.float32), ())

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, UsageError
 from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import USABLE, ClipRecord, ClipStatus, Manifest, read_record
+from ta3n.common.records import IMPORTED, USABLE, ClipRecord, ClipStatus, Manifest, read_record
 from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.loose import VIDEOS, find_videos, scan_videos
 from ta3n.train.features import load_features
@@ -21,7 +21,6 @@ from ta3n.train.stage_one import run_extract
 from ta3n.train.videos import Video, sampled_rows
 
 _NO_LABEL = -1
-_IMPORTED = "imported"
 
 
 class ClassProbability(NamedTuple):
@@ -82,7 +81,7 @@ def predict(
     """
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}; it must be 1 or above")
-    if run.features.profile == _IMPORTED:
+    if run.features.profile == IMPORTED:
         raise DataConflictError(
             f"{run.path} was trained on imported features ({run.features.backbone}): how clips "
             "become such features is not known here; evaluate it with --target"

@@ -7,13 +7,13 @@ describing others, and loading one, does. Legend: B batch, D feature width, S si
 from __future__ import annotations
 
 import re
-from pathlib import Path
 from types import ModuleType
 
 from ta3n.common.files import sha256_of, sha256_of_file
 from ta3n.extract.backbones.base import (
     IMAGE_SIZE,
     IMAGENET_V1,
+    TIMM_PREFIX,
     Backbone,
     LoadedBackbone,
     check_digest,
@@ -34,7 +34,6 @@ __all__ = [
 ]
 
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
-_TIMM = "timm:"
 
 
 def _resnet(depth: int, feature_dim: int, digits: str) -> Backbone:
@@ -82,7 +81,7 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
         UsageError: If there is none of that name.
         WeightsError: If the library that it comes from is not installed.
     """
-    if name.startswith(_TIMM):
+    if name.startswith(TIMM_PREFIX):
         from ta3n.extract.backbones import from_timm
 
         return from_timm.describe(name)
@@ -139,20 +138,16 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
         drawn = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
         digest = sha256_of(drawn)
     else:
-        path = _path_of(backbone, weights, library)
-        network, digest = library.load(backbone, path), sha256_of_file(path)
+        is_published = _is_published(backbone, weights)
+        path = (
+            library.pretrained_path(backbone) if is_published else existing_file(weights, backbone)
+        )
+        digest = sha256_of_file(path)
+        if is_published:
+            check_digest(path, digest, backbone)
+        network = library.load(backbone, path, digest)
     body = library.headless(network).eval().requires_grad_(False)
     return LoadedBackbone(body, digest)
-
-
-def _path_of(backbone: Backbone, weights: str, library: ModuleType) -> Path:
-    if not _is_published(backbone, weights):
-        return existing_file(weights, backbone)
-    path: Path = library.pretrained_path(backbone)
-    if backbone.library != "timm":
-        # timm's files are named after their model, not after their content.
-        check_digest(path, sha256_of_file(path), backbone)
-    return path
 
 
 def _is_published(backbone: Backbone, weights: str) -> bool:

@@ -22,6 +22,9 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 IMAGE_SIZE = 224
 """Side of the crop that the paper's features are of, in pixels."""
 
+TIMM_PREFIX = "timm:"
+"""Begins the names of timm's models."""
+
 _RANDOM = "random:"
 _LARGEST_SEED = 2**63 - 1
 
@@ -58,8 +61,8 @@ class Backbone:
     @property
     def hash_prefix(self) -> str:
         """First hexadecimal digits of the SHA-256 of the published weights; empty if unknown."""
-        _, dash, digits = Path(self.pretrained_file).stem.rpartition("-")
-        return digits if dash else ""
+        # timm's files are named after their model, not after their content.
+        return "" if self.library == "timm" else Path(self.pretrained_file).stem.rpartition("-")[2]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +111,22 @@ def existing_file(weights: str, backbone: Backbone) -> Path:
             "existing file"
         )
     return path
+
+
+def hub_path(backbone: Backbone) -> Path:
+    """Return where torch caches the published weights, or where they may be brought to."""
+    import torch
+
+    return Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
+
+
+def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
+    """Return the error for published weights that could not be fetched."""
+    return WeightsError(
+        f"the weights of {backbone.name} could not be downloaded ({reason}); on a machine with a "
+        f"network fetch {url}, then put the file at {hub_path(backbone)} or name it with "
+        "--weights FILE"
+    )
 
 
 def check_digest(path: Path, digest: str, backbone: Backbone) -> None:

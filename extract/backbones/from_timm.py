@@ -10,14 +10,13 @@ from typing import TYPE_CHECKING, Any
 from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import did_you_mean
-from ta3n.extract.backbones.base import Backbone
+from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone, hub_path, not_downloaded
 from ta3n.extract.backbones.state_files import read_state
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-PREFIX = "timm:"
 _ROUNDING = 6
 
 
@@ -33,7 +32,7 @@ def describe(name: str) -> Backbone:
         WeightsError: If timm is not installed.
     """
     timm = _timm()
-    asked = name.removeprefix(PREFIX)
+    asked = name.removeprefix(TIMM_PREFIX)
     try:
         cfg = timm.get_pretrained_cfg(asked) if timm.is_model(asked) else None
     except RuntimeError:  # a model, but no such weights of it
@@ -41,13 +40,13 @@ def describe(name: str) -> Backbone:
     if cfg is None:
         known = [*timm.list_models(), *timm.list_pretrained()]
         raise UsageError(f"timm has no model {asked!r}{did_you_mean(asked, known)}")
-    data = timm.data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
+    data = _data_config(cfg)
     channels, size, other_size = data["input_size"]
     if channels != 3 or size != other_size:
         raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
     full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
     return Backbone(
-        name=PREFIX + full_name,
+        name=TIMM_PREFIX + full_name,
         library="timm",
         feature_dim=_feature_dim(full_name, size),
         pretrained=cfg.tag or "pretrained",
@@ -89,7 +88,7 @@ def build(backbone: Backbone) -> nn.Module:
     return network
 
 
-def load(backbone: Backbone, path: Path) -> nn.Module:
+def load(backbone: Backbone, path: Path, _digest: str) -> nn.Module:
     """Return the network with the weights of a file, in any form that timm knows of this model.
 
     Raises:
@@ -172,9 +171,13 @@ def geometry(backbone: Backbone) -> Any:
     It maps an image to its crop, uint8 [3, S, S].
     """
     timm = _timm()
-    cfg = timm.get_pretrained_cfg(_name(backbone))
-    data = timm.data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
+    data = _data_config(timm.get_pretrained_cfg(_name(backbone)))
     return timm.data.create_transform(**data, is_training=False, use_prefetcher=True)
+
+
+def _data_config(cfg: Any) -> Any:
+    """Return what images are to be like for published weights."""
+    return _timm().data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
 
 
 def pretrained_path(backbone: Backbone) -> Path:
@@ -183,9 +186,7 @@ def pretrained_path(backbone: Backbone) -> Path:
     Raises:
         WeightsError: If it is not there and cannot be fetched.
     """
-    import torch
-
-    brought = Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
+    brought = hub_path(backbone)
     if brought.is_file():
         return brought
     cfg = _timm().get_pretrained_cfg(_name(backbone))
@@ -194,10 +195,10 @@ def pretrained_path(backbone: Backbone) -> Path:
             f"timm does not say where weights of {backbone.name} are; name a file with "
             f"--weights FILE, or put it at {brought}"
         )
-    return _from_hub(backbone, cfg, brought)
+    return _from_hub(backbone, cfg)
 
 
-def _from_hub(backbone: Backbone, cfg: Any, brought: Path) -> Path:
+def _from_hub(backbone: Backbone, cfg: Any) -> Path:
     import huggingface_hub as hub
 
     # Its own lines about each attempt would hide the one that counts.
@@ -213,10 +214,7 @@ def _from_hub(backbone: Backbone, cfg: Any, brought: Path) -> Path:
     except (OSError, RuntimeError, ValueError) as error:
         url = hub.hf_hub_url(repository, filename, revision=revision or None)
         first = str(error).strip().splitlines()[0]
-        raise WeightsError(
-            f"the weights of {backbone.name} could not be downloaded ({first}); on a machine with "
-            f"a network fetch {url}, then put the file at {brought} or name it with --weights FILE"
-        ) from error
+        raise not_downloaded(backbone, first, url) from error
 
 
 def _safe_name(filename: str | None) -> str:
@@ -225,4 +223,4 @@ def _safe_name(filename: str | None) -> str:
 
 
 def _name(backbone: Backbone) -> str:
-    return backbone.name.removeprefix(PREFIX)
+    return backbone.name.removeprefix(TIMM_PREFIX)

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from ta3n.common.errors import UsageError, WeightsError
-from ta3n.common.files import sha256_of_file
+from ta3n.common.errors import UsageError
 from ta3n.common.names import did_you_mean
-from ta3n.extract.backbones.base import IMAGENET_V1, Backbone, check_digest
+from ta3n.extract.backbones.base import IMAGENET_V1, Backbone, hub_path, not_downloaded
 from ta3n.extract.backbones.state_files import load_into
 
 if TYPE_CHECKING:
@@ -111,14 +110,18 @@ def _build(name: str, image_size: int) -> nn.Module:
     return network
 
 
-def load(backbone: Backbone, path: Path) -> nn.Module:
+def load(backbone: Backbone, path: Path, digest: str) -> nn.Module:
     """Return the network with the weights of a file, as torchvision does if it is a published one.
+
+    Args:
+        backbone: The network.
+        path: The file.
+        digest: Its SHA-256, which tells.
 
     Raises:
         WeightsError: If the file cannot be read, or is of another network.
     """
-    digest = sha256_of_file(path)
-    if backbone.hash_prefix and digest.startswith(backbone.hash_prefix):
+    if digest.startswith(backbone.hash_prefix):
         return _load_published(backbone, path)
     network = build(backbone)
     ignored = (f"{head_of(network)[0]}.", *_AUXILIARY)
@@ -169,14 +172,11 @@ def pretrained_path(backbone: Backbone) -> Path:
     """Return the file of the published weights in torch's cache, fetched if need be.
 
     Raises:
-        WeightsError: If it is not there and cannot be fetched, or is damaged.
+        WeightsError: If it is not there and cannot be fetched.
     """
-    import torch
-
-    path = Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
+    path = hub_path(backbone)
     if not path.is_file():
         _download(backbone, path)
-    check_digest(path, sha256_of_file(path), backbone)
     return path
 
 
@@ -188,11 +188,7 @@ def _download(backbone: Backbone, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
     except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"the ImageNet weights of {backbone.name} could not be downloaded ({error}); "
-            f"on a machine with a network fetch {url}, then put the file at {path} "
-            "or name it with --weights FILE"
-        ) from error
+        raise not_downloaded(backbone, str(error), url) from error
 
 
 def _file_name(published: Any) -> str:

@@ -31,7 +31,7 @@ def build(backbone: Backbone) -> nn.Module:
     return network
 
 
-def load(backbone: Backbone, path: Path) -> nn.Module:
+def load(backbone: Backbone, path: Path, _digest: str) -> nn.Module:
     """Return the network with the weights of a file.
 
     Raises:

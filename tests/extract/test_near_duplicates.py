@@ -13,7 +13,6 @@ from ta3n.common.manifest import PLAN_NAME, build_manifest, collect_manifest
 from ta3n.common.records import (
     ClipRecord,
     ClipStatus,
-    FeatureConfig,
     Plan,
     PlannedClip,
     ShardRecord,
@@ -24,6 +23,8 @@ from ta3n.common.store import write_shard
 from ta3n.extract.features_cli import main
 from ta3n.extract.near_duplicates import NEAR, AlikeClips
 
+from .test_plan import CONFIG
+
 Splits = Mapping[str, Literal["train", "test"]]
 
 DIM = 64
@@ -33,15 +34,7 @@ TEST: Splits = {"1": "test", "2": "train"}
 
 def write_clips(folder: Path, clips: Sequence[tuple[str, Splits, Features]]) -> None:
     """Write a feature folder of clips with these splits and rows; one without rows has failed."""
-    config = FeatureConfig(
-        dataset="ucf101",
-        backbone="resnet18",
-        weights="random:0",
-        profile="ta3n",
-        image_size=224,
-        frames="all",
-        feature_dim=DIM,
-    )
+    config = CONFIG.model_copy(update={"feature_dim": DIM})
     records, start = [], 0
     for number, (name, splits, rows) in enumerate(clips):
         status: ClipStatus = "ok" if len(rows) else "failed"
