@@ -45,12 +45,19 @@ def temporary_beside(path: Path) -> Iterator[Path]:
 
     The name says nothing that another job could take for its own, so any number of jobs may
     write the same file at once.
+
+    Raises:
+        OSError: Of what is done meanwhile, with the folder where an error names no file.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     private = f"{_machine()}-{os.getpid()}-{secrets.token_hex(4)}"
     temporary = path.with_name(f".{path.name}.{private}.tmp")
     try:
         yield temporary
+    except OSError as error:
+        # Writing, unlike opening, does not say where the disk is full.
+        error.filename = error.filename or str(path.parent)
+        raise
     finally:
         # Where removing fails, the write failed before, and that is the error to be told.
         with suppress(OSError):
@@ -189,16 +196,11 @@ def replace_file(path: Path, data: bytes) -> None:
     Raises:
         OSError: If the disk is full or the folder cannot be written.
     """
-    try:
-        with temporary_beside(path) as temporary:
-            temporary.write_bytes(data)
-            fsync_path(temporary)
-            temporary.replace(path)
-        fsync_path(path.parent)
-    except OSError as error:
-        # Writing, unlike opening, does not say where the disk is full.
-        error.filename = error.filename or str(path.parent)
-        raise
+    with temporary_beside(path) as temporary:
+        temporary.write_bytes(data)
+        fsync_path(temporary)
+        temporary.replace(path)
+    fsync_path(path.parent)
 
 
 def publish_file(temporary: Path, path: Path) -> bool:

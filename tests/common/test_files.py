@@ -37,6 +37,17 @@ def test_failed_write_keeps_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert os.listdir(tmp_path) == ["a.json"]
 
 
+def test_a_full_disk_is_told_with_its_folder(tmp_path: Path) -> None:
+    def write() -> None:
+        with temporary_beside(tmp_path / "a.h5"):
+            raise OSError(28, "No space left on device")
+
+    with pytest.raises(OSError, match="No space left") as caught:
+        write()
+    assert caught.value.filename == str(tmp_path)
+    assert os.listdir(tmp_path) == []
+
+
 def test_first_publication_wins(tmp_path: Path) -> None:
     path = tmp_path / "a.h5"
     for content, expected in ((b"first", True), (b"second", False)):
