@@ -1,6 +1,6 @@
 """Settings tables of datasets and benchmarks of one's own: `[datasets.NAME]`, `[benchmarks.NAME]`.
 
-What they come to is in `ta3n.datasets.own`; here is only what may be written.
+What they come to is in `ta3n.datasets.custom.dataset`; here is only what may be written.
 """
 
 import re

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import UsageError
-from ta3n.datasets.base import Dataset
-from ta3n.datasets.benchmarks import BUILT_IN, Benchmark, find_benchmark, get_benchmark
-from ta3n.datasets.registry import BUILT_IN_DATASETS, get_dataset
+from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, find_benchmark, get_benchmark
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, get_dataset
+from ta3n.datasets.reading.base import Dataset
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -70,8 +70,8 @@ def catalogue_of(settings: Settings) -> Catalogue:
     """
     if not settings.datasets and not settings.benchmarks:
         return BUILT_IN_CATALOGUE
-    from ta3n.datasets.own import own_datasets
-    from ta3n.datasets.own_benchmarks import own_benchmarks
+    from ta3n.datasets.custom.benchmarks import own_benchmarks
+    from ta3n.datasets.custom.dataset import own_datasets
 
     datasets = (*BUILT_IN_DATASETS, *own_datasets(settings.datasets))
     return Catalogue(

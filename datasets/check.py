@@ -9,9 +9,9 @@ from pathlib import Path
 from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.common.names import did_you_mean, printable, shorten
-from ta3n.datasets.base import Clip, Dataset, Listing, Role
-from ta3n.datasets.benchmarks import Benchmark
-from ta3n.datasets.published import published_name
+from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.reading.base import Clip, Dataset, Listing, Role
+from ta3n.datasets.reading.published import published_name
 
 DEFAULT_SPLIT = "1"
 

@@ -12,9 +12,9 @@ import click
 from ta3n.common.cli import handles_errors
 from ta3n.common.errors import UsageError
 from ta3n.common.names import printable
-from ta3n.datasets.base import Dataset, Role
-from ta3n.datasets.benchmarks import Benchmark
+from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
+from ta3n.datasets.reading.base import Dataset, Role
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -13,10 +13,10 @@ from ta3n.common.cli import handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import shorten
-from ta3n.datasets.base import Dataset, Listing
+from ta3n.datasets.benchmarks.registry import dataset_names
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.loose import scan_videos
-from ta3n.datasets.registry import dataset_names
+from ta3n.datasets.custom.loose import scan_videos
+from ta3n.datasets.reading.base import Dataset, Listing
 
 if TYPE_CHECKING:
     from ta3n.common.settings import ExtractSettings, Settings
@@ -160,8 +160,8 @@ def _refuse_beside_videos(given: Sequence[str]) -> None:
 
 
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
-    from ta3n.extract.bench import measure
-    from ta3n.extract.bench_report import BenchOptions, publish
+    from ta3n.extract.bench.report import BenchOptions, publish
+    from ta3n.extract.bench.run import measure
 
     bench = BenchOptions(
         backbone=options.backbone,
@@ -194,10 +194,10 @@ def _extract(
     from ta3n.common.records import FeatureConfig
     from ta3n.common.shares import JobShare
     from ta3n.extract.backbones import get_backbone, weights_identity
-    from ta3n.extract.plan import describe_plan, make_plan
-    from ta3n.extract.profiles import profile_of, transform_of
-    from ta3n.extract.run import ExtractionJob, check_failures, report, run_job
-    from ta3n.extract.supervisor import WORKER_COMMAND
+    from ta3n.extract.inference.profiles import profile_of, transform_of
+    from ta3n.extract.job.plan import describe_plan, make_plan
+    from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
+    from ta3n.extract.supervision.supervisor import WORKER_COMMAND
 
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)

@@ -7,7 +7,7 @@ import pytest
 
 from ta3n.common.video import write_video
 
-from .videos import WriteClip, moving_square
+from .support.videos import WriteClip, moving_square
 
 
 @pytest.fixture(scope="session")

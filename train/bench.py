@@ -15,14 +15,14 @@ import torch
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import describe_device, resolve_device
-from ta3n.train.adaptation import coefficients_for
-from ta3n.train.batches import TrainingData
-from ta3n.train.checks import RunSettings
-from ta3n.train.engine import Trainer
-from ta3n.train.methods import METHOD_NAMES, Temporal, method_for
-from ta3n.train.objective import run_phase
-from ta3n.train.recipes import RECIPES
-from ta3n.train.stacked import StackedTrainer
+from ta3n.train.loop.batches import TrainingData
+from ta3n.train.loop.checks import RunSettings
+from ta3n.train.loop.engine import Trainer
+from ta3n.train.loop.objective import run_phase
+from ta3n.train.loop.stacked import StackedTrainer
+from ta3n.train.methods.adaptation import coefficients_for
+from ta3n.train.methods.method import METHOD_NAMES, Temporal, method_for
+from ta3n.train.methods.recipes import RECIPES
 
 COMMAND = "ta3n.train.bench"
 

@@ -12,16 +12,16 @@ import click
 from ta3n.common.cli import handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
-from ta3n.train.evaluation_cli import evaluation_options, run_evaluation, take_call
-from ta3n.train.methods import METHOD_NAMES, Alignment, Attention, Entropy, Norm
-from ta3n.train.recipes import MMD_ESTIMATORS, RECIPES
-from ta3n.train.rows import describe_rows
+from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
+from ta3n.train.methods.method import METHOD_NAMES, Alignment, Attention, Entropy, Norm
+from ta3n.train.methods.recipes import MMD_ESTIMATORS, RECIPES
+from ta3n.train.paper.rows import describe_rows
 from ta3n.train.validators.names import RULES
 
 if TYPE_CHECKING:
     from ta3n.common.settings import Settings
-    from ta3n.train.job import TrainingJob
-    from ta3n.train.runs import RunResult
+    from ta3n.train.jobs.job import TrainingJob
+    from ta3n.train.runs.folder import RunResult
 
 COMMAND = "ta3n-train"
 
@@ -161,7 +161,7 @@ def main(
     if source is None or target is None:
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
     if resolved.settings.train.tensorboard:
-        from ta3n.train.scalars import check_tensorboard
+        from ta3n.train.runs.scalars import check_tensorboard
 
         check_tensorboard()
     call = _Call(source, target, shard, grid_file, select)
@@ -183,9 +183,9 @@ class _Call:
 def _train(call: _Call, given: Sequence[str], all_settings: Settings) -> None:
     from ta3n.common.shares import JobShare
     from ta3n.datasets.catalogue import catalogue_of
-    from ta3n.train.execution import run_jobs
-    from ta3n.train.grid import read_grid
-    from ta3n.train.job import log_data, prepare_variants
+    from ta3n.train.jobs.execution import run_jobs
+    from ta3n.train.jobs.grid import read_grid
+    from ta3n.train.jobs.job import log_data, prepare_variants
 
     settings = all_settings.train
     share = None if call.shard is None else JobShare.parse(call.shard)
@@ -203,8 +203,8 @@ def _train(call: _Call, given: Sequence[str], all_settings: Settings) -> None:
     if num_left:
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
     elif grid is not None:
-        from ta3n.train.grid_result import choose
-        from ta3n.train.grid_table import print_grid
+        from ta3n.train.jobs.grid_result import choose
+        from ta3n.train.jobs.grid_table import print_grid
 
         folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
         print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
@@ -213,7 +213,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: Settings) -> None:
 
 
 def _print(jobs: Sequence[TrainingJob], results: Sequence[Sequence[RunResult]]) -> None:
-    from ta3n.train.table import print_results, print_rows
+    from ta3n.train.jobs.table import print_results, print_rows
 
     if len(jobs) == 1:
         print_results(jobs[0].config, results[0])

@@ -137,7 +137,7 @@ def _render(videos: Path, size: _Size) -> None:
 
 def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
     """Run stage one as the command that a user would type."""
-    from ta3n.train.stage_one import run_extract
+    from ta3n.train.inference.stage_one import run_extract
 
     arguments = [
         "--dataset", dataset,
@@ -154,8 +154,8 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
 def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.common.settings import TrainSettings
-    from ta3n.train.execution import run_jobs
-    from ta3n.train.job import prepare_job
+    from ta3n.train.jobs.execution import run_jobs
+    from ta3n.train.jobs.job import prepare_job
 
     LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
     jobs = [

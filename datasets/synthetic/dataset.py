@@ -5,14 +5,14 @@ from functools import partial
 from pathlib import Path
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.base import OfficialDataset
-from ta3n.datasets.folders import quoted
-from ta3n.datasets.split_files import RoleTable
+from ta3n.datasets.builtin.ucf101 import holds_splits
+from ta3n.datasets.builtin.ucf101 import read_splits as read_ucf101_splits
+from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.folders import quoted
+from ta3n.datasets.reading.split_files import RoleTable
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
 from ta3n.datasets.synthetic.record import RECORD_NAME, read_record
-from ta3n.datasets.ucf101 import holds_splits
-from ta3n.datasets.ucf101 import read_splits as read_ucf101_splits
 
 SYNTHETIC_LABELS: Mapping[str, int] = {motion.name: label for label, motion in enumerate(MOTIONS)}
 """Class folder -> label, for both domains."""

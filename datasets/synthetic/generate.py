@@ -16,7 +16,7 @@ import joblib
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.processes import leaving_interruption_here
-from ta3n.datasets.folders import quoted
+from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.synthetic.clips import (
     CLIPS_PER_GROUP,
     ClipName,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.folders import quoted
+from ta3n.datasets.reading.folders import quoted
 
 RECORD_NAME = "synthetic.json"
 

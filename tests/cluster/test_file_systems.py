@@ -9,9 +9,9 @@ from pathlib import Path
 from ta3n.common.manifest import MANIFEST_NAME
 from ta3n.common.records import Manifest, read_record
 
-from ..train.feature_folders import made_clips, make_features
+from ..support.feature_folders import made_clips, make_features
 
-SCRIPT = Path(__file__).with_name("without_locks.py")
+SCRIPT = Path(__file__).parents[1] / "support" / "without_locks.py"
 
 
 def start(*arguments: object) -> subprocess.Popen[str]:

@@ -18,10 +18,10 @@ from ta3n.common.manifest import MANIFEST_NAME
 from ta3n.common.records import Manifest, read_record
 from ta3n.datasets.synthetic.generate import generate
 
-from .slurm import Slurm, wait_until
+from ..support.slurm import Slurm, wait_until
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "slurm"
-COMMANDS = Path(__file__).with_name("commands.py")
+COMMANDS = Path(__file__).parents[1] / "support" / "commands.py"
 DATASETS = ("synthetic-a", "synthetic-b")
 ROWS = "table3/source-only/pooling,table3/ta3n"
 EXTRACT = (

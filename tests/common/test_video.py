@@ -11,7 +11,7 @@ import pytest
 from ta3n.common.errors import ClipError
 from ta3n.common.video import VideoReader, write_video
 
-from ..videos import WriteClip, moving_square
+from ..support.videos import WriteClip, moving_square
 
 
 def read(path: Path) -> tuple[list[np.ndarray], VideoReader]:

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.extract.run import run_job
+from ta3n.extract.job.run import run_job
 
-from ..extract.test_run import job
-from ..extract.test_supervisor import FAULTY, HANGS, set_faults
+from ..extract.job.test_run import job
+from ..extract.supervision.test_supervisor import FAULTY, HANGS, set_faults
 
 FAULTS = ("segfault", "abort", "kill", "hang", "freeze", "kill in company")
 

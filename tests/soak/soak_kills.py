@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.extract.run import run_job
+from ta3n.extract.job.run import run_job
 
-from ..extract.processes import check_sound, group_members, num_shards, start_job, wait_until
-from ..extract.test_run import job, one_clip_shards
+from ..extract.job.test_run import job, one_clip_shards
+from ..support.extract_jobs import check_sound, group_members, num_shards, start_job, wait_until
 
 __all__ = ["one_clip_shards"]
 

@@ -13,13 +13,13 @@ import pytest
 from ta3n.common.records import ShardRecord, read_record
 from ta3n.common.streams import RgbImage
 from ta3n.common.video import write_video
-from ta3n.extract.pipeline import extract_shards
-from ta3n.extract.reports import Reporter
-from ta3n.extract.work import Advanced, Message
+from ta3n.extract.worker.heartbeat import Reporter
+from ta3n.extract.worker.pipeline import extract_shards
+from ta3n.extract.worker.protocol import Advanced, Message
 
-from ..extract.test_memory import clips_of_all_kinds
-from ..extract.tiny import resident_mb, without_network, work_on
-from ..videos import WriteClip, moving_square
+from ..extract.worker.test_memory import clips_of_all_kinds
+from ..support.tiny import resident_mb, without_network, work_on
+from ..support.videos import WriteClip, moving_square
 
 NUM_CLIPS = int(os.environ.get("TA3N_SOAK_CLIPS", "10000"))
 EVERY = 1000
@@ -47,7 +47,7 @@ def peak_mb_of_one(clip: Path, frames: str) -> float:
     """Extract one clip in a new process; return the memory that it took at most."""
     folder = clip.parent / frames.replace(":", "-")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.soak.one_clip", str(clip), str(folder), frames],
+        [sys.executable, "-m", "tests.support.one_clip", str(clip), str(folder), frames],
         cwd=Path(__file__).parents[2],
         stdout=subprocess.PIPE,
         check=True,

@@ -10,9 +10,9 @@ from click.testing import CliRunner, Result
 
 from ta3n.common.settings import MethodName
 from ta3n.train.cli import main
-from ta3n.train.methods import METHOD_NAMES
+from ta3n.train.methods.method import METHOD_NAMES
 
-from .feature_folders import made_clips, make_features
+from ..support.feature_folders import made_clips, make_features
 
 
 def run(*args: object) -> Result:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from ta3n.common.errors import DataMissingError
 from ta3n.common.files import replace_file
 from ta3n.common.names import printable
-from ta3n.train.report.collect import Direction, collect_runs
-from ta3n.train.report.contents import SHEET_NAMES, Contents, build_contents
-from ta3n.train.report.page import build_page
-from ta3n.train.report.sheets import Sheet, print_sheet, to_csv, to_latex, to_markdown
-from ta3n.train.report.table import results_csv
-from ta3n.train.report.verdict import headline
+from ta3n.train.report.data.collect import Direction, collect_runs
+from ta3n.train.report.page.page import build_page
+from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
+from ta3n.train.report.tables.sheets import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.table import results_csv
+from ta3n.train.report.tables.verdict import headline
 
 if TYPE_CHECKING:
-    from ta3n.train.report.gallery import Gallery
+    from ta3n.train.report.figures.gallery import Gallery
 
 PAGE_NAME, CSV_NAME, FIGURES_NAME, TABLES_NAME = "report.html", "results.csv", "figures", "tables"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
@@ -113,7 +113,7 @@ def _galleries(
     if not pictures:
         return {}
     # Matplotlib is slow to import: a mistake in the arguments is told before.
-    from ta3n.train.report.pictures import draw_pictures
+    from ta3n.train.report.figures.pictures import draw_pictures
 
     directions = contents.runs.directions
     several = len(directions) > 1

@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 from ta3n.train.report.cli import main
 
-from .made_runs import CLASSES, TOTAL, make_config, make_rows, make_run
+from ...support.made_runs import CLASSES, TOTAL, make_config, make_rows, make_run
 
 TA3N, SOURCE = ("ta3n", "relation"), ("source-only", "relation")
 ROWS = {TA3N: (15, 14, 15), SOURCE: (9, 8, 8)}

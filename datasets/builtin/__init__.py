@@ -1,0 +1,1 @@
+"""The published datasets: their folder layouts and their official splits."""

@@ -1,0 +1,98 @@
+"""Olympic Sports: 783 clips of 16 classes from the web (Niebles et al., 2010)."""
+
+import re
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.names import did_you_mean
+from ta3n.datasets.reading.base import OfficialDataset, Role
+from ta3n.datasets.reading.folders import names_in, quoted, video_stem
+from ta3n.datasets.reading.split_files import RoleTable, SplitLine, read_lines, set_role
+
+SPLIT = "1"
+"""The name given to the one official split."""
+
+FOLDER_OF_LIST = {
+    "basketball layup.txt": "basketball_layup",
+    "bowling.txt": "bowling",
+    "clean and jerk.txt": "clean_and_jerk",
+    "discus throw.txt": "discus_throw",
+    "hammer throw.txt": "hammer_throw",
+    "high jump.txt": "high_jump",
+    "javelin throw.txt": "javelin_throw",
+    "long jump.txt": "long_jump",
+    "platform 10m.txt": "diving_platfrom_10m",  # spelt so in the official download
+    "pole vault.txt": "pole_vault",
+    "shot put.txt": "shot_put",
+    "snatch.txt": "snatch",
+    "springboard 3m.txt": "diving_springboard_3m",
+    "tennis serve.txt": "tennis_serve",
+    "triple jump.txt": "triple_jump",
+    "vault.txt": "vault",
+}
+"""Split file -> class folder."""
+
+_ROLES: tuple[Role, ...] = ("train", "test")
+# <web video>_<first frame>_<last frame>; the first part may begin with "-" and hold "_".
+_STEM = re.compile(r"[^\s/]+_\d+_\d+")
+
+
+def holds_splits(folder: Path) -> bool:
+    """Tell whether a folder has train/ and test/ with split files of this dataset in them."""
+    return all(any(name in FOLDER_OF_LIST for name in names_in(folder / role)) for role in _ROLES)
+
+
+def read_splits(folder: Path) -> RoleTable:
+    """Read train/*.txt and test/*.txt, whose lines are clips without a suffix.
+
+    Raises:
+        DataMissingError: A class has only one of its two files, or one cannot be read.
+        DataConflictError: A file belongs to no class, a line is malformed, or a clip is listed for
+            training and testing.
+    """
+    table: RoleTable = {}
+    files = {role: _list_names(folder / role) for role in _ROLES}
+    for role in _ROLES:
+        if missing := sorted(set().union(*files.values()) - files[role]):
+            raise DataMissingError(
+                f"{quoted(folder / role / missing[0])} is missing beside its counterpart; "
+                f"it is one of {OLYMPIC.splits_hint}"
+            )
+    for role in _ROLES:
+        for name in sorted(files[role]):
+            for line in read_lines(folder / role / name):
+                key = (FOLDER_OF_LIST[name], _stem(line))
+                set_role(table, key, split=SPLIT, role=role, line=line)
+    return table
+
+
+def _list_names(folder: Path) -> set[str]:
+    names = {n for n in names_in(folder) if n.endswith(".txt") and not n.startswith(".")}
+    for name in sorted(names - FOLDER_OF_LIST.keys()):
+        nearest = did_you_mean(name, FOLDER_OF_LIST)
+        raise DataConflictError(
+            f"{quoted(folder / name)} is the split file of no Olympic Sports class{nearest}"
+        )
+    return names
+
+
+def _stem(line: SplitLine) -> str:
+    stem = video_stem(line.text) or line.text
+    if _STEM.fullmatch(stem) is None:
+        raise line.malformed("'<video>_<first frame>_<last frame>'")
+    return stem
+
+
+OLYMPIC = OfficialDataset(
+    name="olympic",
+    short_name="olympic",
+    layout="<class>/<video>_<first>_<last>.seq (or converted, .avi or .mp4)",
+    source_hint="the video sequences from the Stanford Vision Lab's Olympic Sports Dataset page",
+    splits_layout="train/<class>.txt and test/<class>.txt",
+    splits_hint="the split lists from the Stanford Vision Lab's Olympic Sports Dataset page",
+    clip_folders=("videos",),
+    split_folders=("train_test_split", "test_train_splits"),
+    holds_splits=holds_splits,
+    read_splits=read_splits,
+    folder_aliases={"diving_platform_10m": "diving_platfrom_10m"},
+)

@@ -1,0 +1,112 @@
+"""UCF101: 13,320 clips of 101 classes from the web, in 25 groups a class (Soomro et al., 2012)."""
+
+import re
+from pathlib import Path
+
+from ta3n.common.errors import DataMissingError
+from ta3n.datasets.reading.base import OfficialDataset, Role
+from ta3n.datasets.reading.folders import names_in, quoted, video_stem
+from ta3n.datasets.reading.split_files import RoleTable, SplitLine, read_lines, set_role
+
+_SPLITS = (1, 2, 3)
+_NUM_GROUPS = 25
+_TEST_GROUPS_PER_SPLIT = 7
+
+_LIST_NAME = re.compile(r"(?:train|test)list0[1-3]\.txt")
+# A class folder, a file name and, in the training lists, the label counted from 1 (not used here:
+# the folder says the same).
+_LIST_LINE = re.compile(r"(?P<folder>[^/]+)/(?P<name>[^/]+?)(?:\s+\d+)?")
+_GROUP = re.compile(r"_g(?P<group>\d\d)_c\d\d$")
+
+
+def group_of_stem(stem: str) -> str | None:
+    """Return the group number, two digits: clips of a class with the same one are one recording.
+
+    Args:
+        stem: File name without suffix, `v_<Class>_gGG_cCC`.
+    """
+    match = _GROUP.search(stem)
+    return match["group"] if match else None
+
+
+def roles_from_group(stem: str) -> dict[str, Role]:
+    """Derive the roles of a clip in the three official splits from its group number.
+
+    Split s tests on groups 7(s-1)+1 to 7s and trains on the others. This equals the official lists
+    for all 13,320 clips and all three splits.
+
+    Args:
+        stem: File name without suffix, `v_<Class>_gGG_cCC`.
+
+    Returns:
+        Split -> role; empty for a name without a group from 1 to 25.
+    """
+    group = int(group_of_stem(stem) or 0)
+    if not 1 <= group <= _NUM_GROUPS:
+        return {}
+    tested_in = (group - 1) // _TEST_GROUPS_PER_SPLIT + 1
+    return {str(split): "test" if split == tested_in else "train" for split in _SPLITS}
+
+
+def holds_splits(folder: Path) -> bool:
+    """Tell whether a folder has one of the files trainlist01.txt to testlist03.txt."""
+    return any(_LIST_NAME.fullmatch(name) for name in names_in(folder))
+
+
+def read_splits(folder: Path) -> RoleTable:
+    """Read trainlist0N.txt and testlist0N.txt for every split N that the folder has.
+
+    Raises:
+        DataMissingError: One of a split's two lists is missing, or cannot be read.
+        DataConflictError: A line is malformed, or a clip is in both lists of a split.
+    """
+    table: RoleTable = {}
+    names = set(names_in(folder))
+    for split in _SPLITS:
+        lists: dict[Role, str] = {
+            "train": f"trainlist0{split}.txt",
+            "test": f"testlist0{split}.txt",
+        }
+        if names.isdisjoint(lists.values()):
+            continue
+        for role, name in lists.items():
+            _require(folder, name, names)
+            for line in read_lines(folder / name):
+                set_role(table, _key(line), split=str(split), role=role, line=line)
+    return table
+
+
+def _require(folder: Path, name: str, names: set[str]) -> None:
+    if name not in names:
+        raise DataMissingError(
+            f"{quoted(folder)} has only one of the two lists of a split: {name} is missing; "
+            f"it comes in {UCF101.splits_hint}"
+        )
+
+
+def _key(line: SplitLine) -> tuple[str, str]:
+    match = _LIST_LINE.fullmatch(line.text)
+    stem = video_stem(match["name"]) if match else None
+    if match is None or stem is None:
+        raise line.malformed("'<class folder>/<clip>.avi', with or without a label")
+    return match["folder"], stem
+
+
+UCF101 = OfficialDataset(
+    name="ucf101",
+    short_name="ucf",
+    layout="<class>/v_<class>_gGG_cCC.avi",
+    source_hint="UCF101.rar from the UCF Center for Research in Computer Vision",
+    splits_layout="trainlist0N.txt and testlist0N.txt",
+    splits_hint=(
+        "UCF101TrainTestSplits-RecognitionTask.zip from the UCF Center for Research in "
+        "Computer Vision"
+    ),
+    clip_folders=("UCF-101", "videos"),
+    split_folders=("ucfTrainTestlist",),
+    holds_splits=holds_splits,
+    read_splits=read_splits,
+    roles_from_name=roles_from_group,
+    names_origin="group numbers in the names",
+    group_from_name=group_of_stem,
+)

@@ -1,0 +1,1 @@
+"""A user's own data: datasets and benchmarks that the settings file describes."""

@@ -1,0 +1,258 @@
+"""Datasets of one's own, as `[datasets.NAME]` describes them.
+
+The clips lie in class folders, or lists name them with their classes. The splits come from the
+lists, from a pattern in the names, or from a ratio; they are one split, called `1`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
+from ta3n.common.names import did_you_mean, shorten
+from ta3n.common.own_data import OWN_NAME
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.custom.files import ListedFiles
+from ta3n.datasets.custom.lists import Entry, has_splits, no_entry, read_list
+from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
+from ta3n.datasets.reading.base import VIDEO_SUFFIXES, Clip, Dataset, ListedClip, Listing, Role
+from ta3n.datasets.reading.folders import class_folders, find_clip_folder, quoted, videos_in
+
+if TYPE_CHECKING:
+    from ta3n.common.own_data import DatasetSettings
+
+OWN_SPLIT = "1"
+"""The name given to the one split of an own dataset."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class OwnDataset(Dataset):
+    """A dataset as a settings file describes it.
+
+    Attributes:
+        table: What it says.
+    """
+
+    table: DatasetSettings
+
+    def scan(
+        self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
+    ) -> Listing:
+        """List the clips on disk with their class and split.
+
+        Args:
+            root: Folder of the class folders, or what listed paths are relative to.
+            splits: Not for an own dataset: its table says where the splits come from.
+            classes: Classes to list; None lists all. The split does not depend on it.
+
+        Raises:
+            DataMissingError: Clips, lists or a class are not there.
+            DataConflictError: Lists or names contradict each other.
+            ConfigError: The table has a rule that does not fit the lists or names.
+            UsageError: `classes` names a class that does not exist, or `splits` is given.
+        """
+        if splits is not None:
+            raise UsageError(
+                f"{self.name} is an own dataset, whose splits come from [datasets.{self.name}]; "
+                "leave --splits and splits out"
+            )
+        given = root.expanduser().absolute()
+        clips, absent = self._found(given)
+        self._check_groups([clip.stem for clip in clips] + [clip.stem for clip in absent])
+        clips = self._with_rule(clips)
+        if classes is not None:
+            known = {c.class_name for c in clips} | {c.class_name for c in absent}
+            self._check_classes(classes, known, clips, given)
+            clips = tuple(clip for clip in clips if clip.class_name in classes)
+            absent = tuple(clip for clip in absent if clip.class_name in classes)
+        return Listing(
+            dataset=self.name,
+            root=given.resolve(),
+            clips=tuple(sorted(clips, key=lambda clip: clip.path)),
+            absent=absent,
+            splits_origin=self._origin(),
+        )
+
+    def _found(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
+        """Return the clips on disk, and those that are listed and not there."""
+        if self.table.train or self.table.clips:
+            return self._listed(given)
+        return self._in_folders(given), ()
+
+    def _in_folders(self, given: Path) -> tuple[Clip, ...]:
+        if find_clip_folder(given, ()) is None:
+            state = "no clips in it" if given.is_dir() else "no such folder"
+            raise DataMissingError(
+                f"no clips of {self.name} at {quoted(given)}: {state}; looked for <class>/<clip> "
+                f"with one of {', '.join(VIDEO_SUFFIXES)}; correct root in [datasets.{self.name}], "
+                "or give lists there"
+            )
+        return tuple(
+            Clip(
+                path=f"{folder}/{video.name}",
+                class_name=folder,
+                splits={},
+                size_bytes=video.size_bytes,
+                mtime_ns=video.mtime_ns,
+            )
+            for folder in class_folders(given)
+            for video in videos_in(given / folder)
+        )
+
+    def _listed(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
+        files = ListedFiles(given)
+        clips: dict[str, Clip] = {}
+        absent: dict[tuple[str, str], ListedClip] = {}
+        for entry in self._entries():
+            splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
+            found = files.find(entry.path)
+            if found is None:
+                stem = files.stem_of(entry.path)
+                listed = ListedClip(class_name=entry.class_name, stem=stem, splits=splits)
+                absent[entry.class_name, stem] = listed
+                continue
+            clip = Clip(
+                path=found.path,
+                class_name=entry.class_name,
+                splits=splits,
+                size_bytes=found.size_bytes,
+                mtime_ns=found.mtime_ns,
+            )
+            if clips.setdefault(clip.path, clip) != clip:
+                raise _twice(entry, clips[clip.path])
+        if not clips:
+            raise DataMissingError(
+                f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
+                f"such as {shorten((quoted(c.stem) for c in absent.values()), 1)}; "
+                f"correct root or the lists in [datasets.{self.name}]"
+            )
+        return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
+
+    def _entries(self) -> Iterable[Entry]:
+        table = self.table
+        parts: list[tuple[tuple[Path, ...], Role | None]] = [
+            (table.train, "train"),
+            (table.val, "test"),
+            (table.clips, None),
+        ]
+        for files, role in parts:
+            found = False
+            for file in files:
+                for entry in read_list(file, table.classes, role, dataset=self.name):
+                    found = True
+                    yield entry
+            if files and not found:
+                raise no_entry(files, self.name)
+
+    def _check_groups(self, stems: Sequence[str]) -> None:
+        """Refuse a pattern that finds nothing: it would keep no recording on one side."""
+        find = self.group_from_name
+        if find is not None and stems and not any(map(find, stems)):
+            raise ConfigError(
+                f"[datasets.{self.name}]: groups {quoted(self.table.groups or '')} finds no group "
+                f"in any of {len(stems)} names, such as {quoted(stems[0])}; correct it or leave it "
+                "out"
+            )
+
+    def _with_rule(self, clips: Sequence[Clip]) -> tuple[Clip, ...]:
+        """Return the clips with the split of a ratio or pattern, if that is the rule."""
+        table = self.table
+        if table.val_ratio is not None:
+            keyed = [(c.class_name, self.recording_of(c.class_name, c.stem)) for c in clips]
+            roles = split_by_ratio(keyed, table.val_ratio, table.seed)
+        elif table.val_pattern is not None:
+            train = None if table.train_pattern is None else re.compile(table.train_pattern)
+            stems = [clip.stem for clip in clips]
+            roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
+        else:
+            if table.clips and not all(map(has_splits, table.clips)):
+                raise ConfigError(
+                    f"[datasets.{self.name}]: {quoted(table.clips[0])} has no column split, and "
+                    "there is no other rule; give val_ratio, val_pattern, or train and val lists"
+                )
+            return tuple(clips)
+        return tuple(
+            replace(clip, splits={} if role is None else {OWN_SPLIT: role})
+            for clip, role in zip(clips, roles, strict=True)
+        )
+
+    def _check_classes(
+        self, asked: Iterable[str], known: Collection[str], clips: Iterable[Clip], root: Path
+    ) -> None:
+        on_disk = {clip.class_name for clip in clips}
+        for class_name in asked:
+            if class_name not in known:
+                nearest = did_you_mean(class_name, sorted(known))
+                raise UsageError(
+                    f"{self.name} has no class {quoted(class_name)}{nearest}; it has "
+                    f"{shorten(sorted(known))}"
+                )
+            if class_name not in on_disk:
+                raise DataMissingError(
+                    f"no clip of class {quoted(class_name)} of {self.name} is in {quoted(root)}"
+                )
+
+    def _origin(self) -> str:
+        table = self.table
+        if table.val_ratio is not None:
+            groups = f" of groups {table.groups}" if table.groups else ""
+            return f"ratio {table.val_ratio:g}{groups}, seed {table.seed}"
+        if table.val_pattern is not None:
+            return f"names: validation {table.val_pattern}"
+        return f"lists {', '.join(map(str, (*table.train, *table.val, *table.clips)))}"
+
+
+def check_own_name(where: str, name: str, taken: Collection[str]) -> None:
+    """Refuse a name that is taken, or that could not name a folder.
+
+    Raises:
+        ConfigError: It is.
+    """
+    if name in taken:
+        raise ConfigError(f"{where}: the name {quoted(name)} is taken; choose another")
+    if not re.fullmatch(OWN_NAME, name):
+        raise ConfigError(
+            f"{where}: {quoted(name)} is no name here; use lower-case letters, digits, - _ and ."
+        )
+
+
+def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...]:
+    """Return the datasets of a settings file.
+
+    Raises:
+        ConfigError: A name is taken, or none.
+    """
+    taken = {name for d in BUILT_IN_DATASETS for name in (d.name, d.short_name)} | {VIDEOS}
+    found = []
+    for name, table in tables.items():
+        short_name = table.short_name or name
+        for own in dict.fromkeys((name, short_name)):
+            check_own_name(f"[datasets.{name}]", own, taken)
+            taken.add(own)
+        groups = table.groups
+        found.append(
+            OwnDataset(
+                name=name,
+                short_name=short_name,
+                group_from_name=None if groups is None else partial(group_in, re.compile(groups)),
+                groups_span_classes=True,
+                default_root=table.root,
+                table=table,
+            )
+        )
+    return tuple(found)
+
+
+def _twice(entry: Entry, other: Clip) -> DataConflictError:
+    line = entry.line
+    return DataConflictError(
+        f"{quoted(line.file)}, line {line.number}: {quoted(entry.path)} is listed before, for "
+        f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}, now for "
+        f"{quoted(entry.class_name)} and {entry.role or 'no part'}; list it once"
+    )

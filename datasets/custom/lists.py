@@ -1,0 +1,216 @@
+"""List files of one's own dataset: which clips there are, of which class, in which part.
+
+Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
+`class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone. Any
+other file is as video lists are published: `path frames label` on each line, `path label`, or just
+`path`.
+"""
+
+import csv
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.names import did_you_mean, printable, shorten
+from ta3n.datasets.reading.folders import quoted
+from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
+
+_PATH_COLUMNS = ("path", "video", "file")
+_LABEL_COLUMNS = ("label", "class")
+_FRAMES_COLUMNS = ("frames", "published_frames")
+# What a mistyped one of these would silently change: the class, the part or the choice of clips.
+_DECIDING_COLUMNS = (_PATH_COLUMNS, _LABEL_COLUMNS, ("split",), ("dataset",))
+_KNOWN_COLUMNS = (*_PATH_COLUMNS, *_LABEL_COLUMNS, "split", *_FRAMES_COLUMNS, "dataset")
+_SPLITS: Mapping[str, Role | None] = {
+    "train": "train",
+    "training": "train",
+    "val": "test",
+    "validation": "test",
+    "test": "test",
+    "": None,
+    "unused": None,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A clip in a list.
+
+    Attributes:
+        path: As listed, "/"-separated.
+        class_name: Its class.
+        role: Its part; None where the list does not say, or says that it is unused.
+        line: Where it stands.
+        num_frames: Its frames, if the list says so.
+    """
+
+    path: str
+    class_name: str
+    role: Role | None
+    line: SplitLine
+    num_frames: int | None = None
+
+
+class _Fields(NamedTuple):
+    path: str
+    label: str
+    split: str | None = None
+    frames: str = ""
+    dataset: str = ""
+
+
+def read_list(
+    file: Path,
+    classes: Sequence[str],
+    role: Role | None = None,
+    *,
+    dataset: str | None = None,
+) -> Iterator[Entry]:
+    """Yield the clips of a list.
+
+    Args:
+        file: The list.
+        classes: Names of the classes by label; none if the list names them, or numbers will do.
+        role: What the whole list is for; None reads a column `split`.
+        dataset: Only its clips, where there is a column `dataset`; None yields all.
+
+    Raises:
+        DataMissingError: The file cannot be read.
+        DataConflictError: A line is malformed, its class or split is unknown, or the heading of a
+            table has a mistyped column or none with the class.
+    """
+    for line, fields in _table_rows(file) if _is_table(file) else _plain_rows(file):
+        if dataset is not None and fields.dataset not in ("", dataset):
+            continue
+        path = PurePosixPath(fields.path)
+        if not path.name or ".." in path.parts:
+            raise _wrong(line, "the path of a clip")
+        yield Entry(
+            path=str(path),
+            class_name=_class_name(fields.label, path, classes, line),
+            role=role or _role(fields.split, line),
+            line=line,
+            num_frames=int(fields.frames) if fields.frames.isdigit() else None,
+        )
+
+
+def has_splits(file: Path) -> bool:
+    """Tell whether a list is a table with a column `split`."""
+    return _is_table(file) and any(fields.split is not None for _, fields in _table_rows(file))
+
+
+def no_entry(files: Iterable[Path], dataset: str) -> DataMissingError:
+    """Return the error for lists that have no clip of a dataset."""
+    names = shorten(map(quoted, files), 3)
+    rows = (fields for file in files if _is_table(file) for _, fields in _table_rows(file))
+    values = sorted({fields.dataset for fields in rows if fields.dataset})
+    if not values:
+        return DataMissingError(f"no clip of {dataset} is listed in {names}; correct the list")
+    return DataMissingError(
+        f"no row of {names} is of dataset {dataset}; the column dataset has "
+        f"{shorten(map(quoted, values))}{did_you_mean(dataset, map(printable, values))}; "
+        "correct the column, or the name of the dataset"
+    )
+
+
+def _is_table(file: Path) -> bool:
+    return file.suffix.lower() in (".csv", ".tsv")
+
+
+def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
+    for line in read_lines(file):
+        parts = line.text.split()
+        if len(parts) == 1:
+            yield line, _Fields(parts[0], "")
+        else:
+            # Blanks may be part of a path: what comes last is the label, before it the frames.
+            num_last = 2 if len(parts) > 2 and parts[-2].isdigit() else 1
+            path = line.text.rsplit(maxsplit=num_last)[0]
+            yield line, _Fields(path, parts[-1], frames=parts[-2] if num_last == 2 else "")
+
+
+def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
+    lines = list(read_lines(file))
+    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    rows = list(csv.reader((line.text for line in lines), delimiter=delimiter))
+    if not rows or len(rows) != len(lines):
+        raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
+    heading = [name.strip().lower() for name in rows[0]]
+    _check_heading(f"{quoted(file)}, line {lines[0].number}", heading)
+    columns = {
+        "path": _column(heading, _PATH_COLUMNS),
+        "label": _column(heading, _LABEL_COLUMNS),
+        "split": _column(heading, ("split",)),
+        "frames": _column(heading, _FRAMES_COLUMNS),
+        "dataset": _column(heading, ("dataset",)),
+    }
+    found = {name: at for name, at in columns.items() if at is not None}
+    for line, row in zip(lines[1:], rows[1:], strict=True):
+        if len(row) != len(heading):
+            raise _wrong(line, f"{len(heading)} values, as the heading has")
+        yield line, _Fields(**{"label": ""} | {name: row[at].strip() for name, at in found.items()})
+
+
+def _check_heading(where: str, heading: Sequence[str]) -> None:
+    """Refuse a heading in which a column is mistyped or lacking.
+
+    Raises:
+        DataConflictError: It is.
+    """
+    known = f"known columns: {', '.join(_KNOWN_COLUMNS)}"
+    lacking = [names for names in _DECIDING_COLUMNS if _column(heading, names) is None]
+    others = [name for name in heading if name and name not in _KNOWN_COLUMNS]
+    for name in others:
+        # A column that is there already is not mistyped: class_name beside class says more.
+        if nearest := did_you_mean(name, chain.from_iterable(lacking)):
+            raise DataConflictError(
+                f"{where}: column {quoted(name)} is not known{nearest}; rename or drop it; {known}"
+            )
+    if _PATH_COLUMNS in lacking:
+        columns = printable(shorten(heading, 10))
+        raise DataConflictError(f"{where}: no column path in {columns}; {known}")
+    if _LABEL_COLUMNS in lacking and others:
+        raise DataConflictError(
+            f"{where}: no column class or label beside {shorten(map(quoted, others))}; call "
+            "that of the classes so, or, where folders are the classes, drop what is not known; "
+            f"{known}"
+        )
+
+
+def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
+    return next((heading.index(name) for name in names if name in heading), None)
+
+
+def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: SplitLine) -> str:
+    if not label:
+        if len(path.parts) < 2:
+            raise _wrong(line, "a path with the folder of its class, or a path and a label")
+        return path.parts[-2]
+    if not classes or label in classes:
+        return label
+    if label.isdigit():
+        if int(label) < len(classes):
+            return classes[int(label)]
+        raise _wrong(line, f"a label from 0 to {len(classes) - 1}")
+    raise DataConflictError(
+        f"{quoted(line.file)}, line {line.number}: class {quoted(label)} is not one of "
+        f"classes{did_you_mean(label, classes)}"
+    )
+
+
+def _role(split: str | None, line: SplitLine) -> Role | None:
+    if split is None:
+        return None
+    try:
+        return _SPLITS[split.lower()]
+    except KeyError as error:
+        raise _wrong(line, "in a split train, val or test, or in none") from error
+
+
+def _wrong(line: SplitLine, expected: str) -> DataConflictError:
+    return DataConflictError(
+        f"{quoted(line.file)}, line {line.number}: {quoted(line.text[:120])} is not {expected}"
+    )

@@ -1,0 +1,1 @@
+"""How a dataset's folder and its splits are read."""

@@ -1,0 +1,282 @@
+"""What a dataset is; those with an official layout and official splits over it."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError, UsageError
+from ta3n.common.names import did_you_mean, shorten
+from ta3n.datasets.reading.folders import (
+    VIDEO_SUFFIXES,
+    class_folders,
+    find_clip_folder,
+    num_archives,
+    quoted,
+    videos_in,
+)
+from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
+from ta3n.datasets.reading.split_files import Role, RoleTable, find_split_folder
+
+__all__ = ["VIDEO_SUFFIXES", "Clip", "Dataset", "ListedClip", "Listing", "OfficialDataset", "Role"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(ABC):
+    """A dataset, built-in or one's own. It can be sent to other processes.
+
+    Attributes:
+        name: Full name.
+        short_name: What the command line's `--source` and `--target` use.
+        group_from_name: Derives from a clip's stem what it was cut from; None where names do not
+            tell.
+        groups_span_classes: Whether clips of different classes may be of one group.
+        default_root: Where the clips lie if nobody says so; None where nothing tells.
+    """
+
+    name: str
+    short_name: str
+    group_from_name: Callable[[str], str | None] | None = None
+    groups_span_classes: bool = False
+    default_root: Path | None = None
+
+    @abstractmethod
+    def scan(
+        self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
+    ) -> Listing:
+        """List the clips on disk with their class and splits.
+
+        Args:
+            root: Folder of the clips.
+            splits: Folder of official split files; None looks for them, or needs none.
+            classes: Classes to list; None lists all.
+
+        Raises:
+            DataMissingError: Clips, split files or a class are not there.
+            DataConflictError: Clips or split files contradict each other.
+            UsageError: `classes` names a class that does not exist.
+        """
+
+    def group_of(self, stem: str) -> str:
+        """Return what clips of a class that were cut from the same recording have in common.
+
+        Such clips look alike, so that one is no test of a model that was trained on another.
+
+        Args:
+            stem: A clip's file name without suffix.
+
+        Returns:
+            The group within the class; the stem itself where the name tells none.
+        """
+        group = self.group_from_name(stem) if self.group_from_name else None
+        return group or stem
+
+    def recording_of(self, class_name: str, stem: str) -> tuple[str, str]:
+        """Return what all clips of the dataset that were cut from one recording have in common."""
+        group = self.group_from_name(stem) if self.group_from_name else None
+        spans = self.groups_span_classes and group is not None
+        return "" if spans else class_name, group or stem
+
+
+@dataclass(frozen=True, kw_only=True)
+class OfficialDataset(Dataset):
+    """How one dataset lies on disk and how its official splits are read.
+
+    Attributes:
+        layout: The official folder layout, for messages.
+        source_hint: Where the clips come from, for messages.
+        splits_layout: The official split files, for messages.
+        splits_hint: Where those come from, for messages.
+        clip_folders: Official names of the clip folder; a user may give it or its parent.
+        split_folders: Official names of the folder with the split files.
+        holds_splits: Tells whether a folder (which may not exist) holds the split files.
+        read_splits: Reads that folder.
+        roles_from_name: Derives a clip's splits from its stem where there are no split files;
+            None where names do not tell.
+        names_origin: What those splits come from, for `Listing.splits_origin`.
+        folder_aliases: Other spelling of a class folder -> the official one.
+    """
+
+    layout: str
+    source_hint: str
+    splits_layout: str
+    splits_hint: str
+    clip_folders: tuple[str, ...]
+    split_folders: tuple[str, ...]
+    holds_splits: Callable[[Path], bool]
+    read_splits: Callable[[Path], RoleTable]
+    roles_from_name: Callable[[str], Mapping[str, Role]] | None = None
+    names_origin: str = "names of the clips"
+    folder_aliases: Mapping[str, str] = field(default_factory=dict)
+
+    def scan(
+        self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
+    ) -> Listing:
+        """List the clips on disk with their class and official splits.
+
+        Args:
+            root: The clip folder, or its parent in the official layout.
+            splits: The folder with the official split files, or one that holds it; None looks
+                beside and inside the data.
+            classes: Class folders to list; None lists all.
+
+        Raises:
+            DataMissingError: Clips, split files or the folder of a class are not there, or a
+                split file cannot be read.
+            DataConflictError: Equal stems in a class folder, a malformed or contradictory split
+                file, or clips of another dataset.
+            UsageError: `classes` names a class that does not exist.
+        """
+        given = root.expanduser().absolute()
+        clip_root = self._find_clips(given)
+        folders = class_folders(clip_root)
+        table, origin = self._official_splits(given, clip_root, splits)
+        if classes is None:
+            self._check_same_dataset(clip_root, folders, table)
+        else:
+            self._check_classes(classes, clip_root, folders, table)
+            folders = tuple(sorted(set(classes)))
+        clips = self._scan_folders(clip_root, folders, table)
+        if table is None and not any(clip.splits for clip in clips):
+            raise self._no_splits(self._split_bases(given, clip_root))
+        if classes is not None:
+            self._check_not_empty(folders, clips, clip_root)
+        return Listing(
+            dataset=self.name,
+            root=clip_root.resolve(),
+            clips=tuple(sorted(clips, key=lambda clip: clip.path)),
+            absent=self._absent(clips, table or {}, classes),
+            splits_origin=origin,
+        )
+
+    def _find_clips(self, given: Path) -> Path:
+        if clip_root := find_clip_folder(given, self.clip_folders):
+            return clip_root
+        looked_in = (given, *(given / name for name in self.clip_folders))
+        places = shorten(map(quoted, looked_in))
+        archives = sum(map(num_archives, looked_in))
+        packed = f" (it holds {archives} archives: unpack them first)" if archives else ""
+        state = "no clips in it" if given.is_dir() else "no such folder"
+        raise DataMissingError(
+            f"no clips of {self.name} at {quoted(given)}: {state}{packed}; looked for "
+            f"{self.layout} in {places}; they come as {self.source_hint}"
+        )
+
+    def _split_bases(self, given: Path, clip_root: Path) -> tuple[Path, ...]:
+        """Return where split files may lie: inside and beside the data, links kept and resolved."""
+        inside = (clip_root, given, clip_root.resolve())
+        folders = dict.fromkeys((*inside, *(folder.parent for folder in inside)))
+        return tuple(base for folder in folders for base in (folder, folder / "splits"))
+
+    def _official_splits(
+        self, given: Path, clip_root: Path, splits: Path | None
+    ) -> tuple[RoleTable | None, str]:
+        """Return the roles and their origin; the table is None where names have to tell."""
+        bases = (
+            self._split_bases(given, clip_root)
+            if splits is None
+            else (splits.expanduser().absolute(),)
+        )
+        names = (*self.split_folders, self.name, self.short_name)
+        if folder := find_split_folder(bases, names, self.holds_splits):
+            if table := self.read_splits(folder):
+                return table, str(folder)
+            raise DataMissingError(
+                f"the split files of {self.name} in {quoted(folder)} list no clip; "
+                f"they come as {self.splits_hint}"
+            )
+        # A folder that was named and is wrong must never be replaced silently.
+        if splits is None and self.roles_from_name is not None:
+            return None, self.names_origin
+        raise self._no_splits(bases)
+
+    def _no_splits(self, bases: Collection[Path]) -> DataMissingError:
+        children = shorten(f"{name}/" for name in (*self.split_folders, self.name))
+        return DataMissingError(
+            f"no official splits of {self.name}: looked for {self.splits_layout}, there or under "
+            f"{children}, in {shorten((quoted(base) for base in bases), limit=len(bases))}; "
+            f"they come as {self.splits_hint}"
+        )
+
+    def _check_same_dataset(
+        self, clip_root: Path, folders: Collection[str], table: RoleTable | None
+    ) -> None:
+        known = {class_name for class_name, _ in table or {}}
+        if known and known.isdisjoint(map(self._official_name, folders)):
+            raise DataConflictError(
+                f"no folder in {quoted(clip_root)} is a class of {self.name}: it has "
+                f"{shorten(map(quoted, folders), limit=3)}, expected names such as "
+                f"{shorten(map(quoted, sorted(known)), limit=3)}; check the dataset and its folder"
+            )
+
+    def _check_classes(
+        self,
+        classes: Iterable[str],
+        clip_root: Path,
+        folders: Collection[str],
+        table: RoleTable | None,
+    ) -> None:
+        official = {class_name for class_name, _ in table or {}}
+        for class_name in classes:
+            if class_name not in folders:
+                # Without split files nothing tells a mistyped class from a missing folder.
+                known = table is None or class_name in official
+                raise self._no_class(class_name, clip_root, {*folders, *official}, known=known)
+
+    def _no_class(
+        self, class_name: str, clip_root: Path, names: Iterable[str], *, known: bool
+    ) -> Ta3nError:
+        if not known:
+            nearest = did_you_mean(class_name, sorted(names))
+            return UsageError(f"{self.name} has no class {quoted(class_name)}{nearest}")
+        nearest = "" if class_name in names else did_you_mean(class_name, sorted(names))
+        return DataMissingError(
+            f"class {quoted(class_name)} of {self.name} is not on disk: no folder "
+            f"{quoted(clip_root / class_name)}{nearest}; it comes with {self.source_hint}"
+        )
+
+    def _check_not_empty(
+        self, folders: Iterable[str], clips: Iterable[Clip], clip_root: Path
+    ) -> None:
+        filled = {clip.class_name for clip in clips}
+        for folder in folders:
+            if folder not in filled:
+                raise DataMissingError(
+                    f"class {quoted(folder)} of {self.name} has no clips on disk: looked for "
+                    f"{', '.join(VIDEO_SUFFIXES)} in {quoted(clip_root / folder)}; they come with "
+                    f"{self.source_hint}"
+                )
+
+    def _scan_folders(
+        self, clip_root: Path, folders: Iterable[str], table: RoleTable | None
+    ) -> list[Clip]:
+        return [
+            Clip(
+                path=f"{folder}/{video.name}",
+                class_name=folder,
+                splits=self._roles(folder, video.stem, table),
+                size_bytes=video.size_bytes,
+                mtime_ns=video.mtime_ns,
+            )
+            for folder in folders
+            for video in videos_in(clip_root / folder)
+        ]
+
+    def _roles(self, folder: str, stem: str, table: RoleTable | None) -> Mapping[str, Role]:
+        if table is not None:
+            return table.get((self._official_name(folder), stem), {})
+        return self.roles_from_name(stem) if self.roles_from_name else {}
+
+    def _official_name(self, folder: str) -> str:
+        return self.folder_aliases.get(folder, folder)
+
+    def _absent(
+        self, clips: Iterable[Clip], table: RoleTable, classes: Collection[str] | None
+    ) -> tuple[ListedClip, ...]:
+        present = {(self._official_name(c.class_name), c.stem) for c in clips}
+        wanted = None if classes is None else set(map(self._official_name, classes))
+        return tuple(
+            ListedClip(class_name=class_name, stem=stem, splits=roles)
+            for (class_name, stem), roles in sorted(table.items())
+            if (class_name, stem) not in present and (wanted is None or class_name in wanted)
+        )

@@ -1,0 +1,1 @@
+"""Timings of stage one against its raw limits."""

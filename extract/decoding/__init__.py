@@ -1,0 +1,1 @@
+"""From a video file to frames, in time order, each counted."""

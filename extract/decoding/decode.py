@@ -1,0 +1,187 @@
+"""Decode one clip: every frame counted, the wanted ones cropped, one status with its reason."""
+
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from ta3n.common.errors import ClipError
+from ta3n.common.records import ClipStatus
+from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, nothing
+from ta3n.common.video import VideoReader
+from ta3n.extract.decoding.constant_rate import ConstantRate
+from ta3n.extract.decoding.norpix import NorpixReader
+from ta3n.extract.inference.preprocessing import Cropper, crop
+
+# A container's packet count may miss the decoded count by a few: frames that this uncertainty
+# could ask for are held until the end shows which ones are wanted.
+_COUNT_SLACK = 2
+
+Reader = VideoReader | NorpixReader
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClipOutcome:
+    """How decoding a clip ended.
+
+    Attributes:
+        status: One of `ClipStatus`.
+        error: The reason where it is not `ok`.
+        warning: What to know of frames that were decoded well.
+        attempts: How often it was tried.
+        info: What the container declares; None if it could not be opened.
+        num_frames: Frames decoded, or those of a constant rate where that was asked for.
+        rotation: Degrees by which frames were turned upright.
+        frame_numbers: Number of each crop's frame, rising.
+    """
+
+    status: ClipStatus
+    error: str = ""
+    warning: str = ""
+    attempts: int = 1
+    info: StreamInfo | None = None
+    num_frames: int = 0
+    rotation: int = 0
+    frame_numbers: tuple[int, ...] = ()
+
+
+def decode_clip(
+    path: Path,
+    selection: FrameSelection,
+    on_packet: Callable[[], None] = nothing,
+    *,
+    timing: Timing = "frames",
+    cropper: Cropper = crop,
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Yield the crops of the selected frames in time order; return how it ended.
+
+    A clip that fails may have yielded crops before: they are to be dropped.
+
+    Args:
+        path: The clip.
+        selection: Which frames to keep.
+        on_packet: Called whenever a packet was read: a sign of life.
+        timing: Frames as decoded, or at the stream's constant rate.
+        cropper: Applied to every frame that is kept.
+
+    Yields:
+        Crops [224, 224, 3], or what else `cropper` returns.
+
+    Returns:
+        The outcome, with as many frame numbers as there were crops unless it failed.
+    """
+
+    def open_it() -> _TimedClip:
+        return _TimedClip(open_clip(path, on_packet), timing)
+
+    try:
+        if selection.num_segments is None:
+            return (yield from _decode_as_it_comes(open_it(), selection, cropper))
+        return (yield from _decode_segments(open_it, selection, cropper))
+    except ClipError as error:
+        return ClipOutcome(status="failed", error=str(error))
+
+
+def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
+    """Return the reader for a clip's container, not opened yet."""
+    is_norpix = path.suffix.lower() == ".seq"
+    return NorpixReader(path, on_packet) if is_norpix else VideoReader(path, on_packet)
+
+
+@dataclass
+class _TimedClip:
+    """A clip whose frames come as decoded, or at a constant rate.
+
+    Attributes:
+        reader: Not opened yet.
+        timing: Which of the two.
+        num_frames: Frames given out.
+    """
+
+    reader: Reader
+    timing: Timing
+    num_frames: int = 0
+    _rate: ConstantRate = field(default_factory=ConstantRate)
+
+    def frames(self) -> Iterator[Frame]:
+        decoded = self.reader.frames()
+        for frame in decoded if self.timing == "frames" else self._rate.frames(decoded):
+            self.num_frames += 1
+            yield frame
+
+    def expected(self) -> int:
+        """Return about how many frames will come, without decoding them."""
+        num_packets = self.reader.count_packets()
+        # Where a container repeats frames to keep its rate, it declares the repeats too.
+        declared = self.reader.info.declared_frames
+        return declared if declared and self.timing == "cfr" else num_packets
+
+    def outcome(self, frame_numbers: tuple[int, ...]) -> ClipOutcome:
+        reader = self.reader
+        status, error = _status(reader.num_decoded, reader.info, reader.damage)
+        return ClipOutcome(
+            status=status,
+            error=error,
+            warning=", ".join(filter(None, (reader.warning, self._rate.describe()))),
+            info=reader.info,
+            num_frames=self.num_frames,
+            rotation=reader.rotation,
+            frame_numbers=frame_numbers,
+        )
+
+
+def _decode_as_it_comes(
+    clip: _TimedClip, selection: FrameSelection, cropper: Cropper
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Decode everything, convert only what is kept: each frame's number says whether it is."""
+    kept = []
+    with clip.reader as reader:
+        for number, frame in enumerate(clip.frames()):
+            if selection.keeps(number, reader.info.frame_rate):
+                yield _crop_of(frame, number, cropper)
+                kept.append(number)
+        return clip.outcome(tuple(kept))
+
+
+def _decode_segments(
+    open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Decode everything, convert only what is kept: the true count is known at the end alone."""
+    clip = open_it()
+    with clip.reader:
+        expected = clip.expected()
+    likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
+    wanted = {i for count in likely for i in selection.indices(count)}
+    clip, held = _hold(open_it(), wanted)
+    kept = selection.indices(clip.num_frames)
+    if not held.keys() >= set(kept):
+        clip, held = _hold(open_it(), set(kept))
+        if not held.keys() >= set(kept):
+            raise ClipError("changed while it was read")
+    for number in kept:
+        yield _crop_of(held[number], number, cropper)
+    return clip.outcome(tuple(kept))
+
+
+def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Frame]]:
+    """Decode a clip to its end and keep the wanted frames, unconverted."""
+    with clip.reader:
+        held = {i: frame for i, frame in enumerate(clip.frames()) if i in wanted}
+    return clip, held
+
+
+def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:
+    try:
+        return cropper(frame.rgb())
+    except (OSError, ValueError) as error:
+        raise ClipError(f"frame {number} cannot be converted: {error}") from error
+
+
+def _status(num_frames: int, info: StreamInfo, damage: Damage) -> tuple[ClipStatus, str]:
+    declared = "unknown" if info.declared_frames is None else str(info.declared_frames)
+    found = damage.describe()
+    if num_frames == 0:
+        return "empty", f"no frame could be decoded, {declared} declared" + (found and f": {found}")
+    if found:
+        return "partial", f"{num_frames} frames decoded, {declared} declared: {found}"
+    return "ok", ""

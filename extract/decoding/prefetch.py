@@ -1,0 +1,187 @@
+"""Clips decoded ahead in threads, handed out in plan order.
+
+FFmpeg and Pillow release the interpreter lock, so threads decode side by side. The order of frames
+never depends on timing: batches, and so features, are the same in every run.
+"""
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from types import TracebackType
+from typing import Generic, Self, TypeVar
+
+from ta3n.common.streams import RgbImage
+from ta3n.extract.decoding.decode import ClipOutcome
+
+K = TypeVar("K")
+
+Decoder = Callable[[K], Generator[RgbImage, None, ClipOutcome]]
+
+# Crops of 224 by 224 for five clips of average length, so that no thread stands still behind them.
+_BYTES_AHEAD = 128 * 2**20
+# The clip that is being used up may always be so many frames ahead, or nothing would move.
+_MIN_FRAMES_AHEAD = 8
+# Clips of which few frames are kept are decoded far ahead.
+_CLIPS_AHEAD_PER_THREAD = 4
+
+
+class ClipFeed(Generic[K]):
+    """An iterator over clips whose decoding runs ahead in threads.
+
+    Use as a context manager, which stops the threads. Memory is bounded by the bytes of the frames
+    that wait, whatever their size and that of their clips.
+
+    Args:
+        clips: What to decode, in order.
+        decode: Yields a clip's crops and returns its outcome.
+        num_threads: Clips decoded side by side.
+        max_bytes: Most bytes of frames that wait.
+
+    Attributes:
+        wait_s: Seconds that the consumer waited for crops.
+        full_s: Seconds that decoding threads waited for room, all threads together.
+        held_bytes: Bytes of the frames that wait.
+    """
+
+    def __init__(
+        self,
+        clips: Iterable[K],
+        decode: Decoder[K],
+        *,
+        num_threads: int,
+        max_bytes: int = _BYTES_AHEAD,
+    ) -> None:
+        self._clips = iter(clips)
+        self._decode = decode
+        self._num_ahead = 1 + _CLIPS_AHEAD_PER_THREAD * num_threads
+        self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
+        self._max_bytes = max_bytes
+        self.held_bytes = 0
+        self._current: ClipCrops | None = None
+        self._stopped = False
+        self._lock = threading.Lock()
+        self._room = threading.Condition(self._lock)
+        self._items = threading.Condition(self._lock)
+        self.wait_s = 0.0
+        self.full_s = 0.0
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        with self._lock:
+            self._stopped = True
+            self._room.notify_all()
+        self._pool.shutdown(cancel_futures=True)
+
+    def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
+        """Yield every clip with its crops, which are to be used up before the next clip."""
+        ahead: deque[tuple[K, ClipCrops]] = deque()
+        for clip in self._clips:
+            crops = ClipCrops(self._take)
+            self._pool.submit(self._run, clip, crops)
+            ahead.append((clip, crops))
+            if len(ahead) == self._num_ahead:
+                yield self._next(ahead)
+        while ahead:
+            yield self._next(ahead)
+
+    def _next(self, ahead: "deque[tuple[K, ClipCrops]]") -> tuple[K, "ClipCrops"]:
+        clip, crops = ahead.popleft()
+        with self._lock:
+            self._current = crops
+            self._room.notify_all()
+        return clip, crops
+
+    def _run(self, clip: K, crops: "ClipCrops") -> None:
+        """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
+        try:
+            outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
+        except _StoppedError:
+            return
+        except Exception as error:  # noqa: BLE001  one clip must not end the job
+            outcome = ClipOutcome(
+                status="failed", error=f"unexpected {type(error).__name__}: {error}"
+            )
+        with self._lock:
+            crops.items.append(outcome)
+            self._items.notify()
+
+    def _put(self, crops: "ClipCrops", pixels: RgbImage) -> None:
+        with self._lock:
+            if not self._has_room(crops):
+                started = time.perf_counter()
+                self._room.wait_for(lambda: self._has_room(crops))
+                self.full_s += time.perf_counter() - started
+            if self._stopped:
+                raise _StoppedError
+            crops.items.append(pixels)
+            self.held_bytes += pixels.nbytes
+            self._items.notify()
+
+    def _has_room(self, crops: "ClipCrops") -> bool:
+        if self._stopped or self.held_bytes < self._max_bytes:
+            return True
+        return crops is self._current and len(crops.items) < _MIN_FRAMES_AHEAD
+
+    def _take(self, crops: "ClipCrops") -> RgbImage | ClipOutcome:
+        with self._lock:
+            if not crops.items:
+                started = time.perf_counter()
+                self._items.wait_for(lambda: bool(crops.items))
+                self.wait_s += time.perf_counter() - started
+            item = crops.items.popleft()
+            if not isinstance(item, ClipOutcome):
+                self.held_bytes -= item.nbytes
+                # Not for every frame: each call wakes all threads that wait.
+                if self.held_bytes < 0.9 * self._max_bytes or not crops.items:
+                    self._room.notify_all()
+            return item
+
+
+class ClipCrops:
+    """The crops of one clip as they come.
+
+    Attributes:
+        items: Crops, then the outcome.
+        outcome: Set once iteration has ended.
+    """
+
+    def __init__(self, take: "Callable[[ClipCrops], RgbImage | ClipOutcome]") -> None:
+        self.items: deque[RgbImage | ClipOutcome] = deque()
+        self.outcome: ClipOutcome
+        self._take = take
+
+    def __iter__(self) -> Iterator[RgbImage]:
+        """Yield crops [224, 224, 3] until the clip ends."""
+        while True:
+            item = self._take(self)
+            if isinstance(item, ClipOutcome):
+                self.outcome = item
+                return
+            yield item
+
+
+class _StoppedError(Exception):
+    """The consumer is gone."""
+
+
+def drain(
+    crops: Generator[RgbImage, None, ClipOutcome], sink: Callable[[RgbImage], None]
+) -> ClipOutcome:
+    """Hand every crop to `sink` and return the generator's outcome."""
+    try:
+        while True:
+            sink(next(crops))
+    except StopIteration as end:
+        outcome: ClipOutcome = end.value
+        return outcome
+    finally:
+        crops.close()

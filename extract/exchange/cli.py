@@ -1,0 +1,174 @@
+"""`ta3n-features import`, `export`, `show`, `duplicates`: features from, and for, other eyes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from ta3n.common.cli import handles_errors
+
+_COMMAND = "ta3n-features"
+_PATH = click.Path(path_type=Path)
+_FOLDER = click.argument("folder", metavar="DIR", type=_PATH)
+
+_IMPORT_EPILOG = """
+\b
+Examples:
+  ta3n-features import RGB-feature --dataset hmdb51 --benchmark ucf-hmdb-full \\
+      --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
+  ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
+"""
+
+
+@click.command("import", epilog=_IMPORT_EPILOG)
+@_FOLDER
+@click.option("--dataset", required=True, metavar="NAME", help="Whose features these are.")
+@click.option(
+    "--lists",
+    multiple=True,
+    type=_PATH,
+    metavar="FILE",
+    help="Lists of videos with frames and labels; repeat for training and validation.",
+)
+@click.option("--benchmark", metavar="NAME", help="Names the classes of numeric labels.")
+@click.option("--splits", type=_PATH, metavar="DIR", help="Or the official split files.")
+@click.option("--root", type=_PATH, metavar="DIR", help="Or the clips themselves.")
+@click.option("--out", metavar="DIR", help="To DIR/<dataset> (default: features).")
+@click.option("--backbone", help="What made them (default: as exported, else resnet101).")
+@click.option("--weights", help="Its weights, in words (default: as exported, else published).")
+@click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
+@click.option("--config", "config_file", type=_PATH, help="Settings file with own datasets.")
+@handles_errors(_COMMAND)
+def import_command(
+    folder: Path,
+    dataset: str,
+    lists: tuple[Path, ...],
+    benchmark: str | None,
+    splits: Path | None,
+    root: Path | None,
+    out: str | None,
+    backbone: str | None,
+    weights: str | None,
+    max_failures: str | None,
+    config_file: Path | None,
+) -> None:
+    """Make a feature folder of features from elsewhere.
+
+    DIR holds, at any depth, a folder for each video with a tensor for each frame (img_00001.t7), or
+    a file .npy, .npz or .pt for each video with an array of frames x features. Videos are matched
+    by name. Classes and splits come from --lists, official --splits, or the clips in --root.
+    """
+    from ta3n.common.settings_file import load_settings
+    from ta3n.datasets.catalogue import catalogue_of
+    from ta3n.extract.exchange.importing import ImportJob, run_import
+    from ta3n.extract.exchange.known_videos import from_dataset, from_lists
+    from ta3n.extract.job.run import check_failures, report
+
+    overrides = {"extract.out": out, "extract.max_failures": max_failures}
+    settings = load_settings(config_file, overrides).settings
+    catalogue = catalogue_of(settings)
+    named = catalogue.dataset(dataset)
+    if lists:
+        numbers = None if benchmark is None else catalogue.benchmark(benchmark)
+        known, origin = from_lists(lists, named, numbers), f"lists {', '.join(map(str, lists))}"
+    else:
+        known, origin = from_dataset(named, root, splits), f"clips {root}" if root else str(splits)
+    target = settings.extract.out / named.name
+    job = ImportJob(
+        source=folder,
+        dataset=named.name,
+        known=known,
+        origin=origin,
+        folder=target,
+        backbone=backbone,
+        weights=weights,
+    )
+    manifest = run_import(job)
+    report(manifest, target)
+    check_failures(manifest, settings.extract.max_failures)
+
+
+@click.command("export")
+@_FOLDER
+@click.option("--format", "form", required=True, type=click.Choice(["t7", "npy"]))
+@click.option("--out", required=True, type=_PATH, metavar="DIR", help="A new folder.")
+@click.option("--split", default="1", show_default=True, metavar="N", help="Of the lists.")
+@handles_errors(_COMMAND)
+def export_command(folder: Path, form: str, out: Path, split: str) -> None:
+    """Write the features of a dataset as files for other programs.
+
+    A folder for each video with a tensor for each frame (t7), or an array of frames x features for
+    each video (npy); beside them train.txt and val.txt with lines of video, frames, class.
+    """
+    from ta3n.extract.exchange.exporting import export_features
+    from ta3n.extract.job.feature_folder import only_feature_folder
+
+    num_videos = export_features(only_feature_folder(folder), form, out, split)
+    click.echo(f"{num_videos} videos and the lists train.txt and val.txt are in {out}")
+
+
+@click.command("show")
+@_FOLDER
+@click.argument("clip")
+@click.option("--root", type=_PATH, metavar="DIR", help="Folder of the clips: shows frames too.")
+@click.option("--out", type=_PATH, metavar="FILE", help="Draw the self-similarity to FILE (PNG).")
+@handles_errors(_COMMAND)
+def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -> None:
+    """Tell what is known of one CLIP of a dataset: its path, or a part that no other has.
+
+    It names the clip on the other side of the split that is most like it, and warns where they are
+    nearly the same. The picture holds how alike all pairs of its frames are (cosine similarity of
+    their features), beside sampled frames.
+    """
+    from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
+    from ta3n.common.manifest import collect_manifest
+    from ta3n.extract.inspect.near_duplicates import AlikeClips, describe_nearest
+    from ta3n.extract.inspect.show import draw_clip, load_clip, read_sampled
+    from ta3n.extract.job.feature_folder import only_feature_folder
+
+    if root is not None and out is None:
+        raise UsageError("--root is for the frames in a picture; give --out FILE as well")
+    folder = only_feature_folder(folder)
+    clips = collect_manifest(folder).clips
+    shown = load_clip(folder, clips, clip)
+    for line in shown.lines():
+        click.echo(line)
+    if len(shown.rows):
+        try:
+            alike = AlikeClips(folder, clips)
+        except FeatureStoreError as error:
+            # Another clip's shard: nothing is wrong with this one.
+            click.echo(f"  most alike on the other side of a split: not known, {error}")
+        else:
+            click.echo(f"  {describe_nearest(alike.nearest(shown.record))}")
+    if out is None:
+        return
+    if not len(shown.rows):
+        raise DataMissingError(f"{clip} has no features to draw: it is {shown.record.status}")
+    draw_clip(shown, [] if root is None else read_sampled(root / shown.record.path), out)
+    click.echo(f"picture: {out}")
+
+
+@click.command("duplicates")
+@_FOLDER
+@handles_errors(_COMMAND)
+def duplicates_command(folder: Path) -> None:
+    """List pairs of training and test clips whose features are nearly the same, a line each.
+
+    The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
+    the splits that they are on different sides of. Whether they show the same is for eyes to say.
+    """
+    from ta3n.common.manifest import collect_manifest
+    from ta3n.common.names import printable
+    from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
+    from ta3n.extract.job.feature_folder import only_feature_folder
+
+    folder = only_feature_folder(folder)
+    clips = collect_manifest(folder).clips
+    pairs = list(AlikeClips(folder, clips).near_duplicates())
+    for pair in pairs:
+        paths = f"{printable(pair.clip.path)}\t{printable(pair.other.path)}"
+        click.echo(f"{pair.similarity:.3f}\t{paths}\tsplit {','.join(pair.splits)}")
+    found = f"{len(pairs)} pairs of similarity {NEAR} or more among {len(clips)} clips"
+    click.echo(found, err=True)

@@ -1,0 +1,97 @@
+"""A feature folder as files that other programs read, with lists of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.files import replace_file
+from ta3n.common.log import ProgressLine
+from ta3n.common.manifest import collect_manifest
+from ta3n.common.records import USABLE, ClipRecord
+from ta3n.common.rows import Features
+from ta3n.common.store import ShardReader, shard_path
+from ta3n.datasets.reading.folders import quoted, video_stem
+from ta3n.datasets.reading.published import published_name
+from ta3n.extract.exchange.exported import ExportedVideo, ExportRecord, write_export_record
+from ta3n.extract.exchange.feature_files import write_array, write_frames
+
+WRITERS: dict[str, Callable[[Features, Path], None]] = {"t7": write_frames, "npy": write_array}
+"""Format -> what writes a video."""
+
+_LISTS = {"train": "train", "test": "val"}
+
+
+def export_features(folder: Path, form: str, out: Path, split: str) -> int:
+    """Write every usable clip of a feature folder, and lists of both parts of a split.
+
+    A record says what the features are, so that importing them again forgets nothing.
+
+    Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
+
+    Args:
+        folder: Feature folder of a dataset.
+        form: `t7`, a folder of tensors for each video, or `npy`, an array for each.
+        out: A folder that is not there yet, or empty.
+        split: Which one the lists are of.
+
+    Returns:
+        How many videos were written.
+
+    Raises:
+        UsageError: There is no such split.
+        DataConflictError: `out` holds something, or two videos would have one name.
+        FeatureStoreError: A shard is damaged.
+        OSError: A file cannot be written.
+    """
+    if out.exists() and any(out.iterdir()):
+        raise DataConflictError(f"{quoted(out)} is not empty; name a new folder with --out")
+    manifest = collect_manifest(folder)
+    clips = [c for c in manifest.clips if c.status in USABLE]
+    known = sorted({name for clip in clips for name in clip.splits})
+    if known and split not in known:
+        raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
+    names = _names(clips)
+    done = 0
+    with ProgressLine(len(clips), "videos") as progress:
+        for shard in dict.fromkeys(clip.shard for clip in clips):
+            with ShardReader(shard_path(folder, shard)) as reader:
+                for clip in (c for c in clips if c.shard == shard):
+                    rows = reader.rows(clip.start, range(clip.length))
+                    name = names[clip.path]
+                    WRITERS[form](rows, out / (name if form == "t7" else f"{name}.{form}"))
+                    done += 1
+                    progress.update(done, shard)
+    _write_lists(clips, names, out, split)
+    videos = {
+        names[clip.path]: ExportedVideo(num_frames=clip.num_frames, frame_rate=clip.frame_rate)
+        for clip in clips
+    }
+    write_export_record(out, ExportRecord(config=manifest.config, videos=videos))
+    return done
+
+
+def _names(clips: list[ClipRecord]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    taken: dict[str, str] = {}
+    for clip in clips:
+        file_name = clip.path.rpartition("/")[2]
+        name = published_name(video_stem(file_name) or file_name.rpartition(".")[0])
+        if taken.setdefault(name, clip.path) != clip.path:
+            raise DataConflictError(
+                f"{quoted(taken[name])} and {quoted(clip.path)} would both be {quoted(name)}"
+            )
+        names[clip.path] = name
+    return names
+
+
+def _write_lists(clips: list[ClipRecord], names: dict[str, str], out: Path, split: str) -> None:
+    out.mkdir(parents=True, exist_ok=True)
+    for role, word in _LISTS.items():
+        lines = [
+            f"{names[c.path]} {c.length} {c.class_name}\n"
+            for c in clips
+            if c.splits.get(split) == role
+        ]
+        replace_file(out / f"{word}.txt", "".join(lines).encode("utf-8", "surrogateescape"))

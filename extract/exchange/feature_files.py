@@ -1,0 +1,195 @@
+"""Features of one video as other programs keep them, read and written.
+
+A folder with a file for each frame, as the authors of TA3N published theirs (`img_00001.t7`, saved
+by torch, whatever the suffix says), or one array for each video. Legend: F frames, D feature width.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ta3n.common.errors import ClipError, DataMissingError
+from ta3n.common.rows import Features
+from ta3n.datasets.reading.folders import quoted
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
+_FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)")
+_SHOWN = 160
+
+
+@dataclass(frozen=True, slots=True)
+class FeatureFiles:
+    """Where the features of one video lie.
+
+    Attributes:
+        path: A folder of frames, or a file with an array.
+        frames: Names of the frames' files in order; none for an array.
+        size_bytes: Size of all files.
+        mtime_ns: Time of the last change.
+    """
+
+    path: Path
+    frames: tuple[str, ...]
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def name(self) -> str:
+        """Name of the video."""
+        return self.path.name if self.frames else self.path.stem
+
+
+def find_features(folder: Path) -> Iterator[FeatureFiles]:
+    """Yield the videos whose features lie in a folder and below, sorted by path.
+
+    Raises:
+        DataMissingError: If the folder is not there.
+        OSError: If it cannot be read.
+    """
+    if not folder.is_dir():
+        raise DataMissingError(f"no folder {quoted(folder)}")
+    for place, folders, names in os.walk(folder):
+        folders.sort()
+        path = Path(place)
+        frames = sorted((int(m[1]), n) for n in names if (m := _FRAME.fullmatch(n)))
+        if frames:
+            yield _sized(path, tuple(name for _, name in frames))
+        for name in sorted(n for n in names if n.endswith(ARRAY_SUFFIXES) and not _FRAME.match(n)):
+            yield _sized(path / name, ())
+
+
+def _sized(path: Path, frames: tuple[str, ...]) -> FeatureFiles:
+    states = [(path / name).stat() for name in frames] or [path.stat()]
+    return FeatureFiles(
+        path=path,
+        frames=frames,
+        size_bytes=sum(state.st_size for state in states),
+        mtime_ns=max(state.st_mtime_ns for state in states),
+    )
+
+
+def read_features(files: FeatureFiles) -> Features:
+    """Return the features of a video [F, D], float32.
+
+    Nothing in a file is ever run: only tensors and arrays are read.
+
+    Raises:
+        ClipError: A file is damaged or holds something else, a frame is missing, or values are not
+            finite.
+    """
+    if not files.frames:
+        rows = _array(files.path)
+    else:
+        for number, name in enumerate(files.frames, start=1):
+            if int(name[4:].split(".")[0]) != number:
+                raise ClipError(f"frame {number} is missing, {name} comes in its place")
+        rows = np.stack(_alike([_vector(files.path / name) for name in files.frames], files))
+    if rows.ndim != 2 or 0 in rows.shape:
+        raise ClipError(f"{files.path.name} has shape {list(rows.shape)}, not frames x features")
+    values: Features = rows.astype(np.float32)
+    if bad := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
+        raise ClipError(f"features of frame {bad[0] + 1} are not finite")
+    return values
+
+
+def write_frames(rows: Features, folder: Path) -> None:
+    """Write a video as the authors published theirs, a file for each of its rows [F, D].
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    import torch
+
+    folder.mkdir(parents=True)
+    for number, row in enumerate(rows, start=1):
+        # A copy: torch saves all the memory that a view is of.
+        torch.save(torch.from_numpy(row.copy()), folder / f"img_{number:05d}.t7")
+
+
+def write_array(rows: Features, file: Path) -> None:
+    """Write a video as one array [F, D].
+
+    Raises:
+        OSError: If the file cannot be written.
+    """
+    file.parent.mkdir(parents=True, exist_ok=True)
+    np.save(file, rows)
+
+
+def _alike(vectors: list[Any], files: FeatureFiles) -> list[Any]:
+    for name, vector in zip(files.frames, vectors, strict=True):
+        if vector.shape != vectors[0].shape:
+            raise ClipError(
+                f"{name} has {vector.shape[0]} values, the first frame {vectors[0].shape[0]}"
+            )
+    return vectors
+
+
+def _vector(file: Path) -> Any:
+    values = _numbers(_load_tensor(file), file)
+    if values.size != max(values.shape, default=0):
+        raise ClipError(f"{file.name} has shape {list(values.shape)}, not one row of features")
+    return values.reshape(-1)
+
+
+def _array(file: Path) -> Any:
+    if file.suffix in (".pt", ".pth"):
+        return _numbers(_load_tensor(file), file)
+    try:
+        loaded = np.load(file, allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return _numbers(loaded, file)
+        with loaded:
+            values = loaded[_only(list(loaded.files), file)]
+    except (OSError, ValueError, EOFError, KeyError) as error:
+        raise _unreadable(file, error) from error
+    except Exception as error:  # a damaged archive raises what zipfile and zlib have
+        raise _unreadable(file, error) from error
+    return _numbers(values, file)
+
+
+def _load_tensor(file: Path) -> Tensor:
+    import torch
+
+    try:
+        loaded = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch has no error of its own for a damaged file
+        raise _unreadable(file, error) from error
+    if isinstance(loaded, dict):
+        loaded = loaded[_only(list(loaded), file)]
+    if not isinstance(loaded, torch.Tensor):
+        raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not a tensor")
+    tensor: Tensor = loaded
+    return tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+
+
+def _only(names: list[str], file: Path) -> str:
+    if "features" in names:
+        return "features"
+    if len(names) != 1:
+        raise ClipError(f"{file.name} holds {len(names)} entries and none called features")
+    return names[0]
+
+
+def _numbers(values: Any, file: Path) -> Any:
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
+    return array
+
+
+def _unreadable(file: Path, error: Exception) -> ClipError:
+    if isinstance(error, ClipError):
+        return error
+    reason = (str(error).splitlines() or [type(error).__name__])[0]
+    return ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}")

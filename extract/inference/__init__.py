@@ -1,0 +1,1 @@
+"""From decoded frames to features: preprocessing, the network in its fastest form, batches."""

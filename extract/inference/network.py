@@ -1,0 +1,167 @@
+"""From crops to features: normalisation, the backbone, and the forms that make it fast.
+
+Legend: B batch, D feature width.
+"""
+
+import copy
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+from ta3n.common.log import LOGGER
+from ta3n.extract.backbones import BACKBONES, Backbone, load_backbone
+from ta3n.extract.inference.fusion import can_fuse, fuse
+
+_NUM_COMPARED = 2
+# Relative: of the profile `ta3n`.
+_TOLERANCE = 1e-4
+
+
+class FeatureNetwork(nn.Module):
+    """A backbone that takes crops as they come from decoding.
+
+    Args:
+        body: Maps images [B, 3, H, W] to features [B, D], in evaluation mode.
+        backbone: Gives the normalisation.
+    """
+
+    def __init__(self, body: nn.Module, backbone: Backbone) -> None:
+        super().__init__()
+        self.body = body
+        self.mean: Tensor
+        self.std: Tensor
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
+        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Compute features.
+
+        Args:
+            crops: RGB pixels, uint8 [B, H, W, 3].
+
+        Returns:
+            Features, float32 [B, D].
+        """
+        # Channels stay last in memory: the permuted view is what fast convolutions want.
+        images = crops.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
+        features: Tensor = self.body(images)
+        return features
+
+
+def fold_batch_norm(network: nn.Module) -> nn.Module:
+    """Return a copy with every batch norm folded into the convolution registered before it.
+
+    The paper's networks register each batch norm right after its convolution, as they apply it. In
+    evaluation mode both forms compute the same function.
+
+    Args:
+        network: In evaluation mode.
+    """
+    folded = copy.deepcopy(network)
+    for parent in folded.modules():
+        previous: tuple[str, nn.Module] | None = None
+        for name, child in list(parent.named_children()):
+            if (
+                type(child) is nn.BatchNorm2d  # subclasses may do more
+                and previous is not None
+                and isinstance(previous[1], nn.Conv2d)
+                and previous[1].out_channels == child.num_features
+            ):
+                setattr(parent, previous[0], fuse_conv_bn_eval(previous[1], child))
+                setattr(parent, name, nn.Identity())
+            previous = (name, child)
+    return folded
+
+
+def absorb_padding(network: nn.Module) -> nn.Module:
+    """Let convolutions pad by themselves where a zero padding of their own goes before them.
+
+    TensorFlow's "same" padding is larger on the right and at the bottom by one; the kernel then
+    gets a first row and column of zeros, which see the pixel that the left and top do not pad.
+    What is computed stays the same, without a copy of every input.
+
+    Args:
+        network: Changed in place, and returned.
+    """
+    for conv in network.modules():
+        padding = getattr(conv, "static_padding", None)
+        if isinstance(conv, nn.Conv2d) and isinstance(padding, nn.ZeroPad2d):
+            left, right, top, bottom = padding.padding
+            widened = F.pad(conv.weight, (right - left, 0, bottom - top, 0))
+            conv.weight = nn.Parameter(widened, requires_grad=False)
+            conv.padding = (bottom, right)
+            conv.static_padding = nn.Identity()
+    return network
+
+
+def optimised(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network folded, channels-last, fused if need be, on its device, for inference."""
+    if device.type == "cuda":
+        # TF32 would cost three decimal digits of every feature.
+        torch.backends.cuda.matmul.allow_tf32 = False
+        torch.backends.cudnn.allow_tf32 = False
+    folded = absorb_padding(fold_batch_norm(network)).to(device=device)
+    for module in folded.modules():
+        if isinstance(module, nn.ReLU6):
+            # It follows a convolution whose output nothing else reads; fresh memory is slow.
+            module.inplace = True
+    # Only weights of convolutions have four dimensions; the rest is left alone.
+    folded = folded.to(memory_format=torch.channels_last)
+    return fuse(folded) if device.type == "cpu" and can_fuse() else folded
+
+
+def load_network(backbone: Backbone, weights: str, device: torch.device) -> tuple[nn.Module, str]:
+    """Load a backbone and make it ready.
+
+    Args:
+        backbone: The network.
+        weights: Name of its published weights, `random:SEED`, or a file.
+        device: Where it is to run.
+
+    Returns:
+        The network and the SHA-256 of its weights.
+
+    Raises:
+        WeightsError: If the weights are missing, damaged, or of another network.
+    """
+    loaded = load_backbone(backbone, weights)
+    plain = FeatureNetwork(loaded.body, backbone).eval()
+    if backbone.name in BACKBONES:
+        return optimised(plain, device), loaded.weights_sha256
+    return _optimised_if_it_agrees(plain, backbone, device), loaded.weights_sha256
+
+
+def _optimised_if_it_agrees(
+    plain: FeatureNetwork, backbone: Backbone, device: torch.device
+) -> nn.Module:
+    try:
+        network = optimised(plain, device)
+        if _agree(network, plain.to(device), backbone, device):
+            return network
+    except torch.OutOfMemoryError:
+        raise
+    except RuntimeError as error:
+        LOGGER.debug("%s: %s", backbone.name, error)
+    LOGGER.warning(
+        "%s does not allow for faster convolutions; it runs as its library builds it",
+        backbone.name,
+    )
+    return plain.to(device)
+
+
+def _agree(network: nn.Module, plain: nn.Module, backbone: Backbone, device: torch.device) -> bool:
+    """Say whether two forms of a network give the same features of images, drawn here.
+
+    Tests hold the forms of the paper's networks to this; others may be built in ways that folding
+    does not expect.
+    """
+    shape = (_NUM_COMPARED, backbone.image_size, backbone.image_size, 3)
+    generator = torch.Generator().manual_seed(0)
+    crops = torch.randint(0, 256, shape, dtype=torch.uint8, generator=generator).to(device)
+    with torch.inference_mode():
+        # A network may compute in place what it is given.
+        found, expected = network(crops.clone()), plain(crops.clone())
+    error = torch.linalg.vector_norm(found - expected)
+    return bool(error <= _TOLERANCE * torch.linalg.vector_norm(expected))

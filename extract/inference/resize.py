@@ -1,0 +1,120 @@
+"""Pillow's antialiased bilinear resize as tensor operations, byte for byte, on any device.
+
+Pillow resizes 8-bit images in two passes, one a dimension, in fixed-point arithmetic: weights of
+22 fractional bits, sums in 32-bit integers, rounding to bytes after each pass. Integers round the
+same everywhere, so a GPU gives the bytes that the CPU gives.
+
+Legend: N images, H and W their height and width, S side of the crop, T taps (source pixels that
+one output pixel is made of).
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from ta3n.extract.inference.preprocessing import centre_offset, resized_size
+
+# Pillow's PRECISION_BITS: 32 bits less 8 for the pixel and 2 to spare.
+_WEIGHT_BITS = 32 - 8 - 2
+
+
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """What each output pixel along one side is made of.
+
+    Attributes:
+        index: Source pixels, int64 [T, S]; those of weight 0 may be any.
+        weight: Fixed-point weights, int32 [T, S].
+    """
+
+    index: Tensor
+    weight: Tensor
+
+
+def resize_and_crop(images: Tensor, size: int) -> Tensor:
+    """Resize the short side to `size` and crop the centre; what is cropped off is not computed.
+
+    Args:
+        images: RGB pixels, uint8 [N, H, W, 3], on any device.
+        size: S, side of the crop in pixels.
+
+    Returns:
+        Crops, uint8 [N, S, S, 3], on the same device: Pillow's bytes.
+    """
+    height, width = images.shape[1:3]
+    new_width, new_height = resized_size(width, height, size)
+    # Bytes are rounded between the passes, so their order shows.
+    if _height_first(height, width, new_height, new_width) and _pillow_chooses_order():
+        images = _along(images, 1, new_height, size)
+        return _along(images, 2, new_width, size)
+    images = _along(images, 2, new_width, size)
+    return _along(images, 1, new_height, size)
+
+
+def _height_first(height: int, width: int, new_height: int, new_width: int) -> bool:
+    """Say whether a Pillow that chooses the order of the passes shrinks the height first."""
+    return height - new_height > max(2 * (width - new_width), 0)
+
+
+@lru_cache(maxsize=1)
+def _pillow_chooses_order() -> bool:
+    """Say whether the Pillow here chooses the order; older ones always begin with the width."""
+    height, width, new_height, new_width = 40, 9, 12, 8
+    rows, columns = np.ogrid[:height, :width]
+    gray = (7 * rows**2 + 37 * rows * columns + 131 * columns).astype(np.uint8)
+    found = Image.fromarray(gray).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    images = torch.from_numpy(gray)[None, :, :, None]
+    width_first = _along(_along(images, 2, new_width, new_width), 1, new_height, new_height)
+    return not np.array_equal(width_first[0, :, :, 0].numpy(), np.asarray(found))
+
+
+def _along(images: Tensor, dim: int, new_length: int, size: int) -> Tensor:
+    """Resize one dimension to `new_length` and return its central `size` pixels."""
+    length, first = images.shape[dim], centre_offset(new_length, size)
+    if length == new_length:
+        return images.narrow(dim, first, size)
+    taps = _taps(length, new_length, first, size, images.device)
+    shape = list(images.shape)
+    shape[dim] = size
+    # Half of the last fractional bit: what follows rounds to nearest.
+    total = torch.full(shape, 1 << (_WEIGHT_BITS - 1), dtype=torch.int32, device=images.device)
+    broadcast = [1] * images.dim()
+    broadcast[dim] = size
+    for index, weight in zip(taps.index, taps.weight, strict=True):
+        pixels = images.index_select(dim, index).int()
+        total.addcmul_(pixels, weight.view(broadcast))
+    return total.bitwise_right_shift_(_WEIGHT_BITS).clamp_(0, 255).to(torch.uint8)
+
+
+@lru_cache(maxsize=64)
+def _taps(length: int, new_length: int, first: int, size: int, device: torch.device) -> _Taps:
+    """Return the taps of outputs `first` to `first + size` when `length` becomes `new_length`.
+
+    The arithmetic is Pillow's, in its order: another one would round some weights differently.
+    """
+    scale = length / new_length
+    support = max(scale, 1.0)  # the bilinear filter reaches one output pixel to each side
+    rows = [_row(first + i, length, scale, support) for i in range(size)]
+    num_taps = max(len(weights) for _, weights in rows)
+    index = [[min(low + t, length - 1) for low, _ in rows] for t in range(num_taps)]
+    weight = [[w[t] if t < len(w) else 0 for _, w in rows] for t in range(num_taps)]
+    return _Taps(
+        torch.tensor(index, device=device),
+        torch.tensor(weight, dtype=torch.int32, device=device),
+    )
+
+
+def _row(output: int, length: int, scale: float, support: float) -> tuple[int, list[int]]:
+    """Return the first source pixel of an output pixel, and its weights."""
+    centre, inverse = (output + 0.5) * scale, 1.0 / support
+    low = max(int(centre - support + 0.5), 0)
+    high = min(int(centre + support + 0.5), length)
+    raw = [max(1.0 - abs((x - centre + 0.5) * inverse), 0.0) for x in range(low, high)]
+    total = 0.0
+    for value in raw:
+        total += value
+    return low, [int(0.5 + value / total * (1 << _WEIGHT_BITS)) for value in raw]

@@ -1,0 +1,1 @@
+"""Looking at a feature folder: what it holds, whether it is sound."""

@@ -1,0 +1,152 @@
+"""How far an extraction is, over however many workers it takes."""
+
+import threading
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Self
+
+from ta3n.common.log import LOGGER, ProgressLine, describe_duration, describe_time_left
+from ta3n.extract.worker.protocol import Advanced, Logged, Message, ShardDone, ShardTask
+
+
+class JobProgress:
+    """Shows what workers report, one or several side by side.
+
+    Use as a context manager.
+
+    Args:
+        tasks: The shards of the job.
+
+    Attributes:
+        stopping: Set to let the supervisors of all workers end.
+    """
+
+    def __init__(self, tasks: Sequence[ShardTask]) -> None:
+        self._total = sum(_num_clips(task) for task in tasks)
+        self._line = ProgressLine(self._total, "clips")
+        self._started_s = time.monotonic()
+        self._workers: list[WorkerProgress] = []
+        self._showing = threading.Lock()
+        self.stopping = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._line.__enter__()
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self._line.__exit__(exc_type, exc, traceback)
+        if exc is None:
+            self._log_summary()
+
+    def worker(self, tasks: Sequence[ShardTask]) -> "WorkerProgress":
+        """Return what takes the messages of one worker, and of those that replace it.
+
+        Args:
+            tasks: Its shards.
+        """
+        progress = WorkerProgress(self, tasks)
+        self._workers.append(progress)
+        return progress
+
+    def show(self) -> None:
+        """Show how far all workers are."""
+        with self._showing:
+            num_clips = self._sum().num_clips
+            if num_clips:
+                self._line.update(num_clips, f"{self._rates()}, {self._time_left()}")
+
+    def _sum(self) -> Advanced:
+        states = [worker.now for worker in self._workers]
+        return Advanced(
+            sum(state.num_clips for state in states),
+            sum(state.num_frames for state in states),
+            # Workers wait side by side: their mean is what the job waits.
+            sum(state.wait_s for state in states) / max(len(states), 1),
+        )
+
+    def _elapsed_s(self) -> float:
+        return max(time.monotonic() - self._started_s, 1e-9)
+
+    def _rates(self) -> str:
+        now, elapsed_s = self._sum(), self._elapsed_s()
+        return (
+            f"{now.num_frames} frames, {now.num_frames / elapsed_s:.1f} frames/s, "
+            f"waited {100 * now.wait_s / elapsed_s:.0f}% for decoding"
+        )
+
+    def _time_left(self) -> str:
+        return describe_time_left(self._elapsed_s(), self._sum().num_clips, self._total)
+
+    def _log_summary(self) -> None:
+        LOGGER.info(
+            "%d clips in %s: %s",
+            self._sum().num_clips,
+            describe_duration(self._elapsed_s()),
+            self._rates(),
+        )
+
+
+class WorkerProgress:
+    """How far one worker and its successors are; `JobProgress.worker` makes it.
+
+    Args:
+        job: Shows the whole.
+        tasks: The worker's shards.
+
+    Attributes:
+        finished: Names of the shards that are done.
+        now: What was done so far.
+    """
+
+    def __init__(self, job: JobProgress, tasks: Sequence[ShardTask]) -> None:
+        self._job = job
+        self._sizes = {task.shard: _num_clips(task) for task in tasks}
+        self._before = self.now = Advanced(0, 0, 0.0)
+        self.finished: set[str] = set()
+
+    def handle(self, message: Message) -> None:
+        """Take a message of the worker.
+
+        Raises:
+            StoppedError: If the job is to end.
+        """
+        self.check()
+        if isinstance(message, Logged):
+            LOGGER.info("%s", message.text)
+        elif isinstance(message, ShardDone):
+            self.finished.add(message.shard)
+        elif isinstance(message, Advanced):
+            self.now = Advanced(
+                self._before.num_clips + message.num_clips,
+                self._before.num_frames + message.num_frames,
+                self._before.wait_s + message.wait_s,
+            )
+            self._job.show()
+
+    def check(self) -> None:
+        """Do nothing, unless the job is to end.
+
+        Raises:
+            StoppedError: If it is.
+        """
+        if self._job.stopping.is_set():
+            raise StoppedError
+
+    def restart(self) -> None:
+        """Count on from the finished shards: a new worker begins."""
+        num_clips = sum(self._sizes[shard] for shard in self.finished)
+        self._before = Advanced(num_clips, self.now.num_frames, self.now.wait_s)
+
+
+class StoppedError(Exception):
+    """Another worker's supervisor ended the job."""
+
+
+def _num_clips(task: ShardTask) -> int:
+    return len(task.clips) - len(task.kept)

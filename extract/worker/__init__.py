@@ -1,0 +1,1 @@
+"""What runs in the worker process: it decodes, holds the device and writes shards."""

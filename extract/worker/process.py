@@ -1,0 +1,132 @@
+"""The process that decodes and holds the device; its supervisor survives whatever befalls it.
+
+Started by `ta3n.extract.supervision.supervisor` as `python -m ta3n.extract.worker.process
+DESCRIPTOR`, with one end of a pair of connected sockets.
+"""
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from contextlib import suppress
+from multiprocessing.connection import Connection
+from typing import NoReturn
+
+from ta3n.common.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, Ta3nError
+from ta3n.common.log import LOGGER
+from ta3n.common.sampling import FrameSelection
+from ta3n.extract.decoding.decode import decode_clip
+from ta3n.extract.worker.heartbeat import Reporter, watched
+from ta3n.extract.worker.protocol import Failed, Finished, Logged, Probe, Work
+
+_WRITE_GRACE_S = 15.0
+_SECONDS_BETWEEN_BEATS = 1.0
+
+
+def main() -> NoReturn:
+    """Do the work that comes through the connection, then leave at once.
+
+    The process ends without Python's shutdown: threads may hang in native code by then.
+    """
+    # A signal to the process group is the supervisor's to handle: it tells us to stop.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    connection: Connection = Connection(int(sys.argv[1]))
+    reporter = Reporter(connection.send)
+    _log_to(reporter)
+    work = _order(connection)
+    _in_background(_exit_when_told, connection, reporter)
+    _in_background(_beat, reporter, work.clip_timeout_s)
+    try:
+        _do(work, reporter)
+        reporter.send(Finished())
+    except (Ta3nError, OSError) as error:
+        _leave(reporter, Failed(error), EXIT_ENVIRONMENT)
+    except Exception as error:  # noqa: BLE001  the supervisor is to end the job with a line
+        traceback.print_exc()
+        unexpected = Ta3nError(f"unexpected {type(error).__name__}: {error}")
+        _leave(reporter, Failed(unexpected), EXIT_ENVIRONMENT)
+    _leave(reporter, None, EXIT_OK)
+
+
+def _order(connection: Connection) -> Work | Probe:
+    try:
+        order: Work | Probe = connection.recv()
+    except (EOFError, OSError):
+        # The supervisor was told to stop before it could say what to do.
+        os._exit(EXIT_INTERRUPTED)
+    return order
+
+
+def _do(work: Work | Probe, reporter: Reporter) -> None:
+    if isinstance(work, Probe):
+        _probe(work, reporter)
+        return
+    # A probe must not wait for torch.
+    from ta3n.extract.worker.pipeline import extract_shards
+
+    extract_shards(work, reporter)
+
+
+def _probe(probe: Probe, reporter: Reporter) -> None:
+    """Decode one clip and drop its frames; what it does to this process is the answer."""
+    with reporter.watching(probe.clip.id) as watch:
+        path, selection = probe.root / probe.clip.path, FrameSelection.parse(probe.frames)
+        crops = decode_clip(path, selection, watch.step, timing=probe.timing)
+        for _ in watched(crops, watch):
+            pass
+
+
+def _leave(reporter: Reporter, last: Failed | None, code: int) -> NoReturn:
+    try:
+        if last is not None:
+            reporter.send(last)
+    except (OSError, ValueError):
+        code = EXIT_ENVIRONMENT
+    finally:
+        sys.stderr.flush()
+        os._exit(code)
+
+
+def _exit_when_told(connection: Connection, reporter: Reporter) -> None:
+    """Leave once the supervisor says so or is gone; a shard that is being written is finished."""
+    with suppress(EOFError, OSError):
+        connection.recv()
+    reporter.publishing.acquire(timeout=_WRITE_GRACE_S)
+    os._exit(EXIT_INTERRUPTED)
+
+
+def _beat(reporter: Reporter, timeout_s: float) -> None:
+    interval_s = min(_SECONDS_BETWEEN_BEATS, timeout_s / 4)
+    while True:
+        time.sleep(interval_s)
+        reporter.beat(interval_s, timeout_s)
+
+
+def _in_background(function: object, *args: object) -> None:
+    threading.Thread(target=function, args=args, daemon=True).start()  # type: ignore[arg-type]
+
+
+class _ToSupervisor(logging.Handler):
+    """Passes log lines to the supervisor, who may have a live bar on the terminal."""
+
+    def __init__(self, reporter: Reporter) -> None:
+        super().__init__()
+        self._reporter = reporter
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Send one line."""
+        self._reporter.send(Logged(record.getMessage()))
+
+
+def _log_to(reporter: Reporter) -> None:
+    LOGGER.handlers[:] = [_ToSupervisor(reporter)]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,174 @@
+"""If this breaks, an own dataset lists other clips, classes or parts than its table says."""
+
+import pickle
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
+from ta3n.common.settings_file import load_settings
+from ta3n.datasets.catalogue import Catalogue, catalogue_of
+from ta3n.datasets.reading.listing import Listing
+
+MakeTree = Callable[[Path, Iterable[str]], Path]
+TREE = [f"{name}/{name}_s{n}_t1.mp4" for name in ("wave", "turn") for n in range(1, 6)]
+
+
+def catalogue(tmp_path: Path, table: str) -> Catalogue:
+    file = tmp_path / "pipeline.toml"
+    file.write_text(table)
+    return catalogue_of(load_settings(file, {}).settings)
+
+
+def scan(tmp_path: Path, table: str, classes: Iterable[str] | None = None) -> Listing:
+    mine = catalogue(tmp_path, f"[datasets.mine]\nroot = 'data'\n{table}").dataset("mine")
+    assert mine.default_root is not None
+    return mine.scan(mine.default_root, None, None if classes is None else tuple(classes))
+
+
+def parts(listing: Listing) -> dict[str, str | None]:
+    return {clip.path: clip.splits.get("1") for clip in listing.clips}
+
+
+def test_class_folders_with_a_pattern(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path / "data", TREE)
+    listing = scan(tmp_path, "val_pattern = '_s[12]_'")
+    assert listing.classes == ("turn", "wave")
+    assert parts(listing)["wave/wave_s2_t1.mp4"] == "test"
+    assert parts(listing)["wave/wave_s3_t1.mp4"] == "train"
+
+
+def test_a_ratio_is_not_moved_by_the_choice_of_classes(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path / "data", TREE)
+    table = "val_ratio = 0.4\ngroups = '_(s\\d)_'"
+    whole, part = parts(scan(tmp_path, table)), parts(scan(tmp_path, table, ["wave"]))
+    assert part == {path: role for path, role in whole.items() if path.startswith("wave/")}
+    assert sorted(map(str, whole.values())) == ["test"] * 4 + ["train"] * 6
+    # Groups span classes: the same subjects are held out of both.
+    held_out = {path.split("_")[1] for path, role in whole.items() if role == "test"}
+    assert len(held_out) == 2
+
+
+def test_lists_of_both_parts(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path / "data", ["a/one.mp4", "a/two.avi", "b/three.mp4"])
+    (tmp_path / "train.txt").write_text("a/one 30 1\nb/three.mp4 30 0\na/gone.mp4 30 0\n")
+    (tmp_path / "val.txt").write_text("dataset/x/RGB-feature/two 30 1\n")
+    table = "train = 'train.txt'\nval = ['val.txt']\nclasses = ['turn', 'wave']"
+    listing = scan(tmp_path, table)
+    found = {clip.path: (clip.class_name, clip.splits["1"]) for clip in listing.clips}
+    assert found == {
+        "a/one.mp4": ("wave", "train"),
+        "a/two.avi": ("wave", "test"),
+        "b/three.mp4": ("turn", "train"),
+    }
+    assert [(clip.class_name, clip.stem) for clip in listing.absent] == [("turn", "gone")]
+    assert [clip.path for clip in scan(tmp_path, table, ["turn"]).clips] == ["b/three.mp4"]
+
+
+def test_a_dataset_goes_to_other_processes(tmp_path: Path) -> None:
+    table = "[datasets.mine]\nval_ratio = 0.5\ngroups = '_(s\\d)_'"
+    mine = pickle.loads(pickle.dumps(catalogue(tmp_path, table).dataset("mine")))
+    assert mine.recording_of("wave", "wave_s1_t1") == mine.recording_of("turn", "turn_s1_t2")
+    assert mine.recording_of("wave", "0001") != mine.recording_of("turn", "0001")
+
+
+@pytest.mark.parametrize(
+    ("table", "classes", "error", "told"),
+    [
+        ("val_ratio = 0.4", ["wav"], UsageError, "no class 'wav' (did you mean 'wave'?)"),
+        ("clips = 'all.txt'", None, ConfigError, "has no column split"),
+        ("clips = 'none.txt'\nval_ratio = 0.4", None, DataMissingError, "none.txt"),
+        ("clips = 'gone.txt'\nval_ratio = 0.4", None, DataMissingError, "none of the 1 listed"),
+        ("train = 'all.txt'\nval = 'again.txt'", None, DataConflictError, "is listed before"),
+        ("train = 'all.txt'\nval = 'empty.txt'", None, DataMissingError, "no clip of mine is"),
+        ("clips = 'other.csv'", None, DataMissingError, "has 'mien' (did you mean 'mien'?)"),
+        (
+            "val_ratio = 0.4\ngroups = '_subject(\\d)_'",
+            None,
+            ConfigError,
+            "[datasets.mine]: groups '_subject(\\d)_' finds no group in any of 10 names, such as "
+            "'turn_s1_t1'",
+        ),
+    ],
+)
+def test_what_does_not_fit_is_told(
+    tmp_path: Path,
+    make_tree: MakeTree,
+    table: str,
+    classes: list[str] | None,
+    error: type[Exception],
+    told: str,
+) -> None:
+    make_tree(tmp_path / "data", TREE)
+    (tmp_path / "all.txt").write_text("".join(f"{path}\n" for path in TREE))
+    (tmp_path / "again.txt").write_text(f"{TREE[0]}\n")
+    (tmp_path / "gone.txt").write_text("wave/gone.mp4\n")
+    (tmp_path / "empty.txt").write_text("\n")
+    (tmp_path / "other.csv").write_text(f"dataset,path,split\nmien,{TREE[0]},train\n")
+    with pytest.raises(error) as caught:
+        scan(tmp_path, table, classes)
+    assert told in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+def test_an_empty_folder_and_split_files_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(DataMissingError, match="no clips of mine"):
+        scan(tmp_path, "val_ratio = 0.4")
+    mine = catalogue(tmp_path, "[datasets.mine]\nval_ratio = 0.4").dataset("mine")
+    with pytest.raises(UsageError, match="leave --splits"):
+        mine.scan(tmp_path, tmp_path)
+
+
+BENCHMARK = "[datasets.mine]\nval_ratio = 0.4\n[benchmarks.b]\n"
+
+
+@pytest.mark.parametrize(
+    ("table", "told"),
+    [
+        ("[datasets.ucf]\nval_ratio = 0.4", "the name 'ucf' is taken"),
+        ("[datasets.My_Data]\nval_ratio = 0.4", "'My_Data' is no name here"),
+        ("[datasets.a]\nval_ratio = 0.4\nshort_name = 'hmdb'", "the name 'hmdb' is taken"),
+        (BENCHMARK + "datasets = ['mine', 'hmdb5']\nclasses = ['a', 'b']", "mean 'hmdb51'?"),
+        (BENCHMARK + "datasets = ['mine']\nclasses = ['a', 'b']", "needs two datasets"),
+        (BENCHMARK + "classes = ['a', 'b']", "datasets must list the datasets"),
+        (BENCHMARK + "classes = { a = { mine = 'x', ucf = 'y' } }", "1 common classes"),
+        (
+            BENCHMARK
+            + "classes = { a = { mine = 'x', ucf = 'y' }, b = { mine = 'x', ucf = 'z' } }",
+            "folder 'x' of mine is of two classes",
+        ),
+        (
+            BENCHMARK + "classes = { a = { mine = 'x', ucf = 'y' }, b = { mine = 'z' } }",
+            "class 'b' has no folder in ucf",
+        ),
+        (BENCHMARK.replace(".b]", ".synthetic]"), "'synthetic' is taken"),
+        ("[datasets.a]\nroot = 'x'", "no rule for the split"),
+        ("[datasets.a]\nval_ratio = 0.4\nval_pattern = 'x'", "several rules"),
+        ("[datasets.a]\nval_ratio = 0.4\ngroups = '('", "no regular expression"),
+        ("[datasets.a]\ntrain = 'x'", "train and val lists come together"),
+        ("[datasets.a]\nval_ratoi = 0.4", "did you mean 'val_ratio'?"),
+        ("[datasets]\na = 3", "'datasets.a' must be a table"),
+    ],
+)
+def test_a_wrong_table_is_told_in_one_line(tmp_path: Path, table: str, told: str) -> None:
+    if "synthetic" in table:
+        table += "datasets = ['mine', 'ucf']\nclasses = ['a', 'b']"
+    with pytest.raises(ConfigError) as caught:
+        catalogue(tmp_path, table)
+    assert told in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_an_own_benchmark_takes_the_split_of_built_in_datasets(tmp_path: Path) -> None:
+    table = (
+        "split = '2'\nclasses = { a = { mine = 'x', ucf = 'Y' }, b = { mine = 'z', ucf = 'V' } }"
+    )
+    mixed = catalogue(tmp_path, BENCHMARK + table).find_benchmark("mine", "ucf")
+    assert mixed.name == "b"
+    place = mixed.place_of("ucf101", "Y", {"1": "train", "2": "test"})
+    assert place is not None
+    assert (place.role, place.label) == ("val", 0)
+    own = mixed.place_of("mine", "z", {"1": "train"})
+    assert own is not None
+    assert (own.role, own.label) == ("train", 1)

@@ -1,0 +1,57 @@
+"""If this breaks, nobody can tell how near extraction is to the limit of a machine."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import torch
+from click.testing import CliRunner
+
+from ta3n.extract.backbones import BACKBONES, load_backbone
+from ta3n.extract.bench.authors import PlainProcedure
+from ta3n.extract.bench.parts import first_frames
+from ta3n.extract.bench.report import ratios_of
+from ta3n.extract.bench.run import main
+from ta3n.extract.inference.preprocessing import crop
+
+from ...support.videos import WriteClip
+
+
+def test_everything_is_measured_in_one_run(tmp_path: Path) -> None:
+    arguments = ["--backbone", "resnet18", "--device", "cpu", "--batch-size", "2", "--rounds", "1"]
+    arguments += ["--num-clips", "1", "--clip-frames", "5", "--json", str(tmp_path / "b.json")]
+    result = CliRunner().invoke(main, arguments)
+    assert result.exit_code == 0, result.stderr
+    record = json.loads((tmp_path / "b.json").read_text())
+    stages = record["frames_per_s"]
+    assert len(stages) == 13
+    assert all(rate > 0 for rate in stages.values())
+    assert all(name in result.stdout for name in stages)
+    assert [size["num_frames"] for size in record["sizes"]] == [5, 5, 5]
+    assert all(0 <= share <= 1 for share in record["waiting"].values())
+
+
+def test_ratios_are_against_the_fastest_network() -> None:
+    rates = {"network, eager": 2.0, "network, in use": 4.0, "whole pipeline": 3.0}
+    ratios = ratios_of(
+        rates | {"authors' procedure": 1.5},
+        {"whole pipeline": 0.5, "whole pipeline, 5 a clip": 10.0},
+    )
+    assert list(ratios.values()) == [0.75, 2.0, 2.0, 20.0]
+
+
+def test_the_plain_procedure_gives_the_features_of_all_frames(
+    tmp_path: Path, write_clip: WriteClip
+) -> None:
+    """Four frames fill two batches; the zero images on top leave no rows."""
+    clip = write_clip(tmp_path / "a.avi", 4)
+    backbone = BACKBONES["resnet18"]
+    body = load_backbone(backbone, "random:0").body
+    plain = PlainProcedure(body, backbone, torch.device("cpu"), 2)
+    features = plain.extract(clip)
+    assert features.shape == (4, 512)
+    images = np.stack([crop(pixels) for pixels in first_frames(clip, 4)])
+    mean, std = (np.array(part, np.float32) for part in (backbone.mean, backbone.std))
+    normalised = torch.from_numpy((np.float32(images) / 255 - mean) / std).permute(0, 3, 1, 2)
+    with torch.inference_mode():
+        assert torch.allclose(features, body(normalised.contiguous()), rtol=1e-3, atol=1e-5)

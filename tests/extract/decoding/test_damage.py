@@ -1,0 +1,175 @@
+"""If this breaks, a damaged clip has no status, two, or silently wrong features."""
+
+import struct
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ta3n.common import video
+from ta3n.common.sampling import FrameSelection
+from ta3n.common.video import write_video
+from ta3n.extract.decoding.decode import ClipOutcome
+
+from ...support.videos import WriteClip, moving_square
+from .test_decode import ALL, FIVE, decode
+from .test_norpix import write_seq
+
+HDR = {"bt2020_10bit", "nasa_13013_hdr", "testsrc2_hdr"}
+
+
+def check(outcome: ClipOutcome, num_crops: int, selection: FrameSelection) -> None:
+    """Check what holds for every clip, whatever befell it."""
+    assert bool(outcome.error) == (outcome.status != "ok")
+    if outcome.status in {"ok", "partial"}:
+        assert num_crops == len(outcome.frame_numbers) > 0
+        assert outcome.frame_numbers == tuple(selection.indices(outcome.num_frames))
+    elif outcome.status == "empty":
+        assert num_crops == outcome.num_frames == 0
+    if outcome.status == "partial":
+        assert outcome.error.startswith(f"{outcome.num_frames} frames decoded, ")
+
+
+def cut(share: float) -> Callable[[bytes], bytes]:
+    return lambda data: data[: int(len(data) * share)]
+
+
+def garbage(first: float, last: float) -> Callable[[bytes], bytes]:
+    def overwrite(data: bytes) -> bytes:
+        low, high = int(len(data) * first), int(len(data) * last)
+        return data[:low] + np.random.default_rng(5).bytes(high - low) + data[high:]
+
+    return overwrite
+
+
+def without_first_packet(data: bytes) -> bytes:
+    """Turn the first frame of an AVI, its key frame, into something to be skipped."""
+    start = data.index(b"00dc", data.index(b"movi"))
+    return data[:start] + b"JUNK" + data[start + 4 :]
+
+
+def one_packet_lost(data: bytes) -> bytes:
+    """Overwrite the content of an AVI's third frame."""
+    start = data.index(b"movi")
+    for _ in range(3):
+        start = data.index(b"00dc", start + 4)
+    length: int = struct.unpack_from("<I", data, start + 4)[0]
+    return data[: start + 8] + b"\xff" * length + data[start + 8 + length :]
+
+
+DAMAGES: list[tuple[str, str, Callable[[bytes], bytes], set[str], str]] = [
+    ("a.avi", "mpeg4", cut(0), {"failed"}, "cannot be opened"),
+    ("a.avi", "mpeg4", lambda _: bytes(3000), {"failed"}, "cannot be opened"),
+    ("a.avi", "mpeg4", lambda d: d[: d.index(b"movi") + 4], {"empty", "failed"}, ""),
+    ("a.avi", "mpeg4", cut(0.5), {"partial"}, "are missing"),
+    ("a.avi", "mpeg4", garbage(0.4, 0.6), {"partial"}, ""),
+    ("a.avi", "mpeg4", without_first_packet, {"partial"}, "the first key frame is missing"),
+    ("a.avi", "mpeg4", one_packet_lost, {"partial"}, "undecodable packets"),
+    ("a.mp4", "libx264", cut(0.9), {"failed"}, "cannot be opened"),
+    ("a.mp4", "libx264", garbage(0.5, 0.7), {"partial"}, ""),
+    ("a.mkv", "libx264", cut(0.6), {"partial"}, "are missing"),
+    ("a.mkv", "libx264", garbage(0.5, 0.7), {"partial"}, ""),
+    ("a.webm", "libvpx-vp9", cut(0.5), {"partial"}, "are missing"),
+    ("a.ts", "mpeg2video", garbage(0.5, 0.6), {"partial"}, ""),
+]
+
+
+@pytest.mark.parametrize("selection", [ALL, FIVE], ids=str)
+@pytest.mark.parametrize(("name", "codec", "damage", "statuses", "reason"), DAMAGES)
+def test_damaged_copies_have_one_status_and_its_reason(
+    tmp_path: Path,
+    write_clip: WriteClip,
+    selection: FrameSelection,
+    name: str,
+    codec: str,
+    damage: Callable[[bytes], bytes],
+    statuses: set[str],
+    reason: str,
+) -> None:
+    path = write_clip(tmp_path / name, 60, width=160, height=120, codec=codec)
+    path.write_bytes(damage(path.read_bytes()))
+    crops, outcome = decode(path, selection)
+    assert outcome.status in statuses, outcome
+    assert reason in outcome.error
+    check(outcome, len(crops), selection)
+
+
+FORMATS = [
+    ("raw.avi", "libx264", "yuv420p", "h264"),  # no count, no timestamps, and a wrong suffix
+    ("raw.m4v", "mpeg4", "yuv420p", ""),
+    ("a.mpg", "mpeg2video", "yuv420p", ""),
+    ("a.gif", "gif", "rgb8", ""),
+    ("alpha.webm", "libvpx-vp9", "yuva420p", ""),
+    ("alpha.mov", "qtrle", "argb", ""),
+    ("deep.mkv", "ffv1", "yuv420p12le", ""),
+    ("deep.mp4", "libx264", "yuv444p10le", ""),
+    ("grey.avi", "rawvideo", "gray", ""),
+    ("grey.mkv", "ffv1", "gray16le", ""),
+    ("mjpeg.avi", "mjpeg", "yuvj420p", ""),
+]
+
+
+@pytest.mark.parametrize("selection", [ALL, FIVE], ids=str)
+@pytest.mark.parametrize(("name", "codec", "pixel_format", "container"), FORMATS)
+def test_unusual_formats_are_no_damage(
+    tmp_path: Path,
+    write_clip: WriteClip,
+    selection: FrameSelection,
+    name: str,
+    codec: str,
+    pixel_format: str,
+    container: str,
+) -> None:
+    suffix = f".{container}" if container else Path(name).suffix
+    made = write_clip(
+        tmp_path / f"made{suffix}", 9, width=98, height=66, codec=codec, pixel_format=pixel_format
+    )
+    path = made.rename(tmp_path / name)
+    crops, outcome = decode(path, selection)
+    assert (outcome.status, outcome.num_frames) == ("ok", 9), outcome
+    check(outcome, len(crops), selection)
+
+
+@pytest.mark.parametrize("selection", [ALL, FIVE], ids=str)
+def test_size_that_changes_inside_a_file_is_told(tmp_path: Path, selection: FrameSelection) -> None:
+    path = tmp_path / "a.h264"
+    parts = []
+    for size in ((96, 64), (128, 96)):
+        write_video(path, moving_square(6, *size), frame_rate=25, codec="libx264")
+        parts.append(path.read_bytes())
+    path.write_bytes(b"".join(parts))
+    crops, outcome = decode(path, selection)
+    assert (outcome.status, outcome.num_frames) == ("ok", 12)
+    assert outcome.warning == "frames of 2 sizes: 96x64 128x96"
+    assert {crop.shape for crop in crops} == {(224, 224, 3)}
+
+
+def test_a_header_that_asks_for_all_memory_is_refused(
+    tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(video, "_MAX_PIXELS", 96 * 64 - 1)
+    crops, outcome = decode(write_clip(tmp_path / "a.avi"))
+    assert outcome.status in {"empty", "failed"}
+    check(outcome, len(crops), ALL)
+
+
+@pytest.mark.parametrize("damage", [cut(0.4), garbage(0.3, 0.5), cut(0.01)])
+def test_damaged_sequence_has_one_status(tmp_path: Path, damage: Callable[[bytes], bytes]) -> None:
+    path = write_seq(tmp_path / "a.seq", 12)
+    path.write_bytes(damage(path.read_bytes()))
+    crops, outcome = decode(path)
+    assert outcome.status in {"partial", "failed"}
+    check(outcome, len(crops), ALL)
+
+
+@pytest.mark.shared
+def test_odd_clips_of_others_are_all_read(shared: Path) -> None:
+    warned = set()
+    for path in sorted((shared / "clips" / "odd").iterdir()):
+        crops, outcome = decode(path, FIVE)
+        assert outcome.status == "ok", (path.name, outcome)
+        check(outcome, len(crops), FIVE)
+        if outcome.warning:
+            warned.add(path.stem.partition("__")[2])
+    assert warned == HDR

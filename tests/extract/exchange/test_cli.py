@@ -1,0 +1,225 @@
+"""If this breaks, published features cannot be trained on, or are of the wrong videos."""
+
+import csv
+import shutil
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner, Result
+
+from ta3n.common.manifest import MANIFEST_NAME
+from ta3n.common.records import Manifest, read_record
+from ta3n.common.store import ShardReader, shard_path
+from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.extract.exchange.feature_files import write_array, write_frames
+from ta3n.extract.inspect.cli import main
+
+from ...support.feature_folders import MadeClip, make_features
+
+NAMES = {
+    "Film_golf_f_cm_np1_ba_bad_0": ("golf", "train"),
+    "Other_klettern_pullup_f_cm_np1_ba_bad_1": ("pullup", "train"),
+    "Third_golf_f_cm_np1_ba_bad_2": ("golf", "val"),
+}
+"""Names as published, with class and part."""
+
+MADE = ("--backbone", "made-up")
+"""Theirs have 2048 values a frame, which is more than a test needs."""
+
+CLASS_OF_LABEL = {"0": "golf", "1": "pullup"}
+
+
+def run(*args: object) -> Result:
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def rows(number: int, length: int = 7) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
+    return np.random.default_rng(number).normal(size=(length, 5)).astype(np.float32)
+
+
+@pytest.fixture
+def published(tmp_path: Path) -> Path:
+    """Return a folder as the authors published theirs, with lists beside it."""
+    folder = tmp_path / "hmdb51" / "RGB-feature"
+    labels = {class_name: label for label, class_name in CLASS_OF_LABEL.items()}
+    lists: dict[str, list[str]] = {"train": [], "val": []}
+    for number, (name, (class_name, part)) in enumerate(NAMES.items()):
+        write_frames(rows(number), folder / name)
+        lists[part].append(f"dataset/hmdb51/RGB-feature/{name} 7 {labels[class_name]}\n")
+    for part, lines in lists.items():
+        (tmp_path / f"list_hmdb51_{part}.txt").write_text("".join(lines))
+    return folder
+
+
+def by_lists(published: Path, *more: object) -> Result:
+    lists = [published.parents[1] / f"list_hmdb51_{part}.txt" for part in ("train", "val")]
+    named = ("--lists", lists[0], "--lists", lists[1], "--benchmark", "ucf-hmdb-small")
+    out = published.parents[1] / "features"
+    return run("import", published, "--dataset", "hmdb", *named, "--out", out, *MADE, *more)
+
+
+def manifest(folder: Path) -> Manifest:
+    return read_record(Manifest, folder / MANIFEST_NAME)
+
+
+def test_published_features_become_a_sound_folder(published: Path, tmp_path: Path) -> None:
+    result = by_lists(published)
+    assert result.exit_code == 0, result.stderr
+    folder = tmp_path / "features" / "hmdb51"
+    clips = {clip.path: clip for clip in manifest(folder).clips}
+    first = clips["golf/Film_golf_f_cm_np1_ba_bad_0.avi"]
+    assert (first.class_name, first.splits, first.status) == ("golf", {"1": "train"}, "ok")
+    assert (first.num_frames, first.declared_frames, first.length) == (7, 7, 7)
+    assert run("verify", folder).stdout == f"{folder}: sound\n"
+    with ShardReader(shard_path(folder, first.shard)) as shard:
+        assert np.array_equal(shard.rows(first.start, range(7)), rows(0))
+    assert by_lists(published).exit_code == 0  # again, nothing is left to do
+
+
+def test_damaged_and_short_videos_are_told(published: Path, tmp_path: Path) -> None:
+    first, second, third = (published / name for name in NAMES)
+    (first / "img_00002.t7").write_bytes(b"damaged")
+    (second / "img_00007.t7").unlink()
+    shutil.rmtree(third)
+    write_frames(rows(9), published / "Stranger_golf_f_cm_np1_ba_bad_0")
+    result = by_lists(published, "--max-failures", 0)
+    assert result.exit_code == 3
+    assert "1 videos in" in result.stderr
+    assert "Stranger_golf" in result.stderr
+    found = manifest(tmp_path / "features" / "hmdb51")
+    told = {clip.class_name: (clip.status, clip.error) for clip in found.clips}
+    assert told["golf"][0] == "failed"
+    assert told["golf"][1].startswith("img_00002.t7 cannot be read: ")
+    assert told["pullup"] == ("partial", "6 of the 7 frames that the list declares")
+    assert [clip.path for clip in found.absent] == ["golf/Third_golf_f_cm_np1_ba_bad_2"]
+
+
+def test_official_splits_give_the_names_that_were_changed(published: Path, tmp_path: Path) -> None:
+    splits = tmp_path / "splits"
+    splits.mkdir()
+    (splits / "pullup_test_split1.txt").write_text(
+        "Other_(klettern)_pullup_f_cm_np1_ba_bad_1.avi 2 \n"
+    )
+    out = tmp_path / "features"
+    named = ("--dataset", "hmdb51", "--splits", splits)
+    result = run("import", published, *named, "--out", out, *MADE)
+    assert result.exit_code == 0, result.stderr
+    (clip,) = manifest(out / "hmdb51").clips
+    assert clip.path == "pullup/Other_(klettern)_pullup_f_cm_np1_ba_bad_1.avi"
+    assert clip.splits == {"1": "test"}
+
+
+@pytest.mark.parametrize("form", ["t7", "npy"])
+def test_what_is_exported_comes_back_in_the_same_bits(
+    published: Path, tmp_path: Path, form: str
+) -> None:
+    by_lists(published)
+    features = tmp_path / "features" / "hmdb51"
+    out = tmp_path / "exported"
+    result = run("export", features, "--format", form, "--out", out)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.startswith("3 videos")
+    lists = ("--lists", out / "train.txt", "--lists", out / "val.txt")
+    back = run("import", out, "--dataset", "hmdb51", *lists, "--out", tmp_path / "back")
+    assert back.exit_code == 0, back.stderr
+    one, other = manifest(features), manifest(tmp_path / "back" / "hmdb51")
+    assert one.content_hash == other.content_hash
+    assert (other.config.backbone, other.config.weights) == ("made-up", "imported:published")
+    again = run("export", features, "--format", form, "--out", out)
+    assert (again.exit_code, "is not empty" in again.stderr) == (1, True)
+
+
+def test_sampled_frames_come_back_as_what_they_are(tmp_path: Path) -> None:
+    """Five rows of a long clip are not a clip of five frames."""
+    folder = tmp_path / "made"
+    clips = [MadeClip(class_name="golf", number=n, role="train", num_frames=40) for n in range(2)]
+    made = make_features(folder, "hmdb51", clips)
+    out = tmp_path / "exported"
+    assert run("export", folder / "hmdb51", "--format", "npy", "--out", out).exit_code == 0
+    named = ("--dataset", "hmdb51", "--lists", out / "train.txt", *MADE)
+    back = run("import", out, *named, "--out", tmp_path / "back")
+    assert back.exit_code == 0, back.stderr
+    found = manifest(tmp_path / "back" / "hmdb51")
+    assert (found.config.frames, found.config.weights) == ("segments:5", "imported:random:0")
+    assert [(c.num_frames, c.length) for c in found.clips] == [(40, 5), (40, 5)]
+    one, other = (
+        ShardReader(shard_path(path, made.clips[0].shard)).frames
+        for path in (folder / "hmdb51", tmp_path / "back" / "hmdb51")
+    )
+    assert one.tolist() == other.tolist()
+    # A row less is not what was exported.
+    name = next(out.glob("*_00.npy"))
+    np.save(name, np.load(name)[:4])
+    cut = run("import", out, *named, "--out", tmp_path / "cut")
+    assert "has 4 frames with features; frames segments:5 of 40 are 5" in cut.stderr
+
+
+def test_features_of_another_width_than_the_named_network_are_refused(published: Path) -> None:
+    result = by_lists(published, "--backbone", "resnet101")
+    assert result.exit_code == 1
+    assert "have 5 values a frame, but resnet101 gives 2048; say what made them" in result.stderr
+
+
+def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -> None:
+    by_lists(published)
+    features, out = tmp_path / "features" / "hmdb51", tmp_path / "exported"
+    result = run("export", features, "--format", "npy", "--out", out, "--split", "9")
+    assert (result.exit_code, "has no split 9; it has 1" in result.stderr) == (2, True)
+    assert not out.exists()
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "told"),
+    [
+        (("--dataset", "hmdb"), 2, "give --lists, --splits"),
+        (("--dataset", "hmd"), 2, "did you mean 'hmdb'?"),
+        (("--dataset", "hmdb", "--splits", "."), 1, "no split files of hmdb51"),
+        (("--dataset", "hmdb", "--lists", "videos.txt"), 2, "must hold train or val"),
+        (("--dataset", "hmdb", "--lists", "train.txt"), 2, "give --benchmark, which names it"),
+        (("--dataset", "hmdb", "--lists", "train_other.txt"), 1, "no features of the 1 videos"),
+        (("--dataset", "hmdb", "--lists", "train_twice.txt"), 1, "'a' is listed before, with"),
+    ],
+)
+def test_mistakes_are_told(
+    published: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    args: tuple[str, ...],
+    code: int,
+    told: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("videos.txt").write_text("a 7 0\n")
+    Path("train.txt").write_text("a 7 0\n")
+    Path("train_other.txt").write_text("a 7 golf\n")
+    Path("train_twice.txt").write_text("a 7 golf\na 7 wave\n")
+    result = run("import", published, *args)
+    assert result.exit_code == code
+    assert told in result.stderr
+    assert not Path("features").exists()
+
+
+@pytest.mark.shared
+def test_all_published_videos_are_matched(shared: Path, tmp_path: Path) -> None:
+    """Every published name of HMDB51, with its official class and split, and its frame count."""
+    with (shared / "lists" / "ucf-hmdb-full.csv").open(newline="") as file:
+        wanted = [row for row in csv.DictReader(file) if row["dataset"] == "hmdb51"]
+    for row in wanted:
+        values = np.zeros((int(row["published_frames"]), 1), np.float32)
+        write_array(values, tmp_path / "arrays" / f"{row['video']}.npy")
+    common = ("import", tmp_path / "arrays", "--dataset", "hmdb51", *MADE)
+    benchmark = get_benchmark("ucf-hmdb-full")
+    listed = (*common, "--lists", shared / "lists" / "ucf-hmdb-full.csv", "--benchmark")
+    assert run(*listed, benchmark.name, "--out", tmp_path / "one").exit_code == 0
+    splits = ("--splits", shared / "splits" / "hmdb51", "--out", tmp_path / "two")
+    assert run(*common, *splits).exit_code == 0
+    expected = Counter((row["split"], int(row["label"])) for row in wanted)
+    frames = sum(int(row["published_frames"]) for row in wanted)
+    for name in ("one", "two"):
+        found = manifest(tmp_path / name / "hmdb51")
+        assert found.status_counts() == {"ok": 1200}
+        assert sum(clip.length for clip in found.clips) == frames
+        places = [benchmark.place_of("hmdb51", c.class_name, c.splits) for c in found.clips]
+        assert Counter((p.role, p.label) for p in places if p) == expected

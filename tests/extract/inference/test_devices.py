@@ -1,0 +1,57 @@
+"""If this breaks, several devices lose or double each other's shards, or one hangs the rest."""
+
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import DeviceError, UsageError
+from ta3n.extract.job.run import run_job
+from ta3n.extract.supervision.supervisor import WORKER_COMMAND, deal
+from ta3n.extract.worker.protocol import ShardTask
+
+from ...support.tiny import work_on
+from ..job.test_run import job, one_clip_shards
+
+__all__ = ["one_clip_shards"]
+
+
+@pytest.mark.parametrize(
+    ("device", "num_shards", "dealt"),
+    [
+        ("cpu", 3, {"cpu": [0, 1, 2]}),
+        ("cuda:0,cuda:1", 5, {"cuda:0": [0, 2, 4], "cuda:1": [1, 3]}),
+        ("cuda:0, cuda:1,cuda:2", 2, {"cuda:0": [0], "cuda:1": [1]}),
+    ],
+)
+def test_every_shard_goes_to_one_device(
+    tmp_path: Path, device: str, num_shards: int, dealt: dict[str, list[int]]
+) -> None:
+    work = work_on(tmp_path, tmp_path, [str(n) for n in range(64 * num_shards)], device=device)
+    parts = deal(work)
+    assert {part.device: _numbers(part.tasks) for part in parts} == dealt
+    assert all(part.num_sharing == len(dealt) for part in parts)
+
+
+def _numbers(tasks: tuple[ShardTask, ...]) -> list[int]:
+    return [int(task.shard[-5:]) for task in tasks]
+
+
+@pytest.mark.usefixtures("one_clip_shards")
+def test_two_devices_give_what_one_gives(ucf_tree: Path, tmp_path: Path) -> None:
+    alone = run_job(job(ucf_tree, tmp_path / "alone"))
+    both = run_job(
+        job(ucf_tree, tmp_path / "both", device="cpu,cpu", worker_command=WORKER_COMMAND)
+    )
+    assert both.complete
+    assert both.content_hash == alone.content_hash
+
+
+@pytest.mark.usefixtures("one_clip_shards")
+def test_what_one_worker_cannot_go_on_for_ends_the_other(ucf_tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(DeviceError, match="cuda:99 is not here"):
+        run_job(job(ucf_tree, tmp_path, device="cpu,cuda:99", worker_command=WORKER_COMMAND))
+
+
+def test_several_devices_need_worker_processes(ucf_tree: Path, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match="leave out --no-supervise"):
+        run_job(job(ucf_tree, tmp_path, device="cpu,cpu"))

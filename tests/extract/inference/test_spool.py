@@ -1,0 +1,49 @@
+"""If this breaks, a very long clip fills the memory, or its rows get mixed up."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from ta3n.common.rows import crc32_of, row_blocks
+from ta3n.extract.inference import spool as spool_module
+from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
+
+ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
+
+
+@pytest.mark.parametrize("bytes_in_memory", [2**30, 1000])
+def test_rows_come_back_whether_in_memory_or_on_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_in_memory: int
+) -> None:
+    monkeypatch.setattr(spool_module, "_BYTES_IN_MEMORY", bytes_in_memory)
+    with RowSpool(8, tmp_path) as spool:
+        for first in range(0, len(ROWS), 333):
+            spool.append(ROWS[first : first + 333])
+            assert np.array_equal(spool[first : first + 5], ROWS[first : first + 5])
+        assert spool.shape == ROWS.shape
+        assert np.array_equal(spool[17:9000], ROWS[17:9000])
+        assert spool[5:5].shape == (0, 8)
+        blocks = list(row_blocks(spool))
+        # A kill leaves nothing behind: the file has no name.
+        assert list(tmp_path.iterdir()) == []
+    assert [len(block) for block in blocks] == [4096, 4096, 1808]
+    assert np.array_equal(np.concatenate(blocks), ROWS)
+
+
+def test_pieces_are_one_after_another() -> None:
+    pieces = [Piece(ROWS, 5, 9), Piece(ROWS, 3, 3), Piece(ROWS[:100], 90, 100), Piece(ROWS, 0, 2)]
+    expected = np.concatenate([ROWS[5:9], ROWS[90:100], ROWS[0:2]])
+    pieced = PiecedRows(pieces, 8)
+    assert pieced.shape == (16, 8)
+    for first in range(17):
+        for end in range(first, 17):
+            assert np.array_equal(pieced[first:end], expected[first:end])
+    assert PiecedRows([], 8)[0:0].shape == PiecedRows([], 8).shape == (0, 8)
+
+
+def test_checksum_goes_on_from_block_to_block() -> None:
+    crc = 0
+    for block in row_blocks(ROWS, 7, 9500):
+        crc = crc32_of(block, crc)
+    assert crc == crc32_of(ROWS[7:9500])

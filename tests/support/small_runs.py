@@ -1,0 +1,32 @@
+"""A small run from video files on, and another on made-up features."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from click.testing import CliRunner, Result
+
+from ta3n.common.settings import TrainSettings
+from ta3n.train.cli import main
+from ta3n.train.jobs.job import prepare_job, run_job
+
+
+def ta3n_train(*args: object) -> Result:
+    """Call the command line."""
+    return CliRunner().invoke(main, [str(arg) for arg in args])
+
+
+def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
+    """Train for a few epochs on a CPU; return the folder of all seeds."""
+    settings: Mapping[str, Any] = {
+        "features": features,
+        "out": out,
+        "epochs": 3,
+        "batch_size": 10,
+        "allow_missing": True,
+        "device": "cpu",
+        **changes,
+    }
+    job = prepare_job(source, target, TrainSettings.model_validate(settings))
+    run_job(job)
+    return job.folder(job.seeds[0]).path.parent

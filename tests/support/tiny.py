@@ -1,0 +1,83 @@
+"""Stage one without a real network: what decoding, batches and shards need by themselves."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from ta3n.common.records import PlannedClip
+from ta3n.extract.backbones import BACKBONES, Backbone
+from ta3n.extract.worker import pipeline
+from ta3n.extract.worker.protocol import ShardTask, Work
+
+
+class Tiny(nn.Module):
+    """Features are pixel means, repeated to the backbone's width."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, crops: Tensor) -> Tensor:
+        means = crops[:, ::32, ::32].float().mean(dim=(1, 2))
+        return means.repeat(1, self.width // 3 + 1)[:, : self.width]
+
+
+def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let extraction in this process use `Tiny`."""
+
+    def load(backbone: Backbone, _weights: str, _device: torch.device) -> tuple[nn.Module, str]:
+        return Tiny(backbone.feature_dim), "0"
+
+    monkeypatch.setattr(pipeline, "load_network", load)
+
+
+def work_on(
+    root: Path,
+    folder: Path,
+    paths: list[str],
+    *,
+    backbone: str = "resnet18",
+    frames: str = "all",
+    device: str = "cpu",
+) -> Work:
+    """Return work on clips, 64 a shard."""
+    return Work(
+        root=root,
+        folder=folder,
+        config_hash="0",
+        frames=frames,
+        backbone=BACKBONES[backbone],
+        weights="random:0",
+        device=device,
+        batch_size=32,
+        decode_threads=2,
+        clip_timeout_s=60,
+        tasks=tuple(_tasks(paths)),
+    )
+
+
+def _tasks(paths: list[str]) -> Iterator[ShardTask]:
+    for first in range(0, len(paths), 64):
+        name = f"shard-{first // 64:05d}"
+        clips = [
+            PlannedClip(
+                id=number,
+                path=path,
+                class_name="A",
+                splits={},
+                size_bytes=1,
+                mtime_ns=2,
+                shard=name,
+            )
+            for number, path in enumerate(paths[first : first + 64], first)
+        ]
+        yield ShardTask(shard=name, clips=tuple(clips))
+
+
+def resident_mb() -> float:
+    """Return the memory that this process holds, in MB."""
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * 4096 / 1e6

@@ -1,0 +1,96 @@
+"""If this breaks, a model is judged on videos whose twins it was trained on."""
+
+import logging
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.log import LOGGER
+from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.datasets.benchmarks.registry import get_dataset
+from ta3n.train.data.held_out import held_out
+from ta3n.train.data.videos import DomainVideos, Video, load_videos
+
+from ...support.feature_folders import made_clips, make_features
+
+
+@pytest.fixture
+def log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    caplog.set_level(logging.INFO)
+    return caplog
+
+
+def load(features: Path, dataset: str) -> DomainVideos:
+    make_features(features, dataset, made_clips(dataset, num_train=1, num_test=1))
+    benchmark = get_benchmark("ucf-hmdb-small")
+    return load_videos(features, benchmark, dataset, num_segments=5, allow_missing=True)
+
+
+def renamed(videos: tuple[Video, ...], names: dict[str, str]) -> tuple[Video, ...]:
+    """Return one video for each name, of the class that it is given."""
+    by_class = {video.clip.class_name: video for video in videos}
+    return tuple(
+        replace(
+            by_class[class_name],
+            clip=by_class[class_name].clip.model_copy(update={"path": f"{class_name}/{name}.avi"}),
+        )
+        for name, class_name in names.items()
+    )
+
+
+def named(side: DomainVideos, train: dict[str, str], val: dict[str, str]) -> DomainVideos:
+    return replace(side, train=renamed(side.train, train), val=renamed(side.val, val))
+
+
+def test_videos_of_a_trained_group_are_not_held_out(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    side = named(
+        load(tmp_path, "ucf101"),
+        train={"v_PullUps_g01_c01": "PullUps", "v_Biking_g02_c01": "Biking"},
+        val={
+            "v_PullUps_g01_c02": "PullUps",
+            "v_PullUps_g02_c01": "PullUps",  # group 2 of another class is another recording
+            "v_Biking_g02_c04": "Biking",
+        },
+    )
+    assert [v.clip.path for v in held_out(side, get_dataset(side.dataset))] == [
+        "PullUps/v_PullUps_g02_c01.avi"
+    ]
+    assert "ucf101: 2 of 3 validation videos are not held out" in log.text
+    assert "PullUps/v_PullUps_g01_c02.avi" in log.text
+
+
+def test_clips_of_one_film_are_not_held_out(tmp_path: Path) -> None:
+    side = named(
+        load(tmp_path, "hmdb51"),
+        train={"Film_golf_f_cm_np1_ba_bad_15": "golf"},
+        val={
+            "Film_golf_u_nm_np10_fr_goo_2": "golf",
+            "Other_golf_f_cm_np1_ba_bad_15": "golf",
+        },
+    )
+    (kept,) = held_out(side, get_dataset(side.dataset))
+    assert kept.clip.path == "golf/Other_golf_f_cm_np1_ba_bad_15.avi"
+
+
+def test_all_are_held_out_and_nothing_said_where_none_is_shared(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    side = load(tmp_path, "ucf101")
+    log.clear()
+    assert held_out(side, get_dataset(side.dataset)) == side.val
+    assert len(side.val) == 5
+    assert log.text == ""
+
+
+def test_rules_that_need_held_out_videos_are_named_where_there_are_none(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    side = replace(load(tmp_path, "ucf101"), val=())
+    assert held_out(side, get_dataset(side.dataset)) == ()
+    assert "ucf101: without held-out videos the rules source_val and dev do not apply" in log.text

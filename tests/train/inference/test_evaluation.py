@@ -1,0 +1,220 @@
+"""If this breaks, a run evaluated again gives another accuracy than the one it reported."""
+
+import csv
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.train import load_run
+from ta3n.train.data.features import load_features
+from ta3n.train.inference.cli import RULES
+from ta3n.train.inference.evaluation import evaluate, load_target
+from ta3n.train.runs.checkpoint import KEPT_WEIGHTS
+from ta3n.train.runs.selection import LAST
+
+from ...support.feature_folders import DIM, made_clips, make_features
+from ...support.small_runs import ta3n_train, train
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("features")
+    for dataset in ("ucf101", "hmdb51"):
+        make_features(folder, dataset, made_clips(dataset))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory: pytest.TempPathFactory, features: Path) -> Path:
+    out = tmp_path_factory.mktemp("runs")
+    return train("ucf", "hmdb", features, out, benchmark="ucf-hmdb-small", seeds="2")
+
+
+@pytest.fixture
+def seed_0(runs: Path, tmp_path: Path) -> Path:
+    """Return a copy of a run, to be damaged."""
+    return Path(shutil.copytree(runs / "seed-0", tmp_path / "copied"))
+
+
+def rows_of(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_rules_on_offer_are_those_whose_weights_are_kept() -> None:
+    assert (LAST, *KEPT_WEIGHTS) == RULES
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_own_target_gives_the_figures_of_the_run(
+    features: Path, runs: Path, tmp_path: Path, rule: str
+) -> None:
+    result = ta3n_train(
+        "--evaluate", runs / "seed-1", "--target", "hmdb", "--features", features,
+        "--rule", rule, "--allow-missing", "--device", "cpu", "--out", tmp_path, "--top-k", 2,
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    name = f"evaluation-hmdb51-val-{rule}"
+    figures = json.loads((tmp_path / f"{name}.json").read_text())
+    recorded = json.loads((runs / "seed-1" / "result.json").read_text())["rules"][rule]
+    assert {k: figures[k] for k in ("epoch", "correct", "total")} == {
+        k: recorded[k] for k in ("epoch", "correct", "total")
+    }
+    assert f"{recorded['correct']} of {recorded['total']}" in result.stdout
+    assert sum(each["correct"] for each in figures["classes"]) == figures["correct"]
+    assert figures["correct"] <= figures["correct_top_k"] <= figures["total"]
+    ours = rows_of(tmp_path / f"{name}.csv")
+    theirs = rows_of(runs / "seed-1" / "predictions.csv")
+    assert [(r["video"], r["label"], r["predicted"]) for r in ours] == [
+        (r["video"], r["label"], r[rule]) for r in theirs
+    ]
+    if rule == LAST:
+        likeliest = [max(float(v) for k, v in r.items() if "probability" in k) for r in ours]
+        assert likeliest == [float(r["last_probability"]) for r in theirs]
+
+
+def test_seeds_are_evaluated_together_on_the_source_too(features: Path, runs: Path) -> None:
+    result = ta3n_train(
+        "--evaluate", runs, "--target", "ucf", "--split", "train", "--features", features,
+        "--allow-missing", "--device", "cpu",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    assert "on ucf101 train: rule last, epoch 3, 3" in result.stdout
+    assert "±" in result.stdout
+    for seed in (0, 1):
+        figures = json.loads((runs / f"seed-{seed}/evaluation-ucf101-train-last.json").read_text())
+        assert (figures["seed"], figures["total"]) == (seed, 30)
+
+
+def test_arrays_are_classified_each_by_itself(features: Path, runs: Path) -> None:
+    run = load_run(runs / "seed-0", device="cpu")
+    target = load_target(run, features, "hmdb", allow_missing=True)
+    values = load_features(target.folder, target.val, DIM)
+    together = run.predict_features(values.numpy())
+    assert together.shape == (15, 5)
+    assert np.allclose(together.sum(axis=1), 1)
+    alone = np.concatenate([run.predict_features(values[n : n + 1]) for n in range(15)])
+    assert np.abs(alone - together).max() < 1e-5
+    assert run.predict_features(values[:0]).shape == (0, 5)
+    with pytest.raises(UsageError, match=r"takes \[N, 5, 8\]"):
+        run.predict_features(values[:, :4])
+    with pytest.raises(UsageError, match="not finite"):
+        run.predict_features(values / 0)
+
+
+def test_domains_keep_their_own_statistics(features: Path, tmp_path: Path) -> None:
+    """AdaBN normalises by domain: the source is evaluated as source."""
+    runs = train(
+        "ucf", "hmdb", features, tmp_path, benchmark="ucf-hmdb-small", method="adabn", epochs=1
+    )
+    run = load_run(runs, device="cpu")
+    found = {
+        dataset: evaluate(run, load_target(run, features, dataset, allow_missing=True), "val")
+        for dataset in ("ucf", "hmdb")
+    }
+    assert run.model.frame_norm is not None
+    run.model.frame_norm.running[0, 0] -= 1
+    for dataset, before in found.items():
+        target = load_target(run, features, dataset, allow_missing=True)
+        same = torch.equal(evaluate(run, target, "val").logits, before.logits)
+        assert same == (dataset == "hmdb")
+
+
+def test_features_made_otherwise_are_refused_with_the_difference(
+    runs: Path, tmp_path: Path
+) -> None:
+    make_features(tmp_path / "other", "hmdb51", made_clips("hmdb51"), backbone="resnet50")
+    make_features(tmp_path / "all", "hmdb51", made_clips("hmdb51"), frames="all")
+    make_features(tmp_path / "every", "hmdb51", made_clips("hmdb51"), frames="every:2")
+    run = load_run(runs / "seed-0", device="cpu")
+    with pytest.raises(DataConflictError, match="backbone is resnet50, in the run resnet18"):
+        load_target(run, tmp_path / "other", "hmdb", allow_missing=True)
+    with pytest.raises(DataConflictError, match="frames is every:2, in the run segments:5"):
+        load_target(run, tmp_path / "every", "hmdb", allow_missing=True)
+    assert load_target(run, tmp_path / "all", "hmdb", allow_missing=True).val
+
+
+def damaged(folder: Path, kind: str) -> None:
+    config, checkpoint = folder / "config.json", folder / "checkpoint.pt"
+    raw = json.loads(config.read_text())
+    if kind == "cut":
+        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+    elif kind == "text":
+        checkpoint.write_text("no checkpoint")
+    elif kind == "code":
+        torch.save({"trainer": Path("x")}, checkpoint)
+    elif kind == "gone":
+        checkpoint.unlink()
+    elif kind == "foreign":
+        config.write_text(json.dumps({**raw, "seed": 7}))
+    elif kind == "older":
+        del raw["settings"]
+        config.write_text(json.dumps(raw))
+    elif kind == "edited":
+        raw["settings"]["classes"] = raw["settings"]["classes"][:2]
+        config.write_text(json.dumps(raw))
+    else:
+        (folder / "best-im.pt").unlink()
+
+
+@pytest.mark.parametrize(
+    ("kind", "rule", "message"),
+    [
+        ("cut", "last", "cannot be used"),
+        ("text", "last", "cannot be used"),
+        ("code", "last", "cannot be used"),
+        ("gone", "last", "no epoch of this run was saved"),
+        ("foreign", "last", "is of another run"),
+        ("foreign", "oracle", "is of another run"),
+        ("older", "last", "damaged or of another version"),
+        ("edited", "last", "does not match its own hash"),
+        ("no best", "im", "no best-im.pt"),
+    ],
+)
+def test_damage_is_told_in_one_line(
+    features: Path, seed_0: Path, kind: str, rule: str, message: str
+) -> None:
+    damaged(seed_0, kind)
+    result = ta3n_train(
+        "--evaluate", seed_0, "--target", "hmdb", "--features", features, "--allow-missing",
+        "--rule", rule,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert message in result.stderr.strip().splitlines()[-1]
+    assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "message"),
+    [
+        (("--target", "hmdb", "--features", "none"), 1, "no features of hmdb51"),
+        (("--target", "olympic"), 2, "does not hold dataset 'olympic'"),
+        ((), 2, "needs either --target"),
+        (("--target", "hmdb", "--videos", "x.mp4"), 2, "needs either --target"),
+        (("--target", "hmdb", "--epochs", 3, "--source", "ucf"), 2, "leave --epochs, --source out"),
+        (("--target", "hmdb", "--weights", "w.pth"), 2, "--weights cannot go with --target"),
+        (("--videos", "x.mp4", "--split", "val"), 2, "--split cannot go with --videos"),
+        (("--videos", "x.mp4"), 2, "several runs (seed-0, seed-1)"),
+        (("--videos", "x.mp4", "--top-k", "0"), 2, "--top-k"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    runs: Path, args: tuple[object, ...], code: int, message: str
+) -> None:
+    result = ta3n_train("--evaluate", runs, *args)
+    assert result.exit_code == code
+    assert message in result.stderr.strip().splitlines()[-1]
+
+
+def test_options_of_an_evaluation_need_one(tmp_path: Path) -> None:
+    result = ta3n_train("--source", "ucf", "--target", "hmdb", "--rule", "im", "--top-k", 1)
+    assert result.exit_code == 2
+    assert "--rule, --top-k cannot go without --evaluate RUN" in result.stderr
+    result = ta3n_train("--evaluate", tmp_path, "--target", "hmdb")
+    assert result.exit_code == 1
+    assert "no run in" in result.stderr

@@ -1,0 +1,113 @@
+"""If this breaks, a search reports another choice than its rule makes, or hides what it cost."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.train.jobs.grid import Grid
+from ta3n.train.jobs.grid_result import choose
+from ta3n.train.jobs.grid_table import print_grid
+
+from ...support.made_runs import TOTAL, make_config, make_run
+
+GAMMAS = (0.1, 0.2, 0.3)
+GRID = Grid(file=Path("grid.toml"), values={"gamma": GAMMAS})
+
+# By combination and seed: videos right after each epoch, and the score `im` of each epoch.
+CORRECT = (((5, 6, 7), (5, 6, 7)), ((8, 9, 4), (8, 3, 4)), ((1, 2, 19), (1, 2, 3)))
+IM = (
+    ((0.1, 0.9, 0.2), (0.1, 0.1, 0.2)),
+    ((0.6, 0.1, 0.1), (0.5, 0.1, 0.1)),
+    ((0.0, 0.0, 0.0), (0.0, 0.0, 0.0)),
+)
+
+
+def made_grid(
+    out: Path, im: Sequence[Sequence[Sequence[float]]] = IM, **more: Sequence[float]
+) -> list[list[Path]]:
+    folders = []
+    for gamma, corrects, scores in zip(GAMMAS, CORRECT, im, strict=True):
+        config = make_config()
+        settings = {**config.settings, "adaptation": {"gamma": gamma, "published": False}}
+        config = replace(config, settings=settings)
+        folders.append(
+            [
+                make_run(out, config, seed, right, scores={"im": score, **more})
+                for seed, (right, score) in enumerate(zip(corrects, scores, strict=True))
+            ]
+        )
+    return folders
+
+
+def test_choice_is_of_combination_and_epoch_by_the_mean_over_seeds(tmp_path: Path) -> None:
+    """Seed 0 alone would choose epoch 2 of the first combination."""
+    result = choose(GRID, made_grid(tmp_path), "im")
+    assert (result.chosen.number, result.chosen.epoch) == (1, 1)
+    assert result.chosen.score == pytest.approx(0.55)
+    assert result.chosen.percents == [100 * 8 / TOTAL] * 2
+    # The oracle sees the labels: 11 videos on average, in the third combination.
+    assert (result.oracle.number, result.oracle.epoch) == (2, 3)
+
+
+def test_of_equal_scores_the_first_is_chosen(tmp_path: Path) -> None:
+    flat = [[[0.5, 0.5, 0.5]] * 2] * 3
+    chosen = choose(GRID, made_grid(tmp_path, flat), "im").chosen
+    assert (chosen.number, chosen.epoch) == (0, 1)
+
+
+def test_epoch_without_a_score_in_every_seed_is_not_chosen(tmp_path: Path) -> None:
+    holes = [[[0.1, 0.9, 0.2], [0.1, float("nan"), 0.3]], *IM[1:]]
+    result = choose(GRID, made_grid(tmp_path, holes), "im")
+    best = result.trials[0].best("im")
+    assert best is not None
+    assert best.epoch == 3
+
+
+def test_rule_without_any_score_is_told_with_those_that_have_one(tmp_path: Path) -> None:
+    folders = made_grid(tmp_path)
+    with pytest.raises(DataMissingError, match=r"score by snd in every seed; the runs have im, or"):
+        choose(GRID, folders, "snd")
+
+
+def test_broken_run_is_named(tmp_path: Path) -> None:
+    folders = made_grid(tmp_path)
+    (folders[1][1] / "metrics.jsonl").write_text("")
+    with pytest.raises(FeatureStoreError, match=r"seed-1: .*remove the folder and give the same"):
+        choose(GRID, folders, "im")
+
+
+def test_record_holds_choices_of_all_rules_and_the_cost(tmp_path: Path) -> None:
+    result = choose(GRID, made_grid(tmp_path, snd=(1, 2, 3)), "im")
+    record = json.loads(result.path.read_text())
+    assert result.path.parent == tmp_path / "ucf-hmdb-small" / "ucf101-hmdb51"
+    assert record["grid"] == {"gamma": [0.1, 0.2, 0.3]}
+    assert record["chosen"]["values"] == {"gamma": 0.2}
+    assert record["chosen"]["folder"].startswith("ta3n-relation-official-")
+    assert list(record["choices"]) == ["im", "snd", "oracle"]
+    assert record["cost"] == {"combinations": 3, "runs": 6, "epochs": 18, "seconds": 1.8}
+    assert record["combinations"][2]["best"]["oracle"]["correct"] == [19, 3]
+    # Another rule of the same runs replaces nothing but the choice.
+    again = json.loads(choose(GRID, made_grid(tmp_path, snd=(1, 2, 3)), "snd").path.read_text())
+    assert again["choices"] == record["choices"]
+    assert [path.name for path in result.path.parent.glob("grid-*")] == [result.path.name]
+
+
+def test_table_puts_the_oracle_beside_the_choice(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    print_grid(choose(GRID, made_grid(tmp_path), "im"))
+    lines = capsys.readouterr().out.splitlines()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert cells[:2] == [
+        ["im", "0.2", "1", "0.55", "40.00 ± 0.00", "8.0 of 20"],
+        ["oracle", "0.3", "3", "55", "55.00 ± 56.57", "11.0 of 20"],
+    ]
+    assert [row[0] for row in cells[2:]] == ["0.2", "0.1", "0.3"]
+    text = "\n".join(lines)
+    assert "chosen by im: --gamma 0.2, epoch 1" in text
+    assert "--gamma 0.3, epoch 3, 3.0 videos (15.00 points) ahead" in text
+    assert "cost: 3 combinations x 2 seeds = 6 runs, 18 epochs, 2 s of training" in text

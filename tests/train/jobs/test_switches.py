@@ -1,0 +1,91 @@
+"""If this breaks, a command line trains something else than it says."""
+
+from typing import Any
+
+import pytest
+
+from ta3n.common.errors import UsageError
+from ta3n.common.settings import TrainSettings
+from ta3n.train.jobs.switches import choose_adaptation, choose_methods, choose_recipe
+from ta3n.train.methods.method import Method, method_for
+
+
+def choose(**settings: Any) -> Method:
+    (choice,) = choose_methods(TrainSettings.model_validate(settings))
+    return choice.method
+
+
+def test_nothing_said_is_ta3n() -> None:
+    assert choose() == method_for("ta3n", "relation")
+
+
+def test_a_row_gives_all_switches() -> None:
+    assert choose(rows=["table3/revgrad/pooling"]) == method_for("revgrad", "pooling")
+
+
+def test_a_method_takes_the_rows_place_and_keeps_its_temporal_module() -> None:
+    assert choose(rows=["table3/revgrad/pooling"], method="jan") == method_for("jan", "pooling")
+
+
+def test_a_switch_wins_over_row_and_method() -> None:
+    method = choose(rows=["table3/ta3n"], method="ta2n", attention="conventional", norm="adabn")
+    assert (method.attention, method.norm) == ("conventional", "adabn")
+    assert method.discriminators == method_for("ta2n", "relation").discriminators
+    assert method.name == "ta2n-attention-conventional-norm-adabn"
+
+
+@pytest.mark.parametrize(
+    ("settings", "name"),
+    [
+        ({"attention": "none", "entropy": "none"}, "ta2n"),
+        ({"method": "source-only", "discriminators": "frame"}, "revgrad"),
+        ({"method": "source-only", "discriminators": "video"}, "gtd"),
+        ({"discriminators": "relation"}, "ta3n-discriminators-relation"),
+        ({"method": "ta2n", "discriminators": "none", "entropy": "target"}, None),
+        ({"rows": ["table3/revgrad/pooling"], "temporal": "relation"}, "revgrad-from-pooling"),
+    ],
+)
+def test_the_same_switches_have_the_same_name(settings: dict[str, Any], name: str | None) -> None:
+    chosen = choose(**settings)
+    assert chosen.name == (name or "ta2n-discriminators-none-entropy-target")
+    assert "/" not in chosen.name
+
+
+def test_switches_apply_to_every_row() -> None:
+    settings = TrainSettings.model_validate(
+        {"rows": "table3/ta2n,table3/ta3n", "entropy": "target"}
+    )
+    choices = choose_methods(settings)
+    assert [choice.row.name for choice in choices if choice.row] == ["table3/ta2n", "table3/ta3n"]
+    assert {choice.method.entropy for choice in choices} == {"target"}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"rows": ["table9"]}, "no row 'table9'"),
+        ({"temporal": "pooling"}, "choose the temporal module relation"),
+        ({"discriminators": "clip"}, "no level 'clip'"),
+        ({"rows": ["table3/target-only"], "alignment": "jan"}, "nothing to align"),
+    ],
+)
+def test_what_makes_no_sense_is_refused(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        choose(**settings)
+
+
+def test_hyper_parameters_win_over_the_recipe() -> None:
+    settings = TrainSettings.model_validate(
+        {"recipe": "paper", "mmd_estimator": "biased", "max_subsets": 7, "segments": 8}
+    )
+    recipe = choose_recipe(settings)
+    assert (recipe.name, recipe.mcd, recipe.mmd_estimator) == ("paper", "three", "biased")
+    assert (recipe.max_subsets, recipe.num_segments) == (7, 8)
+
+
+def test_weights_win_over_those_of_the_direction() -> None:
+    settings = TrainSettings.model_validate({"alpha": -1, "mu": 0.5, "beta_frame": 2})
+    adaptation = choose_adaptation(settings, "ucf-hmdb-full", "ucf101", "hmdb51")
+    assert (adaptation.alpha, adaptation.mu) == (-1, 0.5)
+    assert (adaptation.coefficients.frame, adaptation.coefficients.video) == (2, 0.75)
+    assert adaptation.gamma == 0.003

@@ -1,0 +1,59 @@
+"""If this breaks, stopping a job leaves processes behind, or what they had done is lost."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import TrainingError
+from ta3n.train.jobs.workers import run_in_processes
+
+from ...support.extract_jobs import group_members, send, wait_until
+from ...support.feature_folders import made_clips, make_features
+from ...support.train_jobs import arguments, epochs_saved, start
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_workers_end_with_their_parent_and_keep_what_is_done(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    for dataset in ("ucf101", "hmdb51"):
+        make_features(tmp_path, dataset, made_clips(dataset))
+    out = tmp_path / "runs"
+    more = ("--method", "source-only", "--temporal", "pooling", "--epochs", 10_000)
+    process = start(arguments(tmp_path, out, *more, "--seeds", 2, "--jobs", 2))
+    wait_until(lambda: len(epochs_saved(out)) == 2, 120)
+    saved = epochs_saved(out)
+    send(process, number, to_group=False)
+    _, stderr = process.communicate(timeout=30)
+    wait_until(lambda: not group_members(process.pid), 20)
+    assert all(epochs_saved(out)[seed] >= count for seed, count in saved.items())
+    if number is not signal.SIGKILL:
+        assert process.returncode == 75, stderr
+        assert stderr.splitlines()[-1].startswith("ta3n-train: interrupted by")
+        assert "Traceback" not in stderr
+
+
+def test_a_task_that_fails_ends_all_and_is_told() -> None:
+    # Sent to the worker by value: workers cannot import tests.
+    def fail(number: int) -> int:
+        if number == 1:
+            raise TrainingError("no")
+        return number
+
+    fail.__module__ = "__main__"
+    results: list[int] = []
+    with pytest.raises(TrainingError, match="no"):
+        run_in_processes(fail, [(n,) for n in range(4)], 1, results.append)
+    assert results == [0]
+    own = group_members(os.getpgrp())
+    assert not [pid for pid in own if _is_worker(pid)]
+
+
+def _is_worker(pid: int) -> bool:
+    try:
+        return b"loky.backend.popen_loky" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    except OSError:
+        return False

@@ -1,0 +1,103 @@
+"""If this breaks, the report claims what the runs do not show."""
+
+from pathlib import Path
+
+import pytest
+
+from ta3n.train.report.data.collect import collect_runs
+from ta3n.train.report.data.compare import Analysis, analyse, focal_row, gain, hits_of
+from ta3n.train.report.data.statistics import compare_hits
+
+from ....support.made_runs import TOTAL, make_config, make_rows, make_run
+
+TA3N, TA2N, REVGRAD = ("ta3n", "relation"), ("ta2n", "relation"), ("revgrad", "relation")
+SOURCE = ("source-only", "relation")
+
+
+def analysis(folder: Path, rows: dict[tuple[str, str], tuple[int, ...]]) -> Analysis:
+    (found,) = collect_runs(make_rows(folder, rows)).directions
+    return analyse(found)
+
+
+def test_differences_are_of_the_predictions_by_the_rule(tmp_path: Path) -> None:
+    it = analysis(tmp_path, {TA3N: (15, 13), SOURCE: (9, 8, 7)})
+    source, ours = it.direction.rows
+    (found,) = it.comparisons
+    assert (found.row, found.reference) == (ours, source)
+    assert found.points == pytest.approx(70 - 40)
+    assert found.videos == pytest.approx(14 - 8)
+    assert hits_of(ours, "last").sum(axis=1).tolist() == [15, 13]
+    assert hits_of(ours, "oracle").sum(axis=1).tolist() == [16, 14]
+    assert hits_of(source, "last").shape == (3, TOTAL)
+    assert found.difference == compare_hits(hits_of(ours, "last"), hits_of(source, "last"))
+    assert found.call == "ahead"
+    by_oracle = analyse(it.direction, "oracle")
+    assert by_oracle.reads_target_labels
+    assert not it.reads_target_labels
+    assert by_oracle.comparisons[0].points == pytest.approx(75 - 45)
+
+
+def test_p_is_corrected_for_every_row_compared(tmp_path: Path) -> None:
+    it = analysis(tmp_path, {TA3N: (15, 14), TA2N: (11, 10), REVGRAD: (9, 9), SOURCE: (3, 3)})
+    raw = sorted(c.difference.p for c in it.comparisons if c.difference.p is not None)
+    corrected = sorted(c.p_corrected for c in it.comparisons if c.p_corrected is not None)
+    assert len(raw) == 3
+    assert corrected[0] == pytest.approx(3 * raw[0])
+    assert corrected[2] >= raw[2]
+    ta2n = next(row for row in it.direction.rows if row.config.method == "ta2n")
+    found = it.against(ta2n)
+    assert found is not None
+    # Alone it would count; among three it does not.
+    assert found.difference.p is not None
+    assert found.call == ("ahead" if (found.p_corrected or 1) < 0.05 else "level")
+    assert it.against(it.direction.rows[-1]) is None
+
+
+def test_calls_follow_sign_and_corrected_p(tmp_path: Path) -> None:
+    behind = analysis(tmp_path / "a", {TA3N: (3, 3), SOURCE: (17, 17)})
+    assert [c.call for c in behind.comparisons] == ["behind"]
+    level = analysis(tmp_path / "b", {TA3N: (10, 12), SOURCE: (10, 11)})
+    assert [c.call for c in level.comparisons] == ["level"]
+    one = analysis(tmp_path / "c", {TA3N: (18,), SOURCE: (6, 6)})
+    assert [c.call for c in one.comparisons] == ["one seed"]
+    assert one.comparisons[0].p_corrected is None
+
+
+def test_videos_are_paired(tmp_path: Path) -> None:
+    """Rows that are right on the same videos differ more surely than rows that are not."""
+    errors = []
+    for name, shift in (("same", 0), ("other", 10)):
+        for seed in range(2):
+            make_run(tmp_path / name, make_config("source-only"), seed, (1, 2, 8))
+            make_run(tmp_path / name, make_config("ta3n"), seed, (1, 2, 10), shift=shift)
+        (direction,) = collect_runs(tmp_path / name).directions
+        errors.append(analyse(direction).comparisons[0].difference.videos_error)
+    assert errors[0] < errors[1]
+
+
+def test_another_method_takes_ta3ns_place_by_the_papers_order_not_by_accuracy(
+    tmp_path: Path,
+) -> None:
+    it = analysis(tmp_path, {TA2N: (3, 4), REVGRAD: (18, 18), ("source-only", "relation"): (9, 9)})
+    focal = focal_row(it.direction)
+    assert focal is not None
+    assert focal.config.method == "ta2n"
+    assert it.focal is focal
+
+
+def test_rows_without_the_rule_are_not_compared_by_it(tmp_path: Path) -> None:
+    make_rows(tmp_path, {SOURCE: (9, 8)})
+    for seed in range(2):
+        make_run(tmp_path, make_config(), seed, (1, 14, 12), scores={"im": (0.1, 0.9, 0.2)})
+        make_run(tmp_path, make_config("ta2n"), seed, (1, 9, 12), scores={"im": (0.1, 0.9, 0.2)})
+    (direction,) = collect_runs(tmp_path).directions
+    it = analyse(direction, "im")
+    assert [row.config.method for row in it.rows] == ["ta2n", "ta3n"]
+    assert [c.points for c in it.comparisons] == [pytest.approx(25)]
+    assert analyse(direction, "snd").focal is None
+
+
+def test_gain_is_over_source_only_with_the_same_module(tmp_path: Path) -> None:
+    it = analysis(tmp_path, {TA3N: (15, 13), SOURCE: (9, 7), ("revgrad", "pooling"): (5, 5)})
+    gains = [gain(row, it.direction, "last") for row in it.direction.rows]
+    assert gains == [None, None, pytest.approx(30)]

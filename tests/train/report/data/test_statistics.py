@@ -1,0 +1,135 @@
+"""If this breaks, the report trusts differences that chance made, or doubts those it did not."""
+
+from itertools import product
+from math import sqrt
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from ta3n.train.report.data.statistics import (
+    Hits,
+    accuracy_interval,
+    compare_hits,
+    holm,
+    rank_correlation,
+)
+
+
+def made_hits(seeds: int, videos: int, share: float, *, seed: int = 0) -> Hits:
+    generator = np.random.default_rng(seed)
+    return (generator.random((seeds, videos)) < share).astype(np.float64)
+
+
+def test_holm_equals_the_textbook_example() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.6, None, 0.7]) == [1.0, None, 1.0]
+    assert holm([]) == []
+
+
+def test_without_spread_over_videos_it_is_welchs_test_over_seeds() -> None:
+    """Seeds differ in how many videos they have right, yet every video is right equally often."""
+    ours, theirs = np.zeros((4, 12)), np.zeros((3, 12))
+    for seed, videos in enumerate((range(6), range(6, 9), range(9, 11), range(11, 12))):
+        ours[seed, videos] = 1
+    for seed, wrong in enumerate((range(10, 12), range(6, 10), range(6))):
+        theirs[seed] = 1
+        theirs[seed, wrong] = 0
+    found = compare_hits(ours, theirs)
+    welch = stats.ttest_ind(ours.mean(axis=1), theirs.mean(axis=1), equal_var=False)
+    assert found.points == pytest.approx(25 - 200 / 3)
+    assert found.videos_error == pytest.approx(0)
+    assert found.p == pytest.approx(welch.pvalue)
+
+
+def test_without_spread_over_seeds_it_is_the_paired_t_test_over_videos() -> None:
+    ours = np.tile([1.0, 1, 1, 1, 0, 1, 1, 0], (3, 1))
+    theirs = np.tile([1.0, 0, 0, 1, 0, 0, 1, 1], (3, 1))
+    found = compare_hits(ours, theirs)
+    assert found.seeds_error == 0
+    assert found.p == pytest.approx(stats.ttest_rel(ours[0], theirs[0]).pvalue)
+    assert found.points == pytest.approx(25)
+
+
+def test_both_ways_of_chance_make_a_difference_less_sure_than_either() -> None:
+    ours, theirs = made_hits(5, 60, 0.8), made_hits(5, 60, 0.6, seed=1)
+    found = compare_hits(ours, theirs)
+    seeds = stats.ttest_ind(ours.mean(axis=1), theirs.mean(axis=1), equal_var=False).pvalue
+    videos = stats.ttest_rel(ours.mean(axis=0), theirs.mean(axis=0)).pvalue
+    assert found.p is not None
+    assert found.p > max(seeds, videos)
+    assert found.standard_error == pytest.approx(
+        sqrt((found.seeds_error or 0) ** 2 + found.videos_error**2)
+    )
+
+
+def test_permutation_tests_are_exact_where_there_are_few() -> None:
+    ours = np.array([[1.0, 1, 1, 1, 0, 1], [1, 1, 1, 0, 0, 1]])
+    theirs = np.array([[0.0, 1, 0, 0, 1, 0], [0, 1, 0, 0, 0, 0]])
+    found = compare_hits(ours, theirs)
+    gaps = ours.mean(axis=0) - theirs.mean(axis=0)
+    sums = [abs(np.dot(signs, gaps)) for signs in product((1, -1), repeat=6)]
+    assert found.p_videos == pytest.approx(np.mean([s >= abs(gaps.sum()) - 1e-9 for s in sums]))
+    # Of six ways to choose two of four seeds, two are as far apart as these.
+    assert found.p_seeds == pytest.approx(2 / 6)
+
+
+def test_tests_are_calm_where_nothing_differs() -> None:
+    """Under equal rows, p below 0.05 must be rare: that is what the level promises."""
+    below = 0
+    for repeat in range(60):
+        generator = np.random.default_rng(repeat)
+        easy = generator.random(30)
+        skill = generator.normal(0, 0.05, 6)[:, None]
+        hits = (generator.random((6, 30)) < np.clip(easy + skill, 0, 1)).astype(np.float64)
+        p = compare_hits(hits[:3], hits[3:]).p
+        below += p is not None and p < 0.05
+    assert below <= 3
+
+
+def test_interval_covers_seeds_and_videos() -> None:
+    """Seeds that agree leave the videos' spread; videos that agree leave the seeds'."""
+    video = accuracy_interval(np.tile((np.arange(100) < 70).astype(np.float64), (4, 1)))
+    seed = accuracy_interval(np.tile(np.array([[1.0], [1], [0], [1]]), (1, 100)))
+    assert video is not None
+    assert seed is not None
+    half = 1.96 * 100 * sqrt(0.7 * 0.3 / 100)
+    assert (video.low, video.high) == pytest.approx((70 - half, 70 + half), abs=1.5)
+    # Three of the four seeds are drawn: at worst the wrong one twice.
+    assert (seed.low, seed.high) == pytest.approx((100 / 3, 100))
+    mixed = made_hits(4, 100, 0.7)
+    assert accuracy_interval(mixed) == accuracy_interval(mixed.copy())
+
+
+def test_interval_of_a_difference_pairs_the_videos() -> None:
+    hits = made_hits(3, 50, 0.5)
+    better = hits.copy()
+    better[:, :5] = 1
+    paired = compare_hits(better, hits).interval
+    apart = compare_hits(better[:, ::-1].copy(), hits).interval
+    assert paired is not None
+    assert apart is not None
+    assert paired.high - paired.low < apart.high - apart.low
+
+
+def test_one_seed_has_no_interval_and_no_test() -> None:
+    found = compare_hits(made_hits(1, 30, 0.8), made_hits(4, 30, 0.5))
+    assert (found.seeds_error, found.interval, found.p, found.p_seeds) == (None, None, None, None)
+    assert found.standard_error is None
+    assert accuracy_interval(made_hits(1, 30, 0.8)) is None
+
+
+def test_equal_rows_and_single_videos_are_no_trouble() -> None:
+    same = made_hits(3, 20, 0.6)
+    found = compare_hits(same, same)
+    assert (found.points, found.p, found.p_videos, found.p_seeds) == (0, 1, 1, 1)
+    one = compare_hits(np.ones((2, 1)), np.zeros((2, 1)))
+    assert (one.points, one.videos_error, one.p_videos) == (100, 0, 1)
+    assert one.p == 0
+
+
+def test_rank_correlation_needs_three_pairs_that_vary() -> None:
+    assert rank_correlation([1, 2, 3], [10, 30, 400]) == pytest.approx(1)
+    assert rank_correlation([1, 2, 3, 4], [4, 3, 2, 1]) == pytest.approx(-1)
+    assert rank_correlation([1, 2], [1, 2]) is None
+    assert rank_correlation([1, 1, 1], [1, 2, 3]) is None

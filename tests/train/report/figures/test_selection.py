@@ -1,0 +1,40 @@
+"""If this breaks, a useless selection rule looks as if it could be trusted."""
+
+from pathlib import Path
+
+import pytest
+
+from ta3n.train.report.data.collect import Row, collect_runs
+from ta3n.train.report.figures.selection import mean_rank_correlation, plot_selection, scored_rules
+
+from ....support.made_runs import make_config, make_run
+
+CORRECTS = (2, 4, 6, 8)
+
+
+def made_row(out: Path, **scores: tuple[float, ...]) -> Row:
+    config = make_config(epochs=len(CORRECTS))
+    make_run(out, config, 0, CORRECTS, scores=scores)
+    (direction,) = collect_runs(out).directions
+    return direction.rows[0]
+
+
+def test_rank_correlation_is_that_of_score_and_accuracy(tmp_path: Path) -> None:
+    row = made_row(
+        tmp_path, snd=(4.0, 3.0, 2.0, 1.0), im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0)
+    )
+    assert scored_rules(row) == ["im", "snd", "bnm"]
+    assert mean_rank_correlation(row, "im") == pytest.approx(1)
+    assert mean_rank_correlation(row, "snd") == pytest.approx(-1)
+    assert mean_rank_correlation(row, "bnm") is None
+
+
+def test_picture_tells_every_rule_and_its_correlation(tmp_path: Path) -> None:
+    row = made_row(tmp_path, im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0))
+    panel = plot_selection(row, "x")
+    assert panel is not None
+    assert "im ρ = +1.00; bnm ρ = undefined" in panel.alt  # noqa: RUF001
+
+
+def test_runs_without_scores_have_no_picture(tmp_path: Path) -> None:
+    assert plot_selection(made_row(tmp_path), "x") is None

@@ -1,0 +1,64 @@
+"""If this breaks, two different runs share a folder, or a finished run is not recognised."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import FeatureStoreError
+from ta3n.train.runs.folder import RuleResult, RunConfig, RunFolder, RunResult
+
+CONFIG = RunConfig(
+    benchmark="ucf-hmdb-small",
+    source="ucf101",
+    target="hmdb51",
+    method="ta3n",
+    temporal="relation",
+    settings={"recipe": {"name": "official", "epochs": 30}},
+    data={"manifests": {"ucf101": "a"}},
+)
+RESULT = RunResult(
+    seed=3,
+    rules={
+        "last": RuleResult(epoch=30, correct=3, total=4, uses_target_labels=False),
+        "oracle": RuleResult(epoch=7, correct=4, total=4, uses_target_labels=True),
+    },
+    target_label_reads=124,
+    coverage={"source": (10, 12)},
+)
+
+
+def test_folder_name_tells_the_row_and_changes_with_anything_that_matters(tmp_path: Path) -> None:
+    folder = CONFIG.folder(tmp_path, 3)
+    assert folder.relative_to(tmp_path).parts[:2] == ("ucf-hmdb-small", "ucf101-hmdb51")
+    assert folder.parent.name.startswith("ta3n-relation-official-")
+    assert folder.name == "seed-3"
+    others = [
+        replace(CONFIG, settings={"recipe": {"name": "official", "epochs": 29}}),
+        replace(CONFIG, data={"manifests": {"ucf101": "b"}}),
+        replace(CONFIG, method="ta2n"),
+    ]
+    assert len({folder, *(other.folder(tmp_path, 3) for other in others)}) == 4
+
+
+def test_result_comes_back_and_marks_the_run_finished(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    assert folder.read_result() is None
+    folder.write_start(CONFIG, 3)
+    assert folder.read_result() is None
+    folder.write_result(RESULT)
+    assert folder.read_result() == RESULT
+    assert RESULT.rules["last"].percent == 75.0
+
+
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seed": 1}'])
+def test_damaged_result_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "result.json").write_bytes(content)
+    with pytest.raises(FeatureStoreError, match=r"result\.json is damaged"):
+        RunFolder(tmp_path).read_result()
+
+
+def test_predictions_keep_any_file_name(tmp_path: Path) -> None:
+    name = 'A/\udce9, "x".avi'
+    RunFolder(tmp_path).write_predictions([{"video": name, "label": 1}])
+    assert b'"A/\xe9, ""x"".avi",1' in (tmp_path / "predictions.csv").read_bytes()

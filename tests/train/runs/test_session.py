@@ -1,0 +1,244 @@
+"""If this breaks, a run that fails loses epochs, or it chooses by labels that it must not see."""
+
+import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from ta3n.common.errors import TrainingError
+from ta3n.common.log import ProgressLine
+from ta3n.train.data.run_data import HeldOut, RunData
+from ta3n.train.loop.batches import TrainingData
+from ta3n.train.loop.checks import RunSettings
+from ta3n.train.loop.engine import Trainer
+from ta3n.train.runs import session
+from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.session import SeedRun, run_seed, run_stacked
+
+MakeData = Callable[..., TrainingData]
+MakeTrainer = Callable[..., Trainer]
+CPU = torch.device("cpu")
+CONFIG = RunConfig(
+    benchmark="b", source="s", target="t", method="m", temporal="relation", settings={}, data={}
+)
+
+
+@pytest.fixture
+def run_data(make_data: MakeData) -> RunData:
+    training, other = make_data(), make_data(18, 15, seed=1)
+    assert other.target_features is not None
+    return RunData(
+        training=training,
+        source_videos=[f"source/{n}.avi" for n in range(training.num_source)],
+        target_videos=[f"target/{n}.avi" for n in range(training.num_target)],
+        held_out=HeldOut(features=other.source_features, labels=other.source_labels),
+        val_features=other.target_features,
+        val_labels=torch.arange(15) % 3,
+        val_videos=[f"val/{n}.avi" for n in range(15)],
+    )
+
+
+def folder(path: Path, seed: int = 1) -> RunFolder:
+    made = RunFolder(path)
+    made.write_start(CONFIG, seed)
+    return made
+
+
+def metrics(run: RunFolder) -> list[dict[str, Any]]:
+    lines = (run.path / "metrics.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
+
+
+def train_stacked(settings: RunSettings, data: RunData, run: RunFolder, device: Any) -> None:
+    run_stacked([settings], data, [run], device)
+
+
+def load(path: Path) -> Any:
+    return torch.load(path, weights_only=True)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_loss_that_is_not_finite_is_told_with_its_videos_and_the_epoch_before_is_kept(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stacked: bool,
+) -> None:
+    """A video of step 2 of epoch 3 turns bad after epoch 2."""
+    settings, kept = make_trainer().settings, folder(tmp_path / "broken")
+    note, bad = SeedRun.note, 0
+
+    def note_then_poison(run: SeedRun, record: Any) -> str:
+        nonlocal bad
+        text = note(run, record)
+        if record.epoch == 2:
+            ahead = make_trainer()
+            ahead.load_state_dict(run.trainer.state_dict())
+            bad = int(ahead.begin_epoch().source_batches[1][0])
+            run.trainer.data.source_features[bad] = torch.inf
+        return text
+
+    monkeypatch.setattr(SeedRun, "note", note_then_poison)
+    own = replace(
+        run_data,
+        training=replace(
+            run_data.training, source_features=run_data.training.source_features.clone()
+        ),
+    )
+    train = train_stacked if stacked else run_seed
+    with pytest.raises(TrainingError, match="epoch 3: classification was nan at step 2") as caught:
+        train(settings, own, kept, CPU)
+    assert f"its batch held 8 source videos (source/{bad}.avi, source/" in str(caught.value)
+    assert "and 5 more) and 4 target videos (target/" in str(caught.value)
+    assert len(metrics(kept)) == 2
+    assert len(load(kept.checkpoint)["scores"]) == 2
+    monkeypatch.undo()
+    # With the video mended the run goes on to what it would have been.
+    whole = folder(tmp_path / "whole")
+    assert run_seed(settings, run_data, kept, CPU) == run_seed(settings, run_data, whole, CPU)
+    if not stacked:
+        assert metrics(kept) == metrics(whole)
+    assert all(bool(t.isfinite().all()) for t in load(kept.checkpoint)["trainer"]["model"].values())
+
+
+def test_the_weights_of_the_best_epochs_are_those_epochs_weights(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
+) -> None:
+    run = folder(tmp_path)
+    trainer = make_trainer(epochs=8)
+    result = run_seed(trainer.settings, run_data, run, CPU)
+    weights = {}
+    for record in trainer.epochs():
+        weights[record.epoch] = trainer.state_dict()["model"]
+    for rule in ("oracle", "im"):
+        best = load(run.best(rule))
+        assert (best["rule"], best["epoch"]) == (rule, result.rules[rule].epoch)
+        assert (best["config_hash"], best["seed"]) == (CONFIG.hash, 1)
+        assert best["model"].keys() == weights[1].keys()
+        for name, value in best["model"].items():
+            assert torch.equal(value, weights[best["epoch"]][name])
+    assert best["score"] == max(line["validators"]["im"] for line in metrics(run))
+
+
+def test_a_checkpoint_holds_the_best_weights_that_the_rest_of_the_run_does_not_reach(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The process died after the checkpoint and before the best weights were written."""
+    settings = make_trainer(epochs=6).settings
+    whole, broken = folder(tmp_path / "a"), folder(tmp_path / "b")
+    run_seed(settings, run_data, whole, CPU)
+    monkeypatch.setattr(session, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+
+    def die(run: SeedRun, state: Any) -> None:
+        if state.epoch == 5:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(SeedRun, "_save_best", die)
+    with pytest.raises(KeyboardInterrupt):
+        run_seed(settings, run_data, broken, CPU)
+    monkeypatch.undo()
+    assert not broken.best("oracle").exists()
+    run_seed(settings, run_data, broken, CPU)
+    for name in ("best-oracle.pt", "best-im.pt", "metrics.jsonl", "predictions.csv", "result.json"):
+        assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("method", ["ta3n", "adabn", "source-only"])
+def test_scrambled_target_labels_change_the_oracle_and_counts_and_nothing_else(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path, method: str
+) -> None:
+    settings = make_trainer(method, epochs=6).settings
+    scrambled_labels = torch.tensor([0, 0, 1, 0, 2, 0, 1, 0, 0, 1, 0, 0, 2, 1, 0])
+    others = [run_data, replace(run_data, val_labels=scrambled_labels)]
+    runs = [folder(tmp_path / str(n)) for n in range(2)]
+    first, second = (run_seed(settings, d, r, CPU) for d, r in zip(others, runs, strict=True))
+    weights = [load(run.checkpoint)["trainer"]["model"] for run in runs]
+    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
+    assert runs[0].best("im").read_bytes() == runs[1].best("im").read_bytes()
+    lines, scrambled = ([{**line, "target_correct": 0} for line in metrics(run)] for run in runs)
+    assert lines == scrambled
+    assert set(lines[0]["validators"]) == {
+        "source_val",
+        "entropy",
+        "im",
+        "snd",
+        "bnm",
+        "dev",
+        "corr_c",
+    }
+    assert set(first.rules) == {"last", "oracle", *lines[0]["validators"]}
+    for rule in set(first.rules) - {"oracle"}:
+        assert first.rules[rule].epoch == second.rules[rule].epoch
+        assert not first.rules[rule].uses_target_labels
+    assert first.rules["oracle"].uses_target_labels
+    assert [r.correct for r in first.rules.values()] != [r.correct for r in second.rules.values()]
+
+
+def test_without_held_out_source_videos_the_rules_that_need_them_are_absent(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
+) -> None:
+    labelled = replace(run_data.training, target_features=None)
+    data = replace(run_data, training=labelled, target_videos=(), held_out=None)
+    result = run_seed(
+        make_trainer("target-only", data=labelled).settings, data, folder(tmp_path), CPU
+    )
+    assert set(result.rules) == {"last", "oracle", "entropy", "im", "snd", "bnm", "corr_c"}
+    header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
+    assert header == f"video,label,{','.join(result.rules)},last_probability"
+
+
+def test_progress_says_how_long_the_rest_will_take(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    monkeypatch.setattr(session, "ProgressLine", partial(ProgressLine, plain_every_s=0.0))
+    with caplog.at_level("INFO", logger="ta3n"):
+        run_seed(make_trainer(epochs=3).settings, run_data, folder(tmp_path), CPU)
+    shown = [r.getMessage() for r in caplog.records if " of 3 epochs" in r.getMessage()]
+    assert len(shown) == 3
+    assert all(re.search(r"loss \d\.\d+, target \d+\.\d\d %, \d+ s left$", line) for line in shown)
+
+
+def test_scalars_for_tensorboard_are_written_if_asked_for(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
+) -> None:
+    pytest.importorskip("tensorboard")
+    settings = make_trainer(epochs=2).settings
+    run_seed(settings, run_data, folder(tmp_path / "a"), CPU)
+    run_seed(settings, run_data, folder(tmp_path / "b"), CPU, tensorboard=True)
+    written = [{path.name for path in (tmp_path / name).iterdir()} for name in "ab"]
+    assert written[1] - written[0] == {"tensorboard"}
+    assert metrics(RunFolder(tmp_path / "a")) == metrics(RunFolder(tmp_path / "b"))
+
+
+def test_stacked_runs_have_the_measures_of_single_ones(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
+) -> None:
+    settings = [make_trainer(seed=seed).settings for seed in (1, 2)]
+    alone, stacked = (
+        [folder(tmp_path / name / str(each.seed), each.seed) for each in settings] for name in "ab"
+    )
+    for each, run in zip(settings, alone, strict=True):
+        run_seed(each, run_data, run, CPU)
+    run_stacked(settings, run_data, stacked, CPU)
+    for one, other in zip(alone, stacked, strict=True):
+        for ours, theirs in zip(metrics(one), metrics(other), strict=True):
+            assert ours.keys() == theirs.keys()
+            assert ours["reversal"] == theirs["reversal"]
+            assert ours["attention"] == pytest.approx(theirs["attention"], rel=1e-4)
+            for level, accuracy in ours["domain_accuracy"].items():
+                assert theirs["domain_accuracy"][level] == pytest.approx(accuracy, abs=0.02)
+            assert ours["validators"] == pytest.approx(theirs["validators"], rel=0.05, abs=0.05)

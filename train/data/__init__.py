@@ -1,0 +1,1 @@
+"""Which videos a run uses, and their features as tensors."""

@@ -1,0 +1,243 @@
+"""Which videos a run uses: manifests held against the benchmark, everything amiss by name.
+
+Needs no torch: a finished run is recognised, and a bad feature folder refused, in a moment.
+"""
+
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.log import LOGGER
+from ta3n.common.manifest import MANIFEST_NAME
+from ta3n.common.names import shorten
+from ta3n.common.records import USABLE, AbsentClip, ClipRecord, Manifest, PlannedClip, read_record
+from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
+
+
+@dataclass(frozen=True, slots=True)
+class Video:
+    """A labelled video with features.
+
+    Attributes:
+        clip: Its record in the manifest.
+        label: Index of its class in the benchmark.
+        rows: Offsets of the K sampled frames among the clip's rows.
+    """
+
+    clip: ClipRecord
+    label: int
+    rows: tuple[int, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainVideos:
+    """One dataset's part in a run.
+
+    Attributes:
+        dataset: Full name.
+        folder: Its feature folder.
+        manifest: What stage one wrote there.
+        train: Videos of the official training split, sorted by path.
+        val: Videos of the official test split, sorted by path.
+    """
+
+    dataset: str
+    folder: Path
+    manifest: Manifest
+    train: tuple[Video, ...]
+    val: tuple[Video, ...]
+
+    @property
+    def lists_hash(self) -> str:
+        """SHA-256 of which videos are used, with role and label."""
+        lists = [[(v.clip.path, v.label) for v in part] for part in (self.train, self.val)]
+        return sha256_of(canonical_json(lists))
+
+
+def load_videos(
+    features: Path,
+    benchmark: Benchmark,
+    dataset: str,
+    *,
+    num_segments: int,
+    allow_missing: bool,
+) -> DomainVideos:
+    """Read a dataset's manifest and list the benchmark's videos.
+
+    Args:
+        features: Folder that stage one wrote, with a folder for each dataset.
+        benchmark: Gives classes and split.
+        dataset: Full name.
+        num_segments: K, frames a video.
+        allow_missing: Go on where videos of the benchmark have no features.
+
+    Raises:
+        DataMissingError: If there is no manifest, or videos are missing and may not be.
+        DataConflictError: If the features do not hold the frames that K segments need.
+        FeatureStoreError: If the manifest is damaged.
+    """
+    folder = features / dataset
+    manifest = _read_manifest(folder, dataset)
+    _report_missing(manifest, benchmark, folder, allow_missing=allow_missing)
+    selection = FrameSelection.parse(manifest.config.frames)
+    parts: dict[BenchmarkRole, list[Video]] = {"train": [], "val": []}
+    for clip, role, label in _placed(manifest.clips, benchmark, dataset):
+        if isinstance(clip, ClipRecord) and clip.status in USABLE:
+            parts[role].append(
+                Video(clip, label, sampled_rows(clip, selection, num_segments, folder))
+            )
+    _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
+    return DomainVideos(
+        dataset=dataset,
+        folder=folder,
+        manifest=manifest,
+        train=tuple(parts["train"]),
+        val=tuple(parts["val"]),
+    )
+
+
+def check_same_features(source: Manifest, target: Manifest) -> None:
+    """Refuse a pair of domains whose features were not made alike.
+
+    Raises:
+        DataConflictError: If a setting differs, with both values.
+    """
+    ours, theirs = source.config.model_dump(), target.config.model_dump()
+    differences = [
+        f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
+        f"{theirs[key] or 'none'} in {target.config.dataset}"
+        for key in ours
+        if key != "dataset" and ours[key] != theirs[key]
+    ]
+    if differences:
+        raise DataConflictError(
+            f"the features of the two domains were made differently: {'; '.join(differences)}; "
+            "extract both with the same settings"
+        )
+
+
+def _read_manifest(folder: Path, dataset: str) -> Manifest:
+    try:
+        manifest = read_record(Manifest, folder / MANIFEST_NAME)
+    except DataMissingError as error:
+        raise DataMissingError(
+            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with "
+            f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+        ) from error
+    if manifest.config.dataset != dataset:
+        raise DataConflictError(
+            f"{folder} holds features of {manifest.config.dataset}, not {dataset}"
+        )
+    return manifest
+
+
+def _placed(
+    clips: tuple[ClipRecord | PlannedClip | AbsentClip, ...], benchmark: Benchmark, dataset: str
+) -> Iterator[tuple[ClipRecord | PlannedClip | AbsentClip, BenchmarkRole, int]]:
+    """Yield the clips that the benchmark uses, with role and label."""
+    for clip in clips:
+        place = benchmark.place_of(dataset, clip.class_name, clip.splits)
+        if place is not None:
+            yield clip, place.role, place.label
+
+
+def _report_missing(
+    manifest: Manifest, benchmark: Benchmark, folder: Path, *, allow_missing: bool
+) -> None:
+    """List by kind and name what the benchmark wants and the features lack."""
+    dataset = manifest.config.dataset
+    failed = tuple(clip for clip in manifest.clips if clip.status not in USABLE)
+    kinds: dict[str, list[str]] = {
+        "failed in extraction": [_with_reason(c) for c, *_ in _placed(failed, benchmark, dataset)],
+        "not extracted yet": [c.path for c, *_ in _placed(manifest.pending, benchmark, dataset)],
+        "not on disk": [c.path for c, *_ in _placed(manifest.absent, benchmark, dataset)],
+    }
+    kinds["unknown to the manifest"] = _unknown(manifest, benchmark)
+    found = [f"{len(n)} {kind} ({shorten(n, 3)})" for kind, n in kinds.items() if n]
+    if not found:
+        return
+    message = f"{dataset}: videos of {benchmark.name} are missing in {folder}: {'; '.join(found)}"
+    if not allow_missing:
+        raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
+    LOGGER.warning(message)
+
+
+def _with_reason(clip: ClipRecord | PlannedClip | AbsentClip) -> str:
+    return f"{clip.path}: {clip.error}" if isinstance(clip, ClipRecord) else clip.path
+
+
+def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
+    """Return, class by class, how far the manifest falls short of the complete benchmark."""
+    dataset = manifest.config.dataset
+    expected = benchmark.side(dataset).expected
+    known = Counter(
+        (role, label)
+        for clips in (manifest.clips, manifest.pending, manifest.absent)
+        for _, role, label in _placed(clips, benchmark, dataset)
+    )
+    roles: tuple[BenchmarkRole, ...] = ("train", "val")
+    if expected is None:
+        # How many there should be only the lists know; none at all is a class that is not learned.
+        labels = range(len(benchmark.class_names))
+        lacking = [label for label in labels if not known["train", label]]
+        return [f"all train videos of {benchmark.class_names[label]}" for label in lacking]
+    return [
+        f"{count - known[role, label]} {role} videos of {benchmark.class_names[label]}"
+        for label, counts in enumerate(expected)
+        for role, count in zip(roles, counts, strict=True)
+        if known[role, label] < count
+    ]
+
+
+def sampled_rows(
+    clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
+) -> tuple[int, ...]:
+    """Return where the K sampled frames lie among the rows that were kept.
+
+    Frames that were kept at a fixed distance are a clip themselves, which is sampled.
+
+    Args:
+        clip: One with features.
+        selection: The frames that were kept.
+        num_segments: K.
+        folder: Of the features, for messages.
+
+    Raises:
+        DataConflictError: If the rows are not those of the selection, or lack a sampled frame.
+    """
+    numbers = selection.indices(clip.num_frames, clip.frame_rate)
+    kept = {frame: row for row, frame in enumerate(numbers)}
+    if len(kept) != clip.length:
+        raise DataConflictError(
+            f"{folder}: {clip.path} has {clip.length} rows for {clip.num_frames} frames and "
+            f"selection {selection}; extract it again"
+        )
+    if selection.is_regular:
+        return tuple(segment_indices(clip.length, num_segments))
+    wanted = segment_indices(clip.num_frames, num_segments)
+    if not kept.keys() >= set(wanted):
+        raise DataConflictError(
+            f"{folder} holds only frames {selection}, but {num_segments} segments need others; "
+            f"train with --segments {selection.num_segments}, or extract with "
+            f"--frames segments:{num_segments} or all"
+        )
+    return tuple(kept[frame] for frame in wanted)
+
+
+def _report_doubtful(clips: list[ClipRecord], dataset: str) -> None:
+    """Log damaged clips that are used, and clips whose features are the same."""
+    damaged = [clip.path for clip in clips if clip.status == "partial"]
+    if damaged:
+        LOGGER.warning("%s: %d damaged clips are used: %s", dataset, len(damaged), shorten(damaged))
+    by_content: dict[tuple[int, int], list[str]] = {}
+    for clip in clips:
+        by_content.setdefault((clip.length, clip.crc32), []).append(clip.path)
+    equal = [" = ".join(paths) for paths in by_content.values() if len(paths) > 1]
+    if equal:
+        LOGGER.warning(
+            "%s: %d groups of clips are the same: %s", dataset, len(equal), shorten(equal)
+        )

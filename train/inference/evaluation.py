@@ -1,0 +1,187 @@
+"""A run that was trained, evaluated on cached features without training.
+
+Shapes: N videos, C classes.
+"""
+
+import csv
+import io
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch import Tensor
+
+from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.files import replace_file
+from ta3n.common.log import LOGGER
+from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+from ta3n.train.data.features import labels_of, load_features
+from ta3n.train.data.videos import DomainVideos, load_videos
+from ta3n.train.inference.loaded import TrainedRun, feature_differences
+from ta3n.train.runs.benchmark import benchmark_of, side_named
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEvaluation:
+    """What a run makes of one split of a dataset.
+
+    Attributes:
+        run: The run.
+        dataset: Full name.
+        split: `train` or `val`.
+        manifest: Hash of what the features are.
+        videos: Paths of the N videos.
+        labels: int64 [N].
+        logits: [N, C].
+    """
+
+    run: TrainedRun
+    dataset: str
+    split: BenchmarkRole
+    manifest: str
+    videos: tuple[str, ...]
+    labels: Tensor
+    logits: Tensor
+
+    @property
+    def name(self) -> str:
+        """What its files are called, without suffix."""
+        return f"evaluation-{self.dataset}-{self.split}-{self.run.rule}"
+
+    @property
+    def predicted(self) -> Tensor:
+        """The class with the largest logit, int64 [N]."""
+        return self.logits.argmax(dim=1)
+
+    def correct(self, top_k: int = 1) -> int:
+        """Return how many videos have their class among the `top_k` likeliest."""
+        if top_k == 1:
+            return int((self.predicted == self.labels).sum())
+        likeliest = self.logits.topk(min(top_k, self.logits.shape[1])).indices  # [N, k]
+        return int((likeliest == self.labels[:, None]).any(dim=1).sum())
+
+    def by_class(self) -> list[tuple[str, int, int]]:
+        """Return name, correct and total of each class of the benchmark."""
+        hits = Counter(self.labels[self.predicted == self.labels].tolist())
+        totals = Counter(self.labels.tolist())
+        return [(name, hits[n], totals[n]) for n, name in enumerate(self.run.classes)]
+
+
+def load_target(
+    run: TrainedRun, features: Path, target: str, *, allow_missing: bool
+) -> DomainVideos:
+    """Return the videos of a dataset that a run can be evaluated on.
+
+    Args:
+        run: As loaded.
+        features: Folder that stage one wrote.
+        target: Short or full name of a dataset of the run's benchmark.
+        allow_missing: Go on where videos of the benchmark have no features.
+
+    Raises:
+        UsageError: If the benchmark does not hold the dataset.
+        DataMissingError: If features are missing and may not be.
+        DataConflictError: If they were made otherwise than the run's, or classes are others.
+        FeatureStoreError: If the manifest is damaged.
+    """
+    benchmark = benchmark_of(run.config)
+    dataset = side_named(benchmark, target)
+    if benchmark.class_names != run.classes:
+        raise DataConflictError(
+            f"{run.path} was trained on other classes than {benchmark.name} has now: "
+            f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
+        )
+    videos = load_videos(
+        features,
+        benchmark,
+        dataset,
+        num_segments=run.num_segments,
+        allow_missing=allow_missing,
+    )
+    if differences := feature_differences(run, videos.manifest):
+        raise DataConflictError(
+            f"the features in {videos.folder} were made otherwise than those that {run.path} was "
+            f"trained on: {'; '.join(differences)}"
+        )
+    recorded = run.config.data["manifests"].get(dataset)
+    if recorded not in (None, videos.manifest.content_hash):
+        LOGGER.warning("%s: these features are not those that the run used", dataset)
+    return videos
+
+
+def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> RunEvaluation:
+    """Evaluate a run on a split. The run's own source counts as source, all else as target.
+
+    Raises:
+        DataMissingError: If the split has no videos with features.
+        FeatureStoreError: If a shard is missing or damaged.
+        DataConflictError: If a shard does not hold what the manifest says.
+    """
+    videos = target.train if split == "train" else target.val
+    if not videos:
+        raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
+    features = load_features(target.folder, videos, target.manifest.config.feature_dim)
+    return RunEvaluation(
+        run=run,
+        dataset=target.dataset,
+        split=split,
+        manifest=target.manifest.content_hash,
+        videos=tuple(video.clip.path for video in videos),
+        labels=labels_of(videos),
+        # AdaBN keeps statistics per domain, so the model is told which one it sees.
+        logits=run.logits(features, are_source=target.dataset == run.config.source),
+    )
+
+
+def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> None:
+    """Write the figures as JSON, and each video's prediction and probabilities as CSV.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    run, total = evaluation.run, len(evaluation.videos)
+    figures = {
+        "benchmark": run.config.benchmark,
+        "config_hash": run.config.hash,
+        "seed": run.seed,
+        "rule": run.rule,
+        "epoch": run.epoch,
+        "dataset": evaluation.dataset,
+        "split": evaluation.split,
+        "manifest": evaluation.manifest,
+        "total": total,
+        "correct": evaluation.correct(),
+        "top_k": top_k,
+        "correct_top_k": evaluation.correct(top_k),
+        "classes": [
+            {"name": name, "correct": correct, "total": of}
+            for name, correct, of in evaluation.by_class()
+        ],
+    }
+    text = json.dumps(figures, indent=1) + "\n"
+    replace_file(folder / f"{evaluation.name}.json", text.encode())
+    replace_file(folder / f"{evaluation.name}.csv", _table(evaluation))
+
+
+def _table(evaluation: RunEvaluation) -> bytes:
+    columns = zip(
+        evaluation.videos,
+        evaluation.labels.tolist(),
+        evaluation.predicted.tolist(),
+        evaluation.logits.softmax(dim=1).tolist(),
+        strict=True,
+    )
+    names = [f"probability_{name}" for name in evaluation.run.classes]
+    rows = [[video, label, predicted, *each] for video, label, predicted, each in columns]
+    return csv_bytes(["video", "label", "predicted", *names], rows)
+
+
+def csv_bytes(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
+    """Return a table as CSV. A file name need not be valid Unicode; its bytes are kept."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    return text.getvalue().encode(errors="surrogateescape")

@@ -1,0 +1,1 @@
+"""From settings to runs: jobs, their execution, grids."""

@@ -1,0 +1,285 @@
+"""Running jobs: seeds one by one, stacked into one program, or in several processes."""
+
+import io
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr
+from itertools import groupby
+from typing import TYPE_CHECKING
+
+from ta3n.common.errors import TrainingError, UsageError
+from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.log import LOGGER
+from ta3n.common.shares import JobShare, agree_on_count
+from ta3n.train.data.held_out import held_out
+from ta3n.train.runs.folder import RunResult
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+    from ta3n.train.data.run_data import HeldOut, RunData
+    from ta3n.train.data.videos import DomainVideos, Video
+    from ta3n.train.jobs.job import TrainingJob
+    from ta3n.train.loop.checks import RunSettings
+
+Task = tuple["TrainingJob", Sequence[int]]
+"""A job and those of its seeds that are trained together, or one after another."""
+
+_HASH_DIGITS = 8
+
+
+class FeatureCache:
+    """The features that the jobs of one call share, read once."""
+
+    def __init__(self) -> None:
+        # By identity of the list of videos, which is held so that its identity stays its own.
+        self._read: dict[int, tuple[object, Tensor]] = {}
+
+    def load(self, side: "DomainVideos", videos: "Sequence[Video]") -> "Tensor":
+        """Return the features of some of a domain's videos, [N, K, D]."""
+        from ta3n.train.data.features import load_features
+
+        known = self._read.get(id(videos))
+        if known is None:
+            features = load_features(side.folder, videos, side.manifest.config.feature_dim)
+            known = self._read[id(videos)] = (videos, features)
+        return known[1]
+
+
+def run_jobs(
+    jobs: "Sequence[TrainingJob]", processes: int = 1, share: JobShare | None = None
+) -> list[list[RunResult]]:
+    """Train what is not finished; return the results that are there afterwards, for each job.
+
+    Args:
+        jobs: One a row, trained one after another.
+        processes: How many processes train side by side, each with one thread of torch.
+        share: Which of the tasks are this call's, see `list_tasks`; None does them all. Seeds of
+            different tasks are never stacked, so that no figure depends on the number of shares.
+
+    Raises:
+        TrainingError: If a run cannot start, its loss stops being finite, or a process died.
+        FeatureStoreError: If features or a run folder are damaged.
+        DataConflictError: If these tasks were cut into another number of shares.
+        DeviceError: If the device is not there.
+        UsageError: If several processes are to share a GPU.
+        OSError: If a run folder cannot be written.
+    """
+    tasks = list_tasks(jobs)
+    mine = tasks if share is None else _share(tasks, share)
+    todo = list(_unfinished(mine))
+    if processes > 1 and todo:
+        _run_parallel(todo, processes)
+    else:
+        cache = FeatureCache()
+        # Other jobs may be at the same runs, so what is left is asked again before each.
+        for job, seeds in _unfinished(mine if share else _by_job(mine)):
+            train(job, seeds, cache)
+    results = [_results(job) for job in jobs]
+    _log_state(jobs, results)
+    return results
+
+
+def list_tasks(jobs: "Sequence[TrainingJob]") -> list[Task]:
+    """Cut jobs into pieces that any process may do, in an order that is always the same.
+
+    A piece is one seed of a row; with `--stack on` it is a row with all its seeds, since they are
+    one program. `auto` depends on the device, which must not decide who does what. Rows may share
+    their runs: no run is in two pieces.
+    """
+    tasks: list[Task] = []
+    taken = set()
+    for job in jobs:
+        own = [seed for seed in job.seeds if job.folder(seed).path not in taken]
+        taken |= {job.folder(seed).path for seed in own}
+        tasks += [(job, own)] if job.stack == "on" and own else [(job, [seed]) for seed in own]
+    return tasks
+
+
+def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list[RunResult]:
+    """Train some seeds of a job here, stacked if the job's policy says so.
+
+    Args:
+        job: What to run.
+        seeds: Which of its seeds.
+        cache: Where features are taken from.
+    """
+    # Torch is imported only where there is work: finished runs answer at once.
+    from ta3n.common.device import resolve_device
+    from ta3n.train.runs.session import run_seed, run_stacked
+
+    device = resolve_device(job.device)
+    data = _load(job, cache)
+    settings = [_settings(job, seed) for seed in seeds]
+    for seed in seeds:
+        job.folder(seed).write_start(job.config, seed)
+    if len(seeds) > 1 and stacks(job, device):
+        LOGGER.info("%s: %d seeds as one program", job.method.name, len(seeds))
+        folders = [job.folder(seed) for seed in seeds]
+        return run_stacked(settings, data, folders, device, tensorboard=job.tensorboard)
+    return [
+        run_seed(each, data, job.folder(each.seed), device, tensorboard=job.tensorboard)
+        for each in settings
+    ]
+
+
+def stacks(job: "TrainingJob", device: "torch.device") -> bool:
+    """Say whether seeds of a job are trained as one program on a device.
+
+    `auto` stacks on a GPU, where one seed leaves most of the device idle. On a CPU it does not:
+    one seed keeps the cores busy already.
+    """
+    return job.stack == "on" or (job.stack == "auto" and device.type == "cuda")
+
+
+def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
+    """Return a share of the tasks, once the folder agrees on the number of shares."""
+    job, _ = tasks[0]
+    runs = [str(job.folder(seed).path.relative_to(job.out)) for job, own in tasks for seed in own]
+    # Another list of runs may be cut into as many parts as it likes.
+    name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
+    agree_on_count(job.folder(0).path.parents[1] / name, share)
+    mine = share.of(tasks)
+    left = sum(len(seeds) for _, seeds in _unfinished(mine))
+    LOGGER.info(
+        "part %s: %d of %d runs, of which %d are to be trained",
+        share,
+        sum(len(seeds) for _, seeds in mine),
+        len(runs),
+        left,
+    )
+    return mine
+
+
+def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
+    """Yield the tasks with the seeds that are left, as it is when each is reached."""
+    for job, seeds in tasks:
+        if left := [seed for seed in seeds if job.folder(seed).read_result() is None]:
+            yield job, left
+
+
+def _by_job(tasks: Sequence[Task]) -> list[Task]:
+    """Put the tasks of a job together, which may then be stacked."""
+    groups = [list(group) for _, group in groupby(tasks, key=lambda task: id(task[0]))]
+    return [(group[0][0], [seed for _, seeds in group for seed in seeds]) for group in groups]
+
+
+def _results(job: "TrainingJob") -> list[RunResult]:
+    results = (job.folder(seed).read_result() for seed in job.seeds)
+    return [result for result in results if result is not None]
+
+
+def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResult]]) -> None:
+    """Log how far everything is: a line for each job, or one for all where names would repeat."""
+    counts = [len(done) for done in results], [len(job.seeds) for job in jobs]
+    if len({job.method.name for job in jobs}) < len(jobs):
+        LOGGER.info("%d of %d runs of %d rows are done", *map(sum, counts), len(jobs))
+        return
+    for job, done, total in zip(jobs, *counts, strict=True):
+        folder = job.folder(job.seeds[0]).path.parent
+        LOGGER.info("%s: %d of %d seeds are done, runs in %s", job.method.name, done, total, folder)
+
+
+def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
+    from ta3n.common.device import allowed_cpus, resolve_device
+    from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
+
+    if any(resolve_device(job.device).type == "cuda" for job, _ in tasks):
+        raise UsageError(
+            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
+            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
+        )
+    if processes > allowed_cpus():
+        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
+    processes = min(processes, len(tasks), allowed_cpus())
+    LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
+    done = 0
+
+    def note(finished: tuple[str, list[RunResult]]) -> None:
+        nonlocal done
+        done += 1
+        _log_done(*finished, done, len(tasks))
+
+    try:
+        run_in_processes(_train_alone, tasks, processes, note)
+    except TerminatedWorkerError as error:
+        raise TrainingError(
+            f"a worker process died, most likely killed for want of memory ({done} of "
+            f"{len(tasks)} pieces of work are done and kept); run the same command line again, "
+            "with fewer --jobs"
+        ) from error
+
+
+def _train_alone(job: "TrainingJob", seeds: Sequence[int]) -> tuple[str, list[RunResult]]:
+    """Train in a worker process, with one thread: the processes are what runs side by side."""
+    import torch
+
+    torch.set_num_threads(1)
+    with redirect_stderr(_NoTerminal()):
+        return job.method.name, train(job, seeds, FeatureCache())
+
+
+class _NoTerminal(io.TextIOBase):
+    """Standard error, but no terminal: the bars of several processes would overwrite each other."""
+
+    def write(self, text: str) -> int:
+        """Pass text on."""
+        return sys.__stderr__.write(text) if sys.__stderr__ else len(text)
+
+
+def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) -> None:
+    from ta3n.train.runs.outcome import log_result
+
+    LOGGER.info("%d of %d: %s", done, total, name)
+    for result in results:
+        log_result(result)
+
+
+def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
+    from ta3n.train.loop.checks import RunSettings
+
+    return RunSettings(
+        method=job.method,
+        recipe=job.recipe,
+        adaptation=job.adaptation,
+        num_classes=len(job.benchmark.class_names),
+        seed=seed,
+    )
+
+
+def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
+    """Read the features that the method needs; target training labels are never among them."""
+    from ta3n.train.data.features import labels_of
+    from ta3n.train.data.run_data import RunData
+    from ta3n.train.loop.batches import TrainingData
+
+    learned = job.target if job.method.trains_on == "target" else job.source
+    target = cache.load(job.target, job.target.train) if job.method.uses_target else None
+    return RunData(
+        training=TrainingData(
+            source_features=cache.load(learned, learned.train),
+            source_labels=labels_of(learned.train),
+            target_features=target,
+        ),
+        source_videos=[video.clip.path for video in learned.train],
+        target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
+        held_out=_load_held_out(job, cache) if job.method.trains_on == "source" else None,
+        val_features=cache.load(job.target, job.target.val),
+        val_labels=labels_of(job.target.val),
+        val_videos=[video.clip.path for video in job.target.val],
+    )
+
+
+def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
+    from ta3n.train.data.features import labels_of
+    from ta3n.train.data.run_data import HeldOut
+
+    videos = held_out(job.source, job.source_dataset)
+    if not videos:
+        return None
+    features = cache.load(job.source, job.source.val)
+    if len(videos) < len(job.source.val):
+        kept = set(videos)
+        features = features[[video in kept for video in job.source.val]]
+    return HeldOut(features=features, labels=labels_of(videos))

@@ -1,0 +1,253 @@
+"""What a grid came to: the combination and epoch that each selection rule chooses, and the cost.
+
+A rule chooses by its score, averaged over the seeds: one combination and one epoch for all of them.
+Needs no torch.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from statistics import mean, stdev
+from typing import Any
+
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, replace_file, sha256_of
+from ta3n.train.jobs.grid import Combination, Grid
+from ta3n.train.runs.records import Run, read_run
+from ta3n.train.validators.names import RULES
+
+ORACLE = "oracle"
+GRID_RULES = (*(rule.name for rule in RULES), ORACLE)
+"""Rules that can rank combinations; `last` names an epoch and ranks nothing."""
+
+_HASH_DIGITS = 8
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pick:
+    """An epoch of a combination.
+
+    Attributes:
+        number: Of the combination, from 0.
+        epoch: From 1.
+        score: Of the rule, mean over the seeds; higher is better.
+        correct: Target validation videos classified correctly at that epoch, by seed.
+        total: All of them.
+    """
+
+    number: int
+    epoch: int
+    score: float
+    correct: tuple[int, ...]
+    total: int
+
+    @property
+    def percents(self) -> list[float]:
+        """Target accuracy of every seed in percent."""
+        return [100 * correct / self.total for correct in self.correct]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trial:
+    """A combination with its runs.
+
+    Attributes:
+        number: Of the combination, from 0.
+        values: By option.
+        runs: One a seed.
+    """
+
+    number: int
+    values: Combination
+    runs: Sequence[Run]
+
+    @property
+    def options(self) -> str:
+        """The combination as command-line options."""
+        return " ".join(f"--{option} {value}" for option, value in self.values.items())
+
+    def best(self, rule: str) -> Pick | None:
+        """Return the epoch that a rule prefers, the first of equals; None if none has a score."""
+        picks = [
+            Pick(
+                number=self.number,
+                epoch=epoch,
+                score=mean(scores),
+                correct=tuple(run.epochs[epoch - 1]["target_correct"] for run in self.runs),
+                total=self.runs[0].epochs[epoch - 1]["target_total"],
+            )
+            for epoch, scores in enumerate(zip(*self._scores(rule), strict=True), start=1)
+            if None not in scores
+        ]
+        return max(picks, key=lambda pick: pick.score, default=None)
+
+    def _scores(self, rule: str) -> list[list[Any]]:
+        if rule == ORACLE:
+            return [run.accuracies for run in self.runs]
+        return [run.scores(rule) for run in self.runs]
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridCost:
+    """What it takes to train a grid from nothing.
+
+    Attributes:
+        combinations: How many there are.
+        runs: Combinations times seeds.
+        epochs: Of all runs together.
+        seconds: That training took, of all runs together; None where one does not tell.
+    """
+
+    combinations: int
+    runs: int
+    epochs: int
+    seconds: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class GridResult:
+    """A finished grid.
+
+    Attributes:
+        grid: What was varied.
+        trials: One a combination.
+        rule: That chooses.
+        picks: What each rule chooses, of those that have a score in every seed.
+        cost: Of all runs.
+        path: The JSON file that keeps all this.
+    """
+
+    grid: Grid
+    trials: Sequence[Trial]
+    rule: str
+    picks: Mapping[str, Pick]
+    cost: GridCost
+    path: Path
+
+    @property
+    def chosen(self) -> Pick:
+        """What the rule chooses."""
+        return self.picks[self.rule]
+
+    @property
+    def oracle(self) -> Pick:
+        """The best there is on target labels, to be told beside it."""
+        return self.picks[ORACLE]
+
+
+def choose(grid: Grid, folders: Sequence[Sequence[Path]], rule: str) -> GridResult:
+    """Let every rule choose among the finished runs of a grid, and write the result beside them.
+
+    Args:
+        grid: What was varied.
+        folders: Run folders of every combination, one a seed.
+        rule: One of `GRID_RULES`.
+
+    Raises:
+        DataMissingError: If the rule has no score in any combination.
+        FeatureStoreError: If a run folder is damaged.
+        OSError: If the result cannot be written.
+    """
+    trials = [
+        Trial(number=number, values=values, runs=[_run(path) for path in paths])
+        for number, (values, paths) in enumerate(zip(grid.combinations, folders, strict=True))
+    ]
+    picks = {name: pick for name in GRID_RULES if (pick := _pick(trials, name)) is not None}
+    if rule not in picks:
+        raise DataMissingError(
+            f"no combination has a score by {rule} in every seed; the runs have "
+            f"{', '.join(picks)}: give one as --select (nothing is trained again)"
+        )
+    config = trials[0].runs[0].config
+    name = f"grid-{config.method}-{config.temporal}-{_hash(trials)}.json"
+    result = GridResult(
+        grid=grid,
+        trials=trials,
+        rule=rule,
+        picks=picks,
+        cost=_cost(trials),
+        path=folders[0][0].parents[1] / name,
+    )
+    replace_file(result.path, (json.dumps(_record(result), indent=1) + "\n").encode())
+    return result
+
+
+def _pick(trials: Sequence[Trial], rule: str) -> Pick | None:
+    found = [best for trial in trials if (best := trial.best(rule)) is not None]
+    return max(found, key=lambda pick: pick.score, default=None)
+
+
+def _run(path: Path) -> Run:
+    try:
+        return read_run(path)
+    except FeatureStoreError as error:
+        raise FeatureStoreError(
+            f"{path}: {error}; remove the folder and give the same command line again"
+        ) from error
+
+
+def _hash(trials: Sequence[Trial]) -> str:
+    runs = [[run.config.hash, run.seed] for trial in trials for run in trial.runs]
+    return sha256_of(canonical_json(runs))[:_HASH_DIGITS]
+
+
+def _cost(trials: Sequence[Trial]) -> GridCost:
+    runs = [run for trial in trials for run in trial.runs]
+    paces = [run.environment.get("seconds_per_epoch") for run in runs]
+    known = [
+        len(run.epochs) * pace for run, pace in zip(runs, paces, strict=True) if pace is not None
+    ]
+    return GridCost(
+        combinations=len(trials),
+        runs=len(runs),
+        epochs=sum(len(run.epochs) for run in runs),
+        seconds=round(sum(known), 1) if len(known) == len(runs) else None,
+    )
+
+
+def _record(result: GridResult) -> dict[str, Any]:
+    runs = result.trials[0].runs
+    config = runs[0].config
+    return {
+        "benchmark": config.benchmark,
+        "source": config.source,
+        "target": config.target,
+        "method": config.method,
+        "temporal": config.temporal,
+        "grid": {option: list(values) for option, values in result.grid.values.items()},
+        "seeds": [run.seed for run in runs],
+        "rule": result.rule,
+        "chosen": _told(result.chosen, result.trials),
+        "choices": {rule: _told(pick, result.trials) for rule, pick in result.picks.items()},
+        "cost": asdict(result.cost),
+        "combinations": [
+            {
+                "values": trial.values,
+                "folder": trial.runs[0].path.parent.name,
+                "best": {
+                    rule: _told(best)
+                    for rule in result.picks
+                    if (best := trial.best(rule)) is not None
+                },
+            }
+            for trial in result.trials
+        ],
+    }
+
+
+def _told(pick: Pick, trials: Sequence[Trial] = ()) -> dict[str, Any]:
+    """Return a choice for the record, with its combination where trials are given."""
+    percents = pick.percents
+    figures = {
+        "epoch": pick.epoch,
+        "score": pick.score,
+        "correct": list(pick.correct),
+        "total": pick.total,
+        "accuracy_mean": mean(percents),
+        "accuracy_stdev": stdev(percents) if len(percents) > 1 else None,
+    }
+    if not trials:
+        return figures
+    trial = trials[pick.number]
+    return {"values": trial.values, "folder": trial.runs[0].path.parent.name, **figures}

@@ -1,0 +1,207 @@
+"""Training data on the device, and how an epoch walks through it.
+
+Shapes: N_S source and N_T target videos, B_S and B_T of them in a batch, K segments,
+D feature width.
+
+An epoch zips a shuffled source with a shuffled target. Short last batches are kept and nothing is
+padded. Where one domain has fewer batches, either it ends the epoch, or it goes on with a fresh
+permutation until the other is done; the videos used are counted.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from ta3n.common.errors import TrainingError
+from ta3n.train.loop.randomness import RunGenerators
+from ta3n.train.methods.recipes import Batches
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """All that training may see. There is no place in it for a target label.
+
+    To train on a labelled target (the Target only rows), hand the target's features and labels over
+    as source and leave out the target.
+
+    Args:
+        source_features: [N_S, K, D], floating point.
+        source_labels: class indices, int64 [N_S].
+        target_features: [N_T, K, D], or none for methods that do not adapt.
+
+    Raises:
+        TrainingError: if shapes or types do not fit together, or a domain is empty.
+    """
+
+    source_features: Tensor
+    source_labels: Tensor
+    target_features: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        _check_features("source_features", self.source_features)
+        labels = self.source_labels
+        if labels.shape != self.source_features.shape[:1] or labels.dtype != torch.int64:
+            raise TrainingError(
+                f"source_labels are {labels.dtype} {list(labels.shape)};"
+                f" expected torch.int64 [{self.source_features.shape[0]}], one for each video"
+            )
+        if self.target_features is not None:
+            _check_features("target_features", self.target_features)
+            if self.target_features.shape[1:] != self.source_features.shape[1:]:
+                raise TrainingError(
+                    f"target_features have [K, D] {list(self.target_features.shape[1:])} but"
+                    f" source_features {list(self.source_features.shape[1:])};"
+                    " extract and sample both domains alike"
+                )
+
+    @property
+    def num_source(self) -> int:
+        """N_S."""
+        return self.source_features.shape[0]
+
+    @property
+    def num_target(self) -> int:
+        """N_T, 0 without a target."""
+        return 0 if self.target_features is None else self.target_features.shape[0]
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "TrainingData":
+        """Return the data on a device, features in the given floating-point type."""
+        target = self.target_features
+        return TrainingData(
+            source_features=self.source_features.to(device, dtype),
+            source_labels=self.source_labels.to(device),
+            target_features=None if target is None else target.to(device, dtype),
+        )
+
+
+def _check_features(name: str, features: Tensor) -> None:
+    if features.ndim != 3 or 0 in features.shape or not features.is_floating_point():
+        raise TrainingError(
+            f"{name} are {features.dtype} {list(features.shape)};"
+            " expected floating point [videos, K, D] with at least one video"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """What one step sees.
+
+    Args:
+        source_features: [B_S, K, D].
+        source_labels: int64 [B_S].
+        target_features: [B_T, K, D], or none.
+    """
+
+    source_features: Tensor
+    source_labels: Tensor
+    target_features: Tensor | None = None
+
+    @property
+    def num_videos(self) -> int:
+        """B_S + B_T."""
+        return len(self.source_features) + (
+            0 if self.target_features is None else len(self.target_features)
+        )
+
+
+def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
+    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps."""
+    return max(1, source_batch * num_target // num_source)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochPlan:
+    """The order of one epoch.
+
+    Args:
+        source_batches: indices of source videos, one batch for each step.
+        target_batches: likewise for the target, or none if the target is not used.
+        source_videos: number of different source videos that the epoch uses.
+        target_videos: number of different target videos that the epoch uses.
+    """
+
+    source_batches: tuple[Tensor, ...]
+    target_batches: tuple[Tensor, ...] | None
+    source_videos: int
+    target_videos: int
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return len(self.source_batches)
+
+    def videos_of(self, step: int) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """Return the indices of a step's source and target videos."""
+        target = () if self.target_batches is None else self.target_batches[step].tolist()
+        return tuple(self.source_batches[step].tolist()), tuple(target)
+
+    def batches(self, data: TrainingData) -> Iterator[Batch]:
+        """Gather the batches one by one, on the device of the data."""
+        for step in range(self.steps):
+            source = self.source_batches[step]
+            target = None
+            if self.target_batches is not None and data.target_features is not None:
+                target = data.target_features.index_select(0, self.target_batches[step])
+            yield Batch(
+                source_features=data.source_features.index_select(0, source),
+                source_labels=data.source_labels.index_select(0, source),
+                target_features=target,
+            )
+
+
+def plan_epoch(
+    data: TrainingData,
+    *,
+    source_batch: int,
+    uses_target: bool,
+    generators: RunGenerators,
+    policy: Batches = "zip",
+) -> EpochPlan:
+    """Shuffle both domains and cut them into batches.
+
+    The indices are drawn on the CPU and go to the device once. A method that does not use the
+    target always walks through the whole source, however small the target is.
+
+    Args:
+        data: on the device.
+        source_batch: B_S.
+        uses_target: whether the method's losses need target videos.
+        generators: the run's generators.
+        policy: what happens where one domain has fewer batches, see `Recipe`.
+    """
+    device = data.source_features.device
+    steps = -(-data.num_source // source_batch)
+    target, target_batches = None, None
+    if uses_target:
+        target_batch = target_batch_size(source_batch, data.num_source, data.num_target)
+        target_steps = -(-data.num_target // target_batch)
+        steps = min(steps, target_steps) if policy == "zip" else max(steps, target_steps)
+        target = _shuffled(data.num_target, target_batch, steps, generators.target_order)
+        target_batches = _on_device(target, device)
+    source = _shuffled(data.num_source, source_batch, steps, generators.source_order)
+    return EpochPlan(
+        source_batches=_on_device(source, device),
+        target_batches=target_batches,
+        source_videos=_different(source, data.num_source),
+        target_videos=_different(target or (), data.num_target),
+    )
+
+
+def _shuffled(count: int, batch: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:
+    """Return that many batches, one permutation after another."""
+    batches: list[Tensor] = []
+    while len(batches) < steps:
+        batches += torch.split(torch.randperm(count, generator=generator), batch)
+    return tuple(batches[:steps])
+
+
+def _on_device(batches: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:
+    """Copy all batches at once."""
+    return torch.split(torch.cat(tuple(batches)).to(device), [len(batch) for batch in batches])
+
+
+def _different(batches: Sequence[Tensor], count: int) -> int:
+    """Count the videos used: none comes twice before each came once."""
+    return min(count, sum(map(len, batches)))

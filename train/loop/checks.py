@@ -1,0 +1,101 @@
+"""What a run is told to do, and the checks before and during it.
+
+Shapes: C classes.
+"""
+
+import math
+from dataclasses import dataclass
+
+from ta3n.common.errors import TrainingError
+from ta3n.train.loop.batches import EpochPlan, TrainingData
+from ta3n.train.loop.measurements import EpochTable
+from ta3n.train.methods.adaptation import Adaptation
+from ta3n.train.methods.method import Method
+from ta3n.train.methods.recipes import Recipe
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """All that decides a run apart from its data.
+
+    Args:
+        method: the row of the table.
+        recipe: the hyper-parameters.
+        adaptation: the trade-offs of the direction.
+        num_classes: C.
+        seed: the run's seed.
+    """
+
+    method: Method
+    recipe: Recipe
+    adaptation: Adaptation
+    num_classes: int
+    seed: int
+
+
+def check_trainable(settings: RunSettings, data: TrainingData) -> None:
+    """Refuse what would otherwise fail, or go wrong silently, hours later."""
+    uses_target = settings.method.uses_target
+    if uses_target and data.target_features is None:
+        raise TrainingError(
+            f"{settings.method.name} aligns source and target, but there are no target videos;"
+            " give target features, or choose source-only"
+        )
+    segments = data.source_features.shape[1]
+    if segments != settings.recipe.num_segments:
+        raise TrainingError(
+            f"the features have {segments} frames for each video, but num_segments is"
+            f" {settings.recipe.num_segments}; sample as many frames as the recipe asks for"
+        )
+    low, high = int(data.source_labels.min()), int(data.source_labels.max())
+    if low < 0 or high >= settings.num_classes:
+        raise TrainingError(
+            f"labels run from {low} to {high}, but there are {settings.num_classes} classes;"
+            " labels must lie from 0 to one below the number of classes"
+        )
+    used = {"source": data.source_features, "target": data.target_features if uses_target else None}
+    for domain, features in used.items():
+        bad = 0 if features is None else int((~features.isfinite()).flatten(1).any(1).sum())
+        if bad:
+            raise TrainingError(
+                f"{bad} {domain} videos have features that are not finite;"
+                " verify the feature files and extract them again"
+            )
+
+
+class NonFiniteError(TrainingError):
+    """A loss or a gradient that stopped being finite.
+
+    Args:
+        message: says which, when, and what to do.
+        source: indices of the step's source videos.
+        target: indices of its target videos.
+    """
+
+    def __init__(self, message: str, source: tuple[int, ...], target: tuple[int, ...]) -> None:
+        super().__init__(message, source, target)
+        self.message = message
+        self.source = source
+        self.target = target
+
+    def __str__(self) -> str:
+        return self.message
+
+
+def check_finite(seed: int, epoch: int, plan: EpochPlan, table: EpochTable) -> None:
+    """Name the first loss that was not finite; `total` only follows, so it is never the culprit.
+
+    Raises:
+        NonFiniteError: with the videos of that step.
+    """
+    for step, row in enumerate(table.rows):
+        for name, value in zip(table.names, row, strict=True):
+            if name != "total" and not math.isfinite(value):
+                source, target = plan.videos_of(step)
+                raise NonFiniteError(
+                    f"seed {seed}, epoch {epoch}: {name} was {value} at step {step + 1} of"
+                    f" {len(table.rows)}, the first that was not finite; try a lower learning rate"
+                    " or weights of the losses, and check the features for extreme values",
+                    source,
+                    target,
+                )

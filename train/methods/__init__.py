@@ -1,0 +1,1 @@
+"""What is trained: methods, and the hyper-parameters they share."""

@@ -1,0 +1,1 @@
+"""The network: spatial module, temporal modules, attention, discriminators, classifier."""

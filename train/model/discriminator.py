@@ -1,0 +1,30 @@
+"""The adversarial domain discriminator of sections 2.1 and 2.2.
+
+Shapes: F feature width; the two logits are source (index 0) and target (index 1).
+"""
+
+from torch import Tensor, nn
+
+from ta3n.train.model.initialisation import empty_linear
+from ta3n.train.model.reversal import Coefficient, reverse_gradient
+
+
+class Discriminator(nn.Module):
+    """Gradient reversal, Linear F->F, ReLU, Linear F->2: the paper's G_d with its hat.
+
+    The reversal lives here and nowhere else, so a gradient can be reversed neither twice nor never.
+
+    Args:
+        width: F. The hidden layer is as wide as the input.
+    """
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.hidden = empty_linear(width, width)
+        self.output = empty_linear(width, 2)
+
+    def forward(self, features: Tensor, coefficient: Coefficient) -> Tensor:
+        """Map features [..., F] to domain logits [..., 2]."""
+        hidden = self.hidden(reverse_gradient(features, coefficient)).relu()
+        logits: Tensor = self.output(hidden)
+        return logits

@@ -1,0 +1,268 @@
+"""TA3N and all its baselines as one module with orthogonal switches (sections 2.1 to 2.3).
+
+Shapes: B videos (of either domain), K segments, D feature width, H hidden width, R relation width,
+V video feature width (H with TemPooling, R with TemRelation), C classes.
+"""
+
+from collections.abc import Collection
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from ta3n.common.errors import UsageError
+from ta3n.train.methods.method import LEVELS, Attention, Level, Method, Temporal
+from ta3n.train.methods.recipes import NormLayers, Recipe
+from ta3n.train.model.attention import ConventionalAttention, attend, domain_attention
+from ta3n.train.model.discriminator import Discriminator
+from ta3n.train.model.dropout import DropoutMasks
+from ta3n.train.model.initialisation import empty_linear, initialise_default, initialise_normal
+from ta3n.train.model.normalisation import DomainNorm, Domains
+from ta3n.train.model.reversal import Coefficient, Coefficients, reverse_gradient
+from ta3n.train.model.temporal import TemPooling, TemRelation
+
+MIN_SEGMENTS = 2
+MAX_SEGMENTS = 25
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelSpec:
+    """What a model is built from.
+
+    Args:
+        num_classes: C.
+        feature_dim: D.
+        num_segments: K, 2 to 25.
+        hidden_dim: H.
+        relation_dim: R.
+        max_subsets: most frame subsets evaluated per n-frame relation.
+        dropout: probability of dropping, in [0, 1).
+        temporal: `pooling` (TemPooling) or `relation` (TemRelation).
+        attention: `domain` for the attention of section 2.3, `conventional` for a learned one
+            (both need relations), or `none`.
+        norm_layers: where each domain is normalised, see `Recipe`; `none` nowhere.
+        second_classifier: whether there is one, as MCD needs.
+
+    Raises:
+        UsageError: for a value out of its range, or attention without relations.
+    """
+
+    num_classes: int
+    feature_dim: int
+    num_segments: int = 5
+    hidden_dim: int = 512
+    relation_dim: int = 256
+    max_subsets: int = 3
+    dropout: float = 0.5
+    temporal: Temporal = "relation"
+    attention: Attention = "none"
+    norm_layers: NormLayers | Literal["none"] = "none"
+    second_classifier: bool = False
+
+    def __post_init__(self) -> None:
+        if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
+            raise UsageError(
+                f"num_segments is {self.num_segments};"
+                f" choose a number from {MIN_SEGMENTS} to {MAX_SEGMENTS}"
+            )
+        for name in ("num_classes", "feature_dim", "hidden_dim", "relation_dim", "max_subsets"):
+            if getattr(self, name) < 1:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 1 or above")
+        if not 0 <= self.dropout < 1:
+            raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
+        if self.attention != "none" and self.temporal != "relation":
+            raise UsageError(
+                f"{self.attention} attention weighs n-frame relations, which TemPooling does not"
+                " have; choose the temporal module relation"
+            )
+
+    @property
+    def video_dim(self) -> int:
+        """V, the width of a video feature."""
+        return self.relation_dim if self.temporal == "relation" else self.hidden_dim
+
+
+def model_spec(method: Method, recipe: Recipe, *, num_classes: int, feature_dim: int) -> ModelSpec:
+    """Return the model that a method needs under a recipe.
+
+    Raises:
+        UsageError: for a value that the model cannot be built from.
+    """
+    return ModelSpec(
+        num_classes=num_classes,
+        feature_dim=feature_dim,
+        num_segments=recipe.num_segments,
+        hidden_dim=recipe.hidden_dim,
+        relation_dim=recipe.relation_dim,
+        max_subsets=recipe.max_subsets,
+        dropout=recipe.dropout,
+        temporal=method.temporal,
+        attention=method.attention,
+        norm_layers=recipe.norm_layers if method.norm == "adabn" else "none",
+        second_classifier=method.alignment == "mcd",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelOutput:
+    """What one forward pass yields. A level that was not evaluated is absent, not zero.
+
+    Args:
+        logits: class logits, [B, C].
+        video_features: video features before dropout and classifier, [B, V].
+        domain_logits: per evaluated level: frame [B, K, 2], relation [B, K-1, 2] in the order
+            n = K..2, video [B, 2]. Index 0 is source, 1 is target.
+        attention: [B, K-1] in the order n = K..2, or none without attention.
+        second_logits: of the second classifier, [B, C], or none without one.
+        reversed_logits: of both classifiers behind a gradient reversal, each [B, C], or none if
+            not asked for.
+        statistics: of the batch, by normalisation, see `Domains`; empty in evaluation.
+    """
+
+    logits: Tensor
+    video_features: Tensor
+    domain_logits: dict[Level, Tensor] = field(default_factory=dict)
+    attention: Tensor | None = None
+    second_logits: Tensor | None = None
+    reversed_logits: tuple[Tensor, Tensor] | None = None
+    statistics: dict[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """The levels whose discriminator was evaluated: asked for, or needed by attention."""
+        return tuple(level for level in LEVELS if level in self.domain_logits)
+
+
+class TA3N(nn.Module):
+    """Spatial module, temporal module, discriminators and classifier, shared by both domains.
+
+    Every discriminator exists whatever the method, and what only some methods have is drawn last,
+    so that a seed gives the same weights to all methods; one that no loss reaches gets no gradient
+    and is left alone by the optimiser. The forward pass changes nothing, draws nothing and has no
+    branch on data: it runs under `torch.func.vmap` with stacked weights.
+
+    Args:
+        spec: the sizes and switches.
+        generator: CPU generator that the weights are drawn from.
+    """
+
+    def __init__(self, spec: ModelSpec, generator: torch.Generator) -> None:
+        super().__init__()
+        self.spec = spec
+        self.frame_fc = empty_linear(spec.feature_dim, spec.hidden_dim)
+        self.frame_discriminator = Discriminator(spec.hidden_dim)
+        self.video_discriminator = Discriminator(spec.video_dim)
+        self.video_classifier = empty_linear(spec.video_dim, spec.num_classes)
+        self.pooling = TemPooling()
+        self.relations: TemRelation | None = None
+        if spec.temporal == "relation":
+            self.relations = TemRelation(
+                num_segments=spec.num_segments,
+                hidden_dim=spec.hidden_dim,
+                relation_dim=spec.relation_dim,
+                max_subsets=spec.max_subsets,
+                normalised=spec.norm_layers == "all",
+            )
+        self.frame_norm: DomainNorm | None = None
+        if spec.norm_layers != "none":
+            shared = spec.norm_layers == "all"
+            self.frame_norm = DomainNorm("frame_norm", spec.hidden_dim, shared_affine=shared)
+        self.conventional_attention: ConventionalAttention | None = None
+        if spec.attention == "conventional":
+            self.conventional_attention = ConventionalAttention(spec.relation_dim)
+        self.video_classifier_2: nn.Linear | None = None
+        if spec.second_classifier:
+            self.video_classifier_2 = empty_linear(spec.video_dim, spec.num_classes)
+        self._initialise(generator)
+
+    def _initialise(self, generator: torch.Generator) -> None:
+        for name, module in self.named_modules():
+            if isinstance(module, nn.Linear):
+                as_default = name.startswith(("relations.", "conventional_attention."))
+                start = initialise_default if as_default else initialise_normal
+                start(module, generator)
+
+    def forward(
+        self,
+        features: Tensor,
+        coefficients: Coefficients,
+        *,
+        masks: DropoutMasks | None = None,
+        levels: Collection[Level] = (),
+        num_source: int = 0,
+        classifier_reversal: Coefficient | None = None,
+    ) -> ModelOutput:
+        """Run the model on videos of any domain.
+
+        Args:
+            features: cached frame features, [B, K, D].
+            coefficients: gradient reversal per level.
+            masks: dropout masks, or none for no dropout (evaluation).
+            levels: discriminators to evaluate. Attention adds the relation level by itself.
+            num_source: the first so many videos are source, the others target; of interest to
+                AdaBN alone.
+            classifier_reversal: also run both classifiers behind a gradient reversal with this
+                coefficient, for MCD in one step.
+
+        Raises:
+            TrainingError: if a domain is missing from a training batch of AdaBN.
+        """
+        domains = Domains(num_source)
+        frames = self._frames(features, domains)  # [B, K, H]
+        if masks is not None:
+            frames = frames * masks.frame
+        domain_logits: dict[Level, Tensor] = {}
+        if "frame" in levels:
+            domain_logits["frame"] = self.frame_discriminator(frames, coefficients.frame)
+        judge = "relation" in levels or self.spec.attention == "domain"
+        video_features, relation_logits, attention = self._aggregate(
+            frames, domains, coefficients.relation, judge=judge
+        )
+        if relation_logits is not None:
+            domain_logits["relation"] = relation_logits
+        dropped = video_features if masks is None else video_features * masks.video
+        if "video" in levels:
+            domain_logits["video"] = self.video_discriminator(dropped, coefficients.video)
+        second, reversed_logits = None, None
+        if self.video_classifier_2 is not None:
+            second = self.video_classifier_2(dropped)
+            if classifier_reversal is not None:
+                turned = reverse_gradient(dropped, classifier_reversal)
+                reversed_logits = (self.video_classifier(turned), self.video_classifier_2(turned))
+        return ModelOutput(
+            logits=self.video_classifier(dropped),
+            video_features=video_features,
+            domain_logits=domain_logits,
+            attention=attention,
+            second_logits=second,
+            reversed_logits=reversed_logits,
+            statistics=domains.statistics,
+        )
+
+    def _frames(self, features: Tensor, domains: Domains) -> Tensor:
+        """Run the spatial module: [B, K, D] to [B, K, H]."""
+        frames: Tensor = self.frame_fc(features)
+        if self.frame_norm is not None:
+            frames = self.frame_norm(frames, domains)
+        return frames.relu()
+
+    def _aggregate(
+        self, frames: Tensor, domains: Domains, coefficient: Coefficient, *, judge: bool
+    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
+        """Map frames [B, K, H] to video features [B, V], relation logits and attention.
+
+        The relation discriminators are evaluated if `judge` says so and there are relations.
+        """
+        if self.relations is None:
+            return self.pooling(frames), None, None
+        relations = self.relations(frames, domains)  # [B, K-1, R]
+        logits = self.relations.domain_logits(relations, coefficient) if judge else None
+        attention = None  # or [B, K-1]
+        if self.conventional_attention is not None:
+            attention = self.conventional_attention(relations)
+        elif logits is not None and self.spec.attention == "domain":
+            attention = domain_attention(logits)
+        if attention is not None:
+            relations = attend(relations, attention)
+        return relations.sum(dim=1), logits, attention

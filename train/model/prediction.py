@@ -1,0 +1,59 @@
+"""What a trained model makes of videos: class logits and video features.
+
+Shapes: N videos, K segments, D feature width, V video feature width, C classes.
+"""
+
+from typing import NamedTuple
+
+import torch
+from torch import Tensor
+
+from ta3n.train.model.model import TA3N
+from ta3n.train.model.reversal import Coefficients
+
+NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
+
+
+class Observation(NamedTuple):
+    """Outputs of a model in evaluation mode, on its device.
+
+    Attributes:
+        logits: Class logits [N, C].
+        features: Video features right before the classifier, [N, V].
+    """
+
+    logits: Tensor
+    features: Tensor
+
+
+@torch.no_grad()
+def observe(
+    model: TA3N, videos: Tensor, batch_size: int, *, are_source: bool = False
+) -> Observation:
+    """Run a model without dropout, leaving it as it was.
+
+    Args:
+        model: its weights decide device and type.
+        videos: frame features [N, K, D], on any device.
+        batch_size: videos per forward pass.
+        are_source: whether normalisation per domain takes them for source videos.
+    """
+    weight = model.video_classifier.weight
+    was_training = model.training
+    model.eval()
+    try:
+        outputs = [
+            model(part.to(weight), NO_REVERSAL, num_source=len(part) if are_source else 0)
+            for part in torch.split(videos, batch_size)
+        ]
+        return Observation(
+            logits=torch.cat([output.logits for output in outputs]),
+            features=torch.cat([output.video_features for output in outputs]),
+        )
+    finally:
+        model.train(was_training)
+
+
+def predict(model: TA3N, features: Tensor, batch_size: int) -> Tensor:
+    """Return the class logits [N, C] of target videos, see `observe`."""
+    return observe(model, features, batch_size).logits

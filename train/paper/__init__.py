@@ -1,0 +1,1 @@
+"""What the paper prints: rows of its tables, and figures that it cites."""

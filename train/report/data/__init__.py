@@ -1,0 +1,1 @@
+"""What the report knows: runs collected, compared, and looked into."""

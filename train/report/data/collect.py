@@ -1,0 +1,286 @@
+"""The finished runs under a folder, by direction and row; everything left out is named.
+
+Needs no torch.
+"""
+
+import os
+import re
+from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.names import shorten
+from ta3n.train.report.data.labels import METHOD_ORDER, method_label, rule_place
+from ta3n.train.runs.folder import RuleResult, RunConfig
+from ta3n.train.runs.records import Run, read_run
+
+_RUN_FILES = {"config.json", "result.json"}
+_SEED_FOLDER = re.compile(r"seed-\d+")
+_SHOWN_DIFFERENCES = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Row:
+    """One row of the table: a configuration and its seeds.
+
+    Attributes:
+        config: What was run.
+        runs: One for each seed, by seed.
+        variant: What tells it from rows of the same method and temporal module, or empty.
+    """
+
+    config: RunConfig
+    runs: tuple[Run, ...]
+    variant: str = ""
+
+    @property
+    def label(self) -> str:
+        """Method, temporal module and variant, in words."""
+        label = f"{method_label(self.config.method)}, {self.config.temporal}"
+        return f"{label} ({self.variant})" if self.variant else label
+
+    @property
+    def seeds(self) -> list[int]:
+        """Seeds that are finished."""
+        return [run.seed for run in self.runs]
+
+    @property
+    def classes(self) -> list[str]:
+        """Class names; the index is the label."""
+        return list(self.config.settings["classes"])
+
+    @property
+    def rules(self) -> list[str]:
+        """Selection rules that every seed has, in the order of the first."""
+        return [r for r in self.runs[0].result.rules if all(r in x.result.rules for x in self.runs)]
+
+    @property
+    def total(self) -> int:
+        """Target validation videos."""
+        return self.runs[0].result.rules["last"].total
+
+    def chosen(self, rule: str) -> list[RuleResult]:
+        """Return what a rule chose, by seed; nothing where the row lacks the rule."""
+        return [run.result.rules[rule] for run in self.runs] if rule in self.rules else []
+
+    def percents(self, rule: str) -> list[float]:
+        """Return the target accuracy of every seed in percent."""
+        return [choice.percent for choice in self.chosen(rule)]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Direction:
+    """The rows of one source and target.
+
+    Attributes:
+        benchmark: Name.
+        source: Full name of the source dataset.
+        target: Full name of the target dataset.
+        rows: In the order of the paper's Table 3.
+    """
+
+    benchmark: str
+    source: str
+    target: str
+    rows: tuple[Row, ...]
+
+    @property
+    def label(self) -> str:
+        """Source, target and benchmark, in words."""
+        return f"{self.source} → {self.target} ({self.benchmark})"
+
+    @property
+    def rules(self) -> list[str]:
+        """Selection rules of any row; the oracle last, since it is the odd one out."""
+        return sorted({rule for row in self.rows for rule in row.rules}, key=rule_place)
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSet:
+    """What a report is made of.
+
+    Attributes:
+        directions: By benchmark, source, target.
+        notes: What was left out and why, a line each.
+    """
+
+    directions: tuple[Direction, ...]
+    notes: tuple[str, ...]
+
+
+def collect_runs(*folders: Path) -> RunSet:
+    """Find and group the finished runs under some folders.
+
+    Args:
+        folders: Each searched to any depth.
+
+    Raises:
+        DataMissingError: If there is no such folder, or no finished run in any.
+        DataConflictError: If runs were made from different features.
+    """
+    for folder in folders:
+        if not folder.is_dir():
+            raise DataMissingError(
+                f"{folder} is no folder; give the one that ta3n-train --out wrote"
+            )
+    found = _Found(folders)
+    if not found.runs:
+        told = f"; found: {shorten(found.notes, _SHOWN_DIFFERENCES)}" if found.notes else ""
+        where = " or ".join(map(str, folders))
+        raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
+    runs = list(found.runs.values())
+    _check_same_features(runs, found)
+    grouped: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    for run in runs:
+        grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
+    directions = tuple(
+        Direction(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
+        for key, group in sorted(grouped.items())
+    )
+    return RunSet(directions=directions, notes=tuple(found.notes))
+
+
+class _Found:
+    """The finished runs under some folders, and a note on everything else.
+
+    Args:
+        folders: To search.
+
+    Attributes:
+        runs: By hash of the configuration and seed.
+        notes: What was left out and why, a line each.
+    """
+
+    def __init__(self, folders: Sequence[Path]) -> None:
+        self._folders = folders
+        self._seen: set[Path] = set()
+        self.runs: dict[tuple[str, int], Run] = {}
+        self.notes: list[str] = []
+        for folder in folders:
+            before = len(self._seen) + len(self.notes)
+            for path in _run_folders(folder, self.notes):
+                self._add(path)
+            if len(folders) > 1 and len(self._seen) + len(self.notes) == before:
+                self.notes.append(f"{_printable(folder)}: no run that no other folder has")
+
+    def name(self, path: Path) -> str:
+        """Return how a run's folder is called: within the folder searched, if there is but one."""
+        alone = len(self._folders) == 1
+        return _printable(path.relative_to(self._folders[0]) if alone else path)
+
+    def _add(self, path: Path) -> None:
+        # One folder may lie within another one.
+        if (resolved := path.resolve()) in self._seen:
+            return
+        self._seen.add(resolved)
+        try:
+            run = read_run(path)
+        except FeatureStoreError as error:
+            self.notes.append(f"{self.name(path)}: {str(error).replace(f'{path}/', '')}")
+            return
+        first = self.runs.setdefault((run.config.hash, run.seed), run)
+        if first is not run:
+            self.notes.append(f"{self.name(path)}: the same run as {self.name(first.path)}")
+
+
+def _printable(path: Path) -> str:
+    """Return a path that any terminal takes: a name need not be valid Unicode."""
+    return path.as_posix().encode(errors="backslashreplace").decode()
+
+
+def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
+    """Yield what looks like a run, even an empty seed folder, in a fixed order."""
+
+    def unreadable(error: OSError) -> None:
+        notes.append(f"{error.filename}: {error.strerror}")
+
+    for root, folders, files in os.walk(folder, onerror=unreadable):
+        folders.sort()
+        if _RUN_FILES & set(files) or _SEED_FOLDER.fullmatch(Path(root).name):
+            yield Path(root)
+
+
+def _check_same_features(runs: Sequence[Run], found: _Found) -> None:
+    """Refuse a mixture: accuracies on other features, or other videos, are not comparable."""
+    seen: dict[str, tuple[Any, Run]] = {}
+    for run in runs:
+        differences = [
+            f"{key} is {_short(seen[key][0])} in {found.name(seen[key][1].path)} but "
+            f"{_short(value)} in {found.name(run.path)}"
+            for key, value in _data_facts(run).items()
+            if seen.setdefault(key, (value, run))[0] != value
+        ]
+        if differences:
+            raise DataConflictError(
+                f"runs made from different features cannot share a report: "
+                f"{'; '.join(differences[:_SHOWN_DIFFERENCES])}; report them apart, or train "
+                "again on one set of features"
+            )
+
+
+def _data_facts(run: Run) -> dict[str, Any]:
+    config, data = run.config, run.config.data
+    facts = {f"feature setting {key}": value for key, value in data["features"].items()}
+    facts |= {f"the manifest of {name}": value for name, value in data["manifests"].items()}
+    # The benchmark decides which of a dataset's videos are used.
+    lists = data["lists"].items()
+    facts |= {f"the list of {config.benchmark} {name}": value for name, value in lists}
+    videos = canonical_json([[p.video, p.label] for p in run.predictions])
+    return facts | {f"what was tested of {config.benchmark} {config.target}": sha256_of(videos)}
+
+
+def _short(value: Any) -> str:
+    text = str(value)
+    return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
+
+
+def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
+    by_hash: dict[str, list[Run]] = defaultdict(list)
+    for run in runs:
+        by_hash[run.config.hash].append(run)
+    configs = {key: group[0].config for key, group in by_hash.items()}
+    rows = [
+        Row(
+            config=configs[key],
+            runs=tuple(sorted(group, key=lambda run: run.seed)),
+            variant=_variant(configs[key], list(configs.values())),
+        )
+        for key, group in by_hash.items()
+    ]
+    return tuple(sorted(rows, key=_place))
+
+
+def _place(row: Row) -> tuple[int, str, str, str, str]:
+    method = row.config.method
+    # A method unknown here stands before the paper's own two.
+    place = METHOD_ORDER.index(method if method in METHOD_ORDER else "")
+    return place, method, row.config.temporal, row.variant, row.config.hash
+
+
+def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
+    """Return the settings in which rows of the same method and temporal module differ."""
+    same = [c for c in others if (c.method, c.temporal) == (config.method, config.temporal)]
+    if len(same) == 1:
+        return ""
+    flat = [flatten(c.settings) for c in same]
+    ours = flatten(config.settings)
+    keys = [
+        k
+        for k in dict.fromkeys(k for f in flat for k in f)
+        if len({str(f.get(k)) for f in flat}) > 1
+    ]
+    named = [f"{key.rpartition('.')[2]} {ours[key]}" for key in keys if key in ours]
+    return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested settings on one level, `a.b` for b within a."""
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        nested = isinstance(value, Mapping)
+        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+    return flat

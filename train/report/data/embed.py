@@ -1,0 +1,196 @@
+"""What trained models make of the videos: features before the classifier, and attention.
+
+Legend: N videos, K segments, D cached feature width, V video feature width.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ta3n.common.errors import DataConflictError, FeatureStoreError
+from ta3n.common.sampling import segment_indices
+from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.train.data.features import labels_of, load_features
+from ta3n.train.data.videos import load_videos
+from ta3n.train.model.model import TA3N
+from ta3n.train.model.prediction import NO_REVERSAL
+from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.runs.benchmark import benchmark_of
+from ta3n.train.runs.records import Run
+from ta3n.train.runs.trained import load_trained
+
+Part = Literal["source train", "source val", "target val"]
+PARTS: tuple[Part, ...] = ("source train", "source val", "target val")
+_BATCH = 512
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartFeatures:
+    """Cached features of one part of a benchmark.
+
+    Attributes:
+        features: float32 [N, K, D].
+        labels: int64 [N].
+        videos: Their paths.
+        frames: Which frames of each video were sampled: N times K numbers from 0.
+    """
+
+    features: Tensor
+    labels: NDArray[np.int64]
+    videos: tuple[str, ...]
+    frames: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartEmbedding:
+    """What one model makes of one part.
+
+    Attributes:
+        features: Video features before the classifier, float32 [N, V].
+        attention: Domain attention, float32 [N, K-1] for n = K..2; None without attention.
+        labels: int64 [N].
+        predicted: Class with the largest logit, int64 [N].
+    """
+
+    features: NDArray[np.float32]
+    attention: NDArray[np.float32] | None
+    labels: NDArray[np.int64]
+    predicted: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEmbedding:
+    """What one seed's model makes of all parts that were loaded.
+
+    Attributes:
+        seed: Of the run.
+        parts: Empty parts of the benchmark are absent.
+    """
+
+    seed: int
+    parts: Mapping[Part, PartEmbedding]
+
+    @property
+    def source(self) -> PartEmbedding:
+        """Held-out source videos, or training ones where the benchmark holds none out."""
+        return self.parts.get("source val") or self.parts["source train"]
+
+    @property
+    def target(self) -> PartEmbedding:
+        """Target validation videos."""
+        return self.parts["target val"]
+
+
+def load_parts(
+    direction: Direction,
+    features: Path,
+    *,
+    parts: Sequence[Part] = PARTS,
+    benchmark: Benchmark | None = None,
+) -> dict[Part, PartFeatures]:
+    """Read cached features through the loading code of training.
+
+    Args:
+        direction: Whose videos.
+        features: Folder that stage one wrote.
+        parts: Which; one that has no videos is left out.
+        benchmark: None takes the one that the runs were trained on.
+
+    Raises:
+        DataMissingError: If features are missing.
+        DataConflictError: If they are not those that the runs were trained on.
+        FeatureStoreError: If they are damaged.
+    """
+    config = direction.rows[0].config
+    num_segments = config.settings["recipe"]["num_segments"]
+    found = benchmark or benchmark_of(config)
+    loaded: dict[Part, PartFeatures] = {}
+    for side, dataset in (("source", direction.source), ("target", direction.target)):
+        domain = load_videos(
+            features,
+            found,
+            dataset,
+            num_segments=num_segments,
+            # Training has refused or accepted gaps; the hashes below say that nothing changed.
+            allow_missing=True,
+        )
+        recorded = config.data["manifests"][dataset], config.data["lists"][dataset]
+        if recorded != (domain.manifest.content_hash, domain.lists_hash):
+            raise DataConflictError(
+                f"the features of {dataset} in {features} are not those that the runs used"
+            )
+        dim = domain.manifest.config.feature_dim
+        for part in PARTS:
+            videos = domain.train if part.endswith("train") else domain.val
+            if part in parts and part.startswith(side) and videos:
+                loaded[part] = PartFeatures(
+                    features=load_features(domain.folder, videos, dim),
+                    labels=labels_of(videos).numpy(),
+                    videos=tuple(video.clip.path for video in videos),
+                    frames=tuple(
+                        tuple(segment_indices(v.clip.num_frames, num_segments)) for v in videos
+                    ),
+                )
+    return loaded
+
+
+def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding]:
+    """Run every seed's last model over all parts, without dropout.
+
+    Args:
+        row: Its checkpoints are read.
+        parts: As loaded.
+
+    Raises:
+        DataMissingError: If a checkpoint is missing.
+        FeatureStoreError: If one is damaged, or is not the model that the run reported on.
+    """
+    return [_embed_run(run, parts) for run in row.runs]
+
+
+def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
+    model = load_trained(run.path, run.config, seed=run.seed).model
+    embedded: dict[Part, PartEmbedding] = {
+        name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
+    }
+    if not all(np.isfinite(part.features).all() for part in embedded.values()):
+        raise FeatureStoreError(f"{run.path / 'checkpoint.pt'} gives features that are not finite")
+    _check_predictions(run, embedded["target val"], parts["target val"].videos)
+    return RunEmbedding(seed=run.seed, parts=embedded)
+
+
+@torch.no_grad()
+def _embed(model: TA3N, part: PartFeatures, *, is_source: bool) -> PartEmbedding:
+    # AdaBN keeps statistics per domain, so the model is told which one it sees.
+    outputs = [
+        model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
+        for batch in torch.split(part.features, _BATCH)
+    ]
+    attention = [output.attention for output in outputs if output.attention is not None]
+    return PartEmbedding(
+        features=torch.cat([output.video_features for output in outputs]).numpy(),
+        attention=torch.cat(attention).numpy() if attention else None,
+        labels=part.labels,
+        predicted=torch.cat([output.logits.argmax(dim=1) for output in outputs]).numpy(),
+    )
+
+
+def _check_predictions(run: Run, target: PartEmbedding, videos: tuple[str, ...]) -> None:
+    """Make sure that what is drawn is the model whose accuracy is reported.
+
+    Another device rounds differently, so that a video between two classes may change sides.
+    """
+    recorded = {prediction.video: prediction.last for prediction in run.predictions}
+    pairs = zip(videos, target.predicted.tolist(), strict=True)
+    different = sum(recorded.get(video) != predicted for video, predicted in pairs)
+    if different > max(1, len(videos) // 50):
+        raise FeatureStoreError(
+            f"{run.path / 'checkpoint.pt'} predicts {different} of {len(videos)} target videos "
+            "otherwise than the run recorded"
+        )

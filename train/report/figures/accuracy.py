@@ -1,0 +1,78 @@
+"""Accuracy of every row as a dot plot: each seed a point, mean and spread beside them."""
+
+from statistics import mean, stdev
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+
+from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.figures.look import GREY, Panel, draw, headline, new_figure, row_look
+
+_OFFSET = {"last": -0.13, "oracle": 0.2}
+
+
+def plot_accuracy(direction: Direction, name: str) -> Panel:
+    """Draw `last` and `oracle` accuracy of every row, the first row on top.
+
+    Args:
+        direction: Whose rows.
+        name: Stem of the files.
+    """
+    rows = direction.rows
+    with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
+        for place, row in enumerate(rows):
+            for rule in _OFFSET:
+                _draw_row(axes, row, rule, place + _OFFSET[rule])
+        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        axes.set_ylim(len(rows) - 0.45, -0.55)
+        axes.grid(visible=False, axis="y")
+        axes.set_xlabel("target accuracy (%)")
+        headline(figure, "Target accuracy by row")
+        figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
+        return draw(figure, name, _alt(direction))
+
+
+def _draw_row(axes: Axes, row: Row, rule: str, place: float) -> None:
+    values = row.percents(rule)
+    if not values:
+        return
+    look = row_look(row)
+    fill = look["color"] if rule == "last" else "white"
+    centre = mean(values)
+    error = stdev(values) if len(values) > 1 else 0.0
+    axes.errorbar(
+        centre, place, xerr=error or None, color=look["color"], capsize=3, linewidth=1.4, zorder=2
+    )
+    axes.plot(centre, place, "|", color=look["color"], markersize=13, markeredgewidth=2.2, zorder=3)
+    axes.plot(
+        values,
+        [place] * len(values),
+        linestyle="none",
+        marker=look["marker"],
+        markersize=5.5,
+        markerfacecolor=fill,
+        markeredgecolor=look["color"],
+        alpha=0.85,
+        zorder=4,
+    )
+
+
+def _legend() -> list[Line2D]:
+    filled, opened = (
+        Line2D([], [], linestyle="none", marker="o", markeredgecolor=GREY, markerfacecolor=fill)
+        for fill in (GREY, "white")
+    )
+    filled.set_label("one seed, last epoch")
+    opened.set_label("one seed, oracle epoch")
+    tick = Line2D([], [], linestyle="none", marker="|", color=GREY, label="mean over seeds")
+    tick.set(markersize=12, markeredgewidth=2.2)
+    return [filled, opened, tick, Line2D([], [], color=GREY, label="± standard deviation")]
+
+
+def _alt(direction: Direction) -> str:
+    parts = [
+        f"{row.label}: last {mean(row.percents('last')):.1f} %"
+        + (f", oracle {mean(row.percents('oracle')):.1f} %" if "oracle" in row.rules else "")
+        for row in direction.rows
+    ]
+    return f"Dot plot of target accuracy, mean over seeds. {'; '.join(parts)}."

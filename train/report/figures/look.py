@@ -1,0 +1,237 @@
+"""The common look of all pictures: sizes, colours, markers, and how they become files.
+
+Colours are of Okabe and Ito's palette, which colour-blind readers can tell apart; markers and
+line styles carry the same meaning once more for print in grey. Pictures are 5 inches wide with
+letters of 10 points, so that they can be read on a page of 400 pixels.
+"""
+
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+from PIL import Image
+
+from ta3n.common.names import printable
+from ta3n.train.report.data.collect import Row
+
+WIDTH_IN = 5.0
+DPI = 200
+"""Of the PNG files: twice a plain screen's."""
+
+GREY = "#555555"
+REFERENCE = {"color": "#777777", "linewidth": 1, "linestyle": (0, (5, 3)), "zorder": 1}
+"""The line of what chance, or no knowledge, would give."""
+
+SOURCE = {"color": "#0072B2", "marker": "o"}
+TARGET = {"color": "#D55E00", "marker": "^"}
+
+_LOOKS = {
+    "target-only": ("#777777", "D"),
+    "source-only": ("#000000", "s"),
+    "revgrad": ("#D55E00", "^"),
+    "dan": ("#F0E442", ">"),
+    "jan": ("#CC79A7", "<"),
+    "adabn": ("#56B4E9", "P"),
+    "mcd": ("#E69F00", "X"),
+    "ta2n": ("#009E73", "v"),
+    "ta3n": ("#0072B2", "o"),
+}
+_UNKNOWN_LOOK = ("#8C6D1F", "*")
+
+LINE_LOOKS: tuple[dict[str, Any], ...] = (
+    {"color": "#000000", "linestyle": "-", "marker": "s"},
+    {"color": "#D55E00", "linestyle": "--", "marker": "^"},
+    {"color": "#009E73", "linestyle": "-.", "marker": "v"},
+    {"color": "#0072B2", "linestyle": ":", "marker": "o"},
+    {"color": "#CC79A7", "linestyle": "-", "marker": "D"},
+    {"color": "#E69F00", "linestyle": "--", "marker": "X"},
+)
+"""Of lines that stand for no row; with more lines than looks they begin again."""
+
+_STYLE: Any = {
+    "font.size": 10,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.edgecolor": GREY,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#dddddd",
+    "grid.linewidth": 0.6,
+    "xtick.color": GREY,
+    "ytick.color": GREY,
+    "xtick.labelcolor": "black",
+    "ytick.labelcolor": "black",
+    "legend.frameon": False,
+    "legend.fontsize": 9,
+    "legend.handlelength": 2.4,
+    "lines.linewidth": 1.7,
+    "lines.markersize": 5.5,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "svg.fonttype": "path",
+    # A dollar sign in a name is a dollar sign.
+    "text.parse_math": False,
+    # Equal runs give equal bytes.
+    "svg.hashsalt": "ta3n",
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Panel:
+    """One drawn figure.
+
+    Attributes:
+        name: Stem of its files.
+        alt: What it shows, for those who cannot see it.
+        svg: The file's bytes.
+        png: The same at twice the resolution of a plain screen.
+    """
+
+    name: str
+    alt: str
+    svg: bytes
+    png: bytes
+
+
+@contextmanager
+def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]]:
+    """Give a figure in the common look, with one plot or those asked for.
+
+    Args:
+        height_in: Height in inches; the width is the same for all.
+        subplots: Keywords of `Figure.subplots`.
+    """
+    with mpl.rc_context():
+        # A reader's own settings must not change the pictures.
+        mpl.rcdefaults()
+        mpl.rcParams.update(_STYLE)
+        # The last label of an axis may reach past its end, which the layout does not see.
+        layout = ConstrainedLayoutEngine(w_pad=0.1)
+        figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
+        yield figure, figure.subplots(**subplots)
+
+
+def draw(figure: Figure, name: str, alt: str) -> Panel:
+    """Turn a figure into files; call it within `new_figure`.
+
+    The canvases are asked directly: `Figure.savefig` lays everything out twice for each file.
+    """
+    svg, png = io.BytesIO(), io.BytesIO()
+    figure.set_dpi(DPI)
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()  # type: ignore[no-untyped-call]
+    buffer = canvas.buffer_rgba()  # type: ignore[no-untyped-call]
+    pixels = Image.fromarray(np.asarray(buffer)).convert("RGB")
+    pixels.save(png, format="png", dpi=(DPI, DPI))
+    # The places are found by now, and finding them takes longer than drawing.
+    figure.set_layout_engine("none")
+    FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
+        svg, metadata={"Date": None}
+    )
+    return Panel(name=name, alt=alt, svg=svg.getvalue(), png=png.getvalue())
+
+
+def draw_band(
+    axes: Axes,
+    curves: NDArray[np.float64],
+    label: str,
+    look: dict[str, Any],
+    *,
+    first_mark: int,
+) -> None:
+    """Draw the mean of curves over epochs, with the band from the lowest to the highest.
+
+    Args:
+        axes: To draw on.
+        curves: [seeds, epochs].
+        label: In the legend.
+        look: Keywords of the line.
+        first_mark: Marks are few, and of several lines staggered: the number of this line.
+    """
+    epochs = np.arange(1, curves.shape[1] + 1)
+    every = max(1, len(epochs) // 6)
+    low, high = curves.min(axis=0), curves.max(axis=0)
+    axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
+    axes.plot(
+        epochs,
+        curves.mean(axis=0),
+        label=label,
+        markevery=(first_mark % every, every),
+        markeredgecolor="white",
+        markeredgewidth=0.6,
+        **look,
+    )
+
+
+def finish_epochs(figure: Figure, axes: Axes, columns: int = 2) -> None:
+    """Name the axis of epochs, with whole numbers only, and put the legend under the plot."""
+    axes.set_xlabel("epoch")
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+    legend_below(figure, axes, columns)
+
+
+def shown_name(name: str, most: int = 18) -> str:
+    """Return a name from the data as it can be drawn: on one line, and not too long.
+
+    Letters that the font lacks come out as escapes.
+    """
+    known = _letters()
+    text = "".join(
+        c if ord(c) in known else c.encode("unicode_escape").decode() for c in printable(name)
+    )
+    return text if len(text) <= most else f"{text[: most - 1]}…"
+
+
+@lru_cache
+def _letters() -> frozenset[int]:
+    font = get_font(findfont(FontProperties(family=["DejaVu Sans"])))
+    return frozenset(font.get_charmap())
+
+
+def write_in_cell(axes: Axes, column: int, row: int, text: str, colour: str) -> None:
+    """Write a value into a field of a heat map.
+
+    It has its place already: the layout, which takes longest with many texts, ignores it.
+    """
+    drawn = axes.text(column, row, text, ha="center", va="center", color=colour, fontsize=8)
+    drawn.set_in_layout(False)
+
+
+def headline(figure: Figure, text: str) -> None:
+    """Put the title at the left edge, where long class names leave it most room."""
+    figure.suptitle(text, x=0.01, ha="left", fontsize=11, weight="bold")
+
+
+def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+    """Put the legend under the plot, where it can cover no data."""
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+
+
+def row_look(row: Row) -> dict[str, Any]:
+    """Return colour, marker and line of a row: method by colour and marker, module by line."""
+    colour, marker = _LOOKS.get(row.config.method, _UNKNOWN_LOOK)
+    line = "-" if row.config.temporal == "relation" else "--"
+    return {
+        "color": colour,
+        "marker": marker,
+        "linestyle": ":" if row.variant else line,
+        "linewidth": 2.3 if row.config.method == "ta3n" else 1.4,
+    }

@@ -1,0 +1,137 @@
+"""Whether a label-free rule's score follows the accuracy that it is to stand for."""
+
+from itertools import pairwise
+from statistics import mean
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.labels import method_label, rule_place
+from ta3n.train.report.data.series import names_in
+from ta3n.train.report.data.statistics import rank_correlation
+from ta3n.train.report.figures.look import TARGET, Panel, draw, headline, new_figure
+from ta3n.train.runs.records import Run
+
+_COLUMNS = 2
+_MOST_POINTS = 40
+# Light to dark, so that early and late differ in grey too; a shade for each stretch of epochs.
+_SHADES = ("#b5d3e9", "#6baed6", "#2171b5", "#08306b")
+
+
+def scored_rules(row: Row) -> list[str]:
+    """Return the rules that have a score in some epoch of some seed."""
+    names = sorted(names_in(row, "validators"), key=rule_place)
+    return [name for name in names if any(_points(run, name) for run in row.runs)]
+
+
+def mean_rank_correlation(row: Row, rule: str) -> float | None:
+    """Return Spearman's correlation of score and accuracy over epochs, mean over seeds.
+
+    Returns:
+        None where no seed has one: fewer than three epochs, or a score that never changes.
+    """
+    found = [
+        rank_correlation([score for _, score, _ in points], [accuracy for *_, accuracy in points])
+        for points in (_points(run, rule) for run in row.runs)
+    ]
+    known = [value for value in found if value is not None]
+    return mean(known) if known else None
+
+
+def plot_selection(row: Row, name: str) -> Panel | None:
+    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
+
+    Args:
+        row: Whose epochs.
+        name: Stem of the files.
+
+    Returns:
+        Nothing where no score was kept.
+    """
+    rules = scored_rules(row)
+    if not rules:
+        return None
+    height = (len(rules) + _COLUMNS - 1) // _COLUMNS
+    grid = {"nrows": height, "ncols": _COLUMNS, "sharey": True, "squeeze": False}
+    with new_figure(1.9 + 1.5 * height, **grid) as (figure, cells):
+        panels = list(cells.flat)
+        found = {rule: mean_rank_correlation(row, rule) for rule in rules}
+        for axes, rule in zip(panels, rules, strict=False):
+            _draw_rule(axes, row, rule)
+            axes.set_title(f"{rule}: {_rho(found[rule])}", fontsize=10)
+        for axes in panels[len(rules) :]:
+            axes.remove()
+        figure.supylabel("target accuracy (%)", fontsize=10)
+        # The lowest of each column.
+        for axes in panels[max(len(rules) - _COLUMNS, 0) : len(rules)]:
+            axes.set_xlabel("score (higher is better)")
+        headline(figure, f"Rules that need no target labels, {method_label(row.config.method)}")
+        _explain(figure, len(row.runs[0].epochs))
+        told = "; ".join(f"{rule} {_rho(value)}" for rule, value in found.items())
+        what = f"Scatter plots of target accuracy against the score of {len(rules)} selection rules"
+        return draw(figure, name, f"{what} over the epochs of {row.label}. {told}.")
+
+
+def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:
+    """Return epoch, score and accuracy of the epochs with a score."""
+    epochs = enumerate(zip(run.scores(rule), run.accuracies, strict=True), start=1)
+    return [(epoch, score, accuracy) for epoch, (score, accuracy) in epochs if score is not None]
+
+
+def _draw_rule(axes: Axes, row: Row, rule: str) -> None:
+    stretches = _stretches(len(row.runs[0].epochs))
+    for run in row.runs:
+        points = _points(run, rule)
+        if not points:
+            continue
+        thin = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
+        for stretch, look in zip(stretches, _looks(), strict=False):
+            inside = [points[i] for i in thin if points[i][0] in stretch]
+            axes.plot([score for _, score, _ in inside], [hit for *_, hit in inside], **look)
+        chosen = run.result.rules.get(rule)
+        for epoch, score, accuracy in points:
+            if chosen is not None and epoch == chosen.epoch:
+                axes.plot(score, accuracy, **_RING)
+    axes.tick_params(labelsize=8.5)
+    axes.locator_params(axis="x", nbins=4)
+    axes.margins(0.08)
+
+
+def _stretches(num_epochs: int) -> list[range]:
+    """Return the epochs in as many stretches as there are shades, or one each if they are few."""
+    count = min(num_epochs, len(_SHADES))
+    ends = [1 + number * num_epochs // count for number in range(count + 1)]
+    return [range(low, high) for low, high in pairwise(ends)]
+
+
+def _looks() -> list[dict[str, Any]]:
+    plain = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
+    return [{**plain, "color": shade} for shade in _SHADES]
+
+
+_RING: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 8.5,
+    "markerfacecolor": "none",
+    "markeredgecolor": TARGET["color"],
+    "markeredgewidth": 1.6,
+}
+
+
+def _explain(figure: Figure, num_epochs: int) -> None:
+    handles = [Line2D([], [], label="chosen by the rule (each seed)", **_RING)]
+    for stretch, look in zip(_stretches(num_epochs), _looks(), strict=False):
+        name = f"epochs {stretch[0]}–{stretch[-1]}" if len(stretch) > 1 else f"epoch {stretch[0]}"  # noqa: RUF001
+        handles.append(Line2D([], [], label=name, **{**look, "markersize": 6}))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+
+
+def _rho(value: float | None) -> str:
+    # The letters are what the measure is called, and the minus as wide as the plus.
+    text = "undefined" if value is None else f"{value:+.2f}".replace("-", "−")  # noqa: RUF001
+    return f"ρ = {text}"  # noqa: RUF001

@@ -1,0 +1,198 @@
+"""Tables 2, 3 and 4 of the paper with our figures beside the printed ones.
+
+A run belongs to a row if its switches are those of the row; what else is set differently is told
+in the column `recipe`. What was not run stays empty.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict
+from statistics import mean
+from typing import Any
+
+from ta3n.train.paper.cited import CITED
+from ta3n.train.paper.printed import num_target_videos, why_impossible
+from ta3n.train.paper.rows import ROWS, Direction
+from ta3n.train.paper.rows import Row as PaperRow
+from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.compare import Analysis
+from ta3n.train.report.paper.recipe_names import Recipes
+from ta3n.train.report.tables.cells import Cell, Number, Printed, Words
+from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
+from ta3n.train.report.tables.table import (
+    COUNT_COLUMNS,
+    count_cells,
+    rule_cells,
+    rule_columns,
+    split_rules,
+    trust_notes,
+)
+
+TITLES = {
+    "table2": "Table 2: UCF-Olympic and UCF-HMDB (small)",
+    "table3": "Table 3: UCF-HMDB (full), all methods",
+    "table4": "Table 4: UCF-HMDB (full), places of the discriminators",
+}
+_IMPOSSIBLE, _CITED = "†", "‡"
+
+
+def is_row(row: Row, paper: PaperRow) -> bool:
+    """Return whether a row of runs has the switches of a row of the paper."""
+    return _switches(row.config.settings["method"]) == _switches(asdict(paper.method))
+
+
+def is_any_row(row: Row) -> bool:
+    """Return whether a row of runs stands in any of the paper's tables, its direction included."""
+    config = row.config
+    key = (config.benchmark, config.source, config.target)
+    return any(key in paper.figures and is_row(row, paper) for paper in ROWS.values())
+
+
+def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> Sheet:
+    """Return a table of the paper.
+
+    Args:
+        name: `table2`, `table3` or `table4`.
+        analyses: Of all directions that were run.
+        rules: Selection rules, a column each.
+        rule: The one that the difference and the tests go by.
+    """
+    by_key = {_key(analysis): analysis for analysis in analyses}
+    table = _Table(name, rules, rule)
+    shown = [by_key[key] for key in table.directions if key in by_key]
+    main, rest = split_rules(rules, rule)
+    cited = (f"{_CITED} Cited by the paper from earlier work; not run here.",)
+    return Sheet(
+        name=name,
+        title=TITLES[name],
+        caption="Accuracy in percent on the target validation videos. Ours: mean ± standard "
+        f"deviation over n seeds. Difference, videos and interval: by the rule {rule}; difference: "
+        "ours less the paper's, in points.",
+        columns=(
+            Column(head="row", names=("row",), words=True),
+            Column(head="temporal", names=("temporal",), words=True),
+            Column(head="recipe", names=("recipe",), words=True),
+            Column(head="paper", names=("paper_percent", "paper_mark")),
+            *rule_columns(main),
+            Column(head="difference", names=("difference_points",)),
+            *COUNT_COLUMNS,
+            *rule_columns(rest, terminal=False),
+        ),
+        blocks=tuple(table.block(key, by_key.get(key)) for key in table.directions),
+        notes=(*(cited if name in CITED else ()), *trust_notes(shown, rules, rule)),
+    )
+
+
+class _Table:
+    """The blocks of one table of the paper.
+
+    Args:
+        name: Of the table.
+        rules: Selection rules.
+        rule: The one that the difference and the tests go by.
+    """
+
+    def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
+        own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
+        self._papers = _in_printed_order(own)
+        self._cited = CITED.get(name, ())
+        self._main, self._rest = split_rules(rules, rule)
+        self._recipes = Recipes()
+        self.directions = list(dict.fromkeys(key for paper in own for key in paper.figures))
+
+    def block(self, key: Direction, analysis: Analysis | None) -> Block:
+        """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
+        benchmark, source, target = key
+        lines = [
+            self._empty(c.title, None, c.figures[key], _CITED)
+            for c in self._cited
+            if key in c.figures
+        ]
+        ours: list[Row] = []
+        marked = None
+        for paper in self._papers:
+            rows = (
+                [] if analysis is None else [r for r in analysis.direction.rows if is_row(r, paper)]
+            )
+            if analysis is None or not rows:
+                lines.append(self._empty(paper.title, paper.method.temporal, *_printed(paper, key)))
+                continue
+            ours += rows
+            if analysis.focal in rows:
+                marked = len(lines) + rows.index(analysis.focal)
+            lines += self._lines(paper, key, rows, analysis)
+        return Block(
+            label=f"{source} → {target} ({benchmark})",
+            lines=tuple(lines),
+            has_runs=bool(ours),
+            marked=marked,
+            notes=(*_misprints(self._papers, key), *self._recipes.notes(ours), *_videos(key, ours)),
+        )
+
+    def _empty(self, title: str, temporal: str | None, figure: float, mark: str) -> Line:
+        """Return a line of the paper alone."""
+        empty = len(self._main) + 1 + len(COUNT_COLUMNS) + len(self._rest)
+        module = Words(temporal) if temporal else None
+        return (Words(title), module, None, Printed(figure, mark), *[None] * empty)
+
+    def _lines(
+        self, paper: PaperRow, key: Direction, rows: Sequence[Row], analysis: Analysis
+    ) -> Iterator[Line]:
+        """Yield a line for each row of runs that is a row of the paper."""
+        for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
+            percents = row.percents(analysis.rule)
+            gap: Cell | None = None
+            if percents:
+                gap = Number(mean(percents) - paper.figures[key], sign=True)
+            yield (
+                Words(paper.title),
+                Words(paper.method.temporal),
+                Words(recipe),
+                Printed(*_printed(paper, key)),
+                *rule_cells(row, self._main),
+                gap,
+                *count_cells(row, analysis),
+                *rule_cells(row, self._rest),
+            )
+
+
+def _key(analysis: Analysis) -> Direction:
+    direction = analysis.direction
+    return direction.benchmark, direction.source, direction.target
+
+
+def _in_printed_order(papers: Sequence[PaperRow]) -> list[PaperRow]:
+    """Sort by title, in order of first appearance: a printed row has both temporal modules."""
+    titles = list(dict.fromkeys(paper.title for paper in papers))
+    return sorted(papers, key=lambda paper: titles.index(paper.title))
+
+
+def _printed(paper: PaperRow, key: Direction) -> tuple[float, str]:
+    """Return the printed figure, and the mark of one that no count of videos gives."""
+    return paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else ""
+
+
+def _misprint(paper: PaperRow, key: Direction) -> str | None:
+    total = num_target_videos(key)
+    return None if total is None else why_impossible(paper.figures[key], total)
+
+
+def _misprints(papers: Sequence[PaperRow], key: Direction) -> Iterator[str]:
+    for paper in papers:
+        if reason := _misprint(paper, key):
+            extra = f" ({paper.note})" if paper.note else ""
+            yield f"{_IMPOSSIBLE} {paper.title}, {paper.method.temporal}: {reason}{extra}."
+
+
+def _videos(key: Direction, ours: Sequence[Row]) -> Iterator[str]:
+    theirs = num_target_videos(key)
+    if ours and theirs not in (None, ours[0].total):
+        yield (
+            f"Ours were tested on {ours[0].total} videos, the paper's on {theirs}; the difference "
+            "between them says little."
+        )
+
+
+def _switches(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the switches of a method as plain data; its name is none of them."""
+    known = {key: value for key, value in values.items() if key != "name"}
+    return {**known, "discriminators": sorted(known.get("discriminators", ()))}

@@ -1,0 +1,220 @@
+"""One run folder read back: finished and consistent with itself, or refused with the reason.
+
+Needs no torch.
+"""
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import isfinite
+from pathlib import Path
+from typing import Any
+
+from ta3n.common.errors import FeatureStoreError
+from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+
+_RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
+_FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
+_DATA_KEYS = ("manifests", "lists", "videos")
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a run said about one target validation video.
+
+    Attributes:
+        video: Its path within the dataset.
+        label: Index of its class.
+        chosen: Class predicted after the epoch that a selection rule chose, by rule.
+    """
+
+    video: str
+    label: int
+    chosen: Mapping[str, int]
+
+    @property
+    def last(self) -> int:
+        """Class predicted after the last epoch."""
+        return self.chosen["last"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished run.
+
+    Attributes:
+        path: Its folder.
+        config: What was run.
+        result: Its figures.
+        epochs: A record for each epoch, as `metrics.jsonl` has it.
+        predictions: One for each target validation video, in order of path.
+        environment: Versions and device, empty where they were not kept.
+    """
+
+    path: Path
+    config: RunConfig
+    result: RunResult
+    epochs: tuple[Mapping[str, Any], ...]
+    predictions: tuple[Prediction, ...]
+    environment: Mapping[str, Any]
+
+    @property
+    def seed(self) -> int:
+        """The run's seed."""
+        return self.result.seed
+
+    @property
+    def accuracies(self) -> list[float]:
+        """Target accuracy after each epoch, in percent."""
+        return [100 * e["target_correct"] / e["target_total"] for e in self.epochs]
+
+    def scores(self, rule: str) -> list[float | None]:
+        """Return what the validator behind a rule scored after each epoch, None where it could not.
+
+        Higher is better. `last` and `oracle` have no validator.
+        """
+        found = [e.get("validators", {}).get(rule) for e in self.epochs]
+        return [s if isinstance(s, (int, float)) and isfinite(s) else None for s in found]
+
+
+def read_run(path: Path) -> Run:
+    """Read a run folder.
+
+    Raises:
+        FeatureStoreError: If the run is not finished, or a file is missing, damaged, or
+            contradicts another; the message does not name the folder.
+    """
+    try:
+        config, seed = read_config(path)
+        epochs = _read_epochs(path)
+        result = RunFolder(path).read_result()
+        if result is None:
+            planned = config.settings["recipe"]["epochs"]
+            raise FeatureStoreError(f"unfinished, {len(epochs)} of {planned} epochs are saved")
+        run = Run(
+            path=path,
+            config=config,
+            result=result,
+            epochs=epochs,
+            predictions=_read_predictions(path, tuple(result.rules)),
+            environment=_read_environment(path),
+        )
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise FeatureStoreError(f"broken, {Path(error.filename or path).name}: {reason}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        reason = (str(error).splitlines() or [""])[0][:200]
+        raise FeatureStoreError(f"broken, {type(error).__name__}: {reason}") from error
+    _check(run, seed)
+    return run
+
+
+def read_config(path: Path) -> tuple[RunConfig, int]:
+    """Return what was run, and its seed.
+
+    Raises:
+        FeatureStoreError: If the file was changed.
+        OSError: If it cannot be read.
+        ValueError: If it is no JSON; a TypeError, KeyError or AttributeError where another version
+            wrote it.
+    """
+    raw = json.loads((path / "config.json").read_bytes())
+    seed, recorded = raw.pop("seed"), raw.pop("hash")
+    config = RunConfig(**raw)
+    if config.hash != recorded:
+        raise FeatureStoreError("broken, config.json does not match its own hash")
+    _check_keys(config)
+    return config, seed
+
+
+def _check_keys(config: RunConfig) -> None:
+    """Raise a KeyError where another version left out what the report relies on."""
+    settings, data = config.settings, config.data
+    _ = [settings["recipe"][key] for key in _RECIPE_KEYS]
+    _ = [data["features"][key] for key in _FEATURE_KEYS]
+    _ = [data[key][name] for key in _DATA_KEYS for name in (config.source, config.target)]
+    _ = settings["method"], settings["classes"], settings["adaptation"]["published"]
+
+
+def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
+    file = path / "metrics.jsonl"
+    # The first checkpoint of a run in progress writes it: its absence alone is no damage.
+    if not file.exists() and not (path / "result.json").exists():
+        return ()
+    return tuple(json.loads(line) for line in file.read_text().splitlines())
+
+
+def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[Prediction, ...]:
+    text = (path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
+    reader = csv.DictReader(io.StringIO(text))
+    if lacking := [name for name in rules if name not in (reader.fieldnames or ())]:
+        raise FeatureStoreError(f"broken, predictions.csv lacks the column {lacking[0]}")
+    return tuple(
+        Prediction(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
+        for row in reader
+    )
+
+
+def _read_environment(path: Path) -> Mapping[str, Any]:
+    try:
+        return dict(json.loads((path / "environment.json").read_bytes()))
+    except FileNotFoundError:
+        return {}
+
+
+def _check(run: Run, seed: int) -> None:
+    """Hold the files against each other, so that no figure of the report rests on half a run."""
+    problems = _contradictions(run, seed)
+    if problems:
+        raise FeatureStoreError(f"broken, {problems[0]}")
+
+
+def _contradictions(run: Run, seed: int) -> Sequence[str]:
+    try:
+        last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
+        num_classes = len(run.config.settings["classes"])
+        checks = {
+            f"result.json is of seed {run.seed}, config.json of {seed}": run.seed == seed,
+            f"metrics.jsonl has {len(run.epochs)} of {planned} epochs": (
+                [e["epoch"] for e in run.epochs] == list(range(1, planned + 1))
+                and last.epoch == planned
+            ),
+            "metrics.jsonl does not end with the accuracy of result.json": (
+                (run.epochs[-1]["target_correct"], run.epochs[-1]["target_total"])
+                == (last.correct, last.total)
+            ),
+            **_checked_predictions(run),
+            "result.json counts more videos than there are": all(
+                0 <= rule.correct <= rule.total == last.total for rule in run.result.rules.values()
+            ),
+            f"predictions.csv has classes beyond the {num_classes} of config.json": all(
+                0 <= index < num_classes
+                for p in run.predictions
+                for index in (p.label, *p.chosen.values())
+            ),
+            "metrics.jsonl lacks the losses": all(
+                e["target_total"] == last.total and all(v == v for v in e["losses"].values())
+                for e in run.epochs
+            ),
+        }
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
+        return [f"{type(error).__name__}: {error}"]
+    return [problem for problem, holds in checks.items() if not holds]
+
+
+def _checked_predictions(run: Run) -> dict[str, bool]:
+    """Hold what each rule chose against the predictions of its epoch."""
+    checks = {}
+    for name, rule in run.result.rules.items():
+        hits = sum(p.label == p.chosen[name] for p in run.predictions)
+        found, recorded = (hits, len(run.predictions)), (rule.correct, rule.total)
+        message = (
+            f"predictions.csv has {hits} of {len(run.predictions)} videos right by the rule "
+            f"{name}, result.json {rule.correct} of {rule.total}"
+        )
+        checks[message] = found == recorded
+    videos = [prediction.video for prediction in run.predictions]
+    checks["predictions.csv names a video twice"] = len(set(videos)) == len(videos)
+    return checks

@@ -1,0 +1,259 @@
+"""Runs from start to finish: train, look at the target after each epoch, keep everything."""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import torch
+
+from ta3n.common.device import allowed_cpus, describe_device
+from ta3n.common.errors import TrainingError
+from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
+from ta3n.common.names import shorten
+from ta3n.train.data.run_data import RunData
+from ta3n.train.loop.checks import NonFiniteError, RunSettings
+from ta3n.train.loop.engine import Trainer
+from ta3n.train.loop.measurements import EpochRecord
+from ta3n.train.loop.stacked import StackedTrainer
+from ta3n.train.runs.checkpoint import (
+    KEPT_WEIGHTS,
+    RunState,
+    after_epoch,
+    read_state,
+    write_best,
+    write_state,
+)
+from ta3n.train.runs.folder import RunFolder, RunResult
+from ta3n.train.runs.outcome import log_result, metric_lines, prediction_rows, result_of
+from ta3n.train.runs.scalars import ScalarWriter
+from ta3n.train.runs.scores import Evaluator
+from ta3n.train.validators.label_free import LabelFreeScores
+
+_SECONDS_BETWEEN_CHECKPOINTS = 20.0
+_NUM_NAMED_VIDEOS = 3
+
+
+class SeedRun:
+    """One seed in progress: its trainer, its look at the target, and its folder.
+
+    The state after each epoch is copied, so that whatever happens within the next one, the last
+    complete epoch can still be written.
+
+    Args:
+        settings: What to run.
+        data: The tensors.
+        folder: Where everything is kept; a checkpoint in it is gone on with.
+        device: Where to train.
+        tensorboard: Whether the metrics are also written for TensorBoard.
+
+    Raises:
+        TrainingError: If the data cannot be trained on.
+        FeatureStoreError: If the checkpoint is damaged.
+        DataConflictError: If the checkpoint is of another run.
+    """
+
+    def __init__(
+        self,
+        settings: RunSettings,
+        data: RunData,
+        folder: RunFolder,
+        device: torch.device,
+        *,
+        tensorboard: bool = False,
+    ) -> None:
+        self.trainer = Trainer(settings, data.training, device=device)
+        self._evaluator = Evaluator(
+            data.val_features, data.val_labels, num_classes=settings.num_classes
+        )
+        self._label_free = LabelFreeScores(data)
+        self._data = data
+        self._folder = folder
+        self._device = device
+        self._state = read_state(folder, self.trainer)
+        self._epoch_saved = 0
+        self._best_saved: dict[str, int] = {}
+        if self._state is not None:
+            self._evaluator.label_reads = self._state.label_reads
+            LOGGER.info("seed %d goes on after epoch %d", settings.seed, self._state.epoch)
+        self._scalars = ScalarWriter(folder.path) if tensorboard else None
+
+    def note(self, record: EpochRecord) -> str:
+        """Look at the target after an epoch; return what is worth showing."""
+        evaluation = self._evaluator.evaluate(self.trainer.model, record.epoch)
+        self._state = after_epoch(
+            self._state,
+            self.trainer,
+            evaluation,
+            validators=self._label_free.score(self.trainer.model, evaluation.outputs),
+            label_reads=self._evaluator.label_reads,
+        )
+        return (
+            f"seed {self.trainer.settings.seed}: loss {record.losses['total']:.4f}, "
+            f"target {100 * evaluation.score.accuracy:.2f} %"
+        )
+
+    def save(self) -> None:
+        """Write the last complete epoch: checkpoint, best weights, metrics so far."""
+        state = self._state
+        if state is None or self._epoch_saved == state.epoch:
+            return
+        lines = metric_lines(state)
+        if self._scalars is not None:
+            self._scalars.write(lines)
+        write_state(self._folder, state)
+        self._save_best(state)
+        self._folder.write_metrics(lines)
+        self._epoch_saved = state.epoch
+
+    def _save_best(self, state: RunState) -> None:
+        for rule in KEPT_WEIGHTS:
+            choice = state.selections.get(rule)
+            if choice is not None and self._best_saved.get(rule) != choice.epoch:
+                write_best(self._folder, state, rule)
+                self._best_saved[rule] = choice.epoch
+
+    def save_after_failure(self) -> None:
+        """Write the last complete epoch, where the reason to stop is told by someone else."""
+        try:
+            self.save()
+        except OSError as error:
+            LOGGER.warning("the last epoch could not be saved: %s", error)
+
+    def finish(self, seconds_per_epoch: float) -> RunResult:
+        """Write all that is kept of a finished run."""
+        self.save()
+        state, seed = self._state, self.trainer.settings.seed
+        assert state is not None, "a run has at least one epoch"
+        labels = self._evaluator.read_labels()
+        self._folder.write_predictions(prediction_rows(state, self._data.val_videos, labels))
+        self._folder.write_environment(
+            describe_device(self._device), allowed_cpus(), seconds_per_epoch
+        )
+        reads = self._evaluator.label_reads
+        result = result_of(state, self._data, seed=seed, label_reads=reads)
+        if self._scalars is not None:
+            self._scalars.close()
+        self._folder.write_result(result)
+        log_result(result)
+        return result
+
+
+def run_seed(
+    settings: RunSettings,
+    data: RunData,
+    folder: RunFolder,
+    device: torch.device,
+    *,
+    tensorboard: bool = False,
+) -> RunResult:
+    """Train one seed, or go on with it from its checkpoint.
+
+    Args:
+        settings: What to run.
+        data: The tensors.
+        folder: Where everything is kept.
+        device: Where to train.
+        tensorboard: Whether the metrics are also written for TensorBoard.
+
+    Raises:
+        TrainingError: If a loss stops being finite.
+        FeatureStoreError: If the checkpoint is damaged.
+        DataConflictError: If the checkpoint is of another run.
+        OSError: If the folder cannot be written.
+    """
+    run = SeedRun(settings, data.to(device), folder, device, tensorboard=tensorboard)
+    (result,) = _train([run], ([record] for record in run.trainer.epochs()), data)
+    return result
+
+
+def run_stacked(
+    settings: Sequence[RunSettings],
+    data: RunData,
+    folders: Sequence[RunFolder],
+    device: torch.device,
+    *,
+    tensorboard: bool = False,
+) -> list[RunResult]:
+    """Train several seeds as one batched program; each gets the run folder of a single run.
+
+    Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
+    stacked, one group after another.
+
+    Args:
+        settings: What to run, alike but for the seed.
+        data: The tensors.
+        folders: One for each seed.
+        device: Where to train.
+        tensorboard: Whether the metrics are also written for TensorBoard.
+
+    Raises:
+        TrainingError: If a loss of any seed stops being finite.
+        FeatureStoreError: If a checkpoint is damaged.
+        DataConflictError: If a checkpoint is of another run.
+        OSError: If a folder cannot be written.
+    """
+    on_device = data.to(device)
+    runs = [
+        SeedRun(each, on_device, folder, device, tensorboard=tensorboard)
+        for each, folder in zip(settings, folders, strict=True)
+    ]
+    by_epoch: dict[int, list[SeedRun]] = {}
+    for run in runs:
+        by_epoch.setdefault(run.trainer.epoch, []).append(run)
+    if len(by_epoch) > 1:
+        LOGGER.info("seeds stand at different epochs: %d stacks, one after another", len(by_epoch))
+    results = {}
+    for group in by_epoch.values():
+        stack = StackedTrainer([run.trainer for run in group])
+        for result in _train(group, stack.epochs(), data):
+            results[result.seed] = result
+    return [results[each.seed] for each in settings]
+
+
+def _train(
+    runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]], data: RunData
+) -> list[RunResult]:
+    """Train runs in step to the end; whatever stops them, the last complete epoch is saved."""
+    done_before, started = runs[0].trainer.epoch, time.monotonic()
+    try:
+        _run_epochs(runs, epochs)
+    except (Exception, KeyboardInterrupt) as error:
+        for run in runs:
+            run.save_after_failure()
+        if isinstance(error, NonFiniteError):
+            raise TrainingError(f"{error}; {_describe_batch(error, data)}") from error
+        raise
+    num_done = runs[0].trainer.epoch - done_before
+    seconds = (time.monotonic() - started) / max(num_done, 1)
+    stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
+    LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
+    return [run.finish(seconds / len(runs)) for run in runs]
+
+
+def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> None:
+    """Look at the target after each epoch, show how far it is, and save now and then."""
+    first = runs[0].trainer
+    done_before, total = first.epoch, first.settings.recipe.epochs
+    started = saved = time.monotonic()
+    with ProgressLine(total, "epochs") as line:
+        for records in epochs:
+            notes = [run.note(record) for run, record in zip(runs, records, strict=True)]
+            more = f", {len(notes) - 1} more stacked" if len(notes) > 1 else ""
+            elapsed_s, done = time.monotonic() - started, records[0].epoch
+            left = describe_time_left(elapsed_s, done - done_before, total - done_before)
+            line.update(done, f"{notes[0]}{more}, {left}")
+            if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
+                for run in runs:
+                    run.save()
+                saved = time.monotonic()
+
+
+def _describe_batch(error: NonFiniteError, data: RunData) -> str:
+    """Name the first few videos of the batch at which a loss was not finite."""
+    parts = []
+    for domain, numbers, paths in (
+        ("source", error.source, data.source_videos),
+        ("target", error.target, data.target_videos),
+    ):
+        named = shorten([paths[n] for n in numbers], _NUM_NAMED_VIDEOS)
+        parts += [f"{len(numbers)} {domain} videos ({named})"] if numbers else []
+    return f"its batch held {' and '.join(parts)}; the epochs before are kept"
