@@ -1,7 +1,8 @@
 """A worker process that breaks on chosen clips, for tests of the supervisor.
 
 Started in the place of `python -m ta3n.extract.worker.process`: production code knows nothing of
-it. The variable TA3N_TEST_FAULTS holds JSON, from a clip's stem to what decoding its third frame does.
+it. The variable TA3N_TEST_FAULTS holds JSON, from a clip's stem to what decoding its third frame
+does.
 """
 
 import ctypes
