@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.methods.recipes import Batches
+from ta3n.train.recipe.recipes import Batches
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.methods.adaptation import Adaptation
+from ta3n.train.recipe.directions import Adaptation
 from ta3n.train.methods.method import Method
-from ta3n.train.methods.recipes import Recipe
+from ta3n.train.recipe.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)

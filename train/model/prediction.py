@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.reversal import Coefficients
+from ta3n.train.layers.reversal import Coefficients
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
 

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from ta3n.train.methods.adaptation import coefficients_for
-from ta3n.train.methods.recipes import RECIPES
+from ta3n.train.recipe.directions import coefficients_for
+from ta3n.train.recipe.recipes import RECIPES
 from ta3n.train.report.data.collect import Row, flatten
 from ta3n.train.report.data.labels import NOT_ADAPTING
 

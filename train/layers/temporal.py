@@ -11,10 +11,10 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
-from ta3n.train.model.discriminator import Discriminator
-from ta3n.train.model.initialisation import empty_linear
-from ta3n.train.model.normalisation import DomainNorm, Domains
-from ta3n.train.model.reversal import Coefficient
+from ta3n.train.layers.discriminator import Discriminator
+from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.layers.normalisation import DomainNorm, Domains
+from ta3n.train.layers.reversal import Coefficient
 
 Subset = tuple[int, ...]
 

@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 from torch.func import grad, vmap
 
-from ta3n.train.model.discriminator import Discriminator
-from ta3n.train.model.initialisation import initialise_default
-from ta3n.train.model.reversal import Coefficient, reverse_gradient
+from ta3n.train.layers.discriminator import Discriminator
+from ta3n.train.layers.initialisation import initialise_default
+from ta3n.train.layers.reversal import Coefficient, reverse_gradient
 
 
 @pytest.mark.parametrize("coefficient", [0.75, 0.0, torch.tensor(0.3)])

@@ -7,7 +7,7 @@ from dataclasses import asdict, replace
 import pytest
 
 from ta3n.common.errors import UsageError
-from ta3n.train.methods.recipes import OFFICIAL, PAPER, RECIPES
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES
 
 
 def test_paper_differs_from_official_in_the_known_defects_alone() -> None:
@@ -28,6 +28,6 @@ def test_values_out_of_range_are_refused(change: dict[str, float]) -> None:
 
 
 def test_help_does_not_wait_for_torch() -> None:
-    modules = "ta3n.train.methods.recipes, ta3n.train.paper.rows, ta3n.train.methods.adaptation"
+    modules = "ta3n.train.recipe.recipes, ta3n.train.paper.rows, ta3n.train.recipe.directions"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False, cwd="/").returncode == 0

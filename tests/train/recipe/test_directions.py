@@ -2,7 +2,7 @@
 
 import pytest
 
-from ta3n.train.methods.adaptation import ReversalCoefficients, coefficients_for
+from ta3n.train.recipe.directions import ReversalCoefficients, coefficients_for
 
 
 def test_published_coefficients() -> None:

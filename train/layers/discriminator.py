@@ -5,8 +5,8 @@ Shapes: F feature width; the two logits are source (index 0) and target (index 1
 
 from torch import Tensor, nn
 
-from ta3n.train.model.initialisation import empty_linear
-from ta3n.train.model.reversal import Coefficient, reverse_gradient
+from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.layers.reversal import Coefficient, reverse_gradient
 
 
 class Discriminator(nn.Module):

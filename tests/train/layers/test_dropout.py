@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from ta3n.train.model.dropout import DropoutMasks, draw_masks
+from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 
 
 def draw(probability: float, seed: int = 0, dtype: torch.dtype = torch.float32) -> DropoutMasks:

@@ -10,8 +10,8 @@ from torch import nn
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.methods.recipes import OFFICIAL, PAPER
-from ta3n.train.model.normalisation import DomainNorm, Domains
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER
+from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.model.prediction import predict
 
 MakeData = Callable[..., TrainingData]
