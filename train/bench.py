@@ -20,8 +20,8 @@ from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_phase
 from ta3n.train.loop.stacked import StackedTrainer
-from ta3n.train.recipe.directions import coefficients_for
 from ta3n.train.methods.method import METHOD_NAMES, Temporal, method_for
+from ta3n.train.recipe.directions import coefficients_for
 from ta3n.train.recipe.recipes import RECIPES
 
 COMMAND = "ta3n.train.bench"

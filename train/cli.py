@@ -14,8 +14,8 @@ from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods.method import METHOD_NAMES, Alignment, Attention, Entropy, Norm
-from ta3n.train.recipe.recipes import MMD_ESTIMATORS, RECIPES
 from ta3n.train.paper.rows import describe_rows
+from ta3n.train.recipe.recipes import MMD_ESTIMATORS, RECIPES
 from ta3n.train.validators.names import RULES
 
 if TYPE_CHECKING:

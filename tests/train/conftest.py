@@ -13,8 +13,8 @@ from torch import Tensor
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.recipe.directions import coefficients_for
 from ta3n.train.methods.method import method_for
+from ta3n.train.recipe.directions import coefficients_for
 from ta3n.train.recipe.recipes import OFFICIAL
 
 GOLDEN = Path(__file__).parents[1] / "golden"

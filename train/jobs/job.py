@@ -14,10 +14,10 @@ from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
 from ta3n.train.jobs.execution import run_jobs
 from ta3n.train.jobs.switches import Choice, choose_adaptation, choose_methods, choose_recipe
-from ta3n.train.recipe.directions import Adaptation
 from ta3n.train.methods.method import Method
-from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.paper.rows import Row
+from ta3n.train.recipe.directions import Adaptation
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.benchmark import benchmark_record
 from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
 

@@ -8,10 +8,10 @@ from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from ta3n.common.settings import TrainSettings
-from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients, coefficients_for
 from ta3n.train.methods.method import METHOD_NAMES, Method, method_for, parse_levels
-from ta3n.train.recipe.recipes import RECIPES, Recipe
 from ta3n.train.paper.rows import ROWS, Row, find_rows
+from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients, coefficients_for
+from ta3n.train.recipe.recipes import RECIPES, Recipe
 
 _SWITCHES = ("temporal", "attention", "entropy", "alignment", "norm")
 _DEFAULT_METHOD = "ta3n"

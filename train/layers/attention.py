@@ -5,8 +5,8 @@ Shapes: B videos, K segments, R relation width.
 
 from torch import Tensor, nn
 
-from ta3n.train.losses.entropy import entropy
 from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.losses.entropy import entropy
 
 
 def domain_attention(relation_logits: Tensor) -> Tensor:

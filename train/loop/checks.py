@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.recipe.directions import Adaptation
 from ta3n.train.methods.method import Method
+from ta3n.train.recipe.directions import Adaptation
 from ta3n.train.recipe.recipes import Recipe
 
 

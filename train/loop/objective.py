@@ -11,9 +11,9 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured, measure
-from ta3n.train.recipe.schedule import TradeOffs
 from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
 from ta3n.train.losses.classification import classification_loss
 from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
@@ -22,9 +22,9 @@ from ta3n.train.losses.entropy import entropy
 from ta3n.train.losses.joint_mmd import joint_mmd_loss
 from ta3n.train.losses.mmd import mmd_loss
 from ta3n.train.methods.method import Method
-from ta3n.train.recipe.recipes import Recipe
-from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.model.model import ModelOutput
+from ta3n.train.recipe.recipes import Recipe
+from ta3n.train.recipe.schedule import TradeOffs
 
 Losses = dict[str, Tensor]
 

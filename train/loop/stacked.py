@@ -14,14 +14,14 @@ from torch import Tensor
 from torch.func import functional_call, vmap
 
 from ta3n.common.errors import DataConflictError
+from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.engine import Trainer, sgd
 from ta3n.train.loop.measurements import EpochRecord, Measured, read_tables
 from ta3n.train.loop.objective import Losses, Objective, Phase, PhaseResult, run_phase
-from ta3n.train.recipe.schedule import TradeOffs
 from ta3n.train.loop.step import train_step
-from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.model.model import ModelOutput
+from ta3n.train.recipe.schedule import TradeOffs
 
 
 class StackedTrainer:

@@ -10,12 +10,12 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured
 from ta3n.train.loop.objective import Objective, Phase, PhaseResult, run_phase
-from ta3n.train.recipe.schedule import TradeOffs
-from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.model.model import TA3N
+from ta3n.train.recipe.schedule import TradeOffs
 
 
 class StepResult(NamedTuple):

@@ -12,8 +12,6 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.errors import UsageError
-from ta3n.train.methods.method import LEVELS, Attention, Level, Method, Temporal
-from ta3n.train.recipe.recipes import NormLayers, Recipe
 from ta3n.train.layers.attention import ConventionalAttention, attend, domain_attention
 from ta3n.train.layers.discriminator import Discriminator
 from ta3n.train.layers.dropout import DropoutMasks
@@ -21,6 +19,8 @@ from ta3n.train.layers.initialisation import empty_linear, initialise_default, i
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficient, Coefficients, reverse_gradient
 from ta3n.train.layers.temporal import TemPooling, TemRelation
+from ta3n.train.methods.method import LEVELS, Attention, Level, Method, Temporal
+from ta3n.train.recipe.recipes import NormLayers, Recipe
 
 MIN_SEGMENTS = 2
 MAX_SEGMENTS = 25

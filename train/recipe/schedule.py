@@ -7,8 +7,8 @@ at 1/epochs and ends just above 1; this is kept, because it shapes the first and
 from dataclasses import dataclass
 from math import exp
 
-from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients
 from ta3n.train.layers.reversal import Coefficient, Coefficients
+from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,8 +16,8 @@ from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStore
 from ta3n.common.records import FeatureConfig
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.train.methods.method import Method
-from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import read_config
 from ta3n.train.runs.selection import LAST

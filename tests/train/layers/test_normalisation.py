@@ -8,11 +8,11 @@ import torch
 from torch import nn
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.recipe.recipes import OFFICIAL, PAPER
-from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.model.prediction import predict
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]

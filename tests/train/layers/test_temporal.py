@@ -6,9 +6,9 @@ from math import comb
 import pytest
 import torch
 
-from ta3n.train.model.model import TA3N, ModelSpec
 from ta3n.train.layers.normalisation import Domains
 from ta3n.train.layers.temporal import TemPooling, TemRelation, relation_subsets
+from ta3n.train.model.model import TA3N, ModelSpec
 
 
 def test_subsets_of_five_segments_by_hand() -> None:

@@ -15,8 +15,8 @@ from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.checks import NonFiniteError, check_finite
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.recipe.schedule import dann_ramp
 from ta3n.train.model.prediction import predict
+from ta3n.train.recipe.schedule import dann_ramp
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]

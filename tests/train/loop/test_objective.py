@@ -10,10 +10,10 @@ import torch
 from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import Objective, Phase, compute_losses, run_phase
-from ta3n.train.recipe.schedule import TradeOffs
 from ta3n.train.losses.entropy import entropy
 from ta3n.train.methods.method import method_for
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
+from ta3n.train.recipe.schedule import TradeOffs
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from ta3n.common.errors import UsageError
-from ta3n.train.loop.objective import Objective, compute_losses
-from ta3n.train.recipe.schedule import TradeOffs
-from ta3n.train.methods.method import Level, method_for
-from ta3n.train.recipe.recipes import OFFICIAL
 from ta3n.train.layers.dropout import DropoutMasks, draw_masks
-from ta3n.train.model.model import TA3N, ModelSpec
 from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.loop.objective import Objective, compute_losses
+from ta3n.train.methods.method import Level, method_for
+from ta3n.train.model.model import TA3N, ModelSpec
+from ta3n.train.recipe.recipes import OFFICIAL
+from ta3n.train.recipe.schedule import TradeOffs
 
 SPEC = ModelSpec(
     num_classes=4, feature_dim=6, hidden_dim=8, relation_dim=7, dropout=0.5, attention="domain"

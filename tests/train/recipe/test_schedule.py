@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress, resolve_coefficients
 from ta3n.train.recipe.directions import ReversalCoefficients
 from ta3n.train.recipe.recipes import OFFICIAL
+from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress, resolve_coefficients
 
 
 def test_schedules_are_the_authors(golden_functions: Any) -> None:
