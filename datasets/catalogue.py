@@ -16,7 +16,7 @@ from ta3n.datasets.reading.base import Dataset
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ta3n.common.settings import Settings
+    from ta3n.datasets.custom.settings import DataSections
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,7 +62,7 @@ BUILT_IN_CATALOGUE = Catalogue()
 """What is there without a settings file."""
 
 
-def catalogue_of(settings: Settings) -> Catalogue:
+def catalogue_of(settings: DataSections) -> Catalogue:
     """Return the built-in datasets and benchmarks with those of the settings.
 
     Raises:
@@ -81,7 +81,7 @@ def catalogue_of(settings: Settings) -> Catalogue:
 
 
 def folders_of(
-    dataset: Dataset, settings: Settings, root: Path | None = None, splits: Path | None = None
+    dataset: Dataset, settings: DataSections, root: Path | None = None, splits: Path | None = None
 ) -> tuple[Path, Path | None]:
     """Return where a dataset's clips and its official split files lie, as far as anybody says.
 

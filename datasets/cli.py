@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import config_option, handles_errors
 from ta3n.common.errors import UsageError
 from ta3n.common.names import printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
@@ -19,8 +19,8 @@ from ta3n.datasets.reading.base import Dataset, Role
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ta3n.common.settings import Settings
     from ta3n.datasets.check import Part
+    from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
@@ -49,13 +49,6 @@ Told without being a problem: how many names hold a group (groups), clips in no 
 split (unused), and files of 0 bytes (empty).
 """
 
-_CONFIG = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings file; without it pipeline.toml in this folder, if there is one.",
-)
-
 
 @click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="ta3n")
@@ -64,7 +57,7 @@ def main() -> None:
 
 
 @main.command("list")
-@_CONFIG
+@config_option
 @handles_errors(COMMAND)
 def list_all(config_file: Path | None) -> None:
     """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
@@ -89,7 +82,7 @@ def list_all(config_file: Path | None) -> None:
 @click.option(
     "--ignore", metavar="KINDS", default="", help=f"Not to look at: of {', '.join(_PROBLEMS)}."
 )
-@_CONFIG
+@config_option
 @handles_errors(COMMAND)
 def check(
     name: str,
@@ -123,15 +116,16 @@ def check(
         sys.exit(int(min(finding.problem for finding in found)))
 
 
-def _load(config_file: Path | None) -> tuple[Settings, Catalogue]:
+def _load(config_file: Path | None) -> tuple[DataSections, Catalogue]:
     # pydantic is imported late: --help must answer at once.
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
+    from ta3n.datasets.custom.settings import DataSections
 
-    settings = load_settings(config_file, {}).settings
+    settings = load_settings(DataSections, config_file, {}).settings
     return settings, catalogue_of(settings)
 
 
-def _place(dataset: Dataset, settings: Settings) -> str:
+def _place(dataset: Dataset, settings: DataSections) -> str:
     try:
         return str(folders_of(dataset, settings)[0])
     except UsageError:

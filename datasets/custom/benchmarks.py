@@ -14,7 +14,7 @@ from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.folders import quoted
 
 if TYPE_CHECKING:
-    from ta3n.common.own_data import BenchmarkSettings
+    from ta3n.datasets.custom.settings import BenchmarkSettings
 
 
 def own_benchmarks(

@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.names import did_you_mean, shorten
-from ta3n.common.own_data import OWN_NAME
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.files import ListedFiles
 from ta3n.datasets.custom.lists import Entry, has_splits, no_entry, read_list
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
 from ta3n.datasets.reading.base import VIDEO_SUFFIXES, Clip, Dataset, ListedClip, Listing, Role
 from ta3n.datasets.reading.folders import class_folders, find_clip_folder, quoted, videos_in
 
 if TYPE_CHECKING:
-    from ta3n.common.own_data import DatasetSettings
+    from ta3n.datasets.custom.settings import DatasetSettings
 
 OWN_SPLIT = "1"
 """The name given to the one split of an own dataset."""

@@ -13,9 +13,9 @@ from pathlib import Path
 
 import joblib
 
+from ta3n.common.device import allowed_cpus, leaving_interruption_here
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import replace_file
-from ta3n.common.processes import leaving_interruption_here
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.synthetic.clips import (
     CLIPS_PER_GROUP,
@@ -117,7 +117,7 @@ def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> No
 
 def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> Iterator[None]:
     """Write clips in any order, yielding after each."""
-    processes = min(joblib.cpu_count() if jobs is None else jobs, len(clips))
+    processes = min(allowed_cpus() if jobs is None else jobs, len(clips))
     if processes <= 1:
         for clip in clips:
             write_clip(root, clip, seed)

@@ -59,14 +59,15 @@ def import_command(
     a file .npy, .npz or .pt for each video with an array of frames x features. Videos are matched
     by name. Classes and splits come from --lists, official --splits, or the clips in --root.
     """
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.extract.exchange.importing import ImportJob, run_import
     from ta3n.extract.exchange.known_videos import from_dataset, from_lists
     from ta3n.extract.job.run import check_failures, report
+    from ta3n.extract.job.settings import ExtractSections
 
     overrides = {"extract.out": out, "extract.max_failures": max_failures}
-    settings = load_settings(config_file, overrides).settings
+    settings = load_settings(ExtractSections, config_file, overrides).settings
     catalogue = catalogue_of(settings)
     named = catalogue.dataset(dataset)
     if lists:

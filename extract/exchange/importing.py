@@ -22,8 +22,7 @@ from ta3n.common.records import (
     PlannedClip,
     ShardRecord,
 )
-from ta3n.common.rows import Features, crc32_of
-from ta3n.common.store import is_finished, write_shard
+from ta3n.common.store import Features, crc32_of, is_finished, write_shard
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
 from ta3n.datasets.reading.published import published_name

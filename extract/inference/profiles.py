@@ -3,8 +3,12 @@
 Nothing heavy is imported here: a finished folder is recognised in a moment.
 """
 
+from typing import Literal
+
 from ta3n.common.errors import UsageError
 from ta3n.extract.backbones import Backbone
+
+CompilePolicy = Literal["auto", "on", "off"]
 
 _LIBRARIES = ("torchvision", "timm")
 

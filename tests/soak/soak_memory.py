@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from ta3n.common.records import ShardRecord, read_record
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import write_video
+from ta3n.common.video import RgbImage, write_video
 from ta3n.extract.worker.heartbeat import Reporter
 from ta3n.extract.worker.pipeline import extract_shards
 from ta3n.extract.worker.protocol import Advanced, Message

@@ -12,9 +12,9 @@ import click
 from ta3n.common.errors import DataMissingError, UsageError
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import Settings, TrainSettings
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.inference.classify import Prediction
+    from ta3n.train.jobs.settings import TrainSections, TrainSettings
 
 _TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
@@ -137,7 +137,7 @@ def _dashed(names: Sequence[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def run_evaluation(call: EvaluationCall, settings: Settings) -> None:
+def run_evaluation(call: EvaluationCall, settings: TrainSections) -> None:
     """Evaluate, print a table, write the files.
 
     Raises:
@@ -150,7 +150,7 @@ def run_evaluation(call: EvaluationCall, settings: Settings) -> None:
         _evaluate(replace(call, target=_full_name(call.target, settings)), settings.train)
 
 
-def _full_name(target: str | None, settings: Settings) -> str | None:
+def _full_name(target: str | None, settings: TrainSections) -> str | None:
     """Return the full name of one's own dataset by its short one; other names as they are."""
     own = {table.short_name: name for name, table in settings.datasets.items()}
     return target if target is None else own.get(target.lower(), target)

@@ -7,12 +7,12 @@ from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import StackPolicy, TrainSettings, parse_seeds
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
 from ta3n.train.jobs.execution import run_jobs
+from ta3n.train.jobs.settings import StackPolicy, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import Choice, choose_adaptation, choose_methods, choose_recipe
 from ta3n.train.methods.method import Method
 from ta3n.train.paper.rows import Row

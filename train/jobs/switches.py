@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from ta3n.common.settings import TrainSettings
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.methods.method import METHOD_NAMES, Method, method_for, parse_levels
 from ta3n.train.paper.rows import ROWS, Row, find_rows
 from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients, coefficients_for

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from ta3n.common.sampling import FrameSelection, segment_indices
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import drain
 

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from ta3n.common.errors import DataConflictError, TrainingError, UsageError
-from ta3n.common.settings import TrainSettings
 from ta3n.common.shares import JobShare
 from ta3n.train.jobs import execution
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunFolder
 

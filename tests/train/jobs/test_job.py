@@ -16,8 +16,8 @@ from ta3n.common.errors import (
     FeatureStoreError,
     UsageError,
 )
-from ta3n.common.settings import TrainSettings
 from ta3n.train.jobs.job import TrainingJob, prepare_job, run_job
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features

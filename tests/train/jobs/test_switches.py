@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from ta3n.common.errors import UsageError
-from ta3n.common.settings import TrainSettings
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.jobs.switches import choose_adaptation, choose_methods, choose_recipe
 from ta3n.train.methods.method import Method, method_for
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ta3n.common.settings import TrainSettings
 from ta3n.train.jobs.job import prepare_job, run_job
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.report.write import Report, write_report
 
 from ...support.feature_folders import made_clips, make_features

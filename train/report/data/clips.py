@@ -10,8 +10,7 @@ import numpy as np
 from PIL import Image
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import VideoReader
+from ta3n.common.video import RgbImage, VideoReader
 
 
 def find_clip(videos: Path, dataset: str, path: str) -> Path | None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import ClipError
 from ta3n.common.names import printable
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.train.report.data.clips import find_clip, read_frames
 from ta3n.train.report.data.embed import PartFeatures, RunEmbedding
 from ta3n.train.report.data.series import relation_names

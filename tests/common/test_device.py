@@ -4,7 +4,7 @@ import signal
 import subprocess
 import sys
 
-from ta3n.common.processes import leaving_interruption_here
+from ta3n.common.device import leaving_interruption_here
 
 BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 

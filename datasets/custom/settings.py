@@ -1,13 +1,12 @@
-"""Settings tables of datasets and benchmarks of one's own: `[datasets.NAME]`, `[benchmarks.NAME]`.
-
-What they come to is in `ta3n.datasets.custom.dataset`; here is only what may be written.
-"""
+"""What can be set of datasets and benchmarks: `[data.NAME]`, and one's own in tables of theirs."""
 
 import re
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
+
+from ta3n.common.settings import Section
 
 OWN_NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 """Names of own datasets and benchmarks: they name folders, and are found in any case."""
@@ -20,11 +19,19 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
-class _Table(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+class DataSettings(Section):
+    """Where one dataset lies.
+
+    Attributes:
+        root: Folder of its class folders.
+        splits: Folder of its official split files; None looks beside the data.
+    """
+
+    root: Path | None = None
+    splits: Path | None = None
 
 
-class DatasetSettings(_Table):
+class DatasetSettings(Section):
     """One dataset of one's own: a folder of class folders, or lists that name clips and classes.
 
     Attributes:
@@ -87,7 +94,7 @@ class DatasetSettings(_Table):
         return self
 
 
-class BenchmarkSettings(_Table):
+class BenchmarkSettings(Section):
     """One benchmark of one's own: two or more datasets with classes in common.
 
     Attributes:
@@ -129,6 +136,20 @@ class BenchmarkSettings(_Table):
         if len(every) < 2:
             raise ValueError("a benchmark needs two datasets or more")
         return self
+
+
+class DataSections(Section):
+    """What the settings of every command hold.
+
+    Attributes:
+        data: Where each dataset lies, by its full name.
+        datasets: Datasets of one's own, by name.
+        benchmarks: Benchmarks of one's own, by name.
+    """
+
+    data: dict[str, DataSettings] = Field(default_factory=dict)
+    datasets: dict[str, DatasetSettings] = Field(default_factory=dict)
+    benchmarks: dict[str, BenchmarkSettings] = Field(default_factory=dict)
 
 
 def _folders(value: Any, datasets: Any) -> Any:
