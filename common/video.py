@@ -171,6 +171,11 @@ class Damage:
         return ", ".join(parts)
 
 
+# With several threads bytes depend on how many; and x264's code for AVX2 and AVX-512 differs from
+# that for other processors, the latter even from itself.
+_REPEATABLE = {"threads": "1", "x264-params": "asm=0"}
+
+
 @dataclass(slots=True)
 class _Coverage:
     """The packets read so far and the span of time they cover, in the stream's time base."""
@@ -376,21 +381,24 @@ def write_video(
 ) -> None:
     """Encode frames into one video file; the container follows from the suffix.
 
+    Equal frames and options give equal bytes, whatever the processor and its number of cores.
+
     Args:
         path: File to write.
         frames: RGB images [H, W, 3], all of one size, at least one.
         frame_rate: Frames per second.
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
         pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
-        options: Encoder options. One thread keeps the bytes the same from run to run.
+        options: Encoder options.
 
     Raises:
         ValueError: If there are no frames.
         TypeError: If the codec is not one for video.
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+    # Without the flag Matroska and WebM get a random number.
+    with av.open(str(path), "w", container_options={"fflags": "bitexact"}) as container:
+        stream = container.add_stream(codec, rate=rate, options=_REPEATABLE | dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")
         stream.pix_fmt = pixel_format
