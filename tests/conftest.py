@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.video import write_video
+from ta3n.extract.job import plan
 
 from .support.videos import WriteClip, moving_square
 
@@ -56,3 +57,9 @@ def ucf_tree(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) ->
             clip = root / name / f"v_{name}_g{group:02d}_c01.avi"
             write_clip(clip, 8 + group, seed=10 * number + group)
     return root
+
+
+@pytest.fixture
+def one_clip_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small data make many shards."""
+    monkeypatch.setattr(plan, "_CLIPS_PER_SHARD", 1)

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-REPOSITORY = Path(__file__).parents[1]
-FOLDERS = ("common", "datasets", "extract", "train")
+from .support.sources import FOLDERS, REPOSITORY, modules_of_tests, sources
+
 ALLOWED = {
     "common": {"common"},
     "datasets": {"datasets", "common"},
@@ -21,10 +21,6 @@ ALLOWED = {
 PUBLIC = {"train": {"ta3n.extract": {"ClipFeatures", "extract_features"}}}
 # Third-party packages that one module alone may touch.
 RESERVED = {"h5py": {"common/store.py"}, "av": {"common/video.py"}}
-
-
-def sources() -> list[Path]:
-    return sorted(path for folder in FOLDERS for path in (REPOSITORY / folder).rglob("*.py"))
 
 
 def imported(path: Path) -> set[str]:
@@ -85,6 +81,17 @@ def test_no_module_outgrows_one_sitting() -> None:
         if (count := len(path.read_text().splitlines())) > 300
     }
     assert not long
+
+
+@pytest.mark.parametrize("path", modules_of_tests(), ids=lambda p: str(p.relative_to(REPOSITORY)))
+def test_what_tests_share_is_in_support(path: Path) -> None:
+    """A helper in a test module is found by nobody, and importing it runs that module's imports."""
+    shared = [
+        node.module
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.ImportFrom) and node.level and node.module
+    ]
+    assert all(name.split(".")[0] == "support" for name in shared), shared
 
 
 def test_version_is_told_by_the_package() -> None:

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 import torch
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
@@ -17,6 +16,8 @@ from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochTable
 from ta3n.train.loop.schedule import dann_ramp
 from ta3n.train.model.prediction import predict
+
+from ...support.waiting import NoWaiting
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]
@@ -222,19 +223,6 @@ def test_prediction_needs_no_dropout_and_changes_nothing(
     after = trainer.state_dict()
     assert equal(before["model"], after["model"])
     assert equal(before["generators"], after["generators"])
-
-
-class NoWaiting(TorchDispatchMode):  # type: ignore[no-untyped-call]
-    """Refuses what would make the host wait for a device's result, without needing a device."""
-
-    WAITS = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "unique")
-
-    def __torch_dispatch__(
-        self, func: Any, types: Any, args: Any = (), kwargs: Any = None
-    ) -> object:
-        name = func.overloadpacket.__name__
-        assert not name.startswith(self.WAITS), f"{name} waits for the device"
-        return func(*args, **(kwargs or {}))
 
 
 @pytest.mark.parametrize(

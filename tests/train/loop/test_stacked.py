@@ -14,7 +14,7 @@ from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.recipes import OFFICIAL, PAPER
 
-from .test_engine import NoWaiting
+from ...support.waiting import NoWaiting
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]

@@ -11,7 +11,8 @@ from ta3n.train.report.data.collect import Direction, Row, collect_runs
 from ta3n.train.report.data.embed import PARTS, embed_row, load_parts
 
 from ....support.feature_folders import made_clips, make_features
-from ..conftest import Trained, train
+from ....support.reports import Trained
+from ....support.small_runs import train
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +53,8 @@ def test_rows_without_attention_have_none(trained: Trained, direction: Direction
 
 def test_each_domain_keeps_to_its_own_statistics(trained: Trained, tmp_path: Path) -> None:
     """AdaBN normalises by domain: other statistics of the source leave the target alone."""
-    train(trained.features, tmp_path, method="adabn", epochs=1)
+    same = {"benchmark": "ucf-hmdb-small", "method": "adabn", "epochs": 1}
+    train("ucf", "hmdb", trained.features, tmp_path, **same)
     (found,) = collect_runs(tmp_path).directions
     parts = load_parts(found, trained.features, parts=("source val", "target val"))
     (before,) = embed_row(found.rows[0], parts)
