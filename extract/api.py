@@ -19,7 +19,7 @@ from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedCl
 from ta3n.common.rows import Features
 from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.settings import CompilePolicy, ExtractSettings
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
