@@ -14,7 +14,7 @@ from typing import Any
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import shorten
-from ta3n.train.report.data.labels import METHOD_ORDER, method_label, rule_place
+from ta3n.train.paper.labels import METHOD_ORDER, method_label, rule_place
 from ta3n.train.runs.folder import RuleResult, RunConfig
 from ta3n.train.runs.records import Run, read_run
 

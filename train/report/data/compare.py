@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
+from ta3n.train.paper.labels import METHOD_ORDER, NOT_ADAPTING
 from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.data.labels import METHOD_ORDER, NOT_ADAPTING
 from ta3n.train.report.data.statistics import LEVEL, Difference, Hits, compare_hits, holm
 
 Call = Literal["ahead", "level", "behind", "one seed"]

@@ -1,7 +1,7 @@
 """Domain attention of each relation in the course of training."""
 
+from ta3n.train.paper.labels import method_label
 from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.data.series import (
     LEAST_ATTENTION,
     attention_curves,

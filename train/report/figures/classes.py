@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
+from ta3n.train.paper.labels import method_label
 from ta3n.train.report.data.collect import Row
 from ta3n.train.report.data.compare import hits_of
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.figures.look import (
     GREY,
     Panel,

@@ -7,8 +7,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
+from ta3n.train.paper.labels import method_label
 from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.figures.look import (
     WIDTH_IN,
     Panel,

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from math import log
 
+from ta3n.train.paper.labels import losses_label, method_label
 from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.data.labels import losses_label, method_label
 from ta3n.train.report.data.series import Curves, accuracy_curves, curves_of, names_in
 from ta3n.train.report.figures.look import (
     LINE_LOOKS,

@@ -1,7 +1,7 @@
 """How well each discriminator tells the domains apart in training."""
 
+from ta3n.train.paper.labels import method_label
 from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.data.series import curves_of, names_in
 from ta3n.train.report.figures.curves import ends
 from ta3n.train.report.figures.look import (

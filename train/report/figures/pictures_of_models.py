@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.names import shorten
+from ta3n.train.paper.labels import method_label
 from ta3n.train.report.data.collect import Direction, Row
 from ta3n.train.report.data.compare import pick
 from ta3n.train.report.data.embed import Part, PartFeatures, RunEmbedding, embed_row, load_parts
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.data.series import attention_kind
 from ta3n.train.report.figures.attention import plot_attention, plot_class_attention
 from ta3n.train.report.figures.frames import by_attention, plot_frames, read_videos

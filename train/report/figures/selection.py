@@ -9,8 +9,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from ta3n.train.paper.labels import method_label, rule_place
 from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label, rule_place
 from ta3n.train.report.data.series import names_in
 from ta3n.train.report.data.statistics import rank_correlation
 from ta3n.train.report.figures.look import TARGET, Panel, draw, headline, new_figure

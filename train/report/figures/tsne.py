@@ -5,7 +5,7 @@ Legend: N videos, V feature width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -25,6 +25,7 @@ from ta3n.train.report.figures.look import (
     legend_below,
     new_figure,
 )
+from ta3n.train.runs.tables import spread
 
 _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
@@ -86,8 +87,8 @@ def measure_gap(runs: Sequence[RunEmbedding]) -> Gap | None:
     if not known:
         return None
     return Gap(
-        proxy_a=_spread([distance.proxy_a for distance in known], 2),
-        mmd2=_spread([distance.mmd2 for distance in known], 3),
+        proxy_a=spread([distance.proxy_a for distance in known], 2),
+        mmd2=spread([distance.mmd2 for distance in known], 3),
     )
 
 
@@ -165,8 +166,3 @@ def _tsne(features: Array) -> NDArray[np.float64]:
         random_state=0,
     )
     return np.asarray(tsne.fit_transform(features), np.float64)
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    text = f"{mean(values):.{digits}f}"
-    return f"{text} ± {stdev(values):.{digits}f}" if len(values) > 1 else text

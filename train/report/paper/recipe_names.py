@@ -6,8 +6,8 @@ from typing import Any
 
 from ta3n.train.methods.adaptation import coefficients_for
 from ta3n.train.methods.recipes import RECIPES
+from ta3n.train.paper.labels import NOT_ADAPTING
 from ta3n.train.report.data.collect import Row, flatten
-from ta3n.train.report.data.labels import NOT_ADAPTING
 
 
 class Recipes:

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from ta3n.train.paper.labels import NOT_ADAPTING
 from ta3n.train.report.data.collect import Direction, Row, RunSet
-from ta3n.train.report.data.labels import NOT_ADAPTING
 from ta3n.train.runs.records import Run
 
 _SHORT_HASH = 16

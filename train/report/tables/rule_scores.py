@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
+from ta3n.train.paper.labels import rule_citation, rule_note
 from ta3n.train.report.data.collect import Direction
-from ta3n.train.report.data.labels import rule_citation, rule_note
 from ta3n.train.report.data.statistics import rank_correlation
 from ta3n.train.report.tables.cells import Number, Words
 from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet

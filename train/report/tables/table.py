@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator, Sequence
 from statistics import mean
 
+from ta3n.train.paper.labels import few_rules, method_label, rule_note
 from ta3n.train.report.data.collect import Direction, Row
 from ta3n.train.report.data.compare import CALL_WORDS, Analysis, Comparison, gain, hits_of
-from ta3n.train.report.data.labels import few_rules, method_label, rule_note
 from ta3n.train.report.data.statistics import LEVEL, accuracy_interval
 from ta3n.train.report.tables.cells import Cell, Number, Probability, Span, Spread, Tally, Words
 from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet

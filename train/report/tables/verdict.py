@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from ta3n.train.paper.labels import NOT_ADAPTING, method_label
 from ta3n.train.report.data.collect import Row
 from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
-from ta3n.train.report.data.labels import NOT_ADAPTING, method_label
 from ta3n.train.report.data.statistics import LEVEL, Interval
 from ta3n.train.report.tables.cells import p_text, signed
 
