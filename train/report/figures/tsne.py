@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.distances import Array, DomainDistance, domain_distance
 from ta3n.train.report.data.embed import RunEmbedding
 from ta3n.train.report.figures.look import (
@@ -21,9 +21,9 @@ from ta3n.train.report.figures.look import (
     WIDTH_IN,
     Panel,
     draw,
-    headline,
     legend_below,
     new_figure,
+    set_title,
 )
 from ta3n.train.runs.tables import spread
 
@@ -92,7 +92,7 @@ def measure_gap(runs: Sequence[RunEmbedding]) -> Gap | None:
     )
 
 
-def plot_tsne(row: Row, title: str, found: Map, name: str) -> Panel:
+def plot_tsne(row: RunGroup, title: str, found: Map, name: str) -> Panel:
     """Draw held-out source and target videos of a row's first seed.
 
     Args:
@@ -107,7 +107,7 @@ def plot_tsne(row: Row, title: str, found: Map, name: str) -> Panel:
     with new_figure(WIDTH_IN) as (figure, axes):
         for points, look, side in sides:
             _scatter(axes, points, look, f"{side} ({len(points)} videos)")
-        headline(figure, title)
+        set_title(figure, title)
         axes.set(xticks=[], yticks=[])
         axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
         _make_square(axes, np.concatenate([found.source, found.target]))
