@@ -10,7 +10,7 @@ from ta3n.common.names import printable
 from ta3n.train.inference.classify import Prediction
 from ta3n.train.inference.evaluation import RunEvaluation
 from ta3n.train.inference.loaded import TrainedRun
-from ta3n.train.jobs.table import open_console, spread
+from ta3n.train.runs.tables import open_console, spread
 
 
 def print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import shorten
-from ta3n.train.report.data.labels import METHOD_ORDER, method_label, rule_place
+from ta3n.train.paper.labels import METHOD_ORDER, method_label, rule_place
 from ta3n.train.runs.folder import RuleResult, RunConfig
 from ta3n.train.runs.records import Run, read_run
 
@@ -24,7 +24,7 @@ _SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
+class RunGroup:
     """One row of the table: a configuration and its seeds.
 
     Attributes:
@@ -73,7 +73,7 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Direction:
+class DirectionRuns:
     """The rows of one source and target.
 
     Attributes:
@@ -86,7 +86,7 @@ class Direction:
     benchmark: str
     source: str
     target: str
-    rows: tuple[Row, ...]
+    rows: tuple[RunGroup, ...]
 
     @property
     def label(self) -> str:
@@ -108,7 +108,7 @@ class RunSet:
         notes: What was left out and why, a line each.
     """
 
-    directions: tuple[Direction, ...]
+    directions: tuple[DirectionRuns, ...]
     notes: tuple[str, ...]
 
 
@@ -138,7 +138,7 @@ def collect_runs(*folders: Path) -> RunSet:
     for run in runs:
         grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
     directions = tuple(
-        Direction(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
+        DirectionRuns(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
         for key, group in sorted(grouped.items())
     )
     return RunSet(directions=directions, notes=tuple(found.notes))
@@ -238,13 +238,13 @@ def _short(value: Any) -> str:
     return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
-def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
+def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
     by_hash: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_hash[run.config.hash].append(run)
     configs = {key: group[0].config for key, group in by_hash.items()}
     rows = [
-        Row(
+        RunGroup(
             config=configs[key],
             runs=tuple(sorted(group, key=lambda run: run.seed)),
             variant=_variant(configs[key], list(configs.values())),
@@ -254,7 +254,7 @@ def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
     return tuple(sorted(rows, key=_place))
 
 
-def _place(row: Row) -> tuple[int, str, str, str, str]:
+def _place(row: RunGroup) -> tuple[int, str, str, str, str]:
     method = row.config.method
     # A method unknown here stands before the paper's own two.
     place = METHOD_ORDER.index(method if method in METHOD_ORDER else "")

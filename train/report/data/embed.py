@@ -20,18 +20,18 @@ from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import load_videos
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.benchmark import benchmark_of
 from ta3n.train.runs.records import Run
 from ta3n.train.runs.trained import load_trained
 
-Part = Literal["source train", "source val", "target val"]
-PARTS: tuple[Part, ...] = ("source train", "source val", "target val")
+Subset = Literal["source train", "source val", "target val"]
+SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
 _BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartFeatures:
+class SubsetFeatures:
     """Cached features of one part of a benchmark.
 
     Attributes:
@@ -48,7 +48,7 @@ class PartFeatures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartEmbedding:
+class SubsetEmbedding:
     """What one model makes of one part.
 
     Attributes:
@@ -74,26 +74,26 @@ class RunEmbedding:
     """
 
     seed: int
-    parts: Mapping[Part, PartEmbedding]
+    parts: Mapping[Subset, SubsetEmbedding]
 
     @property
-    def source(self) -> PartEmbedding:
+    def source(self) -> SubsetEmbedding:
         """Held-out source videos, or training ones where the benchmark holds none out."""
         return self.parts.get("source val") or self.parts["source train"]
 
     @property
-    def target(self) -> PartEmbedding:
+    def target(self) -> SubsetEmbedding:
         """Target validation videos."""
         return self.parts["target val"]
 
 
 def load_parts(
-    direction: Direction,
+    direction: DirectionRuns,
     features: Path,
     *,
-    parts: Sequence[Part] = PARTS,
+    parts: Sequence[Subset] = SUBSETS,
     benchmark: Benchmark | None = None,
-) -> dict[Part, PartFeatures]:
+) -> dict[Subset, SubsetFeatures]:
     """Read cached features through the loading code of training.
 
     Args:
@@ -110,7 +110,7 @@ def load_parts(
     config = direction.rows[0].config
     num_segments = config.settings["recipe"]["num_segments"]
     found = benchmark or benchmark_of(config)
-    loaded: dict[Part, PartFeatures] = {}
+    loaded: dict[Subset, SubsetFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
         domain = load_videos(
             features,
@@ -126,10 +126,10 @@ def load_parts(
                 f"the features of {dataset} in {features} are not those that the runs used"
             )
         dim = domain.manifest.config.feature_dim
-        for part in PARTS:
+        for part in SUBSETS:
             videos = domain.train if part.endswith("train") else domain.val
             if part in parts and part.startswith(side) and videos:
-                loaded[part] = PartFeatures(
+                loaded[part] = SubsetFeatures(
                     features=load_features(domain.folder, videos, dim),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
@@ -140,7 +140,7 @@ def load_parts(
     return loaded
 
 
-def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding]:
+def embed_row(row: RunGroup, parts: Mapping[Subset, SubsetFeatures]) -> list[RunEmbedding]:
     """Run every seed's last model over all parts, without dropout.
 
     Args:
@@ -154,9 +154,9 @@ def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding
     return [_embed_run(run, parts) for run in row.runs]
 
 
-def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
+def _embed_run(run: Run, parts: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
-    embedded: dict[Part, PartEmbedding] = {
+    embedded: dict[Subset, SubsetEmbedding] = {
         name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
     }
     if not all(np.isfinite(part.features).all() for part in embedded.values()):
@@ -166,14 +166,14 @@ def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
 
 
 @torch.no_grad()
-def _embed(model: TA3N, part: PartFeatures, *, is_source: bool) -> PartEmbedding:
+def _embed(model: TA3N, part: SubsetFeatures, *, is_source: bool) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     outputs = [
         model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
         for batch in torch.split(part.features, _BATCH)
     ]
     attention = [output.attention for output in outputs if output.attention is not None]
-    return PartEmbedding(
+    return SubsetEmbedding(
         features=torch.cat([output.video_features for output in outputs]).numpy(),
         attention=torch.cat(attention).numpy() if attention else None,
         labels=part.labels,
@@ -181,7 +181,7 @@ def _embed(model: TA3N, part: PartFeatures, *, is_source: bool) -> PartEmbedding
     )
 
 
-def _check_predictions(run: Run, target: PartEmbedding, videos: tuple[str, ...]) -> None:
+def _check_predictions(run: Run, target: SubsetEmbedding, videos: tuple[str, ...]) -> None:
     """Make sure that what is drawn is the model whose accuracy is reported.
 
     Another device rounds differently, so that a video between two classes may change sides.

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.runs.records import Run
 
 Curves = NDArray[np.float64]
@@ -19,7 +19,7 @@ LEAST_ATTENTION = 1 - log(2)
 """Domain attention of a relation whose discriminator guesses (section 2.3)."""
 
 
-def attention_kind(row: Row) -> str:
+def attention_kind(row: RunGroup) -> str:
     """Return what kind of attention a row has: `domain`, `conventional` or `none`."""
     return str(row.config.settings["method"].get("attention", "none"))
 
@@ -29,7 +29,7 @@ def relation_names(num_relations: int) -> list[str]:
     return [f"{n}-frame" for n in range(2, num_relations + 2)]
 
 
-def curves_of(row: Row, *keys: str) -> Curves | None:
+def curves_of(row: RunGroup, *keys: str) -> Curves | None:
     """Return a measurement of every epoch: [S, E].
 
     A seed that lacks it in any epoch is left out, as runs of an earlier version may.
@@ -46,12 +46,12 @@ def curves_of(row: Row, *keys: str) -> Curves | None:
     return np.asarray(complete, np.float64) if complete else None
 
 
-def accuracy_curves(row: Row) -> Curves:
+def accuracy_curves(row: RunGroup) -> Curves:
     """Return target accuracy in percent: [S, E]."""
     return np.asarray([run.accuracies for run in row.runs], np.float64)
 
 
-def attention_curves(row: Row) -> Curves | None:
+def attention_curves(row: RunGroup) -> Curves | None:
     """Return mean attention of each relation, the 2-frame one first: [S, E, K-1], or None."""
     num_relations = row.config.settings["recipe"]["num_segments"] - 1
     found = [_attention(run, num_relations) for run in row.runs]
@@ -59,7 +59,7 @@ def attention_curves(row: Row) -> Curves | None:
     return np.stack(complete) if complete else None
 
 
-def names_in(row: Row, key: str) -> list[str]:
+def measured_names(row: RunGroup, key: str) -> list[str]:
     """Return the names that a table of measurements has in any epoch, in order of appearance."""
     tables = (epoch.get(key) for run in row.runs for epoch in run.epochs)
     return list(dict.fromkeys(name for t in tables if isinstance(t, Mapping) for name in t))

@@ -5,13 +5,13 @@ from statistics import mean, stdev
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.figures.look import GREY, Panel, draw, headline, new_figure, row_look
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.figures.look import GREY, Panel, draw, new_figure, row_look, set_title
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 
 
-def plot_accuracy(direction: Direction, name: str) -> Panel:
+def plot_accuracy(direction: DirectionRuns, name: str) -> Panel:
     """Draw `last` and `oracle` accuracy of every row, the first row on top.
 
     Args:
@@ -27,12 +27,12 @@ def plot_accuracy(direction: Direction, name: str) -> Panel:
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
-        headline(figure, "Target accuracy by row")
+        set_title(figure, "Target accuracy by row")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
         return draw(figure, name, _alt(direction))
 
 
-def _draw_row(axes: Axes, row: Row, rule: str, place: float) -> None:
+def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:
     values = row.percents(rule)
     if not values:
         return
@@ -69,7 +69,7 @@ def _legend() -> list[Line2D]:
     return [filled, opened, tick, Line2D([], [], color=GREY, label="± standard deviation")]
 
 
-def _alt(direction: Direction) -> str:
+def _alt(direction: DirectionRuns) -> str:
     parts = [
         f"{row.label}: last {mean(row.percents('last')):.1f} %"
         + (f", oracle {mean(row.percents('oracle')):.1f} %" if "oracle" in row.rules else "")

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ta3n.train.report.data.embed import PartEmbedding, RunEmbedding
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
 from ta3n.train.report.data.series import LEAST_ATTENTION, relation_names
 from ta3n.train.report.figures.look import (
     REFERENCE,
@@ -18,9 +18,9 @@ from ta3n.train.report.figures.look import (
     TARGET,
     Panel,
     draw,
-    headline,
     legend_below,
     new_figure,
+    set_title,
     shown_name,
     write_in_cell,
 )
@@ -47,7 +47,7 @@ def plot_attention(label: str, runs: Sequence[RunEmbedding], name: str) -> Panel
         _name_relations(axes, num_relations, narrow=False)
         axes.axhline(LEAST_ATTENTION, label="1 − ln 2: domains look alike", **REFERENCE)  # noqa: RUF001
         axes.set(xlabel="relation", ylabel="domain attention w (no unit)")
-        headline(figure, f"Domain attention of {label}")
+        set_title(figure, f"Domain attention of {label}")
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.5, num_relations - 0.5)
         high = axes.get_ylim()[1]
@@ -82,7 +82,7 @@ def plot_class_attention(
             _write_values(axes, table, (limits["vmin"] + limits["vmax"]) / 2)
         both[0].set_yticks(range(len(classes)), [shown_name(name) for name in classes], fontsize=9)
         figure.supxlabel("relation", fontsize=10)
-        headline(figure, f"Domain attention of {label} by class")
+        set_title(figure, f"Domain attention of {label} by class")
         bar = figure.colorbar(image, ax=both, pad=0.02, aspect=30)
         bar.set_label("mean attention w (no unit)")
         bar.outline.set_visible(False)
@@ -91,7 +91,7 @@ def plot_class_attention(
 
 
 def _attention(run: RunEmbedding, side: str) -> NDArray[np.float32]:
-    part: PartEmbedding = run.source if side == "source" else run.target
+    part: SubsetEmbedding = run.source if side == "source" else run.target
     assert part.attention is not None, "only rows with attention come here"
     return part.attention[:, ::-1]  # [N, K-1], the 2-frame relation first
 

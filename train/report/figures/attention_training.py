@@ -1,7 +1,7 @@
 """Domain attention of each relation in the course of training."""
 
-from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label
+from ta3n.train.paper.labels import method_label
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.series import (
     LEAST_ATTENTION,
     attention_curves,
@@ -16,15 +16,15 @@ from ta3n.train.report.figures.look import (
     draw,
     draw_band,
     finish_epochs,
-    headline,
     new_figure,
+    set_title,
 )
 
 # More lines cannot be told apart: then the shortest, the longest, and some between them.
 _MOST_LINES = 6
 
 
-def plot_attention_training(row: Row, name: str) -> Panel | None:
+def plot_attention_training(row: RunGroup, name: str) -> Panel | None:
     """Draw mean attention of each relation over epochs, or nothing where it was not kept.
 
     Args:
@@ -46,7 +46,7 @@ def plot_attention_training(row: Row, name: str) -> Panel | None:
         if attention_kind(row) == "domain":
             axes.axhline(LEAST_ATTENTION, label="1 − ln 2: domains look alike", **REFERENCE)  # noqa: RUF001
         label = method_label(row.config.method)
-        headline(figure, f"Attention of {label} in training")
+        set_title(figure, f"Attention of {label} in training")
         axes.set_ylabel("mean attention w (no unit)")
         finish_epochs(figure, axes)
         what = f"Lines of the mean attention of {row.label} by relation over epochs"

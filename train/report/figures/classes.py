@@ -10,17 +10,17 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.paper.labels import method_label
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import hits_of
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.figures.look import (
     GREY,
     Panel,
     draw,
-    headline,
     legend_below,
     new_figure,
     row_look,
+    set_title,
     shown_name,
 )
 
@@ -51,7 +51,7 @@ class ClassChange:
         return self.after - self.before
 
 
-def class_changes(row: Row, reference: Row) -> list[ClassChange]:
+def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
     """Hold the last epoch of two rows against each other by class, in the order of the labels.
 
     Every video counts with the share of seeds that have it right, under one row less the other.
@@ -75,7 +75,7 @@ def class_changes(row: Row, reference: Row) -> list[ClassChange]:
     return changes
 
 
-def plot_class_changes(row: Row, reference: Row, name: str) -> Panel:
+def plot_class_changes(row: RunGroup, reference: RunGroup, name: str) -> Panel:
     """Draw a line from before to after for every class, the largest gain on top.
 
     With very many classes only those that change most are drawn.
@@ -101,14 +101,14 @@ def plot_class_changes(row: Row, reference: Row, name: str) -> Panel:
         axes.set_xlim(-3, 103)
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="target accuracy (%)", ylabel="class (target videos)")
-        headline(figure, f"{method_label(row.config.method)} against source only by class")
+        set_title(figure, f"{method_label(row.config.method)} against source only by class")
         _write_beside(axes, -0.65, "change")
         legend_below(figure, axes, columns=2)
         return draw(figure, name, _alt(row, reference, changes))
 
 
 def _draw_change(
-    axes: Axes, place: int, change: ClassChange, row: Row, reference: Row, *, first: bool
+    axes: Axes, place: int, change: ClassChange, row: RunGroup, reference: RunGroup, *, first: bool
 ) -> None:
     # A gain and a loss differ by more than colour: the line of a loss is dashed.
     line = "-" if change.points >= 0 else (0, (2, 1))
@@ -148,7 +148,7 @@ def _signed(change: ClassChange) -> str:
     return text if np.isnan(change.error) else f"{text} ± {change.error:.0f}"
 
 
-def _alt(row: Row, reference: Row, changes: list[ClassChange]) -> str:
+def _alt(row: RunGroup, reference: RunGroup, changes: list[ClassChange]) -> str:
     parts = [
         f"{c.name} {c.before:.0f} to {c.after:.0f} % ({c.num_videos} videos)"
         if c.num_videos

@@ -7,14 +7,14 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label
+from ta3n.train.paper.labels import method_label
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.figures.look import (
     WIDTH_IN,
     Panel,
     draw,
-    headline,
     new_figure,
+    set_title,
     shown_name,
     write_in_cell,
 )
@@ -24,7 +24,7 @@ _MOST_CLASSES_WITH_NAMES = 40
 _DARK = 0.55
 
 
-def confusion_counts(row: Row) -> NDArray[np.int64]:
+def confusion_counts(row: RunGroup) -> NDArray[np.int64]:
     """Return [C, C]: videos of a true class (row) by predicted class, summed over seeds."""
     num_classes = len(row.classes)
     counts = np.zeros((num_classes, num_classes), np.int64)
@@ -34,7 +34,7 @@ def confusion_counts(row: Row) -> NDArray[np.int64]:
     return counts
 
 
-def plot_confusion(row: Row, name: str) -> Panel:
+def plot_confusion(row: RunGroup, name: str) -> Panel:
     """Draw the confusion matrix of the last epoch; every row of a class with videos sums to 1.
 
     Args:
@@ -52,7 +52,7 @@ def plot_confusion(row: Row, name: str) -> Panel:
         if len(row.classes) <= _MOST_CLASSES_WITH_COUNTS:
             _write_counts(axes, counts, shares)
         axes.set(xlabel="predicted class", ylabel="true class")
-        headline(figure, f"Confusion matrix of {method_label(row.config.method)} on the target")
+        set_title(figure, f"Confusion matrix of {method_label(row.config.method)} on the target")
         bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
         bar.set_label("share of the true class")
         bar.outline.set_visible(False)
@@ -76,7 +76,7 @@ def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.floa
             write_in_cell(axes, predicted, true, str(count), colour)
 
 
-def _alt(row: Row, counts: NDArray[np.int64]) -> str:
+def _alt(row: RunGroup, counts: NDArray[np.int64]) -> str:
     totals = counts.sum(axis=1)
     wrong = counts.copy()
     np.fill_diagonal(wrong, 0)

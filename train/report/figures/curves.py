@@ -3,9 +3,9 @@
 from collections.abc import Mapping
 from math import log
 
-from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.data.labels import losses_label, method_label
-from ta3n.train.report.data.series import Curves, accuracy_curves, curves_of, names_in
+from ta3n.train.paper.labels import losses_label, method_label
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.data.series import Curves, accuracy_curves, curves_of, measured_names
 from ta3n.train.report.figures.look import (
     LINE_LOOKS,
     REFERENCE,
@@ -13,13 +13,13 @@ from ta3n.train.report.figures.look import (
     draw,
     draw_band,
     finish_epochs,
-    headline,
     new_figure,
     row_look,
+    set_title,
 )
 
 
-def plot_accuracy_curves(direction: Direction, name: str) -> Panel:
+def plot_accuracy_curves(direction: DirectionRuns, name: str) -> Panel:
     """Draw target accuracy over epochs: mean over seeds, band from the lowest to the highest.
 
     Args:
@@ -30,7 +30,7 @@ def plot_accuracy_curves(direction: Direction, name: str) -> Panel:
     with new_figure(3.6 + 0.2 * ((len(curves) + 1) // 2)) as (figure, axes):
         for number, row in enumerate(direction.rows):
             draw_band(axes, curves[row.label], row.label, row_look(row), first_mark=number)
-        headline(figure, "Target accuracy in training")
+        set_title(figure, "Target accuracy in training")
         axes.set_ylabel("target accuracy (%)")
         axes.set_ylim(bottom=0)
         finish_epochs(figure, axes)
@@ -38,14 +38,14 @@ def plot_accuracy_curves(direction: Direction, name: str) -> Panel:
         return draw(figure, name, f"{what}, mean over seeds. {ends(curves, 0)}.")
 
 
-def plot_losses(row: Row, name: str) -> Panel:
+def plot_losses(row: RunGroup, name: str) -> Panel:
     """Draw every loss term of a row over epochs: mean over seeds, band lowest to highest.
 
     Args:
         row: Whose losses.
         name: Stem of the files.
     """
-    terms = {term: curves_of(row, "losses", term) for term in names_in(row, "losses")}
+    terms = {term: curves_of(row, "losses", term) for term in measured_names(row, "losses")}
     known = {t: curve for t, curve in terms.items() if curve is not None and t != "total"}
     with new_figure(4.0) as (figure, axes):
         for number, (term, curve) in enumerate(known.items()):
@@ -54,7 +54,7 @@ def plot_losses(row: Row, name: str) -> Panel:
         if any(term.startswith("adversarial") for term in known):
             axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
         label = method_label(row.config.method)
-        headline(figure, f"Loss terms of {label} in training")
+        set_title(figure, f"Loss terms of {label} in training")
         axes.set_ylabel("loss (nats)")
         axes.set_ylim(bottom=0)
         finish_epochs(figure, axes)

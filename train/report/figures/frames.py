@@ -15,15 +15,15 @@ from ta3n.common.errors import ClipError
 from ta3n.common.names import printable
 from ta3n.common.video import RgbImage
 from ta3n.train.report.data.clips import find_clip, read_frames
-from ta3n.train.report.data.embed import PartFeatures, RunEmbedding
+from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures
 from ta3n.train.report.data.series import relation_names
 from ta3n.train.report.figures.look import (
     DPI,
     WIDTH_IN,
     Panel,
     draw,
-    headline,
     new_figure,
+    set_title,
     shown_name,
 )
 
@@ -69,7 +69,7 @@ def by_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.int64]:
 
 def read_videos(
     order: Sequence[int],
-    target: PartFeatures,
+    target: SubsetFeatures,
     classes: Sequence[str],
     runs: Sequence[RunEmbedding],
     videos: Path,
@@ -122,7 +122,7 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
     height = 0.5 + sum(0.97 * WIDTH_IN * share + 0.6 for share in shares)
     grid = {"nrows": len(videos), "squeeze": False, "height_ratios": shares}
     with new_figure(height, **grid) as (figure, cells):
-        headline(figure, title)
+        set_title(figure, title)
         for axes, video, strip in zip(cells[:, 0], videos, strips, strict=True):
             # In SVG the pixels are kept as they are, and not scaled down.
             axes.imshow(strip, interpolation="none")
@@ -133,7 +133,7 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
             axes.tick_params(length=0, pad=2)
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
-            about = f"{shown_name(video.label, 24)}, {_verdict(video)}"
+            about = f"{shown_name(video.label, 24)}, {_judged(video)}"
             axes.set_title(f"{about}\nattention: {_relations(video)}", fontsize=9)
             axes.set_anchor("N")
         return draw(figure, name, f"{title}. {' '.join(map(_told, videos))}")
@@ -148,7 +148,7 @@ def _strip(frames: Sequence[RgbImage]) -> RgbImage:
 
 def _described(
     place: int,
-    target: PartFeatures,
+    target: SubsetFeatures,
     classes: Sequence[str],
     runs: Sequence[RunEmbedding],
     numbers: tuple[int, ...],
@@ -179,7 +179,7 @@ def _thinned(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(numbers[place] for place in places)
 
 
-def _verdict(video: ShownVideo) -> str:
+def _judged(video: ShownVideo) -> str:
     seeds = f" ({video.agreeing})" if video.agreeing else ""
     if video.predicted == video.label:
         return f"predicted right{seeds}"
@@ -202,6 +202,6 @@ def _pairs(names: Sequence[str], values: NDArray[np.float32]) -> Iterator[str]:
 
 def _told(video: ShownVideo) -> str:
     return (
-        f"{printable(video.path)}: {printable(video.label)}, {_verdict(video)}, "
+        f"{printable(video.path)}: {printable(video.label)}, {_judged(video)}, "
         f"attention {_relations(video)}."
     )

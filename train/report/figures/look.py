@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from ta3n.common.names import printable
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 
 WIDTH_IN = 5.0
 DPI = 200
@@ -214,7 +214,7 @@ def write_in_cell(axes: Axes, column: int, row: int, text: str, colour: str) -> 
     drawn.set_in_layout(False)
 
 
-def headline(figure: Figure, text: str) -> None:
+def set_title(figure: Figure, text: str) -> None:
     """Put the title at the left edge, where long class names leave it most room."""
     figure.suptitle(text, x=0.01, ha="left", fontsize=11, weight="bold")
 
@@ -225,7 +225,7 @@ def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def row_look(row: Row) -> dict[str, Any]:
+def row_look(row: RunGroup) -> dict[str, Any]:
     """Return colour, marker and line of a row: method by colour and marker, module by line."""
     colour, marker = _LOOKS.get(row.config.method, _UNKNOWN_LOOK)
     line = "-" if row.config.temporal == "relation" else "--"

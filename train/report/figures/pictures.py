@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import Ta3nError
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import focal_row, source_only_for
 from ta3n.train.report.figures.gallery import Gallery
 from ta3n.train.report.figures.pictures_of_runs import (
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 
 def draw_pictures(
-    direction: Direction, features: Path | None, prefix: str = "", videos: Path | None = None
+    direction: DirectionRuns, features: Path | None, prefix: str = "", videos: Path | None = None
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
@@ -61,14 +61,16 @@ def draw_pictures(
     return gallery
 
 
-def _run_models(direction: Direction, focal: Row, features: Path) -> "Models":
+def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> "Models":
     # Torch and scikit-learn are imported only where they are needed.
     from ta3n.train.report.figures.pictures_of_models import run_models
 
     return run_models(direction, focal, features)
 
 
-def _draw_runs(gallery: Gallery, direction: Direction, focal: Row | None, prefix: str) -> None:
+def _draw_runs(
+    gallery: Gallery, direction: DirectionRuns, focal: RunGroup | None, prefix: str
+) -> None:
     gallery.add(accuracy_picture(direction, prefix))
     if focal is None:
         gallery.missing.append("Pictures of an adapted model: no adapting method was run.")

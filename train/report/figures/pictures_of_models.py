@@ -7,10 +7,10 @@ from pathlib import Path
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.names import shorten
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.paper.labels import method_label
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import pick
-from ta3n.train.report.data.embed import Part, PartFeatures, RunEmbedding, embed_row, load_parts
-from ta3n.train.report.data.labels import method_label
+from ta3n.train.report.data.embed import RunEmbedding, Subset, SubsetFeatures, embed_row, load_parts
 from ta3n.train.report.data.series import attention_kind
 from ta3n.train.report.figures.attention import plot_attention, plot_class_attention
 from ta3n.train.report.figures.frames import by_attention, plot_frames, read_videos
@@ -18,7 +18,7 @@ from ta3n.train.report.figures.gallery import Gallery, Picture
 from ta3n.train.report.figures.look import Panel
 from ta3n.train.report.figures.tsne import LEAST_VIDEOS, Map, make_map, plot_tsne
 
-_PART_WORDS: dict[Part, str] = {
+_PART_WORDS: dict[Subset, str] = {
     "source train": "source training",
     "source val": "source validation",
     "target val": "target validation",
@@ -38,15 +38,15 @@ class Models:
         target: Target validation videos.
     """
 
-    focal: Row
-    before: Row | None
+    focal: RunGroup
+    before: RunGroup | None
     runs: Sequence[RunEmbedding]
     maps: Sequence[Map]
-    held_out: Part
-    target: PartFeatures
+    held_out: Subset
+    target: SubsetFeatures
 
 
-def run_models(direction: Direction, focal: Row, features: Path) -> Models:
+def run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> Models:
     """Run the models and place the videos: all that takes long and draws nothing.
 
     Args:
@@ -60,7 +60,7 @@ def run_models(direction: Direction, focal: Row, features: Path) -> Models:
         FeatureStoreError: If features or checkpoints are damaged.
     """
     parts = load_parts(direction, features, parts=("source val", "target val"))
-    held_out: Part = "source val"
+    held_out: Subset = "source val"
     if held_out not in parts:
         held_out = "source train"
         parts |= load_parts(direction, features, parts=(held_out,))
@@ -186,7 +186,7 @@ def _add_frames(gallery: Gallery, models: Models, dataset: str, videos: Path, pr
         gallery.add(_frames(models.focal, tuple(panels)))
 
 
-def _frames(focal: Row, panels: tuple[Panel, ...]) -> Picture:
+def _frames(focal: RunGroup, panels: tuple[Panel, ...]) -> Picture:
     return Picture(
         heading="Target videos by attention",
         caption=f"Sampled frames of the target validation videos whose highest attention over the "

@@ -1,6 +1,6 @@
 """The pictures that need nothing but run folders, with captions and how to read them."""
 
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.series import attention_kind
 from ta3n.train.report.figures.accuracy import plot_accuracy
 from ta3n.train.report.figures.attention_training import plot_attention_training
@@ -15,7 +15,7 @@ from ta3n.train.report.figures.selection import plot_selection
 _BAND = "line: mean over seeds, band: lowest to highest seed"
 
 
-def accuracy_picture(direction: Direction, prefix: str) -> Picture:
+def accuracy_picture(direction: DirectionRuns, prefix: str) -> Picture:
     """Return the accuracy of every row."""
     return Picture(
         heading="Accuracy by row",
@@ -28,7 +28,7 @@ def accuracy_picture(direction: Direction, prefix: str) -> Picture:
     )
 
 
-def curves_picture(direction: Direction, focal: Row | None, prefix: str) -> Picture:
+def curves_picture(direction: DirectionRuns, focal: RunGroup | None, prefix: str) -> Picture:
     """Return accuracy over epochs of every row, and the losses of the focal one."""
     panels = [plot_accuracy_curves(direction, f"{prefix}learning-curves")]
     caption = (
@@ -49,7 +49,7 @@ def curves_picture(direction: Direction, focal: Row | None, prefix: str) -> Pict
     )
 
 
-def confusion_picture(focal: Row, prefix: str) -> Picture:
+def confusion_picture(focal: RunGroup, prefix: str) -> Picture:
     """Return the confusion matrix of the focal row."""
     num = len(focal.runs)
     seeds = f"summed over {num} seeds" if num > 1 else "of one seed"
@@ -65,7 +65,9 @@ def confusion_picture(focal: Row, prefix: str) -> Picture:
     )
 
 
-def add_class_changes(gallery: Gallery, focal: Row, reference: Row | None, prefix: str) -> None:
+def add_class_changes(
+    gallery: Gallery, focal: RunGroup, reference: RunGroup | None, prefix: str
+) -> None:
     """Add what adaptation does to each class.
 
     Args:
@@ -97,7 +99,7 @@ def add_class_changes(gallery: Gallery, focal: Row, reference: Row | None, prefi
     )
 
 
-def add_training(gallery: Gallery, focal: Row, prefix: str) -> None:
+def add_training(gallery: Gallery, focal: RunGroup, prefix: str) -> None:
     """Add how discriminators and attention of the focal row develop in training."""
     domain = plot_domain_accuracy(focal, f"{prefix}domain-accuracy")
     attention = None
@@ -135,7 +137,7 @@ def add_training(gallery: Gallery, focal: Row, prefix: str) -> None:
     )
 
 
-def add_selection(gallery: Gallery, focal: Row, prefix: str) -> None:
+def add_selection(gallery: Gallery, focal: RunGroup, prefix: str) -> None:
     """Add how the scores of the label-free rules follow accuracy over the epochs."""
     panel = plot_selection(focal, f"{prefix}selection")
     if panel is None:

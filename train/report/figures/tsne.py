@@ -5,14 +5,14 @@ Legend: N videos, V feature width.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import mean, stdev
+from statistics import mean
 
 import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.distances import Array, DomainDistance, domain_distance
 from ta3n.train.report.data.embed import RunEmbedding
 from ta3n.train.report.figures.look import (
@@ -21,10 +21,11 @@ from ta3n.train.report.figures.look import (
     WIDTH_IN,
     Panel,
     draw,
-    headline,
     legend_below,
     new_figure,
+    set_title,
 )
+from ta3n.train.runs.tables import spread
 
 _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
@@ -86,12 +87,12 @@ def measure_gap(runs: Sequence[RunEmbedding]) -> Gap | None:
     if not known:
         return None
     return Gap(
-        proxy_a=_spread([distance.proxy_a for distance in known], 2),
-        mmd2=_spread([distance.mmd2 for distance in known], 3),
+        proxy_a=spread([distance.proxy_a for distance in known], 2),
+        mmd2=spread([distance.mmd2 for distance in known], 3),
     )
 
 
-def plot_tsne(row: Row, title: str, found: Map, name: str) -> Panel:
+def plot_tsne(row: RunGroup, title: str, found: Map, name: str) -> Panel:
     """Draw held-out source and target videos of a row's first seed.
 
     Args:
@@ -106,7 +107,7 @@ def plot_tsne(row: Row, title: str, found: Map, name: str) -> Panel:
     with new_figure(WIDTH_IN) as (figure, axes):
         for points, look, side in sides:
             _scatter(axes, points, look, f"{side} ({len(points)} videos)")
-        headline(figure, title)
+        set_title(figure, title)
         axes.set(xticks=[], yticks=[])
         axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
         _make_square(axes, np.concatenate([found.source, found.target]))
@@ -165,8 +166,3 @@ def _tsne(features: Array) -> NDArray[np.float64]:
         random_state=0,
     )
     return np.asarray(tsne.fit_transform(features), np.float64)
-
-
-def _spread(values: Sequence[float], digits: int) -> str:
-    text = f"{mean(values):.{digits}f}"
-    return f"{text} ± {stdev(values):.{digits}f}" if len(values) > 1 else text

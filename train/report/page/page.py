@@ -4,14 +4,14 @@ from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
-from ta3n.train.report.data.collect import Direction, RunSet
+from ta3n.train.report.data.collect import DirectionRuns, RunSet
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.page import markup
 from ta3n.train.report.page.stylesheet import STYLESHEET
 from ta3n.train.report.tables.contents import Contents
 from ta3n.train.report.tables.provenance import dataset_rows, feature_facts, run_rows, warnings
 from ta3n.train.report.tables.sheets import Sheet
-from ta3n.train.report.tables.verdict import headline, supporting
+from ta3n.train.report.tables.summary import further_findings, main_finding
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.gallery import Gallery
@@ -64,8 +64,8 @@ def _direction(
 ) -> str:
     direction = analysis.direction
     parts = [f"<h2>{markup.text(direction.label)}</h2>"] if several else []
-    parts.append(f'<p class="headline">{markup.text(headline(analysis))}</p>')
-    *findings, explanation = supporting(analysis)
+    parts.append(f'<p class="headline">{markup.text(main_finding(analysis))}</p>')
+    *findings, explanation = further_findings(analysis)
     parts += [f"<p>{markup.text(' '.join(findings))}</p>"] if findings else []
     parts.append(f'<p class="soft">{markup.text(explanation)}</p>')
     parts.append(markup.notes("Bear in mind", warnings(direction)))
@@ -101,7 +101,7 @@ def _provenance(runs: RunSet, command: str) -> str:
     return "\n".join(parts)
 
 
-def _runs(direction: Direction) -> str:
+def _runs(direction: DirectionRuns) -> str:
     return "<h3>Runs</h3>\n" + markup.table(
         label=f"Runs, {direction.label}",
         caption=f"{direction.label}: first digits of the configuration's hash, settings, versions, "

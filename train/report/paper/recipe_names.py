@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
+from ta3n.train.paper.labels import NOT_ADAPTING
 from ta3n.train.recipe.directions import coefficients_for
 from ta3n.train.recipe.recipes import RECIPES
-from ta3n.train.report.data.collect import Row, flatten
-from ta3n.train.report.data.labels import NOT_ADAPTING
+from ta3n.train.report.data.collect import RunGroup, flatten
 
 
 class Recipes:
@@ -16,7 +16,7 @@ class Recipes:
     def __init__(self) -> None:
         self._letters: dict[str, str] = {}
 
-    def names(self, rows: Sequence[Row]) -> list[str]:
+    def names(self, rows: Sequence[RunGroup]) -> list[str]:
         """Return for each row its recipe, told apart by hash where that does not suffice."""
         texts = [self._name(row) for row in rows]
         return [
@@ -24,14 +24,14 @@ class Recipes:
             for row, text in zip(rows, texts, strict=True)
         ]
 
-    def notes(self, rows: Sequence[Row]) -> list[str]:
+    def notes(self, rows: Sequence[RunGroup]) -> list[str]:
         """Return the footnotes that some rows need, which were named before."""
         used = {", ".join(_departures(row)) for row in rows}
         return [
             f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
         ]
 
-    def _name(self, row: Row) -> str:
+    def _name(self, row: RunGroup) -> str:
         recipe: str = row.config.settings["recipe"]["name"]
         departs = ", ".join(_departures(row))
         if not departs:
@@ -44,7 +44,7 @@ def _letter(number: int) -> str:
     return chr(ord("a") + number) if number < 26 else str(number + 1)
 
 
-def _departures(row: Row) -> list[str]:
+def _departures(row: RunGroup) -> list[str]:
     """Return the settings of a row that are not those of its recipe and direction."""
     config, settings = row.config, row.config.settings
     name = settings["recipe"]["name"]

@@ -11,9 +11,8 @@ from typing import Any
 
 from ta3n.train.paper.cited import CITED
 from ta3n.train.paper.printed import num_target_videos, why_impossible
-from ta3n.train.paper.rows import ROWS, Direction
-from ta3n.train.paper.rows import Row as PaperRow
-from ta3n.train.report.data.collect import Row
+from ta3n.train.paper.rows import ROWS, Direction, Row
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.paper.recipe_names import Recipes
 from ta3n.train.report.tables.cells import Cell, Number, Printed, Words
@@ -35,12 +34,12 @@ TITLES = {
 _IMPOSSIBLE, _CITED = "†", "‡"
 
 
-def is_row(row: Row, paper: PaperRow) -> bool:
+def is_row(row: RunGroup, paper: Row) -> bool:
     """Return whether a row of runs has the switches of a row of the paper."""
     return _switches(row.config.settings["method"]) == _switches(asdict(paper.method))
 
 
-def is_any_row(row: Row) -> bool:
+def is_any_row(row: RunGroup) -> bool:
     """Return whether a row of runs stands in any of the paper's tables, its direction included."""
     config = row.config
     key = (config.benchmark, config.source, config.target)
@@ -107,7 +106,7 @@ class _Table:
             for c in self._cited
             if key in c.figures
         ]
-        ours: list[Row] = []
+        ours: list[RunGroup] = []
         marked = None
         for paper in self._papers:
             rows = (
@@ -135,7 +134,7 @@ class _Table:
         return (Words(title), module, None, Printed(figure, mark), *[None] * empty)
 
     def _lines(
-        self, paper: PaperRow, key: Direction, rows: Sequence[Row], analysis: Analysis
+        self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis
     ) -> Iterator[Line]:
         """Yield a line for each row of runs that is a row of the paper."""
         for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
@@ -160,30 +159,30 @@ def _key(analysis: Analysis) -> Direction:
     return direction.benchmark, direction.source, direction.target
 
 
-def _in_printed_order(papers: Sequence[PaperRow]) -> list[PaperRow]:
+def _in_printed_order(papers: Sequence[Row]) -> list[Row]:
     """Sort by title, in order of first appearance: a printed row has both temporal modules."""
     titles = list(dict.fromkeys(paper.title for paper in papers))
     return sorted(papers, key=lambda paper: titles.index(paper.title))
 
 
-def _printed(paper: PaperRow, key: Direction) -> tuple[float, str]:
+def _printed(paper: Row, key: Direction) -> tuple[float, str]:
     """Return the printed figure, and the mark of one that no count of videos gives."""
     return paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else ""
 
 
-def _misprint(paper: PaperRow, key: Direction) -> str | None:
+def _misprint(paper: Row, key: Direction) -> str | None:
     total = num_target_videos(key)
     return None if total is None else why_impossible(paper.figures[key], total)
 
 
-def _misprints(papers: Sequence[PaperRow], key: Direction) -> Iterator[str]:
+def _misprints(papers: Sequence[Row], key: Direction) -> Iterator[str]:
     for paper in papers:
         if reason := _misprint(paper, key):
             extra = f" ({paper.note})" if paper.note else ""
             yield f"{_IMPOSSIBLE} {paper.title}, {paper.method.temporal}: {reason}{extra}."
 
 
-def _videos(key: Direction, ours: Sequence[Row]) -> Iterator[str]:
+def _videos(key: Direction, ours: Sequence[RunGroup]) -> Iterator[str]:
     theirs = num_target_videos(key)
     if ours and theirs not in (None, ours[0].total):
         yield (

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from statistics import mean, stdev
 from typing import Protocol
 
-from ta3n.train.jobs.table import spread
 from ta3n.train.report.data.statistics import Interval
+from ta3n.train.runs.tables import spread
 
 
 class Cell(Protocol):

@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-from ta3n.train.report.data.collect import Direction, Row, RunSet
-from ta3n.train.report.data.labels import NOT_ADAPTING
+from ta3n.train.paper.labels import NOT_ADAPTING
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, RunSet
 from ta3n.train.runs.records import Run
 
 _SHORT_HASH = 16
@@ -24,7 +24,7 @@ def feature_facts(runs: RunSet) -> list[tuple[str, str]]:
     ]
 
 
-def warnings(direction: Direction) -> list[str]:
+def warnings(direction: DirectionRuns) -> list[str]:
     """Return what makes the figures of a direction less than they seem."""
     weights = str(direction.rows[0].config.data["features"]["weights"])
     found = []
@@ -61,7 +61,7 @@ def dataset_rows(runs: RunSet) -> list[list[str]]:
     return list(lines.values())
 
 
-def run_rows(direction: Direction) -> list[list[str]]:
+def run_rows(direction: DirectionRuns) -> list[list[str]]:
     """Return a line for each row: seeds, configuration, label reads, versions."""
     return [
         [
@@ -76,7 +76,7 @@ def run_rows(direction: Direction) -> list[list[str]]:
     ]
 
 
-def _settings(row: Row) -> str:
+def _settings(row: RunGroup) -> str:
     recipe: Mapping[str, Any] = row.config.settings["recipe"]
     text = (
         f"{recipe['name']}: {recipe['epochs']} epochs, batch {recipe['source_batch']}, "

@@ -4,8 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from ta3n.train.report.data.collect import Direction
-from ta3n.train.report.data.labels import rule_citation, rule_note
+from ta3n.train.paper.labels import rule_citation, rule_note
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.statistics import rank_correlation
 from ta3n.train.report.tables.cells import Number, Words
 from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
@@ -36,7 +36,7 @@ class RuleSummary:
     label_reads: int
 
 
-def summarise_rules(direction: Direction, rules: Sequence[str]) -> list[RuleSummary]:
+def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[RuleSummary]:
     """Return a summary of each rule that some run has.
 
     Target-only rows are left out: they train on target labels, so that nothing is chosen without.
@@ -46,7 +46,7 @@ def summarise_rules(direction: Direction, rules: Sequence[str]) -> list[RuleSumm
     return [_summary(rule, group) for rule, group in having.items() if group]
 
 
-def rules_sheet(directions: Sequence[Direction], rules: Sequence[str]) -> Sheet:
+def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
     """Return the table of selection rules, a block for each direction."""
     columns = (
         Column(head="rule", names=("rule",), words=True),
@@ -85,7 +85,7 @@ def _source(rule: str) -> str:
     return f" ({citation})" if citation else ""
 
 
-def _reads(direction: Direction) -> str:
+def _reads(direction: DirectionRuns) -> str:
     runs = [run for row in direction.rows for run in row.runs]
     total = sum(run.result.target_label_reads for run in runs)
     return (

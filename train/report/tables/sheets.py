@@ -153,7 +153,7 @@ def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from ta3n.train.jobs.table import open_console
+    from ta3n.train.runs.tables import open_console
 
     shown = [n for n, column in enumerate(sheet.columns) if column.terminal]
     console = open_console()

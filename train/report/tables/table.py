@@ -5,9 +5,9 @@ import io
 from collections.abc import Iterator, Sequence
 from statistics import mean
 
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.paper.labels import few_rules, method_label, rule_note
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import CALL_WORDS, Analysis, Comparison, gain, hits_of
-from ta3n.train.report.data.labels import few_rules, method_label, rule_note
 from ta3n.train.report.data.statistics import LEVEL, accuracy_interval
 from ta3n.train.report.tables.cells import Cell, Number, Probability, Span, Spread, Tally, Words
 from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
@@ -60,13 +60,13 @@ def rule_columns(rules: Sequence[str], *, terminal: bool = True) -> tuple[Column
     )
 
 
-def rule_cells(row: Row, rules: Sequence[str]) -> Iterator[Cell | None]:
+def rule_cells(row: RunGroup, rules: Sequence[str]) -> Iterator[Cell | None]:
     """Yield the accuracy of a row by each rule, empty where it lacks the rule."""
     for rule in rules:
         yield Spread(row.percents(rule)) if rule in row.rules else None
 
 
-def count_cells(row: Row, analysis: Analysis) -> Iterator[Cell | None]:
+def count_cells(row: RunGroup, analysis: Analysis) -> Iterator[Cell | None]:
     """Yield correct videos, n, interval, and p against the focal row: by the rule compared by."""
     chosen = row.chosen(analysis.rule)
     yield Tally(mean(choice.correct for choice in chosen), row.total) if chosen else None
@@ -106,7 +106,10 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -
 
 
 def rows_sheet(
-    name: str, title: str, blocks: Sequence[tuple[Analysis, Sequence[Row]]], rules: Sequence[str]
+    name: str,
+    title: str,
+    blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]],
+    rules: Sequence[str],
 ) -> Sheet:
     """Return a table of rows that stand in no table of the paper.
 
@@ -138,7 +141,7 @@ def rows_sheet(
     )
 
 
-def _block(analysis: Analysis, rows: Sequence[Row], rules: Sequence[str]) -> Block:
+def _block(analysis: Analysis, rows: Sequence[RunGroup], rules: Sequence[str]) -> Block:
     marked = [n for n, row in enumerate(rows) if row is analysis.focal]
     return Block(
         label=analysis.direction.label,
@@ -147,7 +150,7 @@ def _block(analysis: Analysis, rows: Sequence[Row], rules: Sequence[str]) -> Blo
     )
 
 
-def _line(row: Row, analysis: Analysis, rules: Sequence[str]) -> Line:
+def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
     label = method_label(row.config.method)
     main, rest = split_rules(rules, analysis.rule)
     over = gain(row, analysis.direction, analysis.rule)
@@ -225,7 +228,7 @@ def _comparison_line(found: Comparison) -> Line:
     )
 
 
-def results_csv(directions: Sequence[Direction]) -> bytes:
+def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
     """Return a tidy file: a line for each direction, row, seed and selection rule."""
     text = io.StringIO()
     writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n")
@@ -236,7 +239,7 @@ def results_csv(directions: Sequence[Direction]) -> bytes:
     return text.getvalue().encode(errors="surrogateescape")
 
 
-def _csv_lines(row: Row) -> list[dict[str, object]]:
+def _csv_lines(row: RunGroup) -> list[dict[str, object]]:
     config = row.config
     shared = {
         "benchmark": config.benchmark,

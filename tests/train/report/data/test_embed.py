@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
-from ta3n.train.report.data.collect import Direction, Row, collect_runs
-from ta3n.train.report.data.embed import PARTS, embed_row, load_parts
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
+from ta3n.train.report.data.embed import SUBSETS, embed_row, load_parts
 
 from ....support.feature_folders import made_clips, make_features
 from ....support.reports import Trained
@@ -16,21 +16,21 @@ from ....support.small_runs import train
 
 
 @pytest.fixture(scope="module")
-def direction(trained: Trained) -> Direction:
+def direction(trained: Trained) -> DirectionRuns:
     return collect_runs(trained.runs).directions[0]
 
 
-def row(direction: Direction, method: str) -> Row:
+def row(direction: DirectionRuns, method: str) -> RunGroup:
     return next(
         r for r in direction.rows if (r.config.method, r.config.temporal) == (method, "relation")
     )
 
 
 def test_parts_hold_features_attention_and_the_recorded_predictions(
-    trained: Trained, direction: Direction
+    trained: Trained, direction: DirectionRuns
 ) -> None:
     parts = load_parts(direction, trained.features)
-    assert tuple(parts) == PARTS
+    assert tuple(parts) == SUBSETS
     ours = row(direction, "ta3n")
     embedded = embed_row(ours, parts)
     assert [run.seed for run in embedded] == [0, 1]
@@ -45,7 +45,7 @@ def test_parts_hold_features_attention_and_the_recorded_predictions(
     assert not np.array_equal(first.target.features, embedded[1].target.features)
 
 
-def test_rows_without_attention_have_none(trained: Trained, direction: Direction) -> None:
+def test_rows_without_attention_have_none(trained: Trained, direction: DirectionRuns) -> None:
     parts = load_parts(direction, trained.features, parts=("target val",))
     embedded = embed_row(row(direction, "source-only"), parts)
     assert embedded[0].target.attention is None
@@ -67,7 +67,7 @@ def test_each_domain_keeps_to_its_own_statistics(trained: Trained, tmp_path: Pat
     assert not np.array_equal(after.source.features, before.source.features)
 
 
-def test_other_features_are_refused(tmp_path: Path, direction: Direction) -> None:
+def test_other_features_are_refused(tmp_path: Path, direction: DirectionRuns) -> None:
     for dataset in ("ucf101", "hmdb51"):
         make_features(tmp_path, dataset, made_clips(dataset), seed=7)
     with pytest.raises(DataConflictError, match="not those that the runs used"):
@@ -75,7 +75,7 @@ def test_other_features_are_refused(tmp_path: Path, direction: Direction) -> Non
 
 
 def test_missing_foreign_and_damaged_checkpoints_are_named(
-    trained: Trained, direction: Direction
+    trained: Trained, direction: DirectionRuns
 ) -> None:
     parts = load_parts(direction, trained.features, parts=("target val",))
     ours = row(direction, "ta3n")

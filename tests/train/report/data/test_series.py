@@ -4,19 +4,19 @@ from pathlib import Path
 
 import numpy as np
 
-from ta3n.train.report.data.collect import Row, collect_runs
+from ta3n.train.report.data.collect import RunGroup, collect_runs
 from ta3n.train.report.data.series import (
     accuracy_curves,
     attention_curves,
     curves_of,
-    names_in,
+    measured_names,
     relation_names,
 )
 
 from ....support.made_runs import TOTAL, make_config, make_run
 
 
-def made_row(out: Path) -> Row:
+def made_row(out: Path) -> RunGroup:
     """Two seeds that were measured, and one of an earlier version that was not."""
     config = make_config("ta3n", epochs=2)
     for seed in range(2):
@@ -44,7 +44,7 @@ def test_curves_are_the_measurements_of_the_seeds_that_have_them(tmp_path: Path)
     assert accuracy_curves(row).tolist() == [
         [100 / TOTAL, 100 * last / TOTAL] for last in (2, 3, 2)
     ]
-    assert names_in(row, "domain_accuracy") == ["frame", "odd"]
+    assert measured_names(row, "domain_accuracy") == ["frame", "odd"]
 
 
 def test_attention_has_the_two_frame_relation_first(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from ta3n.train.report.data.embed import PartEmbedding, PartFeatures, RunEmbedding
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
 from ta3n.train.report.figures.frames import ShownVideo, by_attention, plot_frames, read_videos
 
 from ....support.videos import WriteClip
@@ -20,7 +20,7 @@ def embedded(seed: int, predicted: int) -> RunEmbedding:
     """Five target videos whose 4-frame relation, of 2 to 5 frames, has the peak."""
     attention = np.full((len(PEAKS), 4), 0.31, np.float32)
     attention[:, 1] = PEAKS  # in the order n = 5..2
-    part = PartEmbedding(
+    part = SubsetEmbedding(
         features=np.zeros((len(PEAKS), 2), np.float32),
         attention=attention,
         labels=np.zeros(len(PEAKS), np.int64),
@@ -30,7 +30,7 @@ def embedded(seed: int, predicted: int) -> RunEmbedding:
 
 
 RUNS = (embedded(0, 1), embedded(1, 1), embedded(2, 0))
-TARGET = PartFeatures(
+TARGET = SubsetFeatures(
     features=torch.zeros(len(PEAKS), 5, 2),
     labels=np.zeros(len(PEAKS), np.int64),
     videos=tuple(f"golf/{number}.avi" for number in range(len(PEAKS))),

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import Row, collect_runs
+from ta3n.train.report.data.collect import RunGroup, collect_runs
 from ta3n.train.report.figures.selection import mean_rank_correlation, plot_selection, scored_rules
 
 from ....support.made_runs import make_config, make_run
@@ -12,7 +12,7 @@ from ....support.made_runs import make_config, make_run
 CORRECTS = (2, 4, 6, 8)
 
 
-def made_row(out: Path, **scores: tuple[float, ...]) -> Row:
+def made_row(out: Path, **scores: tuple[float, ...]) -> RunGroup:
     config = make_config(epochs=len(CORRECTS))
     make_run(out, config, 0, CORRECTS, scores=scores)
     (direction,) = collect_runs(out).directions

@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from ta3n.train.report.data.embed import PartEmbedding, RunEmbedding
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
 from ta3n.train.report.figures.tsne import _sampled, make_map
 
 
-def part(features: NDArray[np.float32]) -> PartEmbedding:
+def part(features: NDArray[np.float32]) -> SubsetEmbedding:
     labels = np.zeros(len(features), np.int64)
-    return PartEmbedding(features=features, attention=None, labels=labels, predicted=labels)
+    return SubsetEmbedding(features=features, attention=None, labels=labels, predicted=labels)
 
 
 def run(shift: float, count: int = 20, seed: int = 0) -> RunEmbedding:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import Direction, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns, collect_runs
 from ta3n.train.report.tables.rule_scores import rules_sheet, summarise_rules
 from ta3n.train.report.tables.sheets import cell_text
 
@@ -13,7 +13,7 @@ from ....support.made_runs import TOTAL, make_config, make_run
 RULES = ("last", "im", "snd", "oracle")
 
 
-def make_direction(folder: Path) -> Direction:
+def make_direction(folder: Path) -> DirectionRuns:
     """Two runs of four epochs; `im` orders epochs rightly, `snd` in reverse."""
     for seed, corrects in enumerate(((2, 10, 16, 12), (4, 8, 14, 10))):
         scores = {"im": [c / 10 - seed for c in corrects], "snd": [-float(c) for c in corrects]}

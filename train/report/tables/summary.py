@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.paper.labels import NOT_ADAPTING, method_label
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
-from ta3n.train.report.data.labels import NOT_ADAPTING, method_label
 from ta3n.train.report.data.statistics import LEVEL, Interval
 from ta3n.train.report.tables.cells import p_text, signed
 
@@ -18,7 +18,7 @@ _MUCH = f"{100 * LEVEL:.0f} %"
 _ALPHA = f"{1 - LEVEL:.2f}"
 
 
-def headline(analysis: Analysis) -> str:
+def main_finding(analysis: Analysis) -> str:
     """Return how the focal row compares with every other method, in one paragraph."""
     focal = analysis.focal
     if focal is None:
@@ -38,8 +38,8 @@ def headline(analysis: Analysis) -> str:
     return " ".join(filter(None, sentences))
 
 
-def supporting(analysis: Analysis) -> list[str]:
-    """Return what stands below the headline: gap closed, what relations gave; last, how to read."""
+def further_findings(analysis: Analysis) -> list[str]:
+    """Return what stands below it: gap closed, what relations gave; last, how to read."""
     sentences = [*filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))]
     total = analysis.direction.rows[0].total
     chosen = (
@@ -74,7 +74,7 @@ def _no_focal(analysis: Analysis) -> str:
     return f"{why}: {levels}."
 
 
-def _level(row: Row, rule: str) -> str:
+def _level(row: RunGroup, rule: str) -> str:
     correct = mean(choice.correct for choice in row.chosen(rule))
     seeds = f"n = {len(row.runs)}" if len(row.runs) > 1 else "one seed"
     percent = mean(row.percents(rule))
@@ -167,7 +167,7 @@ def _temporal_gain(analysis: Analysis) -> str:
     )
 
 
-def _short_name(row: Row, focal: Row) -> str:
+def _short_name(row: RunGroup, focal: RunGroup) -> str:
     """Name the method; add the temporal module only where it differs from the focal row's."""
     name = method_label(row.config.method)
     if row.config.method in NOT_ADAPTING:
