@@ -222,4 +222,3 @@ def _at_size(runs: stages.PipelineRuns, clips: Sequence[Path], options: BenchOpt
 def main(json_file: str | None, **options: Any) -> None:
     """Measure stage one against its raw limits on this machine; clips are made for it."""
     publish(measure(BenchOptions(**options)), json_file)
-

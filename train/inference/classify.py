@@ -17,8 +17,8 @@ from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import VIDEOS, find_videos, scan_videos
 from ta3n.train.data.features import load_features
 from ta3n.train.data.videos import Video, sampled_rows
-from ta3n.train.inference.loaded import TrainedRun, feature_differences, weights_option
 from ta3n.train.inference.stage_one import run_extract
+from ta3n.train.inference.trained import TrainedRun, feature_differences, weights_option
 
 _NO_LABEL = -1
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
     from ta3n.common.settings import Settings, TrainSettings
@@ -19,9 +20,6 @@ if TYPE_CHECKING:
 _TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
 """Options of training that an evaluation takes too."""
-
-RULES = ("last", "oracle", "im")
-"""Selection rules whose weights a run keeps."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -62,7 +60,9 @@ def evaluation_options(function: F) -> F:
             help="Train nothing: evaluate a run folder, or all seeds in a folder, on --target or "
             "--videos.",
         ),
-        click.option("--rule", type=click.Choice(RULES), help="Whose epoch (default: last)."),
+        click.option(
+            "--rule", type=click.Choice(KEPT_WEIGHTS), help="Whose epoch (default: last)."
+        ),
         click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
         click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
         click.option(
@@ -114,7 +114,7 @@ def take_call(
         run=run,
         target=target,
         videos=own["videos"],
-        rule=own["rule"] or "last",
+        rule=own["rule"] or LAST,
         split=own["split"] or "val",
         top_k=own["top_k"] or _TOP_K,
         weights=own["weights"],
@@ -158,8 +158,8 @@ def _full_name(target: str | None, settings: Settings) -> str | None:
 
 def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
     from ta3n.train.inference.classify import predict
-    from ta3n.train.inference.loaded import load_run
     from ta3n.train.inference.table import print_predictions
+    from ta3n.train.inference.trained import load_run
 
     run = load_run(call.run, rule=call.rule, device=settings.device, weights=call.weights)
     predictions = predict(run, call.videos, top_k=call.top_k, show_progress=True)
@@ -172,9 +172,9 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
 
 def _evaluate(call: EvaluationCall, settings: TrainSettings) -> None:
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
-    from ta3n.train.inference.loaded import load_run
     from ta3n.train.inference.table import print_evaluations
-    from ta3n.train.runs.trained import find_runs
+    from ta3n.train.inference.trained import load_run
+    from ta3n.train.runs.records import find_runs
 
     assert call.target is not None, "checked with the call"
     paths = find_runs(call.run)

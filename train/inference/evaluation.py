@@ -19,7 +19,7 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, load_videos
-from ta3n.train.inference.loaded import TrainedRun, feature_differences
+from ta3n.train.inference.trained import TrainedRun, feature_differences
 from ta3n.train.runs.benchmark import benchmark_of, side_named
 
 

@@ -9,7 +9,7 @@ from rich.text import Text
 from ta3n.common.names import printable
 from ta3n.train.inference.classify import Prediction
 from ta3n.train.inference.evaluation import RunEvaluation
-from ta3n.train.inference.loaded import TrainedRun
+from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.runs.tables import open_console, spread
 
 

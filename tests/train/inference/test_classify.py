@@ -18,7 +18,7 @@ from click.testing import CliRunner
 from ta3n.common.errors import DataConflictError, UsageError, WeightsError
 from ta3n.extract.cli import main as extract
 from ta3n.train import Prediction, TrainedRun, load_run, predict
-from ta3n.train.inference.loaded import weights_option
+from ta3n.train.inference.trained import weights_option
 
 from ...support.small_runs import ta3n_train, train
 from ...support.videos import WriteClip

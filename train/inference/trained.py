@@ -19,12 +19,10 @@ from ta3n.common.records import FeatureConfig, Manifest
 from ta3n.common.sampling import FrameSelection
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
+from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
+from ta3n.train.runs.records import features_of, find_runs, read_config
 from ta3n.train.runs.selection import LAST
-from ta3n.train.runs.trained import features_of, find_runs, load_trained, read_trained_config
-
-BATCH_SIZE = 512
-"""Videos in a forward pass, as while training: figures come out to the bit."""
 
 _OF_A_FILE = "sha256:"
 
@@ -99,7 +97,7 @@ class TrainedRun:
             raise UsageError("features hold values that are not finite")
         if len(features) == 0:
             return torch.empty(0, len(self.classes))
-        return observe(self.model, features, BATCH_SIZE, are_source=are_source).logits.cpu()
+        return observe(self.model, features, are_source=are_source).logits.cpu()
 
 
 def load_run(
@@ -124,7 +122,7 @@ def load_run(
     if len(runs) > 1:
         names = ", ".join(run.name for run in runs)
         raise UsageError(f"{path} holds several runs ({names}); name one of them")
-    config, seed = read_trained_config(runs[0])
+    config, seed = read_config(runs[0])
     trained = load_trained(runs[0], config, seed=seed, rule=rule)
     on = resolve_device(device)
     run = TrainedRun(
