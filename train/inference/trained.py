@@ -15,7 +15,7 @@ from torch import Tensor
 from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
-from ta3n.common.records import FeatureConfig, Manifest
+from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
@@ -50,6 +50,15 @@ class TrainedRun:
     model: TA3N
     device: torch.device
     weights: Path | None
+
+    @property
+    def title(self) -> str:
+        """Method, temporal module, benchmark and direction, in words."""
+        config = self.config
+        return (
+            f"{config.method} with {config.temporal} ({config.benchmark}, {config.source} → "
+            f"{config.target})"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -173,13 +182,13 @@ def weights_option(run: TrainedRun, file: Path | None) -> str:
     return str(file.absolute())
 
 
-def feature_differences(run: TrainedRun, manifest: Manifest) -> list[str]:
+def feature_differences(run: TrainedRun, config: FeatureConfig) -> list[str]:
     """Return in words where features were made otherwise than those that a run was trained on.
 
     Features of all frames and of the sampled ones alone are the same where both have a frame.
     """
     ours = run.features.model_dump(exclude={"dataset"})
-    theirs = manifest.config.model_dump(exclude={"dataset"})
+    theirs = config.model_dump(exclude={"dataset"})
     return [
         f"{key} is {theirs[key] or 'none'}, in the run {ours[key] or 'none'}"
         for key in theirs

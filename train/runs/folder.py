@@ -149,15 +149,9 @@ class RunFolder:
         replace_file(self.path / "metrics.jsonl", lines.encode())
 
     def write_predictions(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a row for each target validation video."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        # A file name need not be valid Unicode; its bytes are kept.
-        replace_file(
-            self.path / "predictions.csv", text.getvalue().encode(errors="surrogateescape")
-        )
+        """Write a row for each target validation video, all with the same columns."""
+        values = [tuple(row.values()) for row in rows]
+        write_csv(self.path / "predictions.csv", tuple(rows[0]), values)
 
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on."""
@@ -184,3 +178,16 @@ class RunFolder:
 
     def _write_json(self, name: str, value: Any) -> None:
         replace_file(self.path / name, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table. A file name need not be valid Unicode; its bytes are kept.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode(errors="surrogateescape"))
