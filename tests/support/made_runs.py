@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.method import METHOD_NAMES, Method, Temporal, method_for
-from ta3n.train.runs.folder import RuleResult, RunConfig, RunFolder, RunResult
+from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.runs.selection import ChosenEpoch
 
 CLASSES = ("golf", "pull <up>", "walk & run", "ride")
 TOTAL = 20
@@ -165,5 +166,5 @@ def _prediction(video: int, rights: Mapping[str, int], shift: int) -> dict[str, 
     return {"video": f"class/{video:02d}.avi", "label": label, **said}
 
 
-def _rule(epoch: int, correct: int, *, oracle: bool) -> RuleResult:
-    return RuleResult(epoch=epoch, correct=correct, total=TOTAL, uses_target_labels=oracle)
+def _rule(epoch: int, correct: int, *, oracle: bool) -> ChosenEpoch:
+    return ChosenEpoch(epoch=epoch, correct=correct, total=TOTAL, uses_target_labels=oracle)

@@ -3,11 +3,8 @@
 Shapes: N videos, C classes.
 """
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,8 +16,9 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, load_videos
-from ta3n.train.inference.loaded import TrainedRun, feature_differences
+from ta3n.train.inference.trained import TrainedRun, feature_differences
 from ta3n.train.runs.benchmark import benchmark_of, side_named
+from ta3n.train.runs.folder import write_csv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,7 +98,7 @@ def load_target(
         num_segments=run.num_segments,
         allow_missing=allow_missing,
     )
-    if differences := feature_differences(run, videos.manifest):
+    if differences := feature_differences(run, videos.manifest.config):
         raise DataConflictError(
             f"the features in {videos.folder} were made otherwise than those that {run.path} was "
             f"trained on: {'; '.join(differences)}"
@@ -160,12 +158,9 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
             for name, correct, of in evaluation.by_class()
         ],
     }
-    text = json.dumps(figures, indent=1) + "\n"
-    replace_file(folder / f"{evaluation.name}.json", text.encode())
-    replace_file(folder / f"{evaluation.name}.csv", _table(evaluation))
-
-
-def _table(evaluation: RunEvaluation) -> bytes:
+    replace_file(
+        folder / f"{evaluation.name}.json", (json.dumps(figures, indent=1) + "\n").encode()
+    )
     columns = zip(
         evaluation.videos,
         evaluation.labels.tolist(),
@@ -173,15 +168,6 @@ def _table(evaluation: RunEvaluation) -> bytes:
         evaluation.logits.softmax(dim=1).tolist(),
         strict=True,
     )
-    names = [f"probability_{name}" for name in evaluation.run.classes]
+    header = ["video", "label", "predicted", *(f"probability_{name}" for name in run.classes)]
     rows = [[video, label, predicted, *each] for video, label, predicted, each in columns]
-    return csv_bytes(["video", "label", "predicted", *names], rows)
-
-
-def csv_bytes(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    """Return a table as CSV. A file name need not be valid Unicode; its bytes are kept."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode(errors="surrogateescape")
+    write_csv(folder / f"{evaluation.name}.csv", header, rows)

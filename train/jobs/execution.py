@@ -155,7 +155,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
     """Yield the tasks with the seeds that are left, as it is when each is reached."""
     for job, seeds in tasks:
-        if left := [seed for seed in seeds if job.folder(seed).read_result() is None]:
+        if left := [seed for seed in seeds if not job.folder(seed).is_finished()]:
             yield job, left
 
 
@@ -229,11 +229,9 @@ class _NoTerminal(io.TextIOBase):
 
 
 def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) -> None:
-    from ta3n.train.runs.outcome import log_result
-
     LOGGER.info("%d of %d: %s", done, total, name)
     for result in results:
-        log_result(result)
+        result.log()
 
 
 def _settings(job: "TrainingJob", seed: int) -> "RunSettings":

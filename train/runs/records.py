@@ -1,4 +1,4 @@
-"""One run folder read back: finished and consistent with itself, or refused with the reason.
+"""Run folders read back: found, and consistent with themselves or refused with the reason.
 
 Needs no torch.
 """
@@ -6,22 +6,29 @@ Needs no torch.
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import FeatureStoreError
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.records import FeatureConfig
+from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
 
 _RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
 _FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
 _DATA_KEYS = ("manifests", "lists", "videos")
+_SEED_FOLDER = re.compile(r"seed-(\d+)")
+
+_OTHERWISE = (ValueError, TypeError, KeyError, AttributeError)
+"""What comes of reading a file that is no JSON, or that another version wrote."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class PredictedVideo:
     """What a run said about one target validation video.
 
     Attributes:
@@ -57,7 +64,7 @@ class Run:
     config: RunConfig
     result: RunResult
     epochs: tuple[Mapping[str, Any], ...]
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedVideo, ...]
     environment: Mapping[str, Any]
 
     @property
@@ -87,7 +94,7 @@ def read_run(path: Path) -> Run:
             contradicts another; the message does not name the folder.
     """
     try:
-        config, seed = read_config(path)
+        config, seed = _read_config(path)
         epochs = _read_epochs(path)
         result = RunFolder(path).read_result()
         if result is None:
@@ -104,22 +111,58 @@ def read_run(path: Path) -> Run:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FeatureStoreError(f"broken, {Path(error.filename or path).name}: {reason}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise FeatureStoreError(f"broken, {type(error).__name__}: {reason}") from error
+    except _OTHERWISE as error:
+        raise FeatureStoreError(f"broken, {_told(error)}") from error
     _check(run, seed)
     return run
 
 
-def read_config(path: Path) -> tuple[RunConfig, int]:
-    """Return what was run, and its seed.
+def find_runs(path: Path) -> list[Path]:
+    """Return a run folder itself, or those of all seeds in a folder, in order of seed.
 
     Raises:
-        FeatureStoreError: If the file was changed.
-        OSError: If it cannot be read.
-        ValueError: If it is no JSON; a TypeError, KeyError or AttributeError where another version
-            wrote it.
+        DataMissingError: If there is no run.
     """
+    if (path / "config.json").is_file():
+        return [path]
+    seeds = {
+        int(match[1]): folder
+        for folder in (path.iterdir() if path.is_dir() else ())
+        if (match := _SEED_FOLDER.fullmatch(folder.name)) and (folder / "config.json").is_file()
+    }
+    if not seeds:
+        raise DataMissingError(
+            f"no run in {path}; name a folder seed-N with its config.json, or the one above it"
+        )
+    return [folder for _, folder in sorted(seeds.items())]
+
+
+def features_of(config: RunConfig) -> FeatureConfig:
+    """Return how the features of a run were made, and how those of other videos have to be."""
+    return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+
+
+def read_config(path: Path) -> tuple[RunConfig, int]:
+    """Return what was run, finished or not, and its seed.
+
+    Raises:
+        FeatureStoreError: If the record is damaged, or another version wrote it.
+        OSError: If it cannot be read.
+    """
+    try:
+        config, seed = _read_config(path)
+        features_of(config)
+    except FeatureStoreError as error:
+        raise FeatureStoreError(f"{path}: {error}") from error
+    except _OTHERWISE as error:
+        raise FeatureStoreError(
+            f"{path / 'config.json'} is damaged or of another version: {_told(error)}; "
+            "train again with this one"
+        ) from error
+    return config, seed
+
+
+def _read_config(path: Path) -> tuple[RunConfig, int]:
     raw = json.loads((path / "config.json").read_bytes())
     seed, recorded = raw.pop("seed"), raw.pop("hash")
     config = RunConfig(**raw)
@@ -127,6 +170,10 @@ def read_config(path: Path) -> tuple[RunConfig, int]:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _check_keys(config: RunConfig) -> None:
@@ -146,13 +193,13 @@ def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(line) for line in file.read_text().splitlines())
 
 
-def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[Prediction, ...]:
+def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo, ...]:
     text = (path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
     reader = csv.DictReader(io.StringIO(text))
     if lacking := [name for name in rules if name not in (reader.fieldnames or ())]:
         raise FeatureStoreError(f"broken, predictions.csv lacks the column {lacking[0]}")
     return tuple(
-        Prediction(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
+        PredictedVideo(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
         for row in reader
     )
 

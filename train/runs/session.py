@@ -1,11 +1,12 @@
 """Runs from start to finish: train, look at the target after each epoch, keep everything."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from ta3n.common.device import allowed_cpus, describe_device
+from ta3n.common.device import describe_device
 from ta3n.common.errors import TrainingError
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.common.names import shorten
@@ -15,18 +16,15 @@ from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.runs.checkpoint import (
-    KEPT_WEIGHTS,
     RunState,
     after_epoch,
     read_state,
-    write_best,
     write_state,
+    write_weights,
 )
 from ta3n.train.runs.folder import RunFolder, RunResult
-from ta3n.train.runs.outcome import log_result, metric_lines, prediction_rows, result_of
 from ta3n.train.runs.scalars import ScalarWriter
-from ta3n.train.runs.scores import Evaluator
-from ta3n.train.validators.label_free import LabelFreeScores
+from ta3n.train.runs.scores import Evaluator, LabelFreeScores
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
@@ -70,7 +68,6 @@ class SeedRun:
         self._device = device
         self._state = read_state(folder, self.trainer)
         self._epoch_saved = 0
-        self._best_saved: dict[str, int] = {}
         if self._state is not None:
             self._evaluator.label_reads = self._state.label_reads
             LOGGER.info("seed %d goes on after epoch %d", settings.seed, self._state.epoch)
@@ -88,28 +85,16 @@ class SeedRun:
         )
         return (
             f"seed {self.trainer.settings.seed}: loss {record.losses['total']:.4f}, "
-            f"target {100 * evaluation.score.accuracy:.2f} %"
+            f"target {evaluation.score.percent:.2f} %"
         )
 
     def save(self) -> None:
-        """Write the last complete epoch: checkpoint, best weights, metrics so far."""
-        state = self._state
-        if state is None or self._epoch_saved == state.epoch:
+        """Write the last complete epoch: checkpoint, and metrics so far."""
+        if self._state is None or self._epoch_saved == self._state.epoch:
             return
-        lines = metric_lines(state)
-        if self._scalars is not None:
-            self._scalars.write(lines)
-        write_state(self._folder, state)
-        self._save_best(state)
-        self._folder.write_metrics(lines)
-        self._epoch_saved = state.epoch
-
-    def _save_best(self, state: RunState) -> None:
-        for rule in KEPT_WEIGHTS:
-            choice = state.selections.get(rule)
-            if choice is not None and self._best_saved.get(rule) != choice.epoch:
-                write_best(self._folder, state, rule)
-                self._best_saved[rule] = choice.epoch
+        write_state(self._folder, self._state)
+        self._write_metrics(self._state)
+        self._epoch_saved = self._state.epoch
 
     def save_after_failure(self) -> None:
         """Write the last complete epoch, where the reason to stop is told by someone else."""
@@ -119,22 +104,58 @@ class SeedRun:
             LOGGER.warning("the last epoch could not be saved: %s", error)
 
     def finish(self, seconds_per_epoch: float) -> RunResult:
-        """Write all that is kept of a finished run."""
-        self.save()
-        state, seed = self._state, self.trainer.settings.seed
+        """Write all that is kept of a finished run; the checkpoint goes once that is there."""
+        state = self._state
         assert state is not None, "a run has at least one epoch"
-        labels = self._evaluator.read_labels()
-        self._folder.write_predictions(prediction_rows(state, self._data.val_videos, labels))
-        self._folder.write_environment(
-            describe_device(self._device), allowed_cpus(), seconds_per_epoch
-        )
-        reads = self._evaluator.label_reads
-        result = result_of(state, self._data, seed=seed, label_reads=reads)
+        self._write_metrics(state)
         if self._scalars is not None:
             self._scalars.close()
+        self._folder.write_predictions(self._predictions(state))
+        self._folder.write_environment(
+            describe_device(self._device), torch.get_num_threads(), seconds_per_epoch
+        )
+        write_weights(self._folder, state)
+        result = self._result(state)
         self._folder.write_result(result)
-        log_result(result)
+        self._folder.is_finished()
+        result.log()
         return result
+
+    def _write_metrics(self, state: RunState) -> None:
+        lines = [
+            {
+                **{key: value for key, value in record.items() if value is not None},
+                "target_correct": scores.target.correct,
+                "target_total": scores.target.total,
+                "validators": dict(scores.validators),
+            }
+            for record, scores in zip(state.trainer["history"], state.scores, strict=True)
+        ]
+        if self._scalars is not None:
+            self._scalars.write(lines)
+        self._folder.write_metrics(lines)
+
+    def _predictions(self, state: RunState) -> list[Mapping[str, Any]]:
+        """Return for each video what every rule's epoch predicts, and the last's probability."""
+        columns = {
+            "video": self._data.val_videos,
+            "label": self._evaluator.read_labels().tolist(),
+            **{rule: state.predictions[rule].tolist() for rule in state.chosen},
+            "last_probability": state.last_logits.softmax(dim=1).amax(dim=1).tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _result(self, state: RunState) -> RunResult:
+        record, training = state.trainer["history"][-1], self._data.training
+        coverage = {"source": (record["source_videos"], training.num_source)}
+        if training.target_features is not None:
+            coverage["target"] = (record["target_videos"], training.num_target)
+        return RunResult(
+            seed=self.trainer.settings.seed,
+            rules=state.chosen,
+            target_label_reads=self._evaluator.label_reads,
+            coverage=coverage,
+        )
 
 
 def run_seed(

@@ -48,8 +48,8 @@ def make_jobs(features: Path, out: Path, **changes: Any) -> list[TrainingJob]:
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    state = torch.load(folder.checkpoint, weights_only=True)
-    model: dict[str, torch.Tensor] = state["trainer"]["model"]
+    kept = torch.load(folder.weights, weights_only=True)
+    model: dict[str, torch.Tensor] = kept["epochs"][kept["rules"]["last"]]
     return model
 
 

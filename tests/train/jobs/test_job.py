@@ -76,14 +76,12 @@ def test_every_method_trains_to_a_complete_run_folder(
         assert result.target_label_reads == 5 * 15
         path = it.folder(result.seed).path
         assert sorted(p.name for p in path.iterdir()) == [
-            "best-im.pt",
-            "best-oracle.pt",
-            "checkpoint.pt",
             "config.json",
             "environment.json",
             "metrics.jsonl",
             "predictions.csv",
             "result.json",
+            "weights.pt",
         ]
         metrics = read_metrics(it, result.seed)
         assert [line["epoch"] for line in metrics] == [1, 2, 3, 4]
@@ -135,14 +133,9 @@ def test_interrupted_run_goes_on_to_the_same_end(
     assert job(features, tmp_path / "b").folder(0).read_result() is None
     assert run_job(job(features, tmp_path / "b")) == whole
     one, two = (job(features, tmp_path / name) for name in "ab")
-    for name in ("metrics.jsonl", "predictions.csv", "best-oracle.pt", "best-im.pt"):
+    for name in ("metrics.jsonl", "predictions.csv", "weights.pt"):
         first, second = (it.folder(0).path / name for it in (one, two))
         assert first.read_bytes() == second.read_bytes()
-    weights = [
-        torch.load(it.folder(0).checkpoint, weights_only=True)["trainer"]["model"]
-        for it in (one, two)
-    ]
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_damaged_checkpoint_is_named(features: Path, tmp_path: Path) -> None:
@@ -182,10 +175,8 @@ def test_target_validation_labels_never_reach_the_weights(features: Path, tmp_pa
         ),
     )
     first, second = run_job(it), run_job(shuffled)
-    weights = [
-        torch.load(j.folder(0).checkpoint, weights_only=True)["trainer"]["model"]
-        for j in (it, shuffled)
-    ]
+    kept = [torch.load(j.folder(0).weights, weights_only=True) for j in (it, shuffled)]
+    weights = [each["epochs"][each["rules"]["last"]] for each in kept]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert first != second
 

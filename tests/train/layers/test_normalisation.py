@@ -11,7 +11,7 @@ from ta3n.common.errors import TrainingError
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.model.prediction import predict
+from ta3n.train.model.prediction import observe
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 MakeData = Callable[..., TrainingData]
@@ -108,11 +108,11 @@ def test_predictions_depend_on_target_statistics_alone(
     trainer.run_epoch()
     norm = trainer.model.frame_norm
     assert norm is not None
-    before = predict(trainer.model, features, 8)
+    before = observe(trainer.model, features, 8).logits
     norm.running[0] += 1
-    assert torch.equal(predict(trainer.model, features, 8), before)
+    assert torch.equal(observe(trainer.model, features, 8).logits, before)
     norm.running[1] += 1
-    assert not torch.equal(predict(trainer.model, features, 8), before)
+    assert not torch.equal(observe(trainer.model, features, 8).logits, before)
 
 
 def test_batch_size_of_predictions_does_not_matter(
@@ -121,5 +121,5 @@ def test_batch_size_of_predictions_does_not_matter(
     trainer, features = make_trainer("adabn", norm_layers="all"), make_data().source_features
     trainer.run_epoch()
     torch.testing.assert_close(
-        predict(trainer.model, features, 1), predict(trainer.model, features, 21)
+        observe(trainer.model, features, 1).logits, observe(trainer.model, features, 21).logits
     )

@@ -14,7 +14,7 @@ from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.checks import NonFiniteError, check_finite
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.model.prediction import predict
+from ta3n.train.model.prediction import observe
 from ta3n.train.recipe.schedule import dann_ramp
 
 from ...support.waiting import NoWaiting
@@ -151,7 +151,7 @@ def test_a_run_beats_chance_on_both_domains(make_trainer: MakeTrainer, make_data
     train(trainer)
     assert data.target_features is not None
     for features in (data.source_features, data.target_features):
-        hits = predict(trainer.model, features, 7).argmax(1) == data.source_labels
+        hits = observe(trainer.model, features, 7).logits.argmax(1) == data.source_labels
         assert hits.float().mean() > 0.8  # chance is a third
 
 
@@ -217,7 +217,7 @@ def test_prediction_needs_no_dropout_and_changes_nothing(
     trainer, features = make_trainer(), make_data().source_features
     trainer.run_epoch()
     before = trainer.state_dict()
-    first, second = (predict(trainer.model, features, size) for size in (21, 4))
+    first, second = (observe(trainer.model, features, size).logits for size in (21, 4))
     torch.testing.assert_close(first, second)
     assert trainer.model.training
     after = trainer.state_dict()

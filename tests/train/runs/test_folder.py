@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.train.runs.folder import RuleResult, RunConfig, RunFolder, RunResult
+from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.runs.selection import ChosenEpoch
 
 CONFIG = RunConfig(
     benchmark="ucf-hmdb-small",
@@ -20,8 +21,8 @@ CONFIG = RunConfig(
 RESULT = RunResult(
     seed=3,
     rules={
-        "last": RuleResult(epoch=30, correct=3, total=4, uses_target_labels=False),
-        "oracle": RuleResult(epoch=7, correct=4, total=4, uses_target_labels=True),
+        "last": ChosenEpoch(epoch=30, correct=3, total=4, uses_target_labels=False),
+        "oracle": ChosenEpoch(epoch=7, correct=4, total=4, uses_target_labels=True),
     },
     target_label_reads=124,
     coverage={"source": (10, 12)},

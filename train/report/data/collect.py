@@ -15,8 +15,9 @@ from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStore
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import shorten
 from ta3n.train.paper.labels import METHOD_ORDER, method_label, rule_place
-from ta3n.train.runs.folder import RuleResult, RunConfig
+from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.selection import ChosenEpoch
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -63,7 +64,7 @@ class RunGroup:
         """Target validation videos."""
         return self.runs[0].result.rules["last"].total
 
-    def chosen(self, rule: str) -> list[RuleResult]:
+    def chosen(self, rule: str) -> list[ChosenEpoch]:
         """Return what a rule chose, by seed; nothing where the row lacks the rule."""
         return [run.result.rules[rule] for run in self.runs] if rule in self.rules else []
 

@@ -22,8 +22,8 @@ from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.benchmark import benchmark_of
+from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run
-from ta3n.train.runs.trained import load_trained
 
 Subset = Literal["source train", "source val", "target val"]
 SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
@@ -144,12 +144,12 @@ def embed_row(row: RunGroup, parts: Mapping[Subset, SubsetFeatures]) -> list[Run
     """Run every seed's last model over all parts, without dropout.
 
     Args:
-        row: Its checkpoints are read.
+        row: Its weights are read.
         parts: As loaded.
 
     Raises:
-        DataMissingError: If a checkpoint is missing.
-        FeatureStoreError: If one is damaged, or is not the model that the run reported on.
+        DataMissingError: If weights are missing.
+        FeatureStoreError: If they are damaged, or not the model that the run reported on.
     """
     return [_embed_run(run, parts) for run in row.runs]
 
@@ -160,7 +160,7 @@ def _embed_run(run: Run, parts: Mapping[Subset, SubsetFeatures]) -> RunEmbedding
         name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
     }
     if not all(np.isfinite(part.features).all() for part in embedded.values()):
-        raise FeatureStoreError(f"{run.path / 'checkpoint.pt'} gives features that are not finite")
+        raise FeatureStoreError(f"{run.path / 'weights.pt'} gives features that are not finite")
     _check_predictions(run, embedded["target val"], parts["target val"].videos)
     return RunEmbedding(seed=run.seed, parts=embedded)
 
@@ -191,6 +191,6 @@ def _check_predictions(run: Run, target: SubsetEmbedding, videos: tuple[str, ...
     different = sum(recorded.get(video) != predicted for video, predicted in pairs)
     if different > max(1, len(videos) // 50):
         raise FeatureStoreError(
-            f"{run.path / 'checkpoint.pt'} predicts {different} of {len(videos)} target videos "
+            f"{run.path / 'weights.pt'} predicts {different} of {len(videos)} target videos "
             "otherwise than the run recorded"
         )

@@ -58,10 +58,10 @@ def test_each_domain_keeps_to_its_own_statistics(trained: Trained, tmp_path: Pat
     (found,) = collect_runs(tmp_path).directions
     parts = load_parts(found, trained.features, parts=("source val", "target val"))
     (before,) = embed_row(found.rows[0], parts)
-    checkpoint = found.rows[0].runs[0].path / "checkpoint.pt"
-    state = torch.load(checkpoint, weights_only=True)
-    state["trainer"]["model"]["frame_norm.running"][0, 0] -= 1
-    torch.save(state, checkpoint)
+    weights = found.rows[0].runs[0].path / "weights.pt"
+    kept = torch.load(weights, weights_only=True)
+    kept["epochs"][1]["frame_norm.running"][0, 0] -= 1
+    torch.save(kept, weights)
     (after,) = embed_row(found.rows[0], parts)
     assert np.array_equal(after.target.features, before.target.features)
     assert not np.array_equal(after.source.features, before.source.features)
@@ -74,25 +74,24 @@ def test_other_features_are_refused(tmp_path: Path, direction: DirectionRuns) ->
         load_parts(direction, tmp_path)
 
 
-def test_missing_foreign_and_damaged_checkpoints_are_named(
+def test_missing_foreign_and_damaged_weights_are_named(
     trained: Trained, direction: DirectionRuns
 ) -> None:
     parts = load_parts(direction, trained.features, parts=("target val",))
     ours = row(direction, "ta3n")
-    checkpoint = ours.runs[0].path / "checkpoint.pt"
-    whole = checkpoint.read_bytes()
+    weights = ours.runs[0].path / "weights.pt"
+    whole = weights.read_bytes()
     try:
-        state = torch.load(checkpoint, weights_only=True)
-        weight = state["trainer"]["model"]["video_classifier.weight"]
-        state["trainer"]["model"]["video_classifier.weight"] = -100 * weight
-        torch.save(state, checkpoint)
+        kept = torch.load(weights, weights_only=True)
+        kept["epochs"][kept["rules"]["last"]]["video_classifier.weight"] *= -100
+        torch.save(kept, weights)
         with pytest.raises(FeatureStoreError, match="otherwise than the run recorded"):
             embed_row(ours, parts)
-        checkpoint.write_bytes(whole[:100])
+        weights.write_bytes(whole[:100])
         with pytest.raises(FeatureStoreError, match="cannot be used"):
             embed_row(ours, parts)
-        checkpoint.unlink()
-        with pytest.raises(DataMissingError, match=r"no checkpoint\.pt"):
+        weights.unlink()
+        with pytest.raises(DataMissingError, match=r"no weights\.pt"):
             embed_row(ours, parts)
     finally:
-        checkpoint.write_bytes(whole)
+        weights.write_bytes(whole)

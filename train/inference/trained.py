@@ -15,16 +15,14 @@ from torch import Tensor
 from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
-from ta3n.common.records import FeatureConfig, Manifest
+from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
+from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
+from ta3n.train.runs.records import features_of, find_runs, read_config
 from ta3n.train.runs.selection import LAST
-from ta3n.train.runs.trained import features_of, find_runs, load_trained, read_trained_config
-
-BATCH_SIZE = 512
-"""Videos in a forward pass, as while training: figures come out to the bit."""
 
 _OF_A_FILE = "sha256:"
 
@@ -52,6 +50,15 @@ class TrainedRun:
     model: TA3N
     device: torch.device
     weights: Path | None
+
+    @property
+    def title(self) -> str:
+        """Method, temporal module, benchmark and direction, in words."""
+        config = self.config
+        return (
+            f"{config.method} with {config.temporal} ({config.benchmark}, {config.source} → "
+            f"{config.target})"
+        )
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -99,7 +106,7 @@ class TrainedRun:
             raise UsageError("features hold values that are not finite")
         if len(features) == 0:
             return torch.empty(0, len(self.classes))
-        return observe(self.model, features, BATCH_SIZE, are_source=are_source).logits.cpu()
+        return observe(self.model, features, are_source=are_source).logits.cpu()
 
 
 def load_run(
@@ -124,7 +131,7 @@ def load_run(
     if len(runs) > 1:
         names = ", ".join(run.name for run in runs)
         raise UsageError(f"{path} holds several runs ({names}); name one of them")
-    config, seed = read_trained_config(runs[0])
+    config, seed = read_config(runs[0])
     trained = load_trained(runs[0], config, seed=seed, rule=rule)
     on = resolve_device(device)
     run = TrainedRun(
@@ -175,13 +182,13 @@ def weights_option(run: TrainedRun, file: Path | None) -> str:
     return str(file.absolute())
 
 
-def feature_differences(run: TrainedRun, manifest: Manifest) -> list[str]:
+def feature_differences(run: TrainedRun, config: FeatureConfig) -> list[str]:
     """Return in words where features were made otherwise than those that a run was trained on.
 
     Features of all frames and of the sampled ones alone are the same where both have a frame.
     """
     ours = run.features.model_dump(exclude={"dataset"})
-    theirs = manifest.config.model_dump(exclude={"dataset"})
+    theirs = config.model_dump(exclude={"dataset"})
     return [
         f"{key} is {theirs[key] or 'none'}, in the run {ours[key] or 'none'}"
         for key in theirs
