@@ -5,7 +5,7 @@ Shapes: B videos, K segments, R relation width.
 
 from torch import Tensor, nn
 
-from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.layers.initialisation import Linear
 from ta3n.train.losses.entropy import entropy
 
 
@@ -35,8 +35,8 @@ class ConventionalAttention(nn.Module):
 
     def __init__(self, width: int) -> None:
         super().__init__()
-        self.hidden = empty_linear(width, width)
-        self.output = empty_linear(width, 1)
+        self.hidden = Linear(width, width, "default")
+        self.output = Linear(width, 1, "default")
 
     def forward(self, relations: Tensor) -> Tensor:
         """Map relations [B, K-1, R] to attention [B, K-1], which sums to 1 over the relations."""

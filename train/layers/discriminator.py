@@ -5,7 +5,7 @@ Shapes: F feature width; the two logits are source (index 0) and target (index 1
 
 from torch import Tensor, nn
 
-from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.layers.initialisation import Linear, Start
 from ta3n.train.layers.reversal import Coefficient, reverse_gradient
 
 
@@ -16,12 +16,13 @@ class Discriminator(nn.Module):
 
     Args:
         width: F. The hidden layer is as wide as the input.
+        start: how its weights start, see `Linear`.
     """
 
-    def __init__(self, width: int) -> None:
+    def __init__(self, width: int, start: Start = "normal") -> None:
         super().__init__()
-        self.hidden = empty_linear(width, width)
-        self.output = empty_linear(width, 2)
+        self.hidden = Linear(width, width, start)
+        self.output = Linear(width, 2, start)
 
     def forward(self, features: Tensor, coefficient: Coefficient) -> Tensor:
         """Map features [..., F] to domain logits [..., 2]."""

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.train.layers.discriminator import Discriminator
-from ta3n.train.layers.initialisation import empty_linear
+from ta3n.train.layers.initialisation import Linear
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficient
 
@@ -51,10 +51,27 @@ def _subset_at(rank: int, num_segments: int, num_frames: int) -> Subset:
     return tuple(subset)
 
 
-class TemPooling(nn.Module):
+class EncoderModule(nn.Module):
+    """What the module of every encoder does: frames [B, K, H] to a video feature, or its parts."""
+
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:
+        """Map frame features [B, K, H] to [B, V], or to parts [B, P, V] if the encoder has them.
+
+        Args:
+            frames: of both domains, the source first.
+            domains: for normalisation per domain.
+        """
+        raise NotImplementedError
+
+    def domain_logits(self, parts: Tensor, coefficient: Coefficient) -> Tensor:
+        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2]."""
+        raise NotImplementedError
+
+
+class TemPooling(EncoderModule):
     """The mean over the K frames (section 2.1)."""
 
-    def forward(self, frames: Tensor) -> Tensor:
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:  # noqa: ARG002
         """Map frame features [B, K, H] to video features [B, H]."""
         return frames.mean(dim=1)
 
@@ -83,9 +100,9 @@ class Relation(nn.Module):
     ) -> None:
         super().__init__()
         self.subsets = relation_subsets(num_segments, num_frames, max_subsets)
-        self.fc = empty_linear(num_frames * hidden_dim, relation_dim)
-        self.discriminator = Discriminator(relation_dim)
-        name = f"relations.{num_frames}.norm"
+        self.fc = Linear(num_frames * hidden_dim, relation_dim, "default")
+        self.discriminator = Discriminator(relation_dim, "default")
+        name = f"encoder.{num_frames}.norm"
         self.norm = DomainNorm(name, relation_dim, shared_affine=True) if normalised else None
 
     def forward(self, frames: Tensor, domains: Domains) -> Tensor:
@@ -102,8 +119,8 @@ class Relation(nn.Module):
         return fused.relu().sum(dim=1)
 
 
-class TemRelation(nn.ModuleDict):
-    """All n-frame relations, n = K..2, under the keys `"K"`..`"2"` (section 2.2).
+class TemRelation(EncoderModule):
+    """All n-frame relations, n = K..2, under the names `"K"`..`"2"` (section 2.2).
 
     Args:
         num_segments: K, at least 2.
@@ -122,23 +139,21 @@ class TemRelation(nn.ModuleDict):
         max_subsets: int,
         normalised: bool,
     ) -> None:
-        super().__init__(
-            {
-                str(n): Relation(
-                    num_segments=num_segments,
-                    num_frames=n,
-                    hidden_dim=hidden_dim,
-                    relation_dim=relation_dim,
-                    max_subsets=max_subsets,
-                    normalised=normalised,
-                )
-                for n in range(num_segments, 1, -1)
-            }
-        )
+        super().__init__()
+        for n in range(num_segments, 1, -1):
+            relation = Relation(
+                num_segments=num_segments,
+                num_frames=n,
+                hidden_dim=hidden_dim,
+                relation_dim=relation_dim,
+                max_subsets=max_subsets,
+                normalised=normalised,
+            )
+            self.add_module(str(n), relation)
 
     def relations(self) -> Iterator[Relation]:
         """Yield the relations in the order n = K..2, which is that of every [B, K-1] tensor."""
-        return (cast(Relation, module) for module in self.values())
+        return (cast(Relation, module) for module in self.children())
 
     def forward(self, frames: Tensor, domains: Domains) -> Tensor:
         """Map frame features [B, K, H] to the relations R_K..R_2, [B, K-1, R]."""

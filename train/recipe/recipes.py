@@ -19,6 +19,8 @@ MmdEstimator = Literal["paired", "biased", "unbiased"]
 JointInput = Literal["logits", "softmax"]
 McdSteps = Literal["one", "three"]
 NormLayers = Literal["spatial", "all"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["inverse", "cosine", "constant"]
 
 MMD_ESTIMATORS: tuple[MmdEstimator, ...] = get_args(MmdEstimator)
 
@@ -34,12 +36,15 @@ class Recipe:
         relation_dim: width R of an n-frame relation.
         max_subsets: most ordered frame subsets evaluated per n.
         dropout: probability of dropping, after the spatial module and before the classifier.
+        optimizer: `sgd`, `adam` or `adamw`.
         learning_rate: rate of the very first step.
-        lr_decay_rate: a of `learning_rate / (1 + a p) ** lr_decay_power`.
-        lr_decay_power: exponent of the decay.
-        momentum: momentum of SGD.
-        nesterov: whether the momentum is Nesterov's.
-        weight_decay: L2 penalty of SGD.
+        schedule: how the rate goes on, see `schedule.learning_rate`.
+        lr_decay_rate: a of the schedule `inverse`.
+        lr_decay_power: b of the schedule `inverse`.
+        momentum: of SGD, or the first beta of Adam.
+        nesterov: whether the momentum of SGD is Nesterov's.
+        adam_beta2: second beta of Adam.
+        weight_decay: L2 penalty, or the decoupled decay of AdamW.
         clip_norm: largest L2 norm of the whole gradient.
         epochs: passes over the source.
         source_batch: source videos per step; the target's follows from the sizes of the domains.
@@ -69,11 +74,14 @@ class Recipe:
     relation_dim: int = 256
     max_subsets: int = 3
     dropout: float = 0.5
+    optimizer: Optimizer = "sgd"
     learning_rate: float = 0.03
+    schedule: Schedule = "inverse"
     lr_decay_rate: float = 10.0
     lr_decay_power: float = 0.75
     momentum: float = 0.9
     nesterov: bool = True
+    adam_beta2: float = 0.999
     weight_decay: float = 1e-4
     clip_norm: float = 20.0
     epochs: int = 30
@@ -96,6 +104,13 @@ class Recipe:
         for name in ("lr_decay_rate", "lr_decay_power", "weight_decay", "momentum"):
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+        for name, known in (("optimizer", Optimizer), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(known))}"
+                )
+        if self.optimizer != "sgd" and not (self.momentum < 1 and 0 <= self.adam_beta2 < 1):
+            raise UsageError("the betas of Adam are momentum and adam_beta2; both must be below 1")
         if self.nesterov and self.momentum == 0:
             raise UsageError("nesterov needs a momentum above 0; set nesterov to false")
 

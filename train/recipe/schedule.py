@@ -2,30 +2,12 @@
 
 p is the progress of a run. The authors' program counts epochs from 1 and steps from 0, so p starts
 at 1/epochs and ends just above 1; this is kept, because it shapes the first and the last epoch.
+No torch here.
 """
 
-from dataclasses import dataclass
-from math import exp
+from math import cos, exp, pi
 
-from ta3n.train.layers.reversal import Coefficient, Coefficients
-from ta3n.train.recipe.directions import Adaptation, ReversalCoefficients
-
-
-@dataclass(frozen=True, kw_only=True)
-class TradeOffs:
-    """The weights of the losses in force at one step: numbers or 0-d tensors, never a ramp.
-
-    Args:
-        coefficients: gradient reversal per level.
-        gamma: of the attentive or the target entropy.
-        alpha: of the discrepancy of DAN or JAN.
-        mu: of MCD's discrepancy for the features.
-    """
-
-    coefficients: Coefficients
-    gamma: Coefficient = 0.0
-    alpha: Coefficient = 0.0
-    mu: Coefficient = 0.0
+from ta3n.train.recipe.recipes import Recipe
 
 
 def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> float:
@@ -40,44 +22,24 @@ def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> flo
     return (step + epoch * steps_per_epoch) / (epochs * steps_per_epoch)
 
 
-def learning_rate(p: float, *, base: float, decay_rate: float, decay_power: float) -> float:
-    """Return the rate of the step after the one at p: base / (1 + a p) ** b.
+def learning_rate(recipe: Recipe, p: float) -> float:
+    """Return the rate of the step after the one at p; the very first step uses the rate at 0.
 
-    The very first step of a run uses `base` itself.
+    `inverse` is base / (1 + a p) ** b (Ganin and Lempitsky), `cosine` falls to 0 along half a
+    cosine, `constant` stays.
 
     Args:
+        recipe: names the schedule, with the rate at the start, a and b.
         p: progress at the step just made.
-        base: rate at the start.
-        decay_rate: a, 10 in the official recipe.
-        decay_power: b, 0.75 in the official recipe.
     """
-    return float(base / (1 + decay_rate * p) ** decay_power)
+    base = recipe.learning_rate
+    if recipe.schedule == "constant":
+        return base
+    if recipe.schedule == "cosine":
+        return base * (1 + cos(pi * min(p, 1.0))) / 2
+    return float(base / (1 + recipe.lr_decay_rate * p) ** recipe.lr_decay_power)
 
 
 def dann_ramp(p: float) -> float:
     """Return 2 / (1 + exp(-10 p)) - 1, which rises from 0 towards 1 (Ganin and Lempitsky)."""
     return 2 / (1 + exp(-10 * p)) - 1
-
-
-def resolve(configured: float, p: float) -> float:
-    """Return a trade-off at p: as configured, or the DANN ramp for a negative one."""
-    return dann_ramp(p) if configured < 0 else configured
-
-
-def resolve_coefficients(configured: ReversalCoefficients, p: float) -> Coefficients:
-    """Return the coefficients at p: each negative one replaced by the DANN ramp."""
-    return Coefficients(
-        relation=resolve(configured.relation, p),
-        video=resolve(configured.video, p),
-        frame=resolve(configured.frame, p),
-    )
-
-
-def resolve_trade_offs(adaptation: Adaptation, p: float) -> TradeOffs:
-    """Return all weights at p."""
-    return TradeOffs(
-        coefficients=resolve_coefficients(adaptation.coefficients, p),
-        gamma=adaptation.gamma,
-        alpha=resolve(adaptation.alpha, p),
-        mu=resolve(adaptation.mu, p),
-    )

@@ -84,7 +84,7 @@ def test_one_video_has_no_spread_but_defined_values() -> None:
         (OFFICIAL, "pooling", {"frame_norm"}),
         (OFFICIAL, "relation", {"frame_norm"}),
         (PAPER, "pooling", {"frame_norm"}),
-        (PAPER, "relation", {"frame_norm", *(f"relations.{n}.norm" for n in (2, 3, 4, 5))}),
+        (PAPER, "relation", {"frame_norm", *(f"encoder.{n}.norm" for n in (2, 3, 4, 5))}),
     ],
 )
 def test_every_layer_of_the_recipe_is_normalised_and_learns_its_statistics(

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.func import grad, vmap
 
 from ta3n.train.layers.discriminator import Discriminator
-from ta3n.train.layers.initialisation import initialise_default
+from ta3n.train.layers.initialisation import initialise
 from ta3n.train.layers.reversal import Coefficient, reverse_gradient
 
 
@@ -23,10 +23,8 @@ def test_backward_is_exactly_minus_beta_times_the_gradient(coefficient: Coeffici
 
 
 def make_discriminator() -> Discriminator:
-    discriminator = Discriminator(4)
-    generator = torch.Generator().manual_seed(0)
-    for linear in (discriminator.hidden, discriminator.output):
-        initialise_default(linear, generator)
+    discriminator = Discriminator(4, "default")
+    initialise(discriminator, torch.Generator().manual_seed(0))
     return discriminator
 
 

@@ -48,9 +48,9 @@ def make_relations(num_segments: int) -> TemRelation:
     spec = ModelSpec(
         num_classes=2, feature_dim=3, num_segments=num_segments, hidden_dim=4, relation_dim=6
     )
-    relations = TA3N(spec, torch.Generator().manual_seed(0)).double().relations
-    assert relations is not None
-    return relations
+    encoder = TA3N(spec, torch.Generator().manual_seed(0)).double().encoder
+    assert isinstance(encoder, TemRelation)
+    return encoder
 
 
 @pytest.mark.parametrize("num_segments", [2, 5, 8])
@@ -71,7 +71,7 @@ def test_batched_relations_equal_a_plain_loop(num_segments: int) -> None:
 
 def test_relations_and_their_logits_come_in_the_order_from_many_frames_to_two() -> None:
     relations = make_relations(4)
-    assert list(relations) == ["4", "3", "2"]
+    assert [name for name, _ in relations.named_children()] == ["4", "3", "2"]
     values = torch.randn(2, 3, 6, dtype=torch.float64)
     logits = relations.domain_logits(values, 1.0)
     last = relations.get_submodule("2").get_submodule("discriminator")(values[:, 2], 1.0)

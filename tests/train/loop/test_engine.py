@@ -160,12 +160,11 @@ def test_the_ramp_is_frozen_within_an_epoch_only_in_the_official_recipe(
     make_trainer: MakeTrainer, make_data: MakeData, ramp: str, p: float
 ) -> None:
     settings = make_trainer(ramp=ramp).settings
-    coefficients = replace(settings.adaptation.coefficients, frame=-1.0)
-    adaptation = replace(settings.adaptation, coefficients=coefficients)
-    trainer = Trainer(replace(settings, adaptation=adaptation), make_data())
-    at_third_step = trainer.trade_offs(2, 3).coefficients
-    assert (at_third_step.relation, at_third_step.video) == (1.0, 0.75)
-    assert at_third_step.frame == pytest.approx(dann_ramp(p))
+    weights = {**settings.weights, "beta_frame": -1.0}
+    trainer = Trainer(replace(settings, weights=weights), make_data())
+    at_third_step = trainer.weights(2, 3)
+    assert (at_third_step["beta_relation"], at_third_step["beta_video"]) == (1.0, 0.75)
+    assert at_third_step["beta_frame"] == pytest.approx(dann_ramp(p))
 
 
 def test_a_run_that_diverges_stops_and_names_the_loss(

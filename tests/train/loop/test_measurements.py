@@ -10,7 +10,7 @@ import torch
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import measure, read_tables, split_means
-from ta3n.train.loop.objective import step_features
+from ta3n.train.loop.objective import reversal_coefficients, step_features
 from ta3n.train.model.model import ModelOutput
 
 MakeData = Callable[..., TrainingData]
@@ -88,8 +88,8 @@ def test_the_record_has_what_the_method_places(
     record = trainer.run_epoch()
     assert set(record.domain_accuracy) == set(record.reversal) == set(placed)
     assert all(0 <= accuracy <= 1 for accuracy in record.domain_accuracy.values())
-    published = trainer.settings.adaptation.coefficients
-    assert record.reversal == {level: getattr(published, level) for level in placed}
+    weights = trainer.settings.weights
+    assert record.reversal == {level: weights[f"beta_{level}"] for level in placed}
     assert (record.attention is not None) == has_attention
     assert record.attention is None or len(record.attention) == 4
 
@@ -98,10 +98,9 @@ def test_a_ramped_coefficient_is_recorded_as_it_was_at_the_last_step(
     make_trainer: MakeTrainer, make_data: MakeData
 ) -> None:
     settings = make_trainer(ramp="step").settings
-    coefficients = replace(settings.adaptation.coefficients, frame=-1.0)
-    ramped = replace(settings, adaptation=replace(settings.adaptation, coefficients=coefficients))
+    ramped = replace(settings, weights={**settings.weights, "beta_frame": -1.0})
     trainer = Trainer(ramped, make_data())
-    last = trainer.trade_offs(2, 3).coefficients.frame
+    last = trainer.weights(2, 3)["beta_frame"]
     assert trainer.run_epoch().reversal["frame"] == last
 
 
@@ -114,7 +113,7 @@ def test_the_measures_are_those_of_the_step_that_was_made(
     (batch,) = make_trainer(**recipe).begin_epoch().batches(data)
     features = step_features(batch, trainer.settings.method)
     output = make_trainer(**recipe).model(
-        features, trainer.trade_offs(0, 1).coefficients, levels=("video", "frame")
+        features, reversal_coefficients(trainer.weights(0, 1)), levels=("video", "frame")
     )
     record = trainer.run_epoch()
     for level, logits in output.domain_logits.items():

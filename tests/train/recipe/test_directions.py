@@ -2,16 +2,17 @@
 
 import pytest
 
-from ta3n.train.recipe.directions import ReversalCoefficients, coefficients_for
+from ta3n.train.recipe.directions import direction_weights
 
 
 def test_published_coefficients() -> None:
-    to_hmdb = coefficients_for("ucf-hmdb-full", "ucf101", "hmdb51")
-    assert to_hmdb.coefficients == ReversalCoefficients(relation=0.75, video=0.75, frame=0.5)
-    assert (to_hmdb.gamma, to_hmdb.published) == (0.003, True)
-    to_ucf = coefficients_for("ucf-hmdb-full", "hmdb51", "ucf101")
-    assert to_ucf.coefficients == ReversalCoefficients(relation=1, video=0.75, frame=0.5)
-    assert (to_ucf.gamma, to_ucf.published) == (0.3, True)
+    to_hmdb = direction_weights("ucf-hmdb-full", "ucf101", "hmdb51")
+    betas = {"beta_relation": 0.75, "beta_video": 0.75, "beta_frame": 0.5}
+    assert to_hmdb.values == {**betas, "gamma": 0.003}
+    assert to_hmdb.published
+    to_ucf = direction_weights("ucf-hmdb-full", "hmdb51", "ucf101")
+    assert to_ucf.values == {**betas, "beta_relation": 1, "gamma": 0.3}
+    assert to_ucf.published
 
 
 @pytest.mark.parametrize(
@@ -28,5 +29,5 @@ def test_published_coefficients() -> None:
 def test_unpublished_coefficients_say_so(
     benchmark: str, source: str, target: str, gamma: float
 ) -> None:
-    adaptation = coefficients_for(benchmark, source, target)
-    assert (adaptation.gamma, adaptation.published) == (gamma, False)
+    direction = direction_weights(benchmark, source, target)
+    assert (direction.values["gamma"], direction.published) == (gamma, False)

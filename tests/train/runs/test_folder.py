@@ -15,6 +15,8 @@ CONFIG = RunConfig(
     target="hmdb51",
     method="ta3n",
     temporal="relation",
+    label="TA3N",
+    identity={"terms": ["attentive_entropy"]},
     settings={"recipe": {"name": "official", "epochs": 30}},
     data={"manifests": {"ucf101": "a"}},
 )
