@@ -31,12 +31,12 @@ class Registry(Generic[T]):
     """What the modules of a package, and plug-ins, have registered.
 
     Args:
-        what: What is registered, in a word: it names itself in messages.
+        option: Where one of them is asked for: it stands in messages.
         package: Whose modules register something.
     """
 
-    def __init__(self, what: str, package: str) -> None:
-        self._what = what
+    def __init__(self, option: str, package: str) -> None:
+        self._option = option
         self._package = package
         self._items: dict[str, T] = {}
         self._is_complete = False
@@ -48,7 +48,9 @@ class Registry(Generic[T]):
             UsageError: If the name is taken by something else.
         """
         if self._items.setdefault(item.name, item) is not item:
-            raise UsageError(f"there are two of the {self._what} {item.name!r}; rename one of them")
+            raise UsageError(
+                f"{self._option} {item.name!r} is registered twice; rename one of them"
+            )
         return item
 
     def all(self) -> dict[str, T]:
@@ -73,7 +75,7 @@ class Registry(Generic[T]):
         if name not in self._items and name not in self.all():
             known = list(self.all())
             raise UsageError(
-                f"unknown {self._what} {name!r}{did_you_mean(name, known)};"
+                f"{self._option} {name!r} is not known{did_you_mean(name, known)};"
                 f" choose one of {', '.join(known)}"
             )
         return self._items[name]

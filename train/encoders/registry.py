@@ -42,7 +42,7 @@ class Encoder:
     rank: int = 100
 
 
-ENCODERS: Registry[Encoder] = Registry("temporal module", "ta3n.train.encoders")
+ENCODERS: Registry[Encoder] = Registry("--temporal", "ta3n.train.encoders")
 
 
 def register_encoder(encoder: Encoder) -> Encoder:

@@ -49,11 +49,10 @@ class TrainSettings(Section):
     add: tuple[str, ...] = setting(
         (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
     )
-    weights: dict[str, float] = setting(
+    weight: dict[str, float] = setting(
         {},
         "A term's weight, see --list-methods; repeat for more.",
         metavar="NAME=VALUE",
-        names=("--weight",),
         multiple=True,
     )
     plugins: tuple[str, ...] = setting(
@@ -112,7 +111,7 @@ class TrainSettings(Section):
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
 
-    @field_validator("weights", mode="before")
+    @field_validator("weight", mode="before")
     @classmethod
     def _names_and_values(cls, value: Any) -> Any:
         if isinstance(value, dict):

@@ -107,11 +107,11 @@ def choose_weights(
 def _given_weights(settings: TrainSettings) -> dict[str, float]:
     named = {name: getattr(settings, name) for name in ("gamma", "alpha", "mu")}
     named |= {f"beta_{level}": getattr(settings, f"beta_{level}") for level in parse_levels("all")}
-    return {**_given(named), **settings.weights}
+    return {**_given(named), **settings.weight}
 
 
 def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
-    for name in settings.weights:
+    for name in settings.weight:
         find_weight(name)
         if not any(name in method.weights for method in methods):
             known = sorted({weight for method in methods for weight in method.weights})

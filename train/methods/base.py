@@ -5,7 +5,7 @@ can be combined with those of any other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ta3n.common.errors import UsageError
@@ -170,24 +170,28 @@ class Method:
 
     name: str
     label: str = ""
-    source: str = ""
+    source: str = field(default="", compare=False)
     terms: tuple[Term, ...] = ()
     with_encoder: Mapping[str, tuple[Term, ...]] | None = None
     temporal: str = "relation"
     trains_on: Literal["source", "target"] = "source"
-    rank: int = 100
+    rank: int = field(default=100, compare=False)
 
     def __post_init__(self) -> None:
         unique = {term.name: term for term in self.terms}
         ordered = sorted(
             unique.values(),
-            key=lambda t: (_GROUPS.index(t.group), LEVELS.index(t.level) if t.level else 0),
+            key=lambda term: (
+                _GROUPS.index(term.group),
+                LEVELS.index(term.level) if term.level else 0,
+                term.name,
+            ),
         )
         object.__setattr__(self, "terms", tuple(ordered))
         if not self.label:
             object.__setattr__(self, "label", self.name)
-        for field, what in (("attends", "attentions"), ("updates", "ways to make a step")):
-            several = [term.label for term in self.terms if getattr(term, field)]
+        for need, what in (("attends", "attentions"), ("updates", "ways to make a step")):
+            several = [term.label for term in self.terms if getattr(term, need)]
             if len(several) > 1:
                 raise UsageError(f"{self.name} has two {what}: {' and '.join(several)}; take one")
         if self.trains_on == "target" and any(term.uses_target for term in self.terms):
@@ -277,8 +281,8 @@ class Method:
     @property
     def reads(self) -> tuple[str, ...]:
         """Fields of the recipe that matter to this method and may not matter to others."""
-        fields = {*self.encoder.reads, *(field for term in self.terms for field in term.reads)}
-        return tuple(sorted(fields | ({"batches"} if self.uses_target else set())))
+        read = {*self.encoder.reads, *(name for term in self.terms for name in term.reads)}
+        return tuple(sorted(read | ({"batches"} if self.uses_target else set())))
 
     def updates(self, recipe: "Recipe") -> tuple[Update, ...]:
         """Return the updates of a step in their order; the joint one comes first."""

@@ -9,7 +9,7 @@ from ta3n.common.registry import Registry, load_plugin
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
 
-METHODS: Registry[Method] = Registry("method", "ta3n.train.methods")
+METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
 _TERMS: dict[str, Term] = {}
 

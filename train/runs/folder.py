@@ -65,8 +65,9 @@ class RunConfig:
 
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""
-        row = f"{self.method}-{self.temporal}-{self.hash[:_HASH_DIGITS]}"
-        return out / self.benchmark / f"{self.source}-{self.target}" / row / f"seed-{seed}"
+        row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}"
+        pair = f"{self.source}-{self.target}"
+        return out / self.benchmark / pair / f"{row}-{self.hash[:_HASH_DIGITS]}" / f"seed-{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,7 +132,9 @@ class RunFolder:
 
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
-        self._write_json("config.json", {**asdict(config), "seed": seed, "hash": config.hash})
+        record = asdict(config)
+        checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
+        self._write_json("config.json", {**record, "seed": seed, **checks})
 
     def read_config_hash(self) -> str:
         """Return the hash of what is run, from `config.json`.

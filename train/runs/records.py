@@ -167,9 +167,11 @@ def read_config(path: Path) -> tuple[RunConfig, int]:
 def _read_config(path: Path) -> tuple[RunConfig, int]:
     raw = json.loads((path / "config.json").read_bytes())
     seed, recorded = raw.pop("seed"), raw.pop("hash")
-    is_old = "identity" not in raw
+    is_old = "checksum" not in raw
+    checksum = raw.pop("checksum", recorded)
+    whole = sha256_of(canonical_json(raw))
     config = _of_version_0_1(raw, recorded) if is_old else RunConfig(**raw)
-    if recorded != (sha256_of(canonical_json(raw)) if is_old else config.hash):
+    if whole != checksum:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
@@ -191,7 +193,7 @@ def _check_keys(config: RunConfig) -> None:
 def _of_version_0_1(raw: Mapping[str, Any], recorded: str) -> RunConfig:
     """Return what a run of version 0.1 is: it recorded switches, and hashed everything."""
     settings = dict(raw["settings"])
-    switches, trade_offs = settings.pop("method"), settings.pop("adaptation")
+    switches, trade_offs = settings.pop("method"), dict(settings.pop("adaptation"))
     coefficients = trade_offs.pop("coefficients")
     terms = [f"adversarial_{level}" for level in switches.get("discriminators", ())]
     for switch, names in _OLD_SWITCHES.items():

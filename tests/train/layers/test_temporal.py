@@ -41,7 +41,7 @@ def test_twenty_five_segments_need_no_list_of_millions_of_subsets() -> None:
 
 def test_pooling_is_the_mean_over_frames() -> None:
     frames = torch.arange(12.0).reshape(1, 3, 4)
-    assert torch.equal(TemPooling()(frames), torch.tensor([[4.0, 5, 6, 7]]))
+    assert torch.equal(TemPooling()(frames, Domains(0)), torch.tensor([[4.0, 5, 6, 7]]))
 
 
 def make_relations(num_segments: int) -> TemRelation:

@@ -23,7 +23,10 @@ def test_domain_accuracy_is_balanced_over_domains_of_unequal_size() -> None:
     # Three of four source videos and one of two target videos are told.
     video = torch.cat([told, told, told, called_target, called_target, told])
     output = ModelOutput(
-        logits=torch.zeros(6, 3), video_features=torch.zeros(6, 4), domain_logits={"video": video}
+        logits=torch.zeros(6, 3),
+        video_features=torch.zeros(6, 4),
+        classified=torch.zeros(6, 4),
+        domain_logits={"video": video},
     )
     measured = measure(output, 4, ("video",))
     assert measured["domain_accuracy_video"] == pytest.approx((3 / 4 + 1 / 2) / 2)
@@ -37,6 +40,7 @@ def test_frames_and_relations_count_one_by_one_and_only_what_is_placed() -> None
     output = ModelOutput(
         logits=torch.zeros(2, 3),
         video_features=torch.zeros(2, 4),
+        classified=torch.zeros(2, 4),
         domain_logits={"frame": frame, "relation": torch.zeros(2, 4, 2)},
     )
     measured = measure(output, 1, ("frame",))
@@ -47,7 +51,10 @@ def test_frames_and_relations_count_one_by_one_and_only_what_is_placed() -> None
 def test_attention_starts_with_the_two_frame_relation() -> None:
     weights = torch.tensor([[0.5, 0.6, 0.7, 0.8], [0.7, 0.6, 0.5, 1.0]])  # 5-frame first
     output = ModelOutput(
-        logits=torch.zeros(2, 3), video_features=torch.zeros(2, 4), attention=weights
+        logits=torch.zeros(2, 3),
+        video_features=torch.zeros(2, 4),
+        classified=torch.zeros(2, 4),
+        attention=weights,
     )
     steps = [{"total": torch.tensor(float(n)), **measure(output, 1, ())} for n in (1, 2)]
     (table,) = read_tables(steps, 1)
