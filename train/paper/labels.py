@@ -39,9 +39,9 @@ def method_label(name: str) -> str:
 
 
 def method_place(name: str) -> tuple[int, str]:
-    """Return what to sort methods by: the paper's order, others before its own two."""
+    """Return what to sort methods by: those of the paper in its order, then others by name."""
     known = list(METHODS)
-    return known.index(name) if name in known else known.index("mcd"), name
+    return known.index(name) if name in known else len(known), name
 
 
 def rule_note(rule: str) -> str:

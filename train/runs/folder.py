@@ -35,6 +35,7 @@ class RunConfig:
         temporal: Temporal module.
         settings: Every switch and hyper-parameter in force.
         data: Hashes of manifests and lists, feature configuration, numbers of videos.
+        label: What the method is called in tables; empty where its name says it.
     """
 
     benchmark: str
@@ -44,11 +45,14 @@ class RunConfig:
     temporal: str
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
+    label: str = ""
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all of it."""
-        return sha256_of(canonical_json(asdict(self)))
+        """SHA-256 of all of it but the label, which changes nothing."""
+        described = asdict(self)
+        del described["label"]
+        return sha256_of(canonical_json(described))
 
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""

@@ -42,7 +42,7 @@ class RunGroup:
 
     @property
     def method(self) -> str:
-        """What the method is called."""
+        """What the method is called: as the runs have recorded, else as the paper has it."""
         return _method(self.config)
 
     @property
@@ -275,7 +275,7 @@ def _place(row: RunGroup) -> tuple[tuple[int, str], str, str, str]:
 
 
 def _method(config: RunConfig) -> str:
-    return method_label(config.method)
+    return config.label or method_label(config.method)
 
 
 def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:

@@ -160,10 +160,14 @@ def focal_row(direction: DirectionRuns) -> RunGroup | None:
 
 
 def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return one row of every other method of the paper's Table 3 that does not see target labels.
+    """Return one row of every other method that was run and does not see target labels.
 
-    Of the focal row's temporal module where there is one. Ablations are no rivals.
+    Of the focal row's temporal module where there is one.
     """
-    names = [m for m in METHODS if m not in ("target-only", focal.config.method)]
-    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in names]
+    names = dict.fromkeys(row.config.method for row in rows)
+    found = [
+        pick(rows, name, focal.config.temporal) or pick(rows, name)
+        for name in names
+        if name not in ("target-only", focal.config.method)
+    ]
     return [row for row in found if row is not None]

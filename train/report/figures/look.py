@@ -235,7 +235,8 @@ def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
 
 def row_look(row: RunGroup) -> dict[str, Any]:
     """Return colour, marker and line of a row: method by colour and marker, module by line."""
-    colour, marker = _LOOKS.get(row.config.method, _OTHER_LOOKS[0])
+    other = _OTHER_LOOKS[row.newcomer % len(_OTHER_LOOKS)]
+    colour, marker = _LOOKS.get(row.config.method, other)
     line = "-" if row.config.temporal == "relation" else "--"
     return {
         "color": colour,
