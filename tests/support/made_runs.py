@@ -26,6 +26,7 @@ def make_config(
     benchmark: str = "ucf-hmdb-small",
     recipe: str = "official",
     switches: Method | None = None,
+    label: str = "",
 ) -> RunConfig:
     """Return what a run is.
 
@@ -40,6 +41,7 @@ def make_config(
         benchmark: Name.
         recipe: Name of the recipe.
         switches: Of the method, instead of those that its name stands for.
+        label: What the method is called, where its name does not say it.
     """
     switches = switches or _known(method, temporal)
     named = {"name": method, "label": method, "temporal": temporal, "terms": []}
@@ -84,6 +86,7 @@ def make_config(
             "lists": hashes,
             "videos": {name: {"train": 10, "val": TOTAL} for name in (source, target)},
         },
+        label=label,
     )
 
 

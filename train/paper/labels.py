@@ -1,24 +1,13 @@
-"""How methods and selection rules are called in tables and pictures."""
+"""How methods and selection rules are called in tables and pictures, and in which order.
+
+No torch here.
+"""
 
 from collections.abc import Sequence
 
 from ta3n.train.validators.names import RULES as VALIDATORS
 
-METHOD_ORDER = (
-    "target-only",
-    "source-only",
-    "revgrad",
-    "dan",
-    "jan",
-    "adabn",
-    "mcd",
-    "",
-    "ta2n",
-    "ta3n",
-)
-"""The paper's Table 3, with DAN beside JAN; the empty name stands for all other methods."""
-
-_METHODS = {
+METHODS = {
     "target-only": "Target only",
     "source-only": "Source only",
     "revgrad": "RevGrad",
@@ -29,6 +18,7 @@ _METHODS = {
     "ta2n": "TA2N",
     "ta3n": "TA3N",
 }
+"""Labels by name, in the order of the paper's Table 3, with DAN beside JAN."""
 NOT_ADAPTING = ("target-only", "source-only")
 
 _RULES: dict[str, str] = {
@@ -39,8 +29,19 @@ _RULES: dict[str, str] = {
     ),
     **{rule.name: f"no target label: {rule.description}" for rule in VALIDATORS},
 }
-DEFAULT_LABEL_FREE = "im"
-"""The label-free rule that is shown where there is room for one."""
+# The label-free rule that is shown where there is room for one.
+_DEFAULT_LABEL_FREE = "im"
+
+
+def method_label(name: str) -> str:
+    """Return what a method is called: as in the paper, else its own name."""
+    return METHODS.get(name, name)
+
+
+def method_place(name: str) -> tuple[int, str]:
+    """Return what to sort methods by: those of the paper in its order, then others by name."""
+    known = list(METHODS)
+    return known.index(name) if name in known else len(known), name
 
 
 def rule_note(rule: str) -> str:
@@ -53,23 +54,12 @@ def rule_citation(rule: str) -> str:
     return next((found.citation for found in VALIDATORS if found.name == rule), "")
 
 
-def few_rules(rules: Sequence[str]) -> list[str]:
-    """Return the rules to show where there is little room: last, one without labels, oracle."""
-    return [rule for rule in rules if rule in ("last", DEFAULT_LABEL_FREE, "oracle")]
-
-
 def rule_place(rule: str) -> tuple[bool, int, str]:
     """Return what to sort rules by: last, those without labels, the oracle as the odd one out."""
     known = list(_RULES)
     return rule == "oracle", known.index(rule) if rule in known else len(known), rule
 
 
-def method_label(method: str) -> str:
-    """Return the name that the paper gives a method, or its own."""
-    return _METHODS.get(method, method)
-
-
-def losses_label(name: str) -> str:
-    """Return a name of a loss term that can be read."""
-    kind, _, level = name.partition("_")
-    return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
+def few_rules(rules: Sequence[str]) -> list[str]:
+    """Return the rules to show where there is little room: last, one without labels, oracle."""
+    return [rule for rule in rules if rule in ("last", _DEFAULT_LABEL_FREE, "oracle")]

@@ -12,12 +12,12 @@ from ta3n.common.names import printable
 from ta3n.train.report.data.collect import DirectionRuns, collect_runs
 from ta3n.train.report.page.page import build_page
 from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
-from ta3n.train.report.tables.sheets import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.rows import results_csv
+from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
 from ta3n.train.report.tables.summary import main_finding
-from ta3n.train.report.tables.table import results_csv
 
 if TYPE_CHECKING:
-    from ta3n.train.report.figures.gallery import Gallery
+    from ta3n.train.report.figures.look import Gallery
 
 PAGE_NAME, CSV_NAME, FIGURES_NAME, TABLES_NAME = "report.html", "results.csv", "figures", "tables"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ta3n.train.paper.labels import METHOD_ORDER, NOT_ADAPTING
+from ta3n.train.paper.labels import METHODS
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import LEVEL, Difference, Hits, compare_hits, holm
 
@@ -148,21 +148,26 @@ def pick(rows: Sequence[RunGroup], method: str, temporal: str | None = None) -> 
 def focal_row(direction: DirectionRuns) -> RunGroup | None:
     """Return the row that the report is about: TA3N, else the adapting method nearest to it.
 
-    Nearest in the paper's order, not by accuracy: that would choose on target labels.
+    Nearest in the paper's order, or else the first by name; not by accuracy, since that would
+    choose on target labels.
     """
-    adapting = [row for row in direction.rows if row.config.method not in NOT_ADAPTING]
-    known = [m for m in reversed(METHOD_ORDER) if pick(adapting, m)]
-    names = known or [row.config.method for row in adapting]
-    if not names:
+    adapting = [row for row in direction.rows if row.adapts]
+    if not adapting:
         return None
-    return pick(adapting, names[0], "relation") or pick(adapting, names[0])
+    known = [row for row in adapting if row.config.method in METHODS]
+    method = (known[-1] if known else adapting[0]).config.method
+    return pick(adapting, method, "relation") or pick(adapting, method)
 
 
 def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return one row of every other method of the paper's Table 3 that does not see target labels.
+    """Return one row of every other method that was run and does not see target labels.
 
-    Of the focal row's temporal module where there is one. Ablations are no rivals.
+    Of the focal row's temporal module where there is one.
     """
-    names = [m for m in METHOD_ORDER if m not in ("target-only", focal.config.method)]
-    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in names]
+    names = dict.fromkeys(row.config.method for row in rows)
+    found = [
+        pick(rows, name, focal.config.temporal) or pick(rows, name)
+        for name in names
+        if name not in ("target-only", focal.config.method)
+    ]
     return [row for row in found if row is not None]

@@ -6,30 +6,36 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.figures.look import GREY, Panel, draw, new_figure, row_look, set_title
+from ta3n.train.report.figures.look import GREY, Panel, Picture, draw, new_figure, row_look
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 
 
-def plot_accuracy(direction: DirectionRuns, name: str) -> Panel:
-    """Draw `last` and `oracle` accuracy of every row, the first row on top.
+def accuracy_picture(direction: DirectionRuns) -> Picture:
+    """Draw `last` and `oracle` accuracy of every row, the first row on top."""
+    return Picture(
+        heading="Accuracy by row",
+        caption="Accuracy on the target validation videos by row and seed. Filled: after the last "
+        "epoch; open: after the epoch that is best on target labels (oracle).",
+        reading="Compare filled marks: they are what one would get in practice. How far the open "
+        "marks lie to the right of them is what choosing on target labels would flatter. Rows "
+        "whose bars overlap are hardly told apart by this many seeds.",
+        panels=(_plot_accuracy(direction),),
+    )
 
-    Args:
-        direction: Whose rows.
-        name: Stem of the files.
-    """
+
+def _plot_accuracy(direction: DirectionRuns) -> Panel:
     rows = direction.rows
     with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
         for place, row in enumerate(rows):
-            for rule in _OFFSET:
-                _draw_row(axes, row, rule, place + _OFFSET[rule])
+            for rule, offset in _OFFSET.items():
+                _draw_row(axes, row, rule, place + offset)
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
-        set_title(figure, "Target accuracy by row")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
-        return draw(figure, name, _alt(direction))
+        return draw(figure, "accuracy", "Target accuracy by row", _alt(direction))
 
 
 def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ta3n.train.paper.labels import method_label, rule_place
+from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.series import measured_names
 from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.figures.look import TARGET, Panel, draw, new_figure, set_title
+from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure
+from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
 
 _COLUMNS = 2
@@ -42,12 +42,26 @@ def mean_rank_correlation(row: RunGroup, rule: str) -> float | None:
     return mean(known) if known else None
 
 
-def plot_selection(row: RunGroup, name: str) -> Panel | None:
-    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
+def selection_picture(row: RunGroup) -> Picture | str:
+    """Draw how the scores of the label-free rules follow accuracy over the epochs."""
+    panel = plot_selection(row)
+    if panel is None:
+        return f"Selection: the runs of {row.label} kept no validator scores."
+    return Picture(
+        heading="Choosing an epoch without target labels",
+        caption=f"Target accuracy of {row.label} against the score of each label-free rule: "
+        "a point an epoch and seed, darker when later; ringed: the epoch that the rule chose, "
+        "with its highest score. ρ: Spearman's rank correlation over the epochs, mean over "  # noqa: RUF001
+        "seeds.",
+        reading="A rule can be trusted where the points rise to the right and the rings lie "
+        "high. A large ρ may only say that both rise with training: look at the late, dark "  # noqa: RUF001
+        "points among themselves. Accuracy is drawn in hindsight; the rules never see it.",
+        panels=(panel,),
+    )
 
-    Args:
-        row: Whose epochs.
-        name: Stem of the files.
+
+def plot_selection(row: RunGroup) -> Panel | None:
+    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
 
     Returns:
         Nothing where no score was kept.
@@ -69,11 +83,11 @@ def plot_selection(row: RunGroup, name: str) -> Panel | None:
         # The lowest of each column.
         for axes in panels[max(len(rules) - _COLUMNS, 0) : len(rules)]:
             axes.set_xlabel("score (higher is better)")
-        set_title(figure, f"Rules that need no target labels, {method_label(row.config.method)}")
         _explain(figure, len(row.runs[0].epochs))
         told = "; ".join(f"{rule} {_rho(value)}" for rule, value in found.items())
         what = f"Scatter plots of target accuracy against the score of {len(rules)} selection rules"
-        return draw(figure, name, f"{what} over the epochs of {row.label}. {told}.")
+        title = f"Rules that need no target labels, {row.method}"
+        return draw(figure, "selection", title, f"{what} over the epochs of {row.label}. {told}.")
 
 
 def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:
@@ -132,6 +146,5 @@ def _explain(figure: Figure, num_epochs: int) -> None:
 
 
 def _rho(value: float | None) -> str:
-    # The letters are what the measure is called, and the minus as wide as the plus.
-    text = "undefined" if value is None else f"{value:+.2f}".replace("-", "−")  # noqa: RUF001
+    text = "undefined" if value is None else minus(f"{value:+.2f}")
     return f"ρ = {text}"  # noqa: RUF001

@@ -7,8 +7,7 @@ from statistics import mean
 from ta3n.train.paper.labels import rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.tables.cells import Number, Words
-from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
+from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, number, words
 from ta3n.train.runs.records import Run
 
 
@@ -129,11 +128,11 @@ def _across(runs: Sequence[Run], rule: str) -> float | None:
 
 def _line(found: RuleSummary) -> Line:
     return (
-        Words(found.rule),
-        Number(found.accuracy),
-        None if found.gap is None else Number(found.gap),
-        None if found.within is None else Number(found.within),
-        None if found.across is None else Number(found.across),
-        Number(found.label_reads, 0),
-        Number(found.num_runs, 0),
+        words(found.rule),
+        number(found.accuracy),
+        number(found.gap),
+        number(found.within),
+        number(found.across),
+        number(found.label_reads, 0),
+        number(found.num_runs, 0),
     )

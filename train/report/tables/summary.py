@@ -3,11 +3,10 @@
 from collections.abc import Sequence
 from statistics import mean
 
-from ta3n.train.paper.labels import NOT_ADAPTING, method_label
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
 from ta3n.train.report.data.statistics import LEVEL, Interval
-from ta3n.train.report.tables.cells import p_text, signed
+from ta3n.train.report.tables.sheet import p_text, signed
 
 _PHRASES: dict[Call, str] = {
     "ahead": "beats",
@@ -65,7 +64,7 @@ def _no_focal(analysis: Analysis) -> str:
     if not rows:
         return f"No row has the rule {rule} for every seed, so there is nothing to compare by it."
     levels = ", ".join(f"{row.label} {mean(row.percents(rule)):.1f} %" for row in rows)
-    adapting = any(r.config.method not in NOT_ADAPTING for r in analysis.direction.rows)
+    adapting = any(r.adapts for r in analysis.direction.rows)
     why = (
         f"The adapting method that this is about lacks the rule {rule} for some seed"
         if adapting
@@ -126,7 +125,7 @@ def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
     unclear = [
         _short_name(c.reference, c.row)
         for c in comparisons
-        if c.call in ("level", "one seed") and c.reference.config.method not in NOT_ADAPTING
+        if c.call in ("level", "one seed") and c.reference.adapts
     ]
     if not unclear:
         return ""
@@ -169,9 +168,7 @@ def _temporal_gain(analysis: Analysis) -> str:
 
 def _short_name(row: RunGroup, focal: RunGroup) -> str:
     """Name the method; add the temporal module only where it differs from the focal row's."""
-    name = method_label(row.config.method)
-    if row.config.method in NOT_ADAPTING:
-        name = name.lower()
+    name = row.method if row.adapts else row.method.lower()
     same = row.config.temporal == focal.config.temporal
     return name if same else f"{name} with {row.config.temporal}"
 

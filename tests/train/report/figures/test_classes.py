@@ -41,6 +41,6 @@ def test_a_class_without_videos_is_named_and_not_drawn(tmp_path: Path) -> None:
         object.__setattr__(run, "predictions", tuple(p for p in run.predictions if p.label != 2))
     changes = class_changes(ours, theirs)
     assert [change.num_videos for change in changes] == [5, 5, 0, 5]
-    panel = plot_class_changes(ours, theirs, "x")
+    panel = plot_class_changes(ours, theirs)
     assert "walk & run has no target video" in panel.alt
     assert "golf 60 to 40 % (5 videos)" in panel.alt

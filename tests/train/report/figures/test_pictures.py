@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from ta3n.train.report.data.collect import DirectionRuns, collect_runs
-from ta3n.train.report.figures.gallery import Gallery
+from ta3n.train.report.figures.look import Gallery
 from ta3n.train.report.figures.pictures import draw_pictures
 
 from ....support.feature_folders import made_clips

@@ -31,10 +31,10 @@ def test_rank_correlation_is_that_of_score_and_accuracy(tmp_path: Path) -> None:
 
 def test_picture_tells_every_rule_and_its_correlation(tmp_path: Path) -> None:
     row = made_row(tmp_path, im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0))
-    panel = plot_selection(row, "x")
+    panel = plot_selection(row)
     assert panel is not None
     assert "im ρ = +1.00; bnm ρ = undefined" in panel.alt  # noqa: RUF001
 
 
 def test_runs_without_scores_have_no_picture(tmp_path: Path) -> None:
-    assert plot_selection(made_row(tmp_path), "x") is None
+    assert plot_selection(made_row(tmp_path)) is None

@@ -6,7 +6,7 @@ import pytest
 
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse
-from ta3n.train.report.tables.cells import p_text, signed
+from ta3n.train.report.tables.sheet import p_text, signed
 from ta3n.train.report.tables.summary import further_findings, main_finding
 
 from ....support.made_runs import make_config, make_rows, make_run

@@ -7,7 +7,7 @@ import pytest
 from ta3n.train.paper.rows import ROWS
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.tables.contents import Contents, build_contents
-from ta3n.train.report.tables.sheets import Block, Sheet, cell_text
+from ta3n.train.report.tables.sheet import Block, Sheet
 
 from ....support.made_runs import make_config, make_run
 
@@ -28,7 +28,7 @@ def block(found: Contents, name: str, start: str) -> Block:
 
 
 def lines(block: Block) -> Lines:
-    return [[cell_text(cell) for cell in line] for line in block.lines]
+    return [[cell.text for cell in line] for line in block.lines]
 
 
 def make_paper_row(folder: Path, name: str, *corrects: int, **config: str) -> None:

@@ -9,21 +9,29 @@ from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
-from ta3n.train.paper.cited import CITED
 from ta3n.train.paper.printed import num_target_videos, why_impossible
-from ta3n.train.paper.rows import ROWS, Direction, Row
-from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.paper.rows import CITED, ROWS, Direction, Row
+from ta3n.train.recipe.directions import coefficients_for
+from ta3n.train.recipe.recipes import RECIPES
+from ta3n.train.report.data.collect import RunGroup, flatten
 from ta3n.train.report.data.compare import Analysis
-from ta3n.train.report.paper.recipe_names import Recipes
-from ta3n.train.report.tables.cells import Cell, Number, Printed, Words
-from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
-from ta3n.train.report.tables.table import (
+from ta3n.train.report.tables.rows import (
     COUNT_COLUMNS,
     count_cells,
     rule_cells,
     rule_columns,
     split_rules,
     trust_notes,
+)
+from ta3n.train.report.tables.sheet import (
+    EMPTY,
+    Block,
+    Column,
+    Line,
+    Sheet,
+    difference,
+    printed,
+    words,
 )
 
 TITLES = {
@@ -95,23 +103,22 @@ class _Table:
         self._papers = _in_printed_order(own)
         self._cited = CITED.get(name, ())
         self._main, self._rest = split_rules(rules, rule)
-        self._recipes = Recipes()
+        self._recipes = _Recipes()
         self.directions = list(dict.fromkeys(key for paper in own for key in paper.figures))
 
     def block(self, key: Direction, analysis: Analysis | None) -> Block:
         """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
         benchmark, source, target = key
         lines = [
-            self._empty(c.title, None, c.figures[key], _CITED)
+            self._empty(c.title, "", c.figures[key], _CITED)
             for c in self._cited
             if key in c.figures
         ]
         ours: list[RunGroup] = []
         marked = None
         for paper in self._papers:
-            rows = (
-                [] if analysis is None else [r for r in analysis.direction.rows if is_row(r, paper)]
-            )
+            run = analysis.direction.rows if analysis else ()
+            rows = [row for row in run if is_row(row, paper)]
             if analysis is None or not rows:
                 lines.append(self._empty(paper.title, paper.method.temporal, *_printed(paper, key)))
                 continue
@@ -127,11 +134,10 @@ class _Table:
             notes=(*_misprints(self._papers, key), *self._recipes.notes(ours), *_videos(key, ours)),
         )
 
-    def _empty(self, title: str, temporal: str | None, figure: float, mark: str) -> Line:
+    def _empty(self, title: str, temporal: str, figure: float, mark: str) -> Line:
         """Return a line of the paper alone."""
         empty = len(self._main) + 1 + len(COUNT_COLUMNS) + len(self._rest)
-        module = Words(temporal) if temporal else None
-        return (Words(title), module, None, Printed(figure, mark), *[None] * empty)
+        return (words(title), words(temporal), EMPTY, printed(figure, mark), *[EMPTY] * empty)
 
     def _lines(
         self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis
@@ -139,16 +145,13 @@ class _Table:
         """Yield a line for each row of runs that is a row of the paper."""
         for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
             percents = row.percents(analysis.rule)
-            gap: Cell | None = None
-            if percents:
-                gap = Number(mean(percents) - paper.figures[key], sign=True)
             yield (
-                Words(paper.title),
-                Words(paper.method.temporal),
-                Words(recipe),
-                Printed(*_printed(paper, key)),
+                words(paper.title),
+                words(paper.method.temporal),
+                words(recipe),
+                printed(*_printed(paper, key)),
                 *rule_cells(row, self._main),
-                gap,
+                difference(mean(percents) - paper.figures[key] if percents else None),
                 *count_cells(row, analysis),
                 *rule_cells(row, self._rest),
             )
@@ -195,3 +198,55 @@ def _switches(values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the switches of a method as plain data; its name is none of them."""
     known = {key: value for key, value in values.items() if key != "name"}
     return {**known, "discriminators": sorted(known.get("discriminators", ()))}
+
+
+class _Recipes:
+    """Names recipes in few letters; what departs from one becomes a footnote."""
+
+    def __init__(self) -> None:
+        self._letters: dict[str, str] = {}
+
+    def names(self, rows: Sequence[RunGroup]) -> list[str]:
+        """Return for each row its recipe, told apart by hash where that does not suffice."""
+        texts = [self._name(row) for row in rows]
+        return [
+            text if texts.count(text) == 1 else f"{text}, {row.config.hash[:8]}"
+            for row, text in zip(rows, texts, strict=True)
+        ]
+
+    def notes(self, rows: Sequence[RunGroup]) -> list[str]:
+        """Return the footnotes that some rows need, which were named before."""
+        used = {", ".join(_departures(row)) for row in rows}
+        return [
+            f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
+        ]
+
+    def _name(self, row: RunGroup) -> str:
+        recipe: str = row.config.settings["recipe"]["name"]
+        departs = ", ".join(_departures(row))
+        if not departs:
+            return recipe
+        letter = self._letters.setdefault(departs, _letter(len(self._letters)))
+        return f"{recipe} ({letter})"
+
+
+def _letter(number: int) -> str:
+    return chr(ord("a") + number) if number < 26 else str(number + 1)
+
+
+def _departures(row: RunGroup) -> list[str]:
+    """Return the settings of a row that are not those of its recipe and direction."""
+    config, settings = row.config, row.config.settings
+    name = settings["recipe"]["name"]
+    usual: dict[str, Any] = asdict(RECIPES[name]) if name in RECIPES else {}
+    ours = dict(settings["recipe"])
+    if row.adapts:
+        known = coefficients_for(config.benchmark, config.source, config.target)
+        usual |= flatten(asdict(known))
+        # Whether the authors published them is no setting.
+        ours |= {k: v for k, v in flatten(settings["adaptation"]).items() if k != "published"}
+    return [
+        f"{key.replace('coefficients.', 'beta_')} {ours[key]}"
+        for key, value in usual.items()
+        if key in ours and ours[key] != value
+    ]

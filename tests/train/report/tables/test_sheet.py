@@ -7,15 +7,22 @@ import re
 import pytest
 
 from ta3n.train.report.data.statistics import Interval
-from ta3n.train.report.tables.cells import Number, Printed, Probability, Span, Spread, Tally, Words
-from ta3n.train.report.tables.sheets import (
+from ta3n.train.report.tables.sheet import (
+    EMPTY,
     Block,
     Column,
     Sheet,
+    difference,
+    over_seeds,
     print_sheet,
+    printed,
+    probability,
+    span,
+    tally,
     to_csv,
     to_latex,
     to_markdown,
+    words,
 )
 
 NASTY = r"50% & G_sd #1 {x} a|b \ ~ ^ $ <i> [bold]"
@@ -38,20 +45,20 @@ SHEET = Sheet(
             label="a → b",
             lines=(
                 (
-                    Words(NASTY),
-                    Printed(74.44, "†"),
-                    Spread((70.0, 72.0)),
-                    Number(-3.44, sign=True),
-                    Tally(17.5, 20),
-                    Span(Interval(68.25, 73.5)),
-                    Probability(0.0001),
+                    words(NASTY),
+                    printed(74.44, "†"),
+                    over_seeds((70.0, 72.0)),
+                    difference(-3.44),
+                    tally(17.5, 20),
+                    span(Interval(68.25, 73.5)),
+                    probability(0.0001),
                 ),
-                (Words("one seed"), Printed(80.0), Spread((70.0,)), *[None] * 4),
+                (words("one seed"), printed(80.0), over_seeds((70.0,)), *[EMPTY] * 4),
             ),
             marked=0,
         ),
         Block(
-            label="b → a", lines=((Words("not run"), Printed(1.5), *[None] * 5),), has_runs=False
+            label="b → a", lines=((words("not run"), printed(1.5), *[EMPTY] * 5),), has_runs=False
         ),
     ),
     notes=("† A note_with 5 %.",),

@@ -6,8 +6,7 @@ from pathlib import Path
 
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import analyse
-from ta3n.train.report.tables.sheets import cell_text
-from ta3n.train.report.tables.table import comparisons_sheet, results_csv, rows_sheet, split_rules
+from ta3n.train.report.tables.rows import comparisons_sheet, results_csv, rows_sheet, split_rules
 
 from ....support.made_runs import make_config, make_rows, make_run
 
@@ -26,7 +25,7 @@ def test_cells_equal_a_hand_computation(tmp_path: Path) -> None:
     heads = [column.head for column in sheet.columns]
     assert heads[2:7] == ["last", "oracle", "gain", "videos", "n"]
     (block,) = sheet.blocks
-    assert [[cell_text(cell) for cell in line[:7]] for line in block.lines] == [
+    assert [[cell.text for cell in line[:7]] for line in block.lines] == [
         ["Target only", "relation", "97.50 ± 3.54", "100.00 ± 0.00", "+55.00", "19.5 of 20", "2"],
         ["Source only", "relation", "42.50 ± 3.54", "47.50 ± 3.54", "", "8.5 of 20", "2"],
         # Its source-only row with the same temporal module was not run.
@@ -42,7 +41,7 @@ def test_a_rule_that_a_row_lacks_stays_empty(tmp_path: Path) -> None:
     (direction,) = collect_runs(tmp_path).directions
     it = analyse(direction, "im")
     (block,) = rows_sheet("own", "Own", [(it, direction.rows)], ("last", "im")).blocks
-    source, ours = [[cell_text(cell) for cell in line] for line in block.lines]
+    source, ours = [[cell.text for cell in line] for line in block.lines]
     assert source[2:] == ["15.00", "", "", "", "1", "", ""]
     assert ours[2:4] == ["15.00", "10.00"]
 
@@ -53,7 +52,7 @@ def test_comparisons_tell_points_videos_interval_and_all_tests(tmp_path: Path) -
     sheet = comparisons_sheet([analyse(direction)])
     assert sheet.title == "TA3N, relation against every other row"
     (line,) = sheet.blocks[0].lines
-    cells = dict(zip([c.head for c in sheet.columns], map(cell_text, line), strict=True))
+    cells = dict(zip([c.head for c in sheet.columns], (cell.text for cell in line), strict=True))
     assert (cells["against"], cells["points"], cells["videos"]) == (
         "Source only, relation",
         "+28.33",

@@ -5,34 +5,28 @@ import io
 from collections.abc import Iterator, Sequence
 from statistics import mean
 
-from ta3n.train.paper.labels import few_rules, method_label, rule_note
+from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import CALL_WORDS, Analysis, Comparison, gain, hits_of
 from ta3n.train.report.data.statistics import LEVEL, accuracy_interval
-from ta3n.train.report.tables.cells import Cell, Number, Probability, Span, Spread, Tally, Words
-from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
+from ta3n.train.report.tables.sheet import (
+    EMPTY,
+    Block,
+    Cell,
+    Column,
+    Line,
+    Sheet,
+    difference,
+    number,
+    over_seeds,
+    probability,
+    span,
+    tally,
+    words,
+)
 
 _MUCH = f"{100 * LEVEL:.0f} %"
 _FEW_SEEDS = 5
-_CSV_COLUMNS = (
-    "benchmark",
-    "source",
-    "target",
-    "method",
-    "temporal",
-    "variant",
-    "recipe",
-    "config_hash",
-    "seed",
-    "rule",
-    "uses_target_labels",
-    "epoch",
-    "correct",
-    "total",
-    "accuracy_percent",
-    "target_label_reads",
-)
-
 COUNT_COLUMNS = (
     Column(head="videos", names=("correct_videos", "target_videos")),
     Column(head="n", names=("num_seeds",)),
@@ -60,21 +54,21 @@ def rule_columns(rules: Sequence[str], *, terminal: bool = True) -> tuple[Column
     )
 
 
-def rule_cells(row: RunGroup, rules: Sequence[str]) -> Iterator[Cell | None]:
-    """Yield the accuracy of a row by each rule, empty where it lacks the rule."""
-    for rule in rules:
-        yield Spread(row.percents(rule)) if rule in row.rules else None
+def rule_cells(row: RunGroup, rules: Sequence[str]) -> list[Cell]:
+    """Return the accuracy of a row by each rule, empty where it lacks the rule."""
+    return [over_seeds(row.percents(rule)) for rule in rules]
 
 
-def count_cells(row: RunGroup, analysis: Analysis) -> Iterator[Cell | None]:
-    """Yield correct videos, n, interval, and p against the focal row: by the rule compared by."""
+def count_cells(row: RunGroup, analysis: Analysis) -> list[Cell]:
+    """Return correct videos, n, interval, and p against the focal row: by the rule compared by."""
     chosen = row.chosen(analysis.rule)
-    yield Tally(mean(choice.correct for choice in chosen), row.total) if chosen else None
-    yield Number(len(row.runs), 0)
-    interval = accuracy_interval(hits_of(row, analysis.rule)) if chosen else None
-    yield None if interval is None else Span(interval)
     found = analysis.against(row)
-    yield None if found is None or found.p_corrected is None else Probability(found.p_corrected)
+    return [
+        tally(mean(choice.correct for choice in chosen), row.total) if chosen else EMPTY,
+        number(len(row.runs), 0),
+        span(accuracy_interval(hits_of(row, analysis.rule))) if chosen else EMPTY,
+        probability(found.p_corrected if found else None),
+    ]
 
 
 def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> tuple[str, ...]:
@@ -151,14 +145,12 @@ def _block(analysis: Analysis, rows: Sequence[RunGroup], rules: Sequence[str]) -
 
 
 def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
-    label = method_label(row.config.method)
     main, rest = split_rules(rules, analysis.rule)
-    over = gain(row, analysis.direction, analysis.rule)
     return (
-        Words(f"{label} ({row.variant})" if row.variant else label),
-        Words(row.config.temporal),
+        words(f"{row.method} ({row.variant})" if row.variant else row.method),
+        words(row.config.temporal),
         *rule_cells(row, main),
-        None if over is None else Number(over, sign=True),
+        difference(gain(row, analysis.direction, analysis.rule)),
         *count_cells(row, analysis),
         *rule_cells(row, rest),
     )
@@ -208,61 +200,50 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
 
 
 def _comparison_line(found: Comparison) -> Line:
-    difference = found.difference
-    error = difference.standard_error
-
-    def probability(p: float | None) -> Cell | None:
-        return None if p is None else Probability(p)
-
+    tests = found.difference
     return (
-        Words(found.reference.label),
-        Number(found.points, sign=True),
-        Number(found.videos, 1, sign=True),
-        None if error is None else Number(error),
-        None if difference.interval is None else Span(difference.interval, sign=True),
-        probability(difference.p),
+        words(found.reference.label),
+        difference(found.points),
+        difference(found.videos, 1),
+        number(tests.standard_error),
+        span(tests.interval, sign=True),
+        probability(tests.p),
         probability(found.p_corrected),
-        Words(CALL_WORDS[found.call]),
-        probability(difference.p_videos),
-        probability(difference.p_seeds),
+        words(CALL_WORDS[found.call]),
+        probability(tests.p_videos),
+        probability(tests.p_seeds),
     )
 
 
 def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
     """Return a tidy file: a line for each direction, row, seed and selection rule."""
+    lines = [line for direction in directions for row in direction.rows for line in _lines(row)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, _CSV_COLUMNS, lineterminator="\n")
+    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
     writer.writeheader()
-    for direction in directions:
-        for row in direction.rows:
-            writer.writerows(_csv_lines(row))
+    writer.writerows(lines)
     return text.getvalue().encode(errors="surrogateescape")
 
 
-def _csv_lines(row: RunGroup) -> list[dict[str, object]]:
+def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
     config = row.config
-    shared = {
-        "benchmark": config.benchmark,
-        "source": config.source,
-        "target": config.target,
-        "method": config.method,
-        "temporal": config.temporal,
-        "variant": row.variant,
-        "recipe": config.settings["recipe"]["name"],
-        "config_hash": config.hash,
-    }
-    return [
-        {
-            **shared,
-            "seed": run.seed,
-            "rule": name,
-            "uses_target_labels": rule.uses_target_labels,
-            "epoch": rule.epoch,
-            "correct": rule.correct,
-            "total": rule.total,
-            "accuracy_percent": repr(rule.percent),
-            "target_label_reads": run.result.target_label_reads,
-        }
-        for run in row.runs
-        for name, rule in run.result.rules.items()
-    ]
+    for run in row.runs:
+        for name, rule in run.result.rules.items():
+            yield {
+                "benchmark": config.benchmark,
+                "source": config.source,
+                "target": config.target,
+                "method": config.method,
+                "temporal": config.temporal,
+                "variant": row.variant,
+                "recipe": config.settings["recipe"]["name"],
+                "config_hash": config.hash,
+                "seed": run.seed,
+                "rule": name,
+                "uses_target_labels": rule.uses_target_labels,
+                "epoch": rule.epoch,
+                "correct": rule.correct,
+                "total": rule.total,
+                "accuracy_percent": repr(rule.percent),
+                "target_label_reads": run.result.target_label_reads,
+            }

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ta3n.train.report.data.collect import RunGroup, collect_runs
-from ta3n.train.report.data.series import (
+from ta3n.train.report.figures.training import (
     accuracy_curves,
     attention_curves,
     curves_of,
