@@ -44,8 +44,9 @@ def make_config(
         label: What the method is called, where its name does not say it.
     """
     switches = switches or _known(method, temporal)
-    named = {"name": method, "label": method, "temporal": temporal, "terms": []}
-    record = switches.record() if switches else {**named, "trains_on": "source"}
+    record = (switches or Method(name=method, temporal=temporal)).record()
+    if switches is None:
+        record["terms"] = [f"terms_of_{method}"]
     hashes = {name: _HASHES.get(name, "e" * 64) for name in (source, target)}
     return RunConfig(
         benchmark=benchmark,
@@ -53,8 +54,8 @@ def make_config(
         target=target,
         method=method,
         temporal=temporal,
-        label=record["label"],
-        identity={"terms": record["terms"], "recipe": [recipe, epochs], "method": method},
+        label=label or (record["label"] if method in method_names() else method),
+        identity={"method": method, **record, "recipe": [recipe, epochs]},
         settings={
             "method": record,
             "recipe": {
@@ -86,7 +87,6 @@ def make_config(
             "lists": hashes,
             "videos": {name: {"train": 10, "val": TOTAL} for name in (source, target)},
         },
-        label=label,
     )
 
 

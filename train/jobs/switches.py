@@ -164,8 +164,7 @@ def _named(method: Method, base: Method) -> Method:
     ]
     if method.temporal != base.temporal:
         parts.append(f"from-{base.temporal}")
-    words = " ".join([base.label, *(part.replace("-", " ") for part in parts)])
-    return replace(method, name="-".join([base.name, *parts]), label=words)
+    return replace(method, name="-".join([base.name, *parts]), label="")
 
 
 def _presets() -> Iterator[Method]:

@@ -304,6 +304,7 @@ class Method:
             "label": self.label,
             "temporal": self.temporal,
             "terms": [term.name for term in self.terms],
+            "attention": self.attention,
             "trains_on": self.trains_on,
         }
 

@@ -97,6 +97,12 @@ def find_choice(group: Group, choice: str) -> Term:
     return known[choice]
 
 
+def default_weights() -> dict[str, float]:
+    """Return the default of every term's weight, by name."""
+    METHODS.all()
+    return {term.weight.name: term.weight.default for term in _TERMS.values() if term.weight}
+
+
 def find_weight(name: str) -> Weight:
     """Return a weight of any term by its name.
 

@@ -203,6 +203,7 @@ def _of_version_0_1(raw: Mapping[str, Any], recorded: str) -> RunConfig:
         "label": method_label(raw["method"]),
         "temporal": raw["temporal"],
         "terms": terms,
+        "attention": switches.get("attention", "none"),
         "trains_on": switches.get("trains_on", "source"),
     }
     weights = {f"beta_{level}": value for level, value in coefficients.items()}

@@ -103,7 +103,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
     if len(counts) > 1:
         found.append(f"The rows have between {min(counts)} and {max(counts)} seeds.")
     adapting = [row for row in direction.rows if row.adapts]
-    if any(not row.config.settings["adaptation"]["published"] for row in adapting):
+    if any(not row.config.settings["published"] for row in adapting):
         found.append(
             "The loss weights of this direction were never published; those used are ours."
         )
@@ -183,9 +183,8 @@ def _settings(row: RunGroup) -> str:
     )
     if not row.adapts:
         return text
-    adaptation = row.config.settings["adaptation"]
-    betas = "/".join(f"{value:g}" for value in adaptation["coefficients"].values())
-    return f"{text}, beta {betas}, gamma {adaptation['gamma']:g}"
+    weights: Mapping[str, float] = row.config.settings["weights"]
+    return ", ".join([text, *(f"{name} {value:g}" for name, value in weights.items())])
 
 
 def _where(run: Run) -> str:
