@@ -14,7 +14,7 @@ from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.layers.temporal import TemRelation
 from ta3n.train.loop.batches import Batch
-from ta3n.train.loop.objective import Objective, run_update
+from ta3n.train.loop.objective import Objective, Weights, run_update
 from ta3n.train.methods.base import LEVELS, Level
 from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, ModelSpec
@@ -170,7 +170,7 @@ class Losses(nn.Module):
         self, features: Tensor, labels: Tensor, beta: Tensor, masks: DropoutMasks
     ) -> dict[str, Tensor]:
         objective = Objective(method=method_for("ta3n", "relation"), recipe=OFFICIAL)
-        weights = {**{f"beta_{level}": beta for level in LEVELS}, "gamma": 0.3}
+        weights: Weights = {**{f"beta_{level}": beta for level in LEVELS}, "gamma": 0.3}
         batch = Batch(
             source_features=features[:3], source_labels=labels, target_features=features[3:]
         )

@@ -302,11 +302,13 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
 
 
+_TOLD_BY_THE_NAME = ("method.label", "method.terms")
+
+
 def _differing(config: RunConfig) -> dict[str, Any]:
     """Return the settings that can tell rows apart."""
     flat = flatten({key: value for key, value in config.settings.items() if key != "plugins"})
-    flat.pop("method.label", None)
-    return flat
+    return {key: value for key, value in flat.items() if key not in _TOLD_BY_THE_NAME}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
