@@ -11,7 +11,7 @@ from ta3n.common.errors import DataConflictError, TooManyFailuresError
 from ta3n.common.records import FeatureConfig, Manifest
 from ta3n.common.shares import JobShare
 from ta3n.common.store import Features, ShardReader, shard_path, sidecar_path
-from ta3n.datasets.benchmarks.registry import get_dataset
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.job import plan as plan_module
 from ta3n.extract.job.plan import make_plan
@@ -38,7 +38,7 @@ def job(
     selection: str | None = None,
     device: str = "cpu",
 ) -> ExtractionJob:
-    listing = get_dataset("ucf101").scan(root, None, classes)
+    listing = BUILT_IN_CATALOGUE.dataset("ucf101").scan(root, None, classes)
     config = FeatureConfig(
         dataset="ucf101",
         backbone=BACKBONE.name,
