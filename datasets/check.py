@@ -10,8 +10,9 @@ from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.reading.base import Clip, Dataset, Listing, Role
-from ta3n.datasets.reading.published import published_name
+from ta3n.datasets.reading.base import Clip, Dataset, Listing
+from ta3n.datasets.reading.folders import published_name
+from ta3n.datasets.reading.split_files import Role
 
 DEFAULT_SPLIT = "1"
 

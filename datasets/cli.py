@@ -14,7 +14,8 @@ from ta3n.common.errors import UsageError
 from ta3n.common.names import printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.reading.base import Dataset, Role
+from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
     from rich.console import Console

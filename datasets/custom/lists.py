@@ -87,7 +87,7 @@ def read_list(
             continue
         path = PurePosixPath(fields.path)
         if not path.name or ".." in path.parts:
-            raise _wrong(line, "the path of a clip")
+            raise line.malformed("the path of a clip")
         yield Entry(
             path=str(path),
             class_name=_class_name(fields.label, path, classes, line),
@@ -150,7 +150,7 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     found = {name: at for name, at in columns.items() if at is not None}
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if len(row) != len(heading):
-            raise _wrong(line, f"{len(heading)} values, as the heading has")
+            raise line.malformed(f"{len(heading)} values, as the heading has")
         yield line, _Fields(**{"label": ""} | {name: row[at].strip() for name, at in found.items()})
 
 
@@ -187,18 +187,16 @@ def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
 def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: SplitLine) -> str:
     if not label:
         if len(path.parts) < 2:
-            raise _wrong(line, "a path with the folder of its class, or a path and a label")
+            raise line.malformed("a path with the folder of its class, or a path and a label")
         return path.parts[-2]
     if not classes or label in classes:
         return label
     if label.isdigit():
         if int(label) < len(classes):
             return classes[int(label)]
-        raise _wrong(line, f"a label from 0 to {len(classes) - 1}")
-    raise DataConflictError(
-        f"{quoted(line.file)}, line {line.number}: class {quoted(label)} is not one of "
-        f"classes{did_you_mean(label, classes)}"
-    )
+        raise line.malformed(f"a label from 0 to {len(classes) - 1}")
+    nearest = did_you_mean(label, classes)
+    raise DataConflictError(f"{line.place}: class {quoted(label)} is not one of classes{nearest}")
 
 
 def _role(split: str | None, line: SplitLine) -> Role | None:
@@ -207,10 +205,4 @@ def _role(split: str | None, line: SplitLine) -> Role | None:
     try:
         return _SPLITS[split.lower()]
     except KeyError as error:
-        raise _wrong(line, "in a split train, val or test, or in none") from error
-
-
-def _wrong(line: SplitLine, expected: str) -> DataConflictError:
-    return DataConflictError(
-        f"{quoted(line.file)}, line {line.number}: {quoted(line.text[:120])} is not {expected}"
-    )
+        raise line.malformed("in a split train, val or test, or in none") from error

@@ -23,9 +23,8 @@ from ta3n.common.records import (
     ShardRecord,
 )
 from ta3n.common.store import Features, crc32_of, is_finished, write_shard
-from ta3n.datasets.reading.folders import quoted
-from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
-from ta3n.datasets.reading.published import published_name
+from ta3n.datasets.reading.base import Clip, ListedClip, Listing
+from ta3n.datasets.reading.folders import published_name, quoted
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exported import ExportRecord, read_export_record
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features

@@ -20,7 +20,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, crc32_of, write_shard
-from ta3n.datasets.reading.base import Role
+from ta3n.datasets.reading.split_files import Role
 
 DIM = 8
 SHARD = "shard-00000"

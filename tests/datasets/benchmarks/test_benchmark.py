@@ -15,9 +15,8 @@ from ta3n.datasets.benchmarks.benchmark import (
     Side,
 )
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.datasets.reading.base import OfficialDataset
-from ta3n.datasets.reading.listing import Listing
-from ta3n.datasets.reading.published import published_name
+from ta3n.datasets.reading.base import Listing, OfficialDataset
+from ta3n.datasets.reading.folders import published_name
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]

@@ -192,7 +192,8 @@ def test_a_domain_is_a_dataset_like_any_other(
     assert set(listing.classes) == set(SYNTHETIC_LABELS)
     assert len(listing.clips) == NUM_CLIPS
     assert not listing.absent
-    train, test = listing.in_split("1", "train"), listing.in_split("1", "test")
+    train = [clip for clip in listing.clips if clip.splits.get("1") == "train"]
+    test = [clip for clip in listing.clips if clip.splits.get("1") == "test"]
     assert (len(train), len(test)) == (12 * NUM_TRAIN, 12 * NUM_TEST)
 
 
