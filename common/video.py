@@ -373,8 +373,9 @@ def write_video(
     codec: str,
     pixel_format: str = "yuv420p",
     options: Mapping[str, str] | None = None,
+    container_format: str | None = None,
 ) -> None:
-    """Encode frames into one video file; the container follows from the suffix.
+    """Encode frames into one video file.
 
     Args:
         path: File to write.
@@ -383,13 +384,14 @@ def write_video(
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
         pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
         options: Encoder options. One thread keeps the bytes the same from run to run.
+        container_format: As FFmpeg calls it; None follows the suffix.
 
     Raises:
         ValueError: If there are no frames.
         TypeError: If the codec is not one for video.
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
-    with av.open(str(path), "w") as container:
+    with av.open(str(path), "w", format=container_format) as container:
         stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")

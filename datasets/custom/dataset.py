@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.names import did_you_mean, shorten
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
-from ta3n.datasets.custom.files import ListedFiles
-from ta3n.datasets.custom.lists import Entry, has_splits, no_entry, read_list
+from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
@@ -104,16 +103,17 @@ class OwnDataset(Dataset):
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
             found = files.find(entry.path)
             if found is None:
-                stem = files.stem_of(entry.path)
+                stem = stem_of(entry.path)
                 listed = ListedClip(class_name=entry.class_name, stem=stem, splits=splits)
                 absent[entry.class_name, stem] = listed
                 continue
+            path, video = found
             clip = Clip(
-                path=found.path,
+                path=path,
                 class_name=entry.class_name,
                 splits=splits,
-                size_bytes=found.size_bytes,
-                mtime_ns=found.mtime_ns,
+                size_bytes=video.size_bytes,
+                mtime_ns=video.mtime_ns,
             )
             if clips.setdefault(clip.path, clip) != clip:
                 raise _twice(entry, clips[clip.path])
