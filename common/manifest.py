@@ -55,7 +55,10 @@ def build_manifest(folder: Path) -> Manifest:
     while True:
         manifest = _collect(folder, plan, done)
         data = dump_record(manifest)
-        if _content(path) != data:
+        there = None
+        with suppress(FileNotFoundError):
+            there = path.read_bytes()
+        if there != data:
             replace_file(path, data)
         done_now = _finished_shards(folder, plan)
         if done_now == done:
@@ -75,43 +78,7 @@ def collect_manifest(folder: Path) -> Manifest:
 
 
 def _collect(folder: Path, plan: Plan, shards: Iterable[str]) -> Manifest:
-    records = (_sidecar(folder, shard, plan) for shard in shards)
-    return _manifest_of(plan, [record for record in records if record is not None])
-
-
-def _finished_shards(folder: Path, plan: Plan) -> dict[str, tuple[int, int]]:
-    """Return the shards that have a sidecar, each with what changes if that is replaced."""
-    found = {}
-    for shard in plan.shards:
-        with suppress(FileNotFoundError):
-            status = (folder / f"{shard}.json").stat()
-            found[shard] = (status.st_ino, status.st_mtime_ns)
-    return found
-
-
-def _content(path: Path) -> bytes | None:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return None
-
-
-def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
-    path = folder / f"{shard}.json"
-    try:
-        record = read_record(ShardRecord, path)
-    except DataMissingError:
-        # Another job makes this shard again; whoever ends last lists it.
-        return None
-    if (record.config_hash, record.shard) != (plan.config.hash, shard):
-        raise FeatureStoreError(
-            f"{path} was made with other settings, or for another shard, than {PLAN_NAME} beside "
-            "it says; run ta3n-extract --repair to make this shard again"
-        )
-    return record
-
-
-def _manifest_of(plan: Plan, finished: list[ShardRecord]) -> Manifest:
+    finished = [record for shard in shards if (record := _sidecar(folder, shard, plan))]
     done = {record.shard for record in finished}
     made = (clip for record in finished for clip in record.clips)
     clips = sorted(with_splits_of(made, plan.clips), key=lambda clip: clip.path)
@@ -127,3 +94,28 @@ def _manifest_of(plan: Plan, finished: list[ShardRecord]) -> Manifest:
         clips=tuple(clips),
         absent=plan.absent,
     )
+
+
+def _finished_shards(folder: Path, plan: Plan) -> dict[str, tuple[int, int]]:
+    """Return the shards that have a sidecar, each with what changes if that is replaced."""
+    found = {}
+    for shard in plan.shards:
+        with suppress(FileNotFoundError):
+            status = (folder / f"{shard}.json").stat()
+            found[shard] = (status.st_ino, status.st_mtime_ns)
+    return found
+
+
+def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
+    path = folder / f"{shard}.json"
+    try:
+        record = read_record(ShardRecord, path)
+    except DataMissingError:
+        # Another job makes this shard again; whoever ends last lists it.
+        return None
+    if (record.config_hash, record.shard) != (plan.config.hash, shard):
+        raise FeatureStoreError(
+            f"{path} was made with other settings, or for another shard, than {PLAN_NAME} beside "
+            "it says; run ta3n-extract --repair to make this shard again"
+        )
+    return record

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
@@ -240,10 +241,7 @@ class Manifest(Record):
 
     def status_counts(self) -> dict[ClipStatus, int]:
         """Return how many clips ended in each status that occurs."""
-        counts: dict[ClipStatus, int] = {}
-        for clip in self.clips:
-            counts[clip.status] = counts.get(clip.status, 0) + 1
-        return counts
+        return Counter(clip.status for clip in self.clips)
 
 
 _R = TypeVar("_R", bound=Record)
