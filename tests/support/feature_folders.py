@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ta3n.common.manifest import PLAN_NAME, build_manifest
 from ta3n.common.records import (
+    PLAN_NAME,
     AbsentClip,
     ClipRecord,
     ClipStatus,
@@ -16,6 +16,7 @@ from ta3n.common.records import (
     Plan,
     PlannedClip,
     ShardRecord,
+    build_manifest,
     dump_record,
 )
 from ta3n.common.sampling import FrameSelection

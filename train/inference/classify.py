@@ -11,8 +11,15 @@ from tempfile import TemporaryDirectory
 from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, UsageError
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import IMPORTED, USABLE, ClipRecord, ClipStatus, Manifest, read_record
+from ta3n.common.records import (
+    IMPORTED,
+    MANIFEST_NAME,
+    USABLE,
+    ClipRecord,
+    ClipStatus,
+    Manifest,
+    read_record,
+)
 from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import VIDEOS, find_videos, scan_videos
 from ta3n.train.data.features import load_features

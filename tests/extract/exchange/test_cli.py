@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.exchange.feature_files import write_array, write_frames
