@@ -378,8 +378,9 @@ def write_video(
     codec: str,
     pixel_format: str = "yuv420p",
     options: Mapping[str, str] | None = None,
+    container_format: str | None = None,
 ) -> None:
-    """Encode frames into one video file; the container follows from the suffix.
+    """Encode frames into one video file.
 
     Equal frames and options give equal bytes, whatever the processor and its number of cores.
 
@@ -390,6 +391,7 @@ def write_video(
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
         pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
         options: Encoder options.
+        container_format: As FFmpeg calls it; None follows the suffix.
 
     Raises:
         ValueError: If there are no frames.
@@ -397,7 +399,8 @@ def write_video(
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
     # Without the flag Matroska and WebM get a random number.
-    with av.open(str(path), "w", container_options={"fflags": "bitexact"}) as container:
+    flags = {"fflags": "bitexact"}
+    with av.open(str(path), "w", format=container_format, container_options=flags) as container:
         stream = container.add_stream(codec, rate=rate, options=_REPEATABLE | dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")

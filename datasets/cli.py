@@ -14,17 +14,24 @@ from ta3n.common.errors import UsageError
 from ta3n.common.names import printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.reading.base import Dataset, Role
+from ta3n.datasets.check import (
+    DatasetClips,
+    Problem,
+    find_notes,
+    find_problems,
+    select_clips,
+)
+from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ta3n.datasets.check import Part
     from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
-_PROBLEMS = ("clashes", "leaks", "domains", "duplicates", "parts", "absent")
+_PROBLEMS = tuple(problem.word for problem in Problem)
 
 _EPILOG = """
 \b
@@ -94,8 +101,6 @@ def check(
     config_file: Path | None,
 ) -> None:
     """Count the clips of a dataset, or of all datasets of a benchmark, and name what is wrong."""
-    from ta3n.datasets.check import find_notes, find_problems, take_part
-
     ignored = _ignored(ignore)
     settings, catalogue = _load(config_file)
     datasets, chosen = _chosen(catalogue, name, benchmark)
@@ -104,7 +109,7 @@ def check(
     parts = []
     for dataset in datasets:
         clip_root, split_files = folders_of(dataset, settings, root, splits)
-        parts.append(take_part(dataset, dataset.scan(clip_root, split_files), chosen, split))
+        parts.append(select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split))
     _print_counts(parts)
     for note in (note for part in parts for note in find_notes(part)):
         _say(note)
@@ -154,7 +159,7 @@ def _chosen(
     return [dataset], whole
 
 
-def _print_counts(parts: Sequence[Part]) -> None:
+def _print_counts(parts: Sequence[DatasetClips]) -> None:
     from rich.table import Table
 
     table = Table("class", show_footer=True)

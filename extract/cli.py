@@ -13,7 +13,7 @@ from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import shorten
-from ta3n.datasets.benchmarks.registry import dataset_names
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos
 from ta3n.datasets.reading.base import Dataset, Listing
@@ -48,7 +48,11 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
     epilog=_EPILOG,
     context_settings={"max_content_width": 100},
 )
-@click.option("--dataset", metavar="NAME", help=f"{', '.join(dataset_names())}, or your own.")
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help=f"{', '.join(d.name for d in BUILT_IN_DATASETS)}, or your own.",
+)
 @click.option("--root", metavar="DIR", help="Folder of the dataset's class folders.")
 @click.option("--splits", metavar="DIR", help="Its official split files; else looked for nearby.")
 @click.option(

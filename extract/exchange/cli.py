@@ -123,7 +123,7 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     their features), beside sampled frames.
     """
     from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
-    from ta3n.common.manifest import collect_manifest
+    from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.inspect.show import draw_clip, load_clip, read_sampled
     from ta3n.extract.job.feature_folder import only_feature_folder
@@ -160,8 +160,8 @@ def duplicates_command(folder: Path) -> None:
     The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
     the splits that they are on different sides of. Whether they show the same is for eyes to say.
     """
-    from ta3n.common.manifest import collect_manifest
     from ta3n.common.names import printable
+    from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
     from ta3n.extract.job.feature_folder import only_feature_folder
 

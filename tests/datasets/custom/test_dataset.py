@@ -10,7 +10,7 @@ from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError,
 from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import Catalogue, catalogue_of
 from ta3n.datasets.custom.settings import DataSections
-from ta3n.datasets.reading.listing import Listing
+from ta3n.datasets.reading.base import Listing
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 TREE = [f"{name}/{name}_s{n}_t1.mp4" for name in ("wave", "turn") for n in range(1, 6)]

@@ -9,13 +9,15 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.manifest import PLAN_NAME, build_manifest, collect_manifest
 from ta3n.common.records import (
+    PLAN_NAME,
     ClipRecord,
     ClipStatus,
     Plan,
     PlannedClip,
     ShardRecord,
+    build_manifest,
+    collect_manifest,
     dump_record,
 )
 from ta3n.common.store import Features, crc32_of, write_shard

@@ -40,6 +40,7 @@ def test_the_same_job_twice_at_once_gives_what_one_gives(
 READ = """
 import sys
 from pathlib import Path
+from ta3n.common.store import ShardReader
 with ShardReader(Path(sys.argv[1])) as shard:
     shard.verify()
 """
