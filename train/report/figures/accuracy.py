@@ -6,25 +6,13 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.figures.look import GREY, Panel, Picture, draw, new_figure, row_look
+from ta3n.train.report.figures.look import GREY, Picture, draw, new_figure, picture, row_look
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 
 
 def accuracy_picture(direction: DirectionRuns) -> Picture:
     """Draw `last` and `oracle` accuracy of every row, the first row on top."""
-    return Picture(
-        heading="Accuracy by row",
-        caption="Accuracy on the target validation videos by row and seed. Filled: after the last "
-        "epoch; open: after the epoch that is best on target labels (oracle).",
-        reading="Compare filled marks: they are what one would get in practice. How far the open "
-        "marks lie to the right of them is what choosing on target labels would flatter. Rows "
-        "whose bars overlap are hardly told apart by this many seeds.",
-        panels=(_plot_accuracy(direction),),
-    )
-
-
-def _plot_accuracy(direction: DirectionRuns) -> Panel:
     rows = direction.rows
     with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
         for place, row in enumerate(rows):
@@ -35,7 +23,8 @@ def _plot_accuracy(direction: DirectionRuns) -> Panel:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
-        return draw(figure, "accuracy", "Target accuracy by row", _alt(direction))
+        panel = draw(figure, "accuracy", "Target accuracy by row", _alt(direction))
+    return picture("accuracy", panel)
 
 
 def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:

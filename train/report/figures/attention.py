@@ -21,6 +21,7 @@ from ta3n.train.report.figures.look import (
     draw,
     legend_below,
     new_figure,
+    picture,
     shown_name,
     write_in_cell,
 )
@@ -41,21 +42,12 @@ def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) 
         runs: What its models make of the videos, with attention.
         source: Which source videos, in words.
     """
-    panels = [_plot_attention(row.method, runs)]
+    by_relation = _plot_attention(row.method, runs)
     by_class = _plot_class_attention(row.method, row.classes, runs)
-    panels += [by_class] if by_class is not None else []
-    return Picture(
-        heading="Domain attention",
-        caption=f"Attention w of {row.method} for each n-frame relation, {source} "
-        "and target validation videos, last epoch. Mark: mean over videos and seeds; bar: middle "
-        "half of the videos, line: middle nine tenths; dash: mean of one seed."
-        + (" And the mean by class." if by_class is not None else ""),
-        reading="w is 1 less the entropy of the relation's domain discriminator. At 1 − ln 2 the "  # noqa: RUF001
-        "discriminator guesses: the relation is aligned. The higher w, the more this relation "
-        "still differs between the domains, and the more weight it gets. Attention tells where "
-        "the domains differ, not what decides a class. It can reach 1: mind the scale.",
-        panels=tuple(panels),
-    )
+    facts = {"method": row.method, "source": source}
+    if by_class is None:
+        return picture("attention", by_relation, **facts)
+    return picture("attention", by_relation, by_class, more=("caption", "by_class"), **facts)
 
 
 def _plot_attention(label: str, runs: Sequence[RunEmbedding]) -> Panel:

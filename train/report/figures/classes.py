@@ -22,6 +22,7 @@ from ta3n.train.report.figures.look import (
     legend_below,
     minus,
     new_figure,
+    picture,
     row_look,
     shown_name,
     write_in_cell,
@@ -92,17 +93,13 @@ def class_changes_picture(row: RunGroup, reference: RunGroup | None) -> Picture 
         temporal = row.config.temporal
         return f"Accuracy by class before and after: there is no source-only row with {temporal}."
     untested = [change.name for change in class_changes(row, reference) if not change.num_videos]
-    without = f" Without target videos, and not shown: {', '.join(untested)}." if untested else ""
-    return Picture(
-        heading="What adaptation does to each class",
-        caption=f"Accuracy on the target validation videos of each class, last epoch, mean "
-        f"over seeds: {reference.label} (open) and {row.label} (filled), and the change in "
-        "points ± its standard error over the videos of the class, paired; in brackets the "
-        f"number of videos. Largest gain on top; the line of a loss is dashed.{without}",
-        reading="A mean gain can hide a class that adaptation ruins: look at the bottom. A "
-        "change of less than twice its error is within what other videos would change, and "
-        "of many classes some change that much by chance.",
-        panels=(plot_class_changes(row, reference),),
+    return picture(
+        "class-changes",
+        plot_class_changes(row, reference),
+        more=("caption", "untested") if untested else (),
+        reference=reference.label,
+        row=row.label,
+        untested=", ".join(untested),
     )
 
 
@@ -190,16 +187,7 @@ def confusion_picture(row: RunGroup) -> Picture:
     """Draw which class a row takes for which."""
     num = len(row.runs)
     seeds = f"summed over {num} seeds" if num > 1 else "of one seed"
-    return Picture(
-        heading="Mistakes by class",
-        caption=f"Target validation videos under {row.label}, last epoch, {seeds}: true class "
-        "against predicted class. Colour: share of the true class, so that each line sums to 1; "
-        "numbers: videos.",
-        reading="The diagonal is right. A dark field off the diagonal is a class taken for another "
-        "one; a dark column, a class that attracts everything. A grey line is a class without "
-        "videos.",
-        panels=(plot_confusion(row),),
-    )
+    return picture("confusion", plot_confusion(row), row=row.label, seeds=seeds)
 
 
 def confusion_counts(row: RunGroup) -> NDArray[np.int64]:

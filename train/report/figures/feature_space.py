@@ -30,6 +30,7 @@ from ta3n.train.report.figures.look import (
     draw,
     legend_below,
     new_figure,
+    picture,
 )
 from ta3n.train.runs.tables import spread
 
@@ -174,19 +175,8 @@ def tsne_picture(
     told = "; ".join(
         f"{when} proxy A-distance {found.proxy_a}, MMD² {found.mmd2}" for _, when, found in shown
     )
-    return Picture(
-        heading="Source and target in feature space",
-        caption=f"t-SNE of the video features in front of the classifier, {names}: {source} "
-        "against target validation videos, first seed. Two distances in the full feature space, "
-        f"mean ± standard deviation over seeds: {told}.",
-        reading="Trust the figures more than the picture: t-SNE keeps neighbours, not distances, "
-        "and can be made to look convincing. Proxy A-distance (Ben-David et al. 2006): 2 where a "
-        "linear classifier tells held-out source and target videos apart without a mistake, 0 "
-        "where it can only guess. MMD² (Gretton et al. 2012; radial kernel, median bandwidth): 0 "
-        "where the two distributions are equal. Mixed domains alone do not make right classes: "
-        "see the accuracy. All panels use the same settings, start and random seed.",
-        panels=tuple(_plot_tsne(row, when, found) for row, when, found in shown),
-    )
+    panels = [_plot_tsne(row, when, found) for row, when, found in shown]
+    return picture("tsne", *panels, rows=names, source=source, distances=told)
 
 
 def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:

@@ -24,6 +24,7 @@ from ta3n.train.report.figures.look import (
     Picture,
     draw,
     new_figure,
+    picture,
     shown_name,
 )
 from ta3n.train.report.figures.training import relation_names
@@ -91,18 +92,7 @@ def frames_pictures(
         told = shorten(dict.fromkeys(failures), 2)
         found.append(f"Frames of some target videos, looked for in {videos}: {told}.")
     if panels:
-        picture = Picture(
-            heading="Target videos by attention",
-            caption="Sampled frames of the target validation videos whose highest attention over "
-            f"the relations of {row.label} is highest and lowest, mean over seeds, last epoch. "
-            "Above each video its class, what most seeds predict, and the attention of each "
-            "relation.",
-            reading="High attention: the discriminators still tell the video from the source, so "
-            "look for what the source has not. Low attention: it passes for source. A few extreme "
-            "videos are examples, not evidence.",
-            panels=tuple(panels),
-        )
-        found.append(picture)
+        found.append(picture("frames", *panels, row=row.label))
     return found
 
 

@@ -6,10 +6,12 @@ letters of 10 points, so that they can be read on a page of 400 pixels.
 """
 
 import io
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -66,35 +68,8 @@ LINE_LOOKS: tuple[dict[str, Any], ...] = (
 )
 """Of lines that stand for no row; with more lines than looks they begin again."""
 
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "legend.handlelength": 2.4,
-    "lines.linewidth": 1.7,
-    "lines.markersize": 5.5,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    # A dollar sign in a name is a dollar sign.
-    "text.parse_math": False,
-    # Equal runs give equal bytes.
-    "svg.hashsalt": "ta3n",
-}
+_HERE = Path(__file__).parent
+_CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,6 +104,25 @@ class Picture:
     caption: str
     reading: str
     panels: tuple[Panel, ...]
+
+
+def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -> Picture:
+    """Put panels under the heading, and above the caption, that `captions.toml` has for them.
+
+    Args:
+        name: Of the picture.
+        panels: At least one.
+        more: Parts of the caption, in order; none means `caption` alone.
+        facts: What the caption names.
+    """
+    texts = _CAPTIONS[name]
+    caption = " ".join(texts[part].strip() for part in more or ["caption"])
+    return Picture(
+        heading=texts["heading"],
+        caption=caption.format(**facts),
+        reading=texts["reading"].strip(),
+        panels=panels,
+    )
 
 
 @dataclass(kw_only=True)
@@ -166,7 +160,7 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
     with mpl.rc_context():
         # A reader's own settings must not change the pictures.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.style.use(_HERE / "pictures.mplstyle")
         # The last label of an axis may reach past its end, which the layout does not see.
         layout = ConstrainedLayoutEngine(w_pad=0.1)
         figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure
+from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure, picture
 from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
 
@@ -47,17 +47,7 @@ def selection_picture(row: RunGroup) -> Picture | str:
     panel = plot_selection(row)
     if panel is None:
         return f"Selection: the runs of {row.label} kept no validator scores."
-    return Picture(
-        heading="Choosing an epoch without target labels",
-        caption=f"Target accuracy of {row.label} against the score of each label-free rule: "
-        "a point an epoch and seed, darker when later; ringed: the epoch that the rule chose, "
-        "with its highest score. ρ: Spearman's rank correlation over the epochs, mean over "  # noqa: RUF001
-        "seeds.",
-        reading="A rule can be trusted where the points rise to the right and the rings lie "
-        "high. A large ρ may only say that both rise with training: look at the late, dark "  # noqa: RUF001
-        "points among themselves. Accuracy is drawn in hindsight; the rules never see it.",
-        panels=(panel,),
-    )
+    return picture("selection", panel, row=row.label)
 
 
 def plot_selection(row: RunGroup) -> Panel | None:

@@ -21,6 +21,7 @@ from ta3n.train.report.figures.look import (
     draw,
     legend_below,
     new_figure,
+    picture,
     row_look,
 )
 from ta3n.train.runs.records import Run
@@ -32,7 +33,6 @@ LEAST_ATTENTION = 1 - log(2)
 ALIKE = "1 − ln 2: domains look alike"  # noqa: RUF001
 """What `LEAST_ATTENTION` is called in pictures."""
 
-_BAND = "line: mean over seeds, band: lowest to highest seed"
 # More relations cannot be told apart: then the shortest, the longest, and some between them.
 _MOST_RELATIONS = 6
 
@@ -85,29 +85,16 @@ def measured_names(row: RunGroup, key: str) -> list[str]:
 
 def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
     """Draw accuracy over epochs of every row, and the losses of the focal one."""
-    panels = [_plot_accuracy(direction)]
-    caption = (
-        f"Accuracy on the target validation videos after each epoch; {_BAND}. Solid: relation "
-        "module, dashed: pooling."
-    )
-    if focal is not None:
-        panels.append(_plot_losses(focal))
-        caption += f" Then the loss terms of {focal.label}, mean over the steps of an epoch."
-    return Picture(
-        heading="Learning curves",
-        caption=caption,
-        reading="A curve that still rises asks for more epochs; one that falls at the end shows "
-        "why last and oracle differ. A domain loss near ln 2 means that its discriminator is "
-        "guessing; far below, that it still tells the domains apart. Losses are shown before "
-        "their weights.",
-        panels=tuple(panels),
-    )
+    accuracy = _plot_accuracy(direction)
+    if focal is None:
+        return picture("curves", accuracy)
+    losses = _plot_losses(focal)
+    return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
 
 
 def domain_pictures(row: RunGroup) -> list[Picture | str]:
     """Draw how discriminators and attention of a row develop in training, as far as it has any."""
     found: list[Picture | str] = []
-    caption, panels = [], []
     domain, attention = _plot_domain_accuracy(row), None
     if attention_kind(row) == "none":
         found.append(f"Attention in training: {row.label} has no attention.")
@@ -115,28 +102,11 @@ def domain_pictures(row: RunGroup) -> list[Picture | str]:
         found.append(f"Attention in training: the runs of {row.label} kept none.")
     if domain is None:
         found.append(f"Domain accuracy: the runs of {row.label} kept none.")
-    else:
-        panels.append(domain)
-        caption.append(
-            "Share of training videos (or their frames and relations) that each discriminator of "
-            f"{row.label} assigns to the right domain, both domains counting the same."
-        )
-    if attention is not None:
-        panels.append(attention)
-        caption.append(
-            f"Attention of {row.label} for each relation, mean over the training videos."
-        )
+    drawn = {"discriminators": domain, "attention": attention}
+    panels = {part: panel for part, panel in drawn.items() if panel is not None}
     if panels:
-        picture = Picture(
-            heading="The domain game in training",
-            caption=f"{' '.join(caption)} Mean over the steps of an epoch; {_BAND}.",
-            reading="A discriminator at 50 % guesses: what it sees is aligned, or it has not "
-            "learnt yet, as in the first epochs. One near 100 % is not fooled. Attention falls "
-            "to 1 − ln 2 where a relation is aligned, and is high for relations that still tell "  # noqa: RUF001
-            "the domains apart.",
-            panels=tuple(panels),
-        )
-        found.append(picture)
+        more = [*panels, "caption"]
+        found.append(picture("domains", *panels.values(), more=more, row=row.label))
     return found
 
 

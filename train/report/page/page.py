@@ -1,25 +1,22 @@
 """The page: one HTML file that needs no network, no script and no other file."""
 
 from base64 import b64encode
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, RunSet
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.contents import Contents
-from ta3n.train.report.tables.sheet import Block, Column, Sheet, words
+from ta3n.train.report.tables.sheet import Sheet
 from ta3n.train.report.tables.summary import further_findings, main_finding
 from ta3n.train.runs.records import Run
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
-
-_SHORT_HASH = 16
-_NOT_KEPT = "not recorded"
 
 # Whatever comes from data is escaped, once.
 _TEMPLATES = Environment(
@@ -31,6 +28,7 @@ _TEMPLATES = Environment(
     keep_trailing_newline=True,
 )
 _TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
+_TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
 
 
 def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: str) -> bytes:
@@ -49,8 +47,8 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
         sections=[_section(found, contents.sheets, galleries) for found in contents.analyses],
         notes=runs.notes,
         command=command,
-        features=_feature_facts(runs),
-        provenance=[_datasets(runs), *map(_runs, directions)],
+        directions=directions,
+        features=directions[0].rows[0].config.data["features"],  # all runs share them
         version=version("ta3n"),
     )
     # A file name need not be valid Unicode; its odd bytes are shown as such.
@@ -78,19 +76,6 @@ def _section(
     }
 
 
-def _feature_facts(runs: RunSet) -> list[tuple[str, str]]:
-    """Return what the features are; all runs of a report share them."""
-    data = runs.directions[0].rows[0].config.data["features"]
-    pixels = (f"profile {data['profile']}", data.get("transform"), f"{data['image_size']} pixels")
-    timing = ", at a constant rate" if data.get("timing") == "cfr" else ""
-    return [
-        ("Backbone", f"{data['backbone']}, {data['feature_dim']} features a frame"),
-        ("Weights", str(data["weights"])),
-        ("Frames", f"{data['frames']}{timing}"),
-        ("Pixels", ", ".join(filter(None, pixels))),
-    ]
-
-
 def _warnings(direction: DirectionRuns) -> list[str]:
     """Return what makes the figures of a direction less than they seem."""
     weights = str(direction.rows[0].config.data["features"]["weights"])
@@ -110,86 +95,9 @@ def _warnings(direction: DirectionRuns) -> list[str]:
     return found
 
 
-def _datasets(runs: RunSet) -> tuple[Sheet, Block]:
-    lines = {}
-    for direction in runs.directions:
-        data = direction.rows[0].config.data
-        for dataset in (direction.source, direction.target):
-            lines[direction.benchmark, dataset] = (
-                dataset,
-                direction.benchmark,
-                data["manifests"][dataset][:_SHORT_HASH],
-                data["lists"][dataset][:_SHORT_HASH],
-                data["videos"][dataset]["train"],
-                data["videos"][dataset]["val"],
-            )
-    return _sheet(
-        "",
-        "Datasets",
-        "Datasets: first digits of the hashes of the feature manifest and of the list "
-        "of videos used, and how many videos.",
-        ("dataset", "benchmark", "manifest", "list", "train", "validation"),
-        lines.values(),
-        numbers=("train", "validation"),
-    )
-
-
-def _runs(direction: DirectionRuns) -> tuple[Sheet, Block]:
-    lines = [
-        (
-            row.label,
-            ", ".join(map(str, row.seeds)),
-            row.config.hash[:_SHORT_HASH],
-            _settings(row),
-            ", ".join(sorted({_where(run) for run in row.runs})),
-            sum(run.result.target_label_reads for run in row.runs),
-        )
-        for row in direction.rows
-    ]
-    return _sheet(
-        "Runs",
-        f"Runs, {direction.label}",
-        f"{direction.label}: first digits of the configuration's hash, settings, versions, "
-        "and how many single target labels were read, all seeds together. They are read to score "
-        "every epoch, never to train an adapting row; target only trains on target labels, which "
-        "are not counted here.",
-        ("row", "seeds", "configuration", "recipe", "ran with", "label reads"),
-        lines,
-        numbers=("label reads",),
-    )
-
-
-def _sheet(
-    title: str,
-    label: str,
-    caption: str,
-    heads: Sequence[str],
-    lines: Iterable[Sequence[object]],
-    *,
-    numbers: Sequence[str],
-) -> tuple[Sheet, Block]:
-    """Return a table of which no file is written; without a title, its label names it."""
-    columns = tuple(Column(head=h, names=(), words=h not in numbers) for h in heads)
-    cells = tuple(tuple(words(str(value)) for value in line) for line in lines)
-    block = Block(label=label, lines=cells)
-    return Sheet(name="", title=title, caption=caption, columns=columns, blocks=(block,)), block
-
-
-def _settings(row: RunGroup) -> str:
-    recipe: Mapping[str, Any] = row.config.settings["recipe"]
-    text = (
-        f"{recipe['name']}: {recipe['epochs']} epochs, batch {recipe['source_batch']}, "
-        f"rate {recipe['learning_rate']:g}"
-    )
-    if not row.adapts:
-        return text
-    weights: Mapping[str, float] = row.config.settings["weights"]
-    return ", ".join([text, *(f"{name} {value:g}" for name, value in weights.items())])
-
-
 def _where(run: Run) -> str:
     kept = run.environment
     if not kept:
-        return _NOT_KEPT
+        return "not recorded"
     versions = " ".join(f"{name} {kept[name]}" for name in ("ta3n", "torch") if name in kept)
-    return f"{versions} on {kept.get('device', _NOT_KEPT)}"
+    return f"{versions} on {kept.get('device', 'not recorded')}"
