@@ -16,7 +16,7 @@ from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_ca
 from ta3n.train.methods.method import METHOD_NAMES, Alignment, Attention, Entropy, Norm
 from ta3n.train.methods.recipes import MMD_ESTIMATORS, RECIPES
 from ta3n.train.paper.rows import describe_rows
-from ta3n.train.validators.names import RULES
+from ta3n.train.validators.suite import RULES
 
 if TYPE_CHECKING:
     from ta3n.common.settings import Settings

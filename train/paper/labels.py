@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from ta3n.train.validators.names import RULES as VALIDATORS
+from ta3n.train.validators.suite import RULES as VALIDATORS
 
 METHOD_ORDER = (
     "target-only",

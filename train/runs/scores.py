@@ -15,8 +15,8 @@ from ta3n.train.data.run_data import RunData
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
-from ta3n.train.validators.inputs import ValidatorInputs
-from ta3n.train.validators.suite import Validators
+from ta3n.train.validators.base import ValidatorInputs
+from ta3n.train.validators.suite import score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
 _MAX_SOURCE_VIDEOS = 128
@@ -104,7 +104,6 @@ class LabelFreeScores:
         features = data.training.source_features
         # Evenly spread, so that all classes take part, and the same in every epoch and run.
         self._source = features[:: -(-len(features) // _MAX_SOURCE_VIDEOS)]
-        self._validators = Validators()
 
     def score(self, model: TA3N, target: Observation) -> dict[str, float]:
         """Return the scores by rule, higher is better.
@@ -123,4 +122,4 @@ class LabelFreeScores:
                 held_out_features=held_out.features,
                 held_out_labels=self._held_out.labels,
             )
-        return {str(name): score for name, score in self._validators.score(inputs).items()}
+        return score_by_rule(inputs)

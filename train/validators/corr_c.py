@@ -7,12 +7,24 @@ Probability Baselines and a Correlation Method" (SoftmaxCorr), also called Corr-
 model selection.
 """
 
+from __future__ import annotations
+
 from math import sqrt
+from typing import TYPE_CHECKING
 
-from torch import Tensor
+from ta3n.train.validators.base import validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def class_correlation(logits: Tensor) -> float:
+@validator(
+    name="corr_c",
+    place=7,
+    description="target predictions whose classes are not confused and equally frequent",
+    citation="Tu et al. 2022, Softmax Probability Baselines and a Correlation Method",
+)
+def class_correlation(target_logits: Tensor) -> float:
     """Return cos(R, I) = tr(R) / (sqrt(C) ||R||_F) with R = P^T P / N and P = softmax(logits).
 
     Between 1 / sqrt(C) and 1. R[a, b] is how much of classes a and b is predicted together. It is
@@ -23,8 +35,8 @@ def class_correlation(logits: Tensor) -> float:
     collapsed models.
 
     Args:
-        logits: [N, C], at least one video.
+        target_logits: [N, C], at least one video.
     """
-    predictions = logits.softmax(dim=1)
+    predictions = target_logits.softmax(dim=1)
     correlation = predictions.T @ predictions / len(predictions)  # [C, C]
     return float(correlation.trace() / (sqrt(len(correlation)) * correlation.norm()))

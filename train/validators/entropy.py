@@ -6,18 +6,31 @@ Source: Morerio et al. 2018, "Minimal-Entropy Correlation Alignment for Unsuperv
 Adaptation", which chooses its hyperparameter by the least target entropy.
 """
 
-from torch import Tensor
+from __future__ import annotations
 
-from ta3n.train.losses.entropy import entropy
+from typing import TYPE_CHECKING
+
+from ta3n.train.validators.base import validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 
-def negative_entropy(logits: Tensor) -> float:
+@validator(
+    name="entropy",
+    place=2,
+    description="certain target predictions; fooled if all videos go to one class",
+    citation="Morerio et al., Minimal-Entropy Correlation Alignment, ICLR 2018",
+)
+def negative_entropy(target_logits: Tensor) -> float:
     """Return -1/N sum_i H(p_i) with p_i = softmax(logits_i), between -ln C and 0.
 
     Only certainty counts: a model that puts every video into one class with certainty has the
     highest score there is. `im` and `bnm` see through that.
 
     Args:
-        logits: [N, C], at least one video.
+        target_logits: [N, C], at least one video.
     """
-    return 0.0 - float(entropy(logits).mean())  # never -0.0
+    from ta3n.train.losses.entropy import entropy
+
+    return 0.0 - float(entropy(target_logits).mean())  # never -0.0

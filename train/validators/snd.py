@@ -6,17 +6,26 @@ Source: Saito et al. 2021, "Tune it the Right Way: Unsupervised Validation of Do
 Soft Neighborhood Density", and the authors' program, which compares softmax outputs.
 """
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+from __future__ import annotations
 
-from ta3n.train.losses.entropy import entropy
+from typing import TYPE_CHECKING
+
+from ta3n.train.validators.base import validator
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 TEMPERATURE = 0.05
 _ROWS = 1024  # bounds the memory: one block of similarities is [1024, N]
 
 
-def soft_neighbourhood_density(logits: Tensor) -> float:
+@validator(
+    name="snd",
+    place=4,
+    description="target predictions with many close neighbours; fooled by a single class",
+    citation="Saito et al., Tune it the Right Way, ICCV 2021",
+)
+def soft_neighbourhood_density(target_logits: Tensor) -> float:
     """Return 1/N sum_i H(q_i), between 0 and ln N.
 
     With u_i = p_i / |p_i| and p_i = softmax(logits_i), the similarity distribution of a video is
@@ -25,9 +34,14 @@ def soft_neighbourhood_density(logits: Tensor) -> float:
     videos are equally near. One class for all videos gives the highest score, as the paper says.
 
     Args:
-        logits: [N, C], at least one video; a single one scores 0.
+        target_logits: [N, C], at least one video; a single one scores 0.
     """
-    directions = F.normalize(logits.softmax(dim=1), dim=1)
+    import torch
+    import torch.nn.functional as F
+
+    from ta3n.train.losses.entropy import entropy
+
+    directions = F.normalize(target_logits.softmax(dim=1), dim=1)
     total = 0.0
     for start in range(0, len(directions), _ROWS):
         block = directions[start : start + _ROWS]
