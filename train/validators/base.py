@@ -6,23 +6,18 @@ Shapes: N target videos, S source training videos, M held-out source videos, E f
 C classes.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import signature
 from math import isfinite
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DataConflictError
 
 if TYPE_CHECKING:
-    from torch import Tensor
-
-F = TypeVar("F", bound=Callable[..., float])
-
-REGISTERED: list[Validator] = []
-"""Every rule whose file was imported."""
+    from torch import Tensor as Tensor
+else:
+    Tensor = Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,25 +81,29 @@ def _check(name: str, value: Tensor | None, expected: tuple[int | None, ...]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """One label-free rule: `validator` makes it.
+    """One label-free rule: the `RULE` of a file beside this one.
 
     Attributes:
         name: As in metrics and results.
         place: Among all rules, in the order in which they are computed and shown.
         description: What a high score means, in one line.
         citation: Where it comes from.
-        inputs: What it looks at, fields of `ValidatorInputs`.
+        compute: Returns the score, higher is better. Its parameters are the fields of
+            `ValidatorInputs` that it looks at, logits in double precision on the CPU.
         fewest: Videos of an input that it takes, where one is not enough.
-        compute: Returns the score of these inputs, higher is better.
     """
 
     name: str
     place: int
     description: str
     citation: str
-    inputs: tuple[str, ...]
-    fewest: Mapping[str, int]
     compute: Callable[..., float]
+    fewest: Mapping[str, int] = field(default_factory=dict)
+
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """What it looks at."""
+        return tuple(signature(self.compute).parameters)
 
     def score(self, inputs: ValidatorInputs) -> float | None:
         """Return the score, or None where inputs are missing, too few or not finite, or it is."""
@@ -120,40 +119,7 @@ class Validator:
 
 
 def _ready(name: str, tensor: Tensor) -> Tensor:
-    """Return logits in double precision on the CPU: the score then is the same for every device.
-
-    So few numbers cost nothing to move. Features stay where they are.
-    """
     if name.endswith("features"):
         return tensor.detach()
+    # So few numbers cost nothing to move, and the score then is the same for every device.
     return tensor.detach().cpu().double() if name.endswith("logits") else tensor.cpu()
-
-
-def validator(
-    *, name: str, place: int, description: str, citation: str, **fewest: int
-) -> Callable[[F], F]:
-    """Register a function of some fields of `ValidatorInputs`, its parameters, as a rule.
-
-    Args:
-        name: See `Validator`, as the others.
-        place: Among all rules.
-        description: What a high score means.
-        citation: Where it comes from.
-        fewest: By parameter, the least number of videos.
-    """
-
-    def register(compute: F) -> F:
-        REGISTERED.append(
-            Validator(
-                name=name,
-                place=place,
-                description=description,
-                citation=citation,
-                inputs=tuple(signature(compute).parameters),
-                fewest=fewest,
-                compute=compute,
-            )
-        )
-        return compute
-
-    return register

@@ -1,29 +1,17 @@
 """Class correlation: how little the predicted classes are confused, and how evenly they are used.
 
-Shapes: N target videos, C classes.
+Shapes: target_logits [N, C], N target videos, at least one, and C classes.
 
 Source: Tu et al. 2022, "Assessing Model Out-of-Distribution Generalization with Softmax Prediction
 Probability Baselines and a Correlation Method" (SoftmaxCorr), also called Corr-C in comparisons of
 model selection.
 """
 
-from __future__ import annotations
-
 from math import sqrt
-from typing import TYPE_CHECKING
 
-from ta3n.train.validators.base import validator
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ta3n.train.validators.base import Tensor, Validator
 
 
-@validator(
-    name="corr_c",
-    place=7,
-    description="target predictions whose classes are not confused and equally frequent",
-    citation="Tu et al. 2022, Softmax Probability Baselines and a Correlation Method",
-)
 def class_correlation(target_logits: Tensor) -> float:
     """Return cos(R, I) = tr(R) / (sqrt(C) ||R||_F) with R = P^T P / N and P = softmax(logits).
 
@@ -33,10 +21,16 @@ def class_correlation(target_logits: Tensor) -> float:
     entry, so that both come down to 1 / sqrt(C). Hence higher is better, as the authors find for
     models under shift. Some published comparisons choose the smallest value instead, which prefers
     collapsed models.
-
-    Args:
-        target_logits: [N, C], at least one video.
     """
     predictions = target_logits.softmax(dim=1)
     correlation = predictions.T @ predictions / len(predictions)  # [C, C]
     return float(correlation.trace() / (sqrt(len(correlation)) * correlation.norm()))
+
+
+RULE = Validator(
+    name="corr_c",
+    place=7,
+    description="target predictions whose classes are not confused and equally frequent",
+    citation="Tu et al. 2022, Softmax Probability Baselines and a Correlation Method",
+    compute=class_correlation,
+)

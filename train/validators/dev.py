@@ -8,26 +8,9 @@ and the authors' program, whose two-layer network as the domain classifier is a 
 here: convex, hence the same for every run, and fast enough for every epoch.
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ta3n.train.validators.base import validator
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ta3n.train.validators.base import Tensor, Validator
 
 
-@validator(
-    name="dev",
-    place=6,
-    description="low error on held-out source videos, weighted to look like the target",
-    citation="You et al., Deep Embedded Validation, ICML 2019",
-    # Five leave one to check the domain classifier on, and a covariance needs two.
-    source_features=5,
-    target_features=5,
-    held_out_labels=2,
-)
 def deep_embedded_validation(
     source_features: Tensor,
     target_features: Tensor,
@@ -68,3 +51,14 @@ def weighted_risk(weights: Tensor, errors: Tensor) -> float:
     variance = covariance[1, 1]
     eta = -covariance[0, 1] / variance if variance > 0 else torch.zeros_like(variance)
     return float(losses.mean() + eta * weights.mean() - eta)
+
+
+RULE = Validator(
+    name="dev",
+    place=6,
+    description="low error on held-out source videos, weighted to look like the target",
+    citation="You et al., Deep Embedded Validation, ICML 2019",
+    compute=deep_embedded_validation,
+    # Five leave one to check the domain classifier on, and a covariance needs two.
+    fewest={"source_features": 5, "target_features": 5, "held_out_labels": 2},
+)

@@ -6,22 +6,9 @@ Source: the usual practice without target labels, and the baseline of Musgrave e
 New Validators and a Large-Scale Benchmark Ranking for Unsupervised Domain Adaptation".
 """
 
-from __future__ import annotations
-
-from typing import TYPE_CHECKING
-
-from ta3n.train.validators.base import validator
-
-if TYPE_CHECKING:
-    from torch import Tensor
+from ta3n.train.validators.base import Tensor, Validator
 
 
-@validator(
-    name="source_val",
-    place=1,
-    description="accuracy on held-out labelled source videos; blind to the domain gap",
-    citation="common practice; Musgrave et al. 2022, Three New Validators, arXiv:2208.07360",
-)
 def source_accuracy(held_out_logits: Tensor, held_out_labels: Tensor) -> float:
     """Return the share of videos whose largest logit is that of their class, between 0 and 1.
 
@@ -33,3 +20,12 @@ def source_accuracy(held_out_logits: Tensor, held_out_labels: Tensor) -> float:
     """
     hits = held_out_logits.argmax(dim=1) == held_out_labels
     return float(hits.double().mean())
+
+
+RULE = Validator(
+    name="source_val",
+    place=1,
+    description="accuracy on held-out labelled source videos; blind to the domain gap",
+    citation="common practice; Musgrave et al. 2022, Three New Validators, arXiv:2208.07360",
+    compute=source_accuracy,
+)

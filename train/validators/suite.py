@@ -4,14 +4,17 @@ from importlib import import_module
 from pkgutil import iter_modules
 
 from ta3n.train import validators
-from ta3n.train.validators.base import REGISTERED, Validator, ValidatorInputs
+from ta3n.train.validators.base import Validator, ValidatorInputs
 
-for _file in iter_modules(validators.__path__):
+
+def _found() -> list[Validator]:
     # What a rule computes with may need torch: such files have an underscore.
-    if not _file.name.startswith("_"):
-        import_module(f"{validators.__name__}.{_file.name}")
+    names = [f.name for f in iter_modules(validators.__path__) if not f.name.startswith("_")]
+    files = [import_module(f"{validators.__name__}.{name}") for name in names]
+    return [file.RULE for file in files if hasattr(file, "RULE")]
 
-RULES: tuple[Validator, ...] = tuple(sorted(REGISTERED, key=lambda rule: rule.place))
+
+RULES = tuple(sorted(_found(), key=lambda rule: rule.place))
 """All rules, in the order in which they are always computed and shown."""
 
 
