@@ -70,7 +70,7 @@ class RunEvaluation:
 def load_target(
     run: TrainedRun, features: Path, target: str, *, allow_missing: bool
 ) -> DomainVideos:
-    """Return the videos of a dataset that a run can be evaluated on.
+    """Return the videos of a dataset that a run can be evaluated on, see `load_videos`.
 
     Args:
         run: As loaded.

@@ -201,13 +201,11 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
         kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         if file == folder.checkpoint:
             kept = {"config_hash": config.hash, **_kept(_state(kept))}
-        found = kept["seed"], kept["config_hash"]
-        if found != (seed, config.hash):
+        if (kept["seed"], kept["config_hash"]) != (seed, config.hash):
             raise DataConflictError(f"{file} is of another run than config.json beside it")
         if rule not in kept["rules"]:
             raise DataMissingError(
-                f"no weights by the rule {rule} in {file}: the run has no score for it; use "
-                f"--rule {LAST}"
+                f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
         model, epoch = _build(config), kept["rules"][rule]
         model.load_state_dict(kept["epochs"][epoch])
