@@ -203,7 +203,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     epochs = ", ".join(str(e.run.epoch) for e in evaluations)
     console = open_console()
     console.print(
-        f"{first.run.title} on {first.dataset} {first.split}: rule {first.run.rule}, epoch "
+        f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
         f"{epochs}",
         highlight=False,
     )

@@ -71,15 +71,7 @@ class RunState:
         validators: Mapping[str, float],
         label_reads: int,
     ) -> "RunState":
-        """Return the state after one more epoch.
-
-        Args:
-            before: The state until then, None at the start.
-            trainer: At the end of the epoch.
-            evaluation: Of that epoch.
-            validators: Its label-free scores.
-            label_reads: As in the state.
-        """
+        """Return the state after one more epoch; `before` is None at the start."""
         new = EpochScores(target=evaluation.score, validators=validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]

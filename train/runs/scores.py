@@ -40,8 +40,8 @@ class Evaluator:
     """The only object that holds target labels.
 
     Args:
-        features: Target validation features, [N, K, D].
-        labels: Class indices, int64 [N].
+        features: Of target validation videos, [N, K, D].
+        labels: Class indices below C, int64 [N].
         num_classes: C.
         batch_size: Videos per forward pass.
 

@@ -152,14 +152,7 @@ def run_seed(
     *,
     tensorboard: bool = False,
 ) -> RunResult:
-    """Train one seed, or go on with it from its checkpoint.
-
-    Args:
-        settings: What to run.
-        data: The tensors.
-        folder: Where everything is kept.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
+    """Train one seed, or go on with it from its checkpoint; everything is kept in its folder.
 
     Raises:
         TrainingError: If a loss stops being finite.
@@ -180,17 +173,14 @@ def run_stacked(
     *,
     tensorboard: bool = False,
 ) -> list[RunResult]:
-    """Train several seeds as one batched program; each gets the run folder of a single run.
+    """Train seeds of one row as one batched program, each kept as `run_seed` keeps it.
 
     Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
     stacked, one group after another.
 
-    Args:
-        settings: What to run, alike but for the seed.
-        data: The tensors.
-        folders: One for each seed.
-        device: As in `run_seed`, as are the errors.
-        tensorboard: As in `run_seed`.
+    Raises:
+        Ta3nError: As `run_seed`.
+        OSError: If a folder cannot be written.
     """
     on_device = data.to(device)
     runs = [
