@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -23,23 +23,17 @@ if TYPE_CHECKING:
 _TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
 """Options of training that an evaluation takes too."""
+_DATASET_ONLY = frozenset({"features", "allow_missing", "split"})
+_CLIPS_ONLY = frozenset({"weights"})
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationCall:
-    """What is to be evaluated.
+    """What is to be evaluated: options by name, either of `target` and `videos`.
 
-    Attributes:
-        run: A run folder, or a folder of several seeds.
-        target: Dataset whose features are read; None where there are clips.
-        videos: Clips, or folders of them.
-        rule: Which epoch's weights.
-        split: Of the dataset.
-        top_k: How many classes count as a hit, or are shown of a clip.
-        weights: File of the backbone's weights, for clips.
-        out: Folder for the files; None takes the run's own for a dataset, and none for clips.
+    Without `out` the files go to the run's own folder for a dataset, and nowhere for clips.
     """
 
     run: Path
@@ -55,7 +49,22 @@ class EvaluationCall:
 def evaluation_options(function: F) -> F:
     """Add the options that `take_call` takes out again."""
     path = click.Path(path_type=Path)
-    options = (
+    # The last one added is shown first.
+    for add in (
+        click.option(
+            "--weights", type=path, metavar="FILE", help="Of the backbone, where a file made them."
+        ),
+        click.option(
+            "--videos",
+            multiple=True,
+            metavar="FILE|DIR",
+            help="Clips to classify with the run, or folders of them; repeat for more.",
+        ),
+        click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
+        click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
+        click.option(
+            "--rule", type=click.Choice(KEPT_WEIGHTS), help="Whose epoch (default: last)."
+        ),
         click.option(
             "--evaluate",
             type=path,
@@ -63,23 +72,8 @@ def evaluation_options(function: F) -> F:
             help="Train nothing: evaluate a run folder, or all seeds in a folder, on --target or "
             "--videos.",
         ),
-        click.option(
-            "--rule", type=click.Choice(KEPT_WEIGHTS), help="Whose epoch (default: last)."
-        ),
-        click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
-        click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
-        click.option(
-            "--videos",
-            multiple=True,
-            metavar="FILE|DIR",
-            help="Clips to classify with the run, or folders of them; repeat for more.",
-        ),
-        click.option(
-            "--weights", type=path, metavar="FILE", help="Of the backbone, where a file made them."
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
+    ):
+        function = add(function)
     return function
 
 
@@ -103,8 +97,8 @@ def take_call(
         if lost := [name for name, value in own.items() if value not in (None, ())]:
             raise UsageError(f"{_dashed(lost)} cannot go without --evaluate RUN; give it too")
         return None
-    given = [name for name, value in {**options, **others}.items() if value not in (None, ())]
-    if wrong := sorted(set(given) - _SHARED):
+    given = {name for name, value in {**options, **others}.items() if value not in (None, ())}
+    if wrong := sorted(given - _SHARED):
         raise UsageError(
             f"--evaluate trains nothing and keeps to the run's settings; leave {_dashed(wrong)} out"
         )
@@ -112,7 +106,10 @@ def take_call(
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
         )
-    _check_kind(own, given)
+    given |= {name for name, value in own.items() if value is not None}
+    kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
+    if wrong := sorted(given & others_only):
+        raise UsageError(f"{_dashed(wrong)} cannot go with --{kind}; use one without the other")
     return EvaluationCall(
         run=run,
         target=target,
@@ -125,18 +122,7 @@ def take_call(
     )
 
 
-def _check_kind(own: Mapping[str, Any], given: Sequence[str]) -> None:
-    """Refuse options of clips with a dataset, and of a dataset with clips."""
-    if own["videos"]:
-        kind, wrong = "--videos", [n for n in given if n in ("features", "allow_missing")]
-        wrong += ["split"] if own["split"] else []
-    else:
-        kind, wrong = "--target", ["weights"] if own["weights"] else []
-    if wrong:
-        raise UsageError(f"{_dashed(wrong)} cannot go with {kind}; use one without the other")
-
-
-def _dashed(names: Sequence[str]) -> str:
+def _dashed(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
@@ -217,7 +203,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     epochs = ", ".join(str(e.run.epoch) for e in evaluations)
     console = open_console()
     console.print(
-        f"{first.run.title} on {first.dataset} {first.split}: rule {first.run.rule}, epoch "
+        f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
         f"{epochs}",
         highlight=False,
     )

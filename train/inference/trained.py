@@ -91,11 +91,7 @@ class TrainedRun:
         return logits.softmax(dim=1).numpy()
 
     def logits(self, features: Tensor, *, are_source: bool = False) -> Tensor:
-        """Return the class logits [N, C] on the CPU, see `predict_features`.
-
-        Raises:
-            UsageError: For another shape, or values that are not finite.
-        """
+        """Return the class logits [N, C] on the CPU; as `predict_features` otherwise."""
         wanted = (self.num_segments, self.features.feature_dim)
         if features.ndim != 3 or tuple(features.shape[1:]) != wanted:
             raise UsageError(
@@ -144,17 +140,13 @@ def load_run(
         device=on,
         weights=None if weights is None else Path(weights),
     )
-    if weights is not None:
+    if run.weights is not None:
         weights_option(run, run.weights)
     return run
 
 
 def weights_option(run: TrainedRun, file: Path | None) -> str:
-    """Return what to give stage one as weights, so that they are the run's.
-
-    Args:
-        run: As loaded.
-        file: The weights, where they are of a file.
+    """Return what to give stage one as weights, so that they are the run's, of a file or not.
 
     Raises:
         WeightsError: If a file is needed, is not there, is another one, or is not called for.
@@ -189,13 +181,10 @@ def feature_differences(run: TrainedRun, config: FeatureConfig) -> list[str]:
     """
     ours = run.features.model_dump(exclude={"dataset"})
     theirs = config.model_dump(exclude={"dataset"})
+    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
+        del theirs["frames"]
     return [
-        f"{key} is {theirs[key] or 'none'}, in the run {ours[key] or 'none'}"
-        for key in theirs
-        if theirs[key] != ours[key]
-        and not (key == "frames" and _interchangeable(ours["frames"], theirs["frames"]))
+        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
+        for key, value in theirs.items()
+        if value != ours[key]
     ]
-
-
-def _interchangeable(*frames: str) -> bool:
-    return not any(FrameSelection.parse(each).is_regular for each in frames)

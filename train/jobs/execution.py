@@ -11,14 +11,14 @@ from ta3n.common.errors import TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
-from ta3n.train.data.held_out import held_out
+from ta3n.train.data.videos import held_out
 from ta3n.train.runs.folder import RunResult
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ta3n.train.data.run_data import HeldOut, RunData
+    from ta3n.train.data.features import HeldOut, RunData
     from ta3n.train.data.videos import DomainVideos, Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.loop.checks import RunSettings
@@ -257,8 +257,7 @@ def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
 
 def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
-    from ta3n.train.data.features import labels_of
-    from ta3n.train.data.run_data import RunData
+    from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
     learned = job.target if job.method.trains_on == "target" else job.source
@@ -279,8 +278,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
-    from ta3n.train.data.features import labels_of
-    from ta3n.train.data.run_data import HeldOut
+    from ta3n.train.data.features import HeldOut, labels_of
 
     videos = held_out(job.source, job.source_dataset)
     if not videos:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from pickle import UnpicklingError
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -62,6 +62,32 @@ class RunState:
     weights: Mapping[str, Weights]
     label_reads: int
 
+    @classmethod
+    def after_epoch(
+        cls,
+        before: "RunState | None",
+        trainer: Trainer,
+        evaluation: Evaluation,
+        *,
+        validators: Mapping[str, float],
+        label_reads: int,
+    ) -> "RunState":
+        """Return the state after one more epoch; `before` is None at the start."""
+        new = EpochScores(target=evaluation.score, validators=validators)
+        scores = (*(before.scores if before else ()), new)
+        chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
+        predictions = dict.fromkeys(sorted(chosen), evaluation.logits.argmax(dim=1))
+        state = trainer.state_dict()
+        weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}
+        return cls(
+            trainer=state,
+            scores=scores,
+            predictions={**(before.predictions if before else {}), **predictions},
+            last_logits=evaluation.logits,
+            weights={**(before.weights if before else {}), **weights},
+            label_reads=label_reads,
+        )
+
     @property
     def epoch(self) -> int:
         """Number of epochs done."""
@@ -71,44 +97,6 @@ class RunState:
     def chosen(self) -> dict[str, ChosenEpoch]:
         """The epoch of every rule, by its name."""
         return select(self.scores)
-
-
-def after_epoch(
-    before: RunState | None,
-    trainer: Trainer,
-    evaluation: Evaluation,
-    *,
-    validators: Mapping[str, float],
-    label_reads: int,
-) -> RunState:
-    """Return the state after one more epoch.
-
-    Args:
-        before: The state until then, None at the start.
-        trainer: At the end of the epoch.
-        evaluation: Of that epoch.
-        validators: Its label-free scores.
-        label_reads: As in the state.
-    """
-    new = EpochScores(target=evaluation.score, validators=validators)
-    scores = (*(before.scores if before else ()), new)
-    state = trainer.state_dict()
-    chosen_now = {r for r, chosen in select(scores).items() if chosen.epoch == new.target.epoch}
-    predicted = evaluation.logits.argmax(dim=1)
-    return RunState(
-        trainer=state,
-        scores=scores,
-        predictions={
-            **(before.predictions if before else {}),
-            **dict.fromkeys(sorted(chosen_now), predicted),
-        },
-        last_logits=evaluation.logits,
-        weights={
-            **(before.weights if before else {}),
-            **{rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen_now},
-        },
-        label_reads=label_reads,
-    )
 
 
 def write_state(folder: RunFolder, state: RunState) -> None:
@@ -174,28 +162,20 @@ def _kept(state: RunState) -> dict[str, Any]:
     return {"seed": state.trainer["identity"]["seed"], "rules": rules, "epochs": epochs}
 
 
-@dataclass(frozen=True, kw_only=True)
-class TrainedModel:
-    """A model as it was after an epoch.
-
-    Attributes:
-        model: In evaluation mode, on the CPU.
-        epoch: From 1.
-    """
+class TrainedModel(NamedTuple):
+    """A model in evaluation mode, on the CPU, as it was after an epoch (from 1)."""
 
     model: TA3N
     epoch: int
 
 
-def load_trained(
-    path: Path, config: RunConfig, *, seed: int | None = None, rule: str = LAST
-) -> TrainedModel:
+def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) -> TrainedModel:
     """Rebuild the model that a selection rule chose.
 
     Args:
         path: The run folder, finished or with a checkpoint; those of version 0.1 have one too.
         config: What was run.
-        seed: Its seed, to be held against the file; None leaves that out.
+        seed: Its seed.
         rule: One of `KEPT_WEIGHTS`.
 
     Raises:
@@ -214,13 +194,11 @@ def load_trained(
         kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
         if file == folder.checkpoint:
             kept = {"config_hash": config.hash, **_kept(_state(kept))}
-        found = kept["seed"], kept["config_hash"]
-        if found != (found[0] if seed is None else seed, config.hash):
+        if (kept["seed"], kept["config_hash"]) != (seed, config.hash):
             raise DataConflictError(f"{file} is of another run than config.json beside it")
         if rule not in kept["rules"]:
             raise DataMissingError(
-                f"no weights by the rule {rule} in {file}: the run has no score for it; use "
-                f"--rule {LAST}"
+                f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
         model, epoch = _build(config), kept["rules"][rule]
         model.load_state_dict(_weights(kept["epochs"][epoch]))

@@ -250,12 +250,6 @@ def _read_environment(path: Path) -> Mapping[str, Any]:
 
 def _check(run: Run, seed: int) -> None:
     """Hold the files against each other, so that no figure of the report rests on half a run."""
-    problems = _contradictions(run, seed)
-    if problems:
-        raise FeatureStoreError(f"broken, {problems[0]}")
-
-
-def _contradictions(run: Run, seed: int) -> Sequence[str]:
     try:
         last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
         num_classes = len(run.config.settings["classes"])
@@ -284,8 +278,10 @@ def _contradictions(run: Run, seed: int) -> Sequence[str]:
             ),
         }
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        return [f"{type(error).__name__}: {error}"]
-    return [problem for problem, holds in checks.items() if not holds]
+        raise FeatureStoreError(f"broken, {type(error).__name__}: {error}") from error
+    for problem, holds in checks.items():
+        if not holds:
+            raise FeatureStoreError(f"broken, {problem}")
 
 
 def _checked_predictions(run: Run) -> dict[str, bool]:

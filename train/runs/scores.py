@@ -11,12 +11,12 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
-from ta3n.train.data.run_data import RunData
+from ta3n.train.data.features import RunData
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
-from ta3n.train.validators.inputs import ValidatorInputs
-from ta3n.train.validators.suite import Validators
+from ta3n.train.validators.base import ValidatorInputs
+from ta3n.train.validators.suite import score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
 _MAX_SOURCE_VIDEOS = 128
@@ -40,8 +40,8 @@ class Evaluator:
     """The only object that holds target labels.
 
     Args:
-        features: Target validation features, [N, K, D].
-        labels: Class indices, int64 [N].
+        features: Of target validation videos, [N, K, D].
+        labels: Class indices below C, int64 [N].
         num_classes: C.
         batch_size: Videos per forward pass.
 
@@ -91,36 +91,26 @@ class Evaluator:
         return Evaluation(score=score, logits=logits, outputs=outputs)
 
 
-class LabelFreeScores:
-    """Scores each epoch by all label-free rules whose inputs the run has.
+def label_free_scores(model: TA3N, target: Observation, data: RunData) -> dict[str, float]:
+    """Return the scores of all label-free rules whose inputs a run has, higher is better.
 
     Args:
+        model: As it is after an epoch; left untouched.
+        target: What it makes of the target validation videos.
         data: On the run's device. Without held-out source videos, as where the target is learned
             from, the rules that need the source have no score.
     """
-
-    def __init__(self, data: RunData) -> None:
-        self._held_out = data.held_out
-        features = data.training.source_features
+    inputs = ValidatorInputs(target_logits=target.logits, target_features=target.features)
+    if data.held_out is not None:
         # Evenly spread, so that all classes take part, and the same in every epoch and run.
-        self._source = features[:: -(-len(features) // _MAX_SOURCE_VIDEOS)]
-        self._validators = Validators()
-
-    def score(self, model: TA3N, target: Observation) -> dict[str, float]:
-        """Return the scores by rule, higher is better.
-
-        Args:
-            model: As it is after the epoch; left untouched.
-            target: What it makes of the target validation videos.
-        """
-        inputs = ValidatorInputs(target_logits=target.logits, target_features=target.features)
-        if self._held_out is not None:
-            held_out = observe(model, self._held_out.features, are_source=True)
-            inputs = replace(
-                inputs,
-                source_features=observe(model, self._source, are_source=True).features,
-                held_out_logits=held_out.logits,
-                held_out_features=held_out.features,
-                held_out_labels=self._held_out.labels,
-            )
-        return {str(name): score for name, score in self._validators.score(inputs).items()}
+        every = -(-data.training.num_source // _MAX_SOURCE_VIDEOS)
+        source = data.training.source_features[::every]
+        held_out = observe(model, data.held_out.features, are_source=True)
+        inputs = replace(
+            inputs,
+            source_features=observe(model, source, are_source=True).features,
+            held_out_logits=held_out.logits,
+            held_out_features=held_out.features,
+            held_out_labels=data.held_out.labels,
+        )
+    return score_by_rule(inputs)

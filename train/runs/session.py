@@ -10,43 +10,30 @@ from ta3n.common.device import describe_device
 from ta3n.common.errors import TrainingError
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.common.names import shorten
-from ta3n.train.data.run_data import RunData
+from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError, RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.runs.checkpoint import (
     RunState,
-    after_epoch,
     read_state,
     write_state,
     write_weights,
 )
 from ta3n.train.runs.folder import RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
-from ta3n.train.runs.scores import Evaluator, LabelFreeScores
+from ta3n.train.runs.scores import Evaluator, label_free_scores
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
 
 
 class SeedRun:
-    """One seed in progress: its trainer, its look at the target, and its folder.
+    """One seed in progress, see `run_seed`: its trainer, its look at the target, and its folder.
 
     The state after each epoch is copied, so that whatever happens within the next one, the last
     complete epoch can still be written.
-
-    Args:
-        settings: What to run.
-        data: The tensors.
-        folder: Where everything is kept; a checkpoint in it is gone on with.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
-
-    Raises:
-        TrainingError: If the data cannot be trained on.
-        FeatureStoreError: If the checkpoint is damaged.
-        DataConflictError: If the checkpoint is of another run.
     """
 
     def __init__(
@@ -62,7 +49,6 @@ class SeedRun:
         self._evaluator = Evaluator(
             data.val_features, data.val_labels, num_classes=settings.num_classes
         )
-        self._label_free = LabelFreeScores(data)
         self._data = data
         self._folder = folder
         self._device = device
@@ -76,11 +62,11 @@ class SeedRun:
     def note(self, record: EpochRecord) -> str:
         """Look at the target after an epoch; return what is worth showing."""
         evaluation = self._evaluator.evaluate(self.trainer.model, record.epoch)
-        self._state = after_epoch(
+        self._state = RunState.after_epoch(
             self._state,
             self.trainer,
             evaluation,
-            validators=self._label_free.score(self.trainer.model, evaluation.outputs),
+            validators=label_free_scores(self.trainer.model, evaluation.outputs, self._data),
             label_reads=self._evaluator.label_reads,
         )
         return (
@@ -166,20 +152,13 @@ def run_seed(
     *,
     tensorboard: bool = False,
 ) -> RunResult:
-    """Train one seed, or go on with it from its checkpoint.
-
-    Args:
-        settings: What to run.
-        data: The tensors.
-        folder: Where everything is kept.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
+    """Train one seed, or go on with it from its checkpoint; everything is kept in its folder.
 
     Raises:
         TrainingError: If a loss stops being finite.
-        FeatureStoreError: If the checkpoint is damaged.
-        DataConflictError: If the checkpoint is of another run.
-        OSError: If the folder cannot be written.
+        FeatureStoreError: If a checkpoint is damaged.
+        DataConflictError: If a checkpoint is of another run.
+        OSError: If a folder cannot be written.
     """
     run = SeedRun(settings, data.to(device), folder, device, tensorboard=tensorboard)
     (result,) = _train([run], ([record] for record in run.trainer.epochs()), data)
@@ -194,22 +173,13 @@ def run_stacked(
     *,
     tensorboard: bool = False,
 ) -> list[RunResult]:
-    """Train several seeds as one batched program; each gets the run folder of a single run.
+    """Train seeds of one row as one batched program, each kept as `run_seed` keeps it.
 
     Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
     stacked, one group after another.
 
-    Args:
-        settings: What to run, alike but for the seed.
-        data: The tensors.
-        folders: One for each seed.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
-
     Raises:
-        TrainingError: If a loss of any seed stops being finite.
-        FeatureStoreError: If a checkpoint is damaged.
-        DataConflictError: If a checkpoint is of another run.
+        Ta3nError: As `run_seed`.
         OSError: If a folder cannot be written.
     """
     on_device = data.to(device)

@@ -13,7 +13,7 @@ import torch
 
 from ta3n.common.errors import TrainingError
 from ta3n.common.log import ProgressLine
-from ta3n.train.data.run_data import HeldOut, RunData
+from ta3n.train.data.features import HeldOut, RunData
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
@@ -164,7 +164,7 @@ def test_a_run_that_is_killed_while_its_end_is_written_ends_the_same(
     holder: Any = {"write_weights": session, "unlink": Path}.get(place, RunFolder)
     original = getattr(holder, place)
 
-    def die(*args: Any, **options: Any) -> None:
+    def die(*args: Any, **options: Any) -> Any:
         early = place == "write_metrics" and len(args[1]) < 6
         if early or (place == "unlink" and args[0] != broken.checkpoint):
             return original(*args, **options)

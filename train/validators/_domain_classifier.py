@@ -40,13 +40,16 @@ def importance_weights(source: Tensor, target: Tensor, videos: Tensor) -> Tensor
         Float64 [M] on the CPU, at least 0; NaN where no classifier can be fitted.
     """
     source, target = _spaced(source), _spaced(target)
-    fit, fit_domains = _labelled(_fold(source, kept_apart=False), _fold(target, kept_apart=False))
-    check, check_domains = _labelled(_fold(source, kept_apart=True), _fold(target, kept_apart=True))
-    standardise = _standardiser(fit)
-    parameters = _fit(standardise(fit), fit_domains, standardise(check), check_domains)
-    num_target = float(fit_domains.sum())
+    rows = torch.cat([source, target]).float()
+    numbers = torch.cat([torch.arange(len(source)), torch.arange(len(target))]).to(rows.device)
+    in_target = (torch.arange(len(rows), device=rows.device) >= len(source)).float()
+    apart = numbers % FOLD == 0
+    standardise = _standardiser(rows[~apart])
+    fitted, checked = in_target[~apart], in_target[apart]
+    parameters = _fit(standardise(rows[~apart]), fitted, standardise(rows[apart]), checked)
+    num_target = float(fitted.sum())
     odds = (standardise(videos.float()) @ parameters).double().exp().cpu()
-    return odds * (len(fit) - num_target) / num_target
+    return odds * (len(fitted) - num_target) / num_target
 
 
 def _spaced(features: Tensor) -> Tensor:
@@ -56,19 +59,6 @@ def _spaced(features: Tensor) -> Tensor:
     return features[
         torch.arange(MOST_VIDEOS, device=features.device) * len(features) // MOST_VIDEOS
     ]
-
-
-def _fold(features: Tensor, *, kept_apart: bool) -> Tensor:
-    """Return every fifth row, or the others."""
-    fifth = torch.arange(len(features), device=features.device) % FOLD == 0
-    return features[fifth if kept_apart else ~fifth]
-
-
-def _labelled(source: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both domains' rows [R, E] and whether each is of the target, 0 or 1, [R]."""
-    rows = torch.cat([source, target]).float()
-    in_target = (torch.arange(len(rows), device=rows.device) >= len(source)).float()
-    return rows, in_target
 
 
 def _standardiser(features: Tensor) -> Callable[[Tensor], Tensor]:
