@@ -19,6 +19,8 @@ from ta3n.extract.worker.protocol import Probe, Verdict
 
 from ...support.extraction import FAULTY, job, rows_of, set_faults
 
+pytestmark = pytest.mark.slow
+
 CRASHES, HANGS = "v_Archery_g01_c01", "v_Archery_g02_c01"
 
 
