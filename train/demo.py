@@ -164,9 +164,9 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
 
 def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
-    from ta3n.common.settings import TrainSettings
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.job import prepare_job
+    from ta3n.train.jobs.settings import TrainSettings
 
     LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
     jobs = [

@@ -13,8 +13,7 @@ from torch import Tensor, nn
 
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import VideoReader, write_video
+from ta3n.common.video import RgbImage, VideoReader, write_video
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed

@@ -10,12 +10,12 @@ from torch import nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import CompilePolicy
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
 from ta3n.extract.inference.network import load_network
 from ta3n.extract.inference.precision import compiled_if_faster, in_precision_of, is_compiled
 from ta3n.extract.inference.preprocessing import Cropper, cropper_for
+from ta3n.extract.inference.profiles import CompilePolicy
 from ta3n.extract.inference.side_by_side import SideBySide
 
 # A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.

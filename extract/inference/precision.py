@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import CompilePolicy
 from ta3n.extract.backbones import IMAGE_SIZE
+from ta3n.extract.inference.profiles import CompilePolicy
 
 _TIMED_RUNS = 5
 # Below this gain the plain form is kept: its bits do not depend on a compiler.

@@ -3,10 +3,16 @@
 Nothing heavy is imported here: a finished folder is recognised in a moment.
 """
 
+from typing import TYPE_CHECKING, Literal
+
 from ta3n.common.errors import UsageError
 from ta3n.common.records import FeatureConfig
-from ta3n.common.settings import ExtractSettings
 from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
+
+if TYPE_CHECKING:
+    from ta3n.extract.job.settings import ExtractSettings
+
+CompilePolicy = Literal["auto", "on", "off"]
 
 _LIBRARIES = ("torchvision", "timm")
 
@@ -41,7 +47,9 @@ def transform_of(profile: str, backbone: Backbone) -> str:
     return backbone.transform if has_library_transform(profile, backbone) else ""
 
 
-def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, str, FeatureConfig]:
+def feature_config(
+    settings: "ExtractSettings", dataset: str
+) -> tuple[Backbone, str, FeatureConfig]:
     """Return the backbone, its weights as they are to be loaded, and what makes the features.
 
     Args:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from ta3n.common.rows import Features, RowSource
+from ta3n.common.store import Features, RowSource
 
 # A shard of usual size stays in memory; a clip of 100,000 frames does not.
 _BYTES_IN_MEMORY = 256 * 2**20

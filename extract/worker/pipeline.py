@@ -9,7 +9,7 @@ from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, PlannedClip, ShardRecord
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, is_finished, shard_path, write_shard
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
 from ta3n.extract.inference.batches import BatchRunner

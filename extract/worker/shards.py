@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.rows import Features, crc32_of, row_blocks
-from ta3n.common.store import ShardReader
+from ta3n.common.store import Features, ShardReader, crc32_of, row_blocks
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.prefetch import ClipCrops
 from ta3n.extract.inference.batches import BatchRunner

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.manifest import with_splits_of
+from ta3n.common.records import with_splits_of
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.train.data.videos import Video
 from ta3n.train.loop.batches import TrainingData

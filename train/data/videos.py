@@ -11,9 +11,16 @@ from pathlib import Path, PurePosixPath
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import MANIFEST_NAME
 from ta3n.common.names import shorten
-from ta3n.common.records import USABLE, AbsentClip, ClipRecord, Manifest, PlannedClip, read_record
+from ta3n.common.records import (
+    MANIFEST_NAME,
+    USABLE,
+    AbsentClip,
+    ClipRecord,
+    Manifest,
+    PlannedClip,
+    read_record,
+)
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
 from ta3n.datasets.reading.base import Dataset

@@ -14,11 +14,11 @@ from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import Settings, TrainSettings
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.inference.classify import Prediction
     from ta3n.train.inference.evaluation import RunEvaluation
     from ta3n.train.inference.trained import TrainedRun
+    from ta3n.train.jobs.settings import TrainSections, TrainSettings
 
 _TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
@@ -126,7 +126,7 @@ def _dashed(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def run_evaluation(call: EvaluationCall, settings: Settings) -> None:
+def run_evaluation(call: EvaluationCall, settings: TrainSections) -> None:
     """Evaluate, print a table, write the files.
 
     Raises:

@@ -81,6 +81,15 @@ def run_jobs(
     return results
 
 
+def run_job(job: "TrainingJob") -> list[RunResult]:
+    """Train every seed of one job that is not finished; return the results of all.
+
+    Raises:
+        As `run_jobs`.
+    """
+    return run_jobs([job])[0]
+
+
 def list_tasks(jobs: "Sequence[TrainingJob]") -> list[Task]:
     """Cut jobs into pieces that any process may do, in an order that is always the same.
 
@@ -240,7 +249,7 @@ def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
     return RunSettings(
         method=job.method,
         recipe=job.recipe,
-        adaptation=job.adaptation,
+        weights=job.weights,
         num_classes=len(job.benchmark.class_names),
         seed=seed,
     )

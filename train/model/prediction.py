@@ -8,8 +8,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.reversal import Coefficients
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
 BATCH_SIZE = 512

@@ -1,34 +1,14 @@
-"""How methods and selection rules are called in tables and pictures."""
+"""How methods and selection rules are called in tables and pictures, and in which order.
+
+No torch here.
+"""
 
 from collections.abc import Sequence
 
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import METHODS
 from ta3n.train.validators.suite import RULES as VALIDATORS
 
-METHOD_ORDER = (
-    "target-only",
-    "source-only",
-    "revgrad",
-    "dan",
-    "jan",
-    "adabn",
-    "mcd",
-    "",
-    "ta2n",
-    "ta3n",
-)
-"""The paper's Table 3, with DAN beside JAN; the empty name stands for all other methods."""
-
-_METHODS = {
-    "target-only": "Target only",
-    "source-only": "Source only",
-    "revgrad": "RevGrad",
-    "dan": "DAN",
-    "jan": "JAN",
-    "adabn": "AdaBN",
-    "mcd": "MCD",
-    "ta2n": "TA2N",
-    "ta3n": "TA3N",
-}
 NOT_ADAPTING = ("target-only", "source-only")
 
 _RULES: dict[str, str] = {
@@ -39,8 +19,25 @@ _RULES: dict[str, str] = {
     ),
     **{rule.name: f"no target label: {rule.description}" for rule in VALIDATORS},
 }
-DEFAULT_LABEL_FREE = "im"
-"""The label-free rule that is shown where there is room for one."""
+# The label-free rule that is shown where there is room for one.
+_DEFAULT_LABEL_FREE = "im"
+
+
+def paper_methods() -> list[str]:
+    """Return the methods of the paper's tables, in their order, with DAN beside JAN."""
+    return [name for name, method in METHODS.all().items() if method.rank < Method.rank]
+
+
+def method_label(name: str) -> str:
+    """Return what a method is called in tables; its own name where it is not known here."""
+    known = METHODS.all()
+    return known[name].label if name in known else name
+
+
+def method_place(name: str) -> tuple[int, str]:
+    """Return what to sort methods by: those of the paper in its order, then others by name."""
+    known = paper_methods()
+    return known.index(name) if name in known else len(known), name
 
 
 def rule_note(rule: str) -> str:
@@ -53,23 +50,12 @@ def rule_citation(rule: str) -> str:
     return next((found.citation for found in VALIDATORS if found.name == rule), "")
 
 
-def few_rules(rules: Sequence[str]) -> list[str]:
-    """Return the rules to show where there is little room: last, one without labels, oracle."""
-    return [rule for rule in rules if rule in ("last", DEFAULT_LABEL_FREE, "oracle")]
-
-
 def rule_place(rule: str) -> tuple[bool, int, str]:
     """Return what to sort rules by: last, those without labels, the oracle as the odd one out."""
     known = list(_RULES)
     return rule == "oracle", known.index(rule) if rule in known else len(known), rule
 
 
-def method_label(method: str) -> str:
-    """Return the name that the paper gives a method, or its own."""
-    return _METHODS.get(method, method)
-
-
-def losses_label(name: str) -> str:
-    """Return a name of a loss term that can be read."""
-    kind, _, level = name.partition("_")
-    return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
+def few_rules(rules: Sequence[str]) -> list[str]:
+    """Return the rules to show where there is little room: last, one without labels, oracle."""
+    return [rule for rule in rules if rule in ("last", _DEFAULT_LABEL_FREE, "oracle")]

@@ -8,6 +8,7 @@ Legend: N target validation videos, C classes, D cached feature width.
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -20,9 +21,9 @@ from torch import Tensor
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
 from ta3n.common.files import replace_file
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.methods.method import Method
-from ta3n.train.methods.recipes import Recipe
+from ta3n.train.methods.registry import method_of
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.scores import Evaluation
 from ta3n.train.runs.selection import (
@@ -200,7 +201,7 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
                 f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
         model, epoch = _build(config), kept["rules"][rule]
-        model.load_state_dict(kept["epochs"][epoch])
+        model.load_state_dict(_weights(kept["epochs"][epoch]))
     except Ta3nError:
         raise
     except _UNREADABLE as error:
@@ -209,13 +210,19 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 
 
-def _build(config: RunConfig) -> TA3N:
-    def tupled(values: Mapping[str, Any]) -> dict[str, Any]:
-        return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+def _weights(kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights alone, under their names of today: version 0.1 had `relations`."""
+    return {
+        re.sub(r"^relations\.", "encoder.", name): value
+        for name, value in kept.items()
+        if not name.startswith("memory.")
+    }
 
+
+def _build(config: RunConfig) -> TA3N:
     spec = model_spec(
-        Method(**tupled(config.settings["method"])),
-        Recipe(**tupled(config.settings["recipe"])),
+        method_of(config.settings["method"], config.settings.get("plugins", ())),
+        Recipe(**config.settings["recipe"]),
         num_classes=len(config.settings["classes"]),
         feature_dim=config.data["features"]["feature_dim"],
     )

@@ -24,6 +24,9 @@ from ta3n.train.runs.selection import ChosenEpoch
 _RECORDED_PACKAGES = ("ta3n", "torch", "numpy", "h5py")
 _HASH_DIGITS = 8
 
+OLD_HASH = "version 0.1"
+"""In the identity of a run of that version, beside the hash that it had."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
@@ -33,9 +36,12 @@ class RunConfig:
         benchmark: Name.
         source: Full name of the source dataset.
         target: Full name of the target dataset.
-        method: Name of the preset.
+        method: Its name.
         temporal: Temporal module.
-        settings: Every switch and hyper-parameter in force.
+        label: What tables call the method.
+        identity: What it is hashed by, beside benchmark, direction and data: all that the method
+            reads, where it is not as usual.
+        settings: Every hyper-parameter in force, for who reads the record.
         data: Hashes of manifests and lists, feature configuration, numbers of videos.
     """
 
@@ -44,13 +50,18 @@ class RunConfig:
     target: str
     method: str
     temporal: str
+    label: str
+    identity: Mapping[str, Any]
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all of it."""
-        return sha256_of(canonical_json(asdict(self)))
+        """SHA-256 of what makes two runs one."""
+        if OLD_HASH in self.identity:
+            return str(self.identity[OLD_HASH])
+        made_of = ("benchmark", "source", "target", "identity", "data")
+        return sha256_of(canonical_json({name: getattr(self, name) for name in made_of}))
 
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""
@@ -124,7 +135,9 @@ class RunFolder:
 
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
-        self._write_json("config.json", {**asdict(config), "seed": seed, "hash": config.hash})
+        record = asdict(config)
+        checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
+        self._write_json("config.json", {**record, "seed": seed, **checks})
 
     def read_config_hash(self) -> str:
         """Return the hash of what is run, from `config.json`.

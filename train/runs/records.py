@@ -14,9 +14,11 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
 from ta3n.datasets.custom.loose import VIDEOS
-from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.paper.labels import method_label
+from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
 _RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
 _FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
@@ -165,8 +167,11 @@ def read_config(path: Path) -> tuple[RunConfig, int]:
 def _read_config(path: Path) -> tuple[RunConfig, int]:
     raw = json.loads((path / "config.json").read_bytes())
     seed, recorded = raw.pop("seed"), raw.pop("hash")
-    config = RunConfig(**raw)
-    if config.hash != recorded:
+    is_old = "checksum" not in raw
+    checksum = raw.pop("checksum", recorded)
+    whole = sha256_of(canonical_json(raw))
+    config = _of_version_0_1(raw, recorded) if is_old else RunConfig(**raw)
+    if whole != checksum:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
@@ -182,7 +187,39 @@ def _check_keys(config: RunConfig) -> None:
     _ = [settings["recipe"][key] for key in _RECIPE_KEYS]
     _ = [data["features"][key] for key in _FEATURE_KEYS]
     _ = [data[key][name] for key in _DATA_KEYS for name in (config.source, config.target)]
-    _ = settings["method"], settings["classes"], settings["adaptation"]["published"]
+    _ = settings["method"], settings["classes"], settings["weights"], settings["published"]
+
+
+def _of_version_0_1(raw: Mapping[str, Any], recorded: str) -> RunConfig:
+    """Return what a run of version 0.1 is: it recorded switches, and hashed everything."""
+    settings = dict(raw["settings"])
+    switches, trade_offs = settings.pop("method"), dict(settings.pop("adaptation"))
+    coefficients = trade_offs.pop("coefficients")
+    terms = [f"adversarial_{level}" for level in switches.get("discriminators", ())]
+    for switch, names in _OLD_SWITCHES.items():
+        terms += [names[switches[switch]]] if switches.get(switch, "none") != "none" else []
+    method = {
+        "name": raw["method"],
+        "label": method_label(raw["method"]),
+        "temporal": raw["temporal"],
+        "terms": terms,
+        "attention": switches.get("attention", "none"),
+        "trains_on": switches.get("trains_on", "source"),
+    }
+    weights = {f"beta_{level}": value for level, value in coefficients.items()}
+    published = trade_offs.pop("published")
+    settings |= {"method": method, "weights": {**weights, **trade_offs}, "published": published}
+    return RunConfig(
+        **{**raw, "settings": settings}, label=method["label"], identity={OLD_HASH: recorded}
+    )
+
+
+_OLD_SWITCHES = {
+    "entropy": {"attentive": "attentive_entropy", "target": "target_entropy"},
+    "alignment": {name: f"discrepancy_{name}" for name in ("dan", "jan", "mcd")},
+    "attention": {"domain": "domain_attention", "conventional": "conventional_attention"},
+    "norm": {"adabn": "adabn"},
+}
 
 
 def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:

@@ -16,8 +16,9 @@ from ta3n.common.errors import (
     FeatureStoreError,
     UsageError,
 )
-from ta3n.common.settings import TrainSettings
-from ta3n.train.jobs.job import TrainingJob, prepare_job, run_job
+from ta3n.train.jobs.execution import run_job
+from ta3n.train.jobs.job import TrainingJob, prepare_job
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
@@ -152,12 +153,12 @@ def test_settings_reach_the_run_and_its_record(features: Path, tmp_path: Path) -
     )
     assert it.recipe.learning_rate == 0.01
     assert it.recipe.source_batch == 10
-    assert it.adaptation.coefficients.relation == -1
-    assert it.adaptation.coefficients.video == 0.75
+    assert it.weights["beta_relation"] == -1
+    assert it.weights["beta_video"] == 0.75
     run_job(it)
     record = json.loads((it.folder(0).path / "config.json").read_text())
     assert record["settings"]["recipe"]["learning_rate"] == 0.01
-    assert record["settings"]["adaptation"]["gamma"] == 0.5
+    assert record["settings"]["weights"]["gamma"] == 0.5
     assert record["data"]["videos"]["hmdb51"] == {"train": 30, "val": 15}
     assert record["hash"] == it.config.hash
 

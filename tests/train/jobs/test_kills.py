@@ -14,6 +14,8 @@ from ...support.extract_jobs import send, wait_until
 from ...support.feature_folders import made_clips, make_features
 from ...support.train_jobs import arguments, epochs_saved, start
 
+pytestmark = pytest.mark.slow
+
 RUN = ("--method", "revgrad", "--temporal", "pooling", "--epochs", 30)
 
 

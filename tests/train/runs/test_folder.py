@@ -15,6 +15,8 @@ CONFIG = RunConfig(
     target="hmdb51",
     method="ta3n",
     temporal="relation",
+    label="TA3N",
+    identity={"terms": ["attentive_entropy"]},
     settings={"recipe": {"name": "official", "epochs": 30}},
     data={"manifests": {"ucf101": "a"}},
 )
@@ -35,7 +37,7 @@ def test_folder_name_tells_the_row_and_changes_with_anything_that_matters(tmp_pa
     assert folder.parent.name.startswith("ta3n-relation-official-")
     assert folder.name == "seed-3"
     others = [
-        replace(CONFIG, settings={"recipe": {"name": "official", "epochs": 29}}),
+        replace(CONFIG, identity={"terms": ["attentive_entropy"], "recipe": {"epochs": 29}}),
         replace(CONFIG, data={"manifests": {"ucf101": "b"}}),
         replace(CONFIG, method="ta2n"),
     ]

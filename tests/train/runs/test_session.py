@@ -33,7 +33,15 @@ KEPT_FILES = {
     "weights.pt",
 }
 CONFIG = RunConfig(
-    benchmark="b", source="s", target="t", method="m", temporal="relation", settings={}, data={}
+    benchmark="b",
+    source="s",
+    target="t",
+    method="m",
+    temporal="relation",
+    label="M",
+    identity={},
+    settings={},
+    data={},
 )
 
 

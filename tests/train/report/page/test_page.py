@@ -12,7 +12,7 @@ from PIL import Image
 from ta3n.train.report.write import Report, write_report
 
 from ....support.made_runs import make_config, make_rows, make_run
-from ..conftest import Trained
+from ....support.reports import Trained
 
 _VOID = {"meta", "img", "br", "link"}
 
