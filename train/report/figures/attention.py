@@ -37,10 +37,7 @@ _SIDES = (("source", SOURCE, -0.13), ("target", TARGET, 0.13))
 def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) -> Picture:
     """Draw domain attention by relation, and by class where there are not too many.
 
-    Args:
-        row: The row.
-        runs: What its models make of the videos, with attention.
-        source: Which source videos, in words.
+    `source` says in words which source videos are shown.
     """
     by_relation = _plot_attention(row.method, runs)
     by_class = _plot_class_attention(row.method, row.classes, runs)

@@ -83,12 +83,7 @@ def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
 
 
 def class_changes_picture(row: RunGroup, reference: RunGroup | None) -> Picture | str:
-    """Draw what adaptation does to each class.
-
-    Args:
-        row: After adaptation.
-        reference: Source only with the same temporal module, or None.
-    """
+    """Draw what adaptation does to each class, against source only with the same module."""
     if reference is None:
         temporal = row.config.temporal
         return f"Accuracy by class before and after: there is no source-only row with {temporal}."
@@ -110,10 +105,8 @@ def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
     """
     changes = class_changes(row, reference)
     tested = sorted((c for c in changes if c.num_videos), key=lambda c: -c.points)
-    shown = tested
-    if len(tested) > _MOST_CHANGES:
-        limit = sorted((abs(c.points) for c in tested), reverse=True)[_MOST_CHANGES - 1]
-        shown = [c for c in tested if abs(c.points) >= limit][:_MOST_CHANGES]
+    largest = sorted(tested, key=lambda c: -abs(c.points))[:_MOST_CHANGES]
+    shown = [change for change in tested if change in largest]
     with new_figure(1.7 + 0.27 * len(shown)) as (figure, axes):
         for place, change in enumerate(shown):
             _draw_change(axes, place, change, row, reference, first=place == 0)

@@ -70,12 +70,7 @@ def frames_pictures(
 ) -> list[Picture | str]:
     """Draw the target videos with the highest and the lowest attention, as far as they are there.
 
-    Args:
-        row: Whose attention.
-        target: Target validation videos.
-        runs: What the row's models make of them, with attention.
-        videos: Folder with the clips.
-        dataset: Full name of the target.
+    See `read_videos` for the arguments.
     """
     order = by_attention(runs).tolist()
     panels, failures = [], []
@@ -149,13 +144,7 @@ def read_videos(
 
 
 def find_clip(videos: Path, dataset: str, path: str) -> Path | None:
-    """Return where a clip lies, or None.
-
-    Args:
-        videos: Folder with a folder for each dataset, or the dataset's own.
-        dataset: Full name.
-        path: As the manifest has it.
-    """
+    """Return where a clip lies in a folder with a folder for each dataset, or the dataset's own."""
     places = (videos / dataset / path, videos / path)
     return next((place for place in places if place.is_file()), None)
 
@@ -190,13 +179,7 @@ def _scaled(pixels: RgbImage, width: int) -> RgbImage:
 
 
 def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
-    """Draw the frames of some videos, each with its class, prediction and attention.
-
-    Args:
-        title: Of the picture.
-        videos: At least one.
-        name: Stem of the files.
-    """
+    """Draw the frames of some videos, each with its class, prediction and attention."""
     strips = [_strip(video.frames) for video in videos]
     shares = [strip.shape[0] / strip.shape[1] for strip in strips]
     height = 0.5 + sum(0.97 * WIDTH_IN * share + 0.6 for share in shares)

@@ -1,7 +1,6 @@
 """Whether a label-free rule's score follows the accuracy that it is to stand for."""
 
 from itertools import pairwise
-from statistics import mean
 from typing import Any
 
 import numpy as np
@@ -11,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.statistics import rank_correlation
+from ta3n.train.report.data.compare import mean_rank_correlation
 from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure, picture
 from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
@@ -26,20 +25,6 @@ def scored_rules(row: RunGroup) -> list[str]:
     """Return the rules that have a score in some epoch of some seed."""
     names = sorted(measured_names(row, "validators"), key=rule_place)
     return [name for name in names if any(_points(run, name) for run in row.runs)]
-
-
-def mean_rank_correlation(row: RunGroup, rule: str) -> float | None:
-    """Return Spearman's correlation of score and accuracy over epochs, mean over seeds.
-
-    Returns:
-        None where no seed has one: fewer than three epochs, or a score that never changes.
-    """
-    found = [
-        rank_correlation([score for _, score, _ in points], [accuracy for *_, accuracy in points])
-        for points in (_points(run, rule) for run in row.runs)
-    ]
-    known = [value for value in found if value is not None]
-    return mean(known) if known else None
 
 
 def selection_picture(row: RunGroup) -> Picture | str:
@@ -63,7 +48,7 @@ def plot_selection(row: RunGroup) -> Panel | None:
     grid = {"nrows": height, "ncols": _COLUMNS, "sharey": True, "squeeze": False}
     with new_figure(1.9 + 1.5 * height, **grid) as (figure, cells):
         panels = list(cells.flat)
-        found = {rule: mean_rank_correlation(row, rule) for rule in rules}
+        found = {rule: mean_rank_correlation(row.runs, rule) for rule in rules}
         for axes, rule in zip(panels, rules, strict=False):
             _draw_rule(axes, row, rule)
             axes.set_title(f"{rule}: {_rho(found[rule])}", fontsize=10)

@@ -90,13 +90,7 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str], r
 
 
 class _Table:
-    """The blocks of one table of the paper.
-
-    Args:
-        name: Of the table.
-        rules: Selection rules.
-        rule: The one that the difference and the tests go by.
-    """
+    """The blocks of one table of the paper; see `paper_sheet` for the arguments."""
 
     def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
         own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
