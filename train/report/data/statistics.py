@@ -30,6 +30,7 @@ Hits = NDArray[np.float64]
 
 LEVEL = 0.95
 """Of the intervals; differences count at 1 - LEVEL."""
+LEVEL_TEXT = f"{100 * LEVEL:.0f} %"
 
 NUM_RESAMPLES = 2000
 _NUM_PERMUTATIONS = 9999

@@ -95,7 +95,7 @@ class _Table:
     def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
         own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
         self._papers = _in_printed_order(own)
-        self._cited = CITED.get(name, ())
+        self._cited = CITED.get(name, {})
         self._main, self._rest = split_rules(rules, rule)
         self._recipes = _Recipes()
         self.directions = list(dict.fromkeys(key for paper in own for key in paper.figures))
@@ -104,9 +104,9 @@ class _Table:
         """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
         benchmark, source, target = key
         lines = [
-            self._empty(c.title, "", c.figures[key], _CITED)
-            for c in self._cited
-            if key in c.figures
+            self._empty(title, "", figures[key], _CITED)
+            for title, figures in self._cited.items()
+            if key in figures
         ]
         ours: list[RunGroup] = []
         marked = None
