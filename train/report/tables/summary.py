@@ -51,8 +51,8 @@ def further_findings(analysis: Analysis) -> list[str]:
         f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
         f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
         f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
-        f"{LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. Not "
-        f"told apart does not mean equal. One of the {total} target videos is worth "
+        f"{LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. "
+        f"Not told apart does not mean equal. One of the {total} target videos is worth "
         f"{100 / total:.2f} points."
     )
     return sentences
