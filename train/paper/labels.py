@@ -5,20 +5,10 @@ No torch here.
 
 from collections.abc import Sequence
 
-from ta3n.train.validators.names import RULES as VALIDATORS
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import METHODS
+from ta3n.train.validators.suite import RULES as VALIDATORS
 
-METHODS = {
-    "target-only": "Target only",
-    "source-only": "Source only",
-    "revgrad": "RevGrad",
-    "dan": "DAN",
-    "jan": "JAN",
-    "adabn": "AdaBN",
-    "mcd": "MCD",
-    "ta2n": "TA2N",
-    "ta3n": "TA3N",
-}
-"""Labels by name, in the order of the paper's Table 3, with DAN beside JAN."""
 NOT_ADAPTING = ("target-only", "source-only")
 
 _RULES: dict[str, str] = {
@@ -33,14 +23,20 @@ _RULES: dict[str, str] = {
 _DEFAULT_LABEL_FREE = "im"
 
 
+def paper_methods() -> list[str]:
+    """Return the methods of the paper's tables, in their order, with DAN beside JAN."""
+    return [name for name, method in METHODS.all().items() if method.rank < Method.rank]
+
+
 def method_label(name: str) -> str:
-    """Return what a method is called: as in the paper, else its own name."""
-    return METHODS.get(name, name)
+    """Return what a method is called in tables; its own name where it is not known here."""
+    known = METHODS.all()
+    return known[name].label if name in known else name
 
 
 def method_place(name: str) -> tuple[int, str]:
     """Return what to sort methods by: those of the paper in its order, then others by name."""
-    known = list(METHODS)
+    known = paper_methods()
     return known.index(name) if name in known else len(known), name
 
 

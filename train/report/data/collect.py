@@ -14,9 +14,16 @@ from typing import Any
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import printable, shorten
-from ta3n.train.paper.labels import METHODS, NOT_ADAPTING, method_label, method_place, rule_place
-from ta3n.train.runs.folder import RuleResult, RunConfig
+from ta3n.train.paper.labels import (
+    NOT_ADAPTING,
+    method_label,
+    method_place,
+    paper_methods,
+    rule_place,
+)
+from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.selection import ChosenEpoch
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -76,7 +83,7 @@ class RunGroup:
         """Target validation videos."""
         return self.runs[0].result.rules["last"].total
 
-    def chosen(self, rule: str) -> list[RuleResult]:
+    def chosen(self, rule: str) -> list[ChosenEpoch]:
         """Return what a rule chose, by seed; nothing where the row lacks the rule."""
         return [run.result.rules[rule] for run in self.runs] if rule in self.rules else []
 
@@ -240,7 +247,7 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
     for run in runs:
         by_hash[run.config.hash].append(run)
     configs = [group[0].config for group in by_hash.values()]
-    newcomers = sorted({config.method for config in configs} - METHODS.keys())
+    newcomers = sorted({config.method for config in configs} - set(paper_methods()))
     rows = [
         RunGroup(
             config=config,
@@ -273,8 +280,8 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     same = [c for c in others if (_method(c), c.temporal) == called]
     if len(same) == 1:
         return ""
-    flat = [flatten(c.settings) for c in same]
-    ours = flatten(config.settings)
+    flat = [_differing(c) for c in same]
+    ours = _differing(config)
     keys = [
         k
         for k in dict.fromkeys(k for f in flat for k in f)
@@ -282,6 +289,15 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     ]
     named = [f"{key.rpartition('.')[2]} {ours[key]}" for key in keys if key in ours]
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
+
+
+_TOLD_BY_THE_NAME = ("method.label", "method.terms")
+
+
+def _differing(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that can tell rows apart."""
+    flat = flatten({key: value for key, value in config.settings.items() if key != "plugins"})
+    return {key: value for key, value in flat.items() if key not in _TOLD_BY_THE_NAME}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from typing import Literal
 
 import numpy as np
 
-from ta3n.train.paper.labels import METHODS
+from ta3n.train.paper.labels import paper_methods
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import (
     LEVEL,
@@ -162,7 +162,7 @@ def focal_row(direction: DirectionRuns) -> RunGroup | None:
     adapting = [row for row in direction.rows if row.adapts]
     if not adapting:
         return None
-    known = [row for row in adapting if row.config.method in METHODS]
+    known = [row for row in adapting if row.config.method in paper_methods()]
     method = (known[-1] if known else adapting[0]).config.method
     return pick(adapting, method, "relation") or pick(adapting, method)
 

@@ -21,8 +21,8 @@ from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.benchmark import benchmark_of
+from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run
-from ta3n.train.runs.trained import load_trained
 
 Subset = Literal["source train", "source val", "target val"]
 SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
@@ -138,8 +138,8 @@ def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[R
     """Run every seed's last model over all subsets, without dropout.
 
     Raises:
-        DataMissingError: If a checkpoint is missing.
-        FeatureStoreError: If one is damaged, or is not the model that the run reported on.
+        DataMissingError: If weights are missing.
+        FeatureStoreError: If they are damaged, or not the model that the run reported on.
     """
     return [_embed_run(run, subsets) for run in row.runs]
 
@@ -151,7 +151,7 @@ def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbeddi
         for name, subset in subsets.items()
     }
     if not all(np.isfinite(subset.features).all() for subset in embedded.values()):
-        raise FeatureStoreError(f"{run.path / 'checkpoint.pt'} gives features that are not finite")
+        raise FeatureStoreError(f"{run.path / 'weights.pt'} gives features that are not finite")
     _check_predictions(run, embedded["target val"], subsets["target val"].videos)
     return RunEmbedding(seed=run.seed, subsets=embedded)
 
@@ -182,6 +182,6 @@ def _check_predictions(run: Run, target: SubsetEmbedding, videos: tuple[str, ...
     different = sum(recorded.get(video) != predicted for video, predicted in pairs)
     if different > max(1, len(videos) // 50):
         raise FeatureStoreError(
-            f"{run.path / 'checkpoint.pt'} predicts {different} of {len(videos)} target videos "
+            f"{run.path / 'weights.pt'} predicts {different} of {len(videos)} target videos "
             "otherwise than the run recorded"
         )

@@ -14,8 +14,7 @@ from PIL import Image
 
 from ta3n.common.errors import ClipError
 from ta3n.common.names import printable, shorten
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import VideoReader
+from ta3n.common.video import RgbImage, VideoReader
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures
 from ta3n.train.report.figures.look import (

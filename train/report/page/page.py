@@ -88,7 +88,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
     if len(counts) > 1:
         found.append(f"The rows have between {min(counts)} and {max(counts)} seeds.")
     adapting = [row for row in direction.rows if row.adapts]
-    if any(not row.config.settings["adaptation"]["published"] for row in adapting):
+    if any(not row.config.settings["published"] for row in adapting):
         found.append(
             "The loss weights of this direction were never published; those used are ours."
         )

@@ -9,11 +9,12 @@ from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
-from ta3n.train.methods.adaptation import coefficients_for
-from ta3n.train.methods.recipes import RECIPES
+from ta3n.train.methods.registry import default_weights
 from ta3n.train.paper.printed import num_target_videos, why_impossible
 from ta3n.train.paper.rows import CITED, ROWS, Direction, Row
-from ta3n.train.report.data.collect import RunGroup, flatten
+from ta3n.train.recipe.directions import direction_weights
+from ta3n.train.recipe.recipes import RECIPES
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.rows import (
     COUNT_COLUMNS,
@@ -44,7 +45,7 @@ _IMPOSSIBLE, _CITED = "†", "‡"
 
 def is_row(row: RunGroup, paper: Row) -> bool:
     """Return whether a row of runs has the switches of a row of the paper."""
-    return _switches(row.config.settings["method"]) == _switches(asdict(paper.method))
+    return _made_of(row.config.settings["method"]) == _made_of(paper.method.record())
 
 
 def is_any_row(row: RunGroup) -> bool:
@@ -188,10 +189,9 @@ def _videos(key: Direction, ours: Sequence[RunGroup]) -> Iterator[str]:
         )
 
 
-def _switches(values: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the switches of a method as plain data; its name is none of them."""
-    known = {key: value for key, value in values.items() if key != "name"}
-    return {**known, "discriminators": sorted(known.get("discriminators", ()))}
+def _made_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Return what a method is made of; its name is none of that."""
+    return record["temporal"], record["trains_on"], frozenset(record["terms"])
 
 
 class _Recipes:
@@ -235,12 +235,9 @@ def _departures(row: RunGroup) -> list[str]:
     usual: dict[str, Any] = asdict(RECIPES[name]) if name in RECIPES else {}
     ours = dict(settings["recipe"])
     if row.adapts:
-        known = coefficients_for(config.benchmark, config.source, config.target)
-        usual |= flatten(asdict(known))
-        # Whether the authors published them is no setting.
-        ours |= {k: v for k, v in flatten(settings["adaptation"]).items() if k != "published"}
+        usual |= default_weights()
+        usual |= direction_weights(config.benchmark, config.source, config.target).values
+        ours |= settings["weights"]
     return [
-        f"{key.replace('coefficients.', 'beta_')} {ours[key]}"
-        for key, value in usual.items()
-        if key in ours and ours[key] != value
+        f"{key} {ours[key]}" for key, value in usual.items() if key in ours and ours[key] != value
     ]

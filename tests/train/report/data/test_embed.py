@@ -11,7 +11,8 @@ from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
 from ta3n.train.report.data.embed import SUBSETS, embed_row, load_subsets
 
 from ....support.feature_folders import made_clips, make_features
-from ..conftest import Trained, train
+from ....support.reports import Trained
+from ....support.small_runs import train
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +53,15 @@ def test_rows_without_attention_have_none(trained: Trained, direction: Direction
 
 def test_each_domain_keeps_to_its_own_statistics(trained: Trained, tmp_path: Path) -> None:
     """AdaBN normalises by domain: other statistics of the source leave the target alone."""
-    train(trained.features, tmp_path, method="adabn", epochs=1)
+    same = {"benchmark": "ucf-hmdb-small", "method": "adabn", "epochs": 1}
+    train("ucf", "hmdb", trained.features, tmp_path, **same)
     (found,) = collect_runs(tmp_path).directions
     subsets = load_subsets(found, trained.features, subsets=("source val", "target val"))
     (before,) = embed_row(found.rows[0], subsets)
-    checkpoint = found.rows[0].runs[0].path / "checkpoint.pt"
-    state = torch.load(checkpoint, weights_only=True)
-    state["trainer"]["model"]["frame_norm.running"][0, 0] -= 1
-    torch.save(state, checkpoint)
+    weights = found.rows[0].runs[0].path / "weights.pt"
+    kept = torch.load(weights, weights_only=True)
+    kept["epochs"][1]["frame_norm.running"][0, 0] -= 1
+    torch.save(kept, weights)
     (after,) = embed_row(found.rows[0], subsets)
     assert np.array_equal(after.target.features, before.target.features)
     assert not np.array_equal(after.source.features, before.source.features)
@@ -72,25 +74,24 @@ def test_other_features_are_refused(tmp_path: Path, direction: DirectionRuns) ->
         load_subsets(direction, tmp_path)
 
 
-def test_missing_foreign_and_damaged_checkpoints_are_named(
+def test_missing_foreign_and_damaged_weights_are_named(
     trained: Trained, direction: DirectionRuns
 ) -> None:
     subsets = load_subsets(direction, trained.features, subsets=("target val",))
     ours = row(direction, "ta3n")
-    checkpoint = ours.runs[0].path / "checkpoint.pt"
-    whole = checkpoint.read_bytes()
+    weights = ours.runs[0].path / "weights.pt"
+    whole = weights.read_bytes()
     try:
-        state = torch.load(checkpoint, weights_only=True)
-        weight = state["trainer"]["model"]["video_classifier.weight"]
-        state["trainer"]["model"]["video_classifier.weight"] = -100 * weight
-        torch.save(state, checkpoint)
+        kept = torch.load(weights, weights_only=True)
+        kept["epochs"][kept["rules"]["last"]]["video_classifier.weight"] *= -100
+        torch.save(kept, weights)
         with pytest.raises(FeatureStoreError, match="otherwise than the run recorded"):
             embed_row(ours, subsets)
-        checkpoint.write_bytes(whole[:100])
+        weights.write_bytes(whole[:100])
         with pytest.raises(FeatureStoreError, match="cannot be used"):
             embed_row(ours, subsets)
-        checkpoint.unlink()
-        with pytest.raises(DataMissingError, match=r"no checkpoint\.pt"):
+        weights.unlink()
+        with pytest.raises(DataMissingError, match=r"no weights\.pt"):
             embed_row(ours, subsets)
     finally:
-        checkpoint.write_bytes(whole)
+        weights.write_bytes(whole)

@@ -13,8 +13,8 @@ from ta3n.train.report.figures.pictures import draw_pictures
 
 from ....support.feature_folders import made_clips
 from ....support.made_runs import make_config, make_rows, make_run
+from ....support.reports import Trained
 from ....support.videos import WriteClip
-from ..conftest import Trained
 
 ATTENTION = [[0.5, 0.45, 0.4, 0.6], [0.4, 0.35, 0.35, 0.5], [0.31, 0.31, 0.32, 0.4]]
 TOLD = [{"frame": share - 0.2, "relation": share} for share in (0.9, 0.8, 0.7)]
