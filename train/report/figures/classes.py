@@ -202,7 +202,10 @@ def plot_confusion(row: RunGroup) -> Panel:
         axes.grid(visible=False)
         _name_classes(axes, row.classes)
         if len(row.classes) <= _MOST_CLASSES_WITH_COUNTS:
-            _write_counts(axes, counts, shares)
+            for (true, predicted), count in np.ndenumerate(counts):
+                if count:
+                    colour = "white" if shares[true, predicted] > _DARK else "black"
+                    write_in_cell(axes, predicted, true, str(count), colour)
         axes.set(xlabel="predicted class", ylabel="true class")
         bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
         bar.set_label("share of the true class")
@@ -219,13 +222,6 @@ def _name_classes(axes: Axes, classes: list[str]) -> None:
     axes.set_xticks(places, names, rotation=90, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0)
-
-
-def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    for (true, predicted), count in np.ndenumerate(counts):
-        if count:
-            colour = "white" if shares[true, predicted] > _DARK else "black"
-            write_in_cell(axes, predicted, true, str(count), colour)
 
 
 def _confusion_alt(row: RunGroup, counts: NDArray[np.int64]) -> str:

@@ -28,6 +28,7 @@ from ta3n.train.report.figures.look import (
     Panel,
     Picture,
     draw,
+    evenly,
     legend_below,
     new_figure,
     picture,
@@ -195,10 +196,7 @@ def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
 
 def _sampled(features: Array) -> Array:
     """Return at most so many videos that the picture can be read, evenly from the list."""
-    if len(features) <= _MOST_VIDEOS:
-        return features
-    chosen = np.linspace(0, len(features) - 1, _MOST_VIDEOS).round().astype(int)
-    sampled: Array = features[chosen]
+    sampled: Array = features[evenly(len(features), _MOST_VIDEOS)]
     return sampled
 
 

@@ -235,3 +235,9 @@ def row_look(row: RunGroup) -> dict[str, Any]:
 def minus(text: str) -> str:
     """Return a number with a true minus sign, which is as wide as the plus."""
     return text.replace("-", "−")  # noqa: RUF001
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most so many of the places 0 to count - 1, evenly spread and with both ends."""
+    places: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return places

@@ -3,7 +3,6 @@
 from itertools import pairwise
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
@@ -11,7 +10,16 @@ from matplotlib.lines import Line2D
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import mean_rank_correlation
-from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure, picture
+from ta3n.train.report.figures.look import (
+    TARGET,
+    Panel,
+    Picture,
+    draw,
+    evenly,
+    minus,
+    new_figure,
+    picture,
+)
 from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
 
@@ -77,8 +85,8 @@ def _draw_rule(axes: Axes, row: RunGroup, rule: str) -> None:
         points = _points(run, rule)
         if not points:
             continue
-        thin = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
-        for stretch, look in zip(stretches, _looks(), strict=False):
+        thin = evenly(len(points), _MOST_POINTS)
+        for stretch, look in zip(stretches, _DOTS, strict=False):
             inside = [points[i] for i in thin if points[i][0] in stretch]
             axes.plot([score for _, score, _ in inside], [hit for *_, hit in inside], **look)
         chosen = run.result.rules.get(rule)
@@ -97,11 +105,8 @@ def _stretches(num_epochs: int) -> list[range]:
     return [range(low, high) for low, high in pairwise(ends)]
 
 
-def _looks() -> list[dict[str, Any]]:
-    plain = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
-    return [{**plain, "color": shade} for shade in _SHADES]
-
-
+_DOT = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
+_DOTS: list[dict[str, Any]] = [{**_DOT, "color": shade} for shade in _SHADES]
 _RING: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -114,7 +119,7 @@ _RING: dict[str, Any] = {
 
 def _explain(figure: Figure, num_epochs: int) -> None:
     handles = [Line2D([], [], label="chosen by the rule (each seed)", **_RING)]
-    for stretch, look in zip(_stretches(num_epochs), _looks(), strict=False):
+    for stretch, look in zip(_stretches(num_epochs), _DOTS, strict=False):
         name = f"epochs {stretch[0]}–{stretch[-1]}" if len(stretch) > 1 else f"epoch {stretch[0]}"  # noqa: RUF001
         handles.append(Line2D([], [], label=name, **{**look, "markersize": 6}))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)

@@ -95,7 +95,9 @@ class _Table:
 
     def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
         own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
-        self._papers = _in_printed_order(own)
+        # In printed order: a printed row has both temporal modules.
+        titles = list(dict.fromkeys(paper.title for paper in own))
+        self._papers = sorted(own, key=lambda paper: titles.index(paper.title))
         self._cited = CITED.get(name, {})
         self._main, self._rest = split_rules(rules, rule)
         self._recipes = _Recipes()
@@ -157,12 +159,6 @@ def _key(analysis: Analysis) -> Direction:
     return direction.benchmark, direction.source, direction.target
 
 
-def _in_printed_order(papers: Sequence[Row]) -> list[Row]:
-    """Sort by title, in order of first appearance: a printed row has both temporal modules."""
-    titles = list(dict.fromkeys(paper.title for paper in papers))
-    return sorted(papers, key=lambda paper: titles.index(paper.title))
-
-
 def _printed(paper: Row, key: Direction) -> tuple[float, str]:
     """Return the printed figure, and the mark of one that no count of videos gives."""
     return paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else ""
@@ -220,12 +216,11 @@ class _Recipes:
         departs = ", ".join(_departures(row))
         if not departs:
             return recipe
-        letter = self._letters.setdefault(departs, _letter(len(self._letters)))
+        num = len(self._letters)
+        letter = self._letters.setdefault(
+            departs, chr(ord("a") + num) if num < 26 else str(num + 1)
+        )
         return f"{recipe} ({letter})"
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number) if number < 26 else str(number + 1)
 
 
 def _departures(row: RunGroup) -> list[str]:

@@ -124,17 +124,15 @@ def others_sheet(
             *COUNT_COLUMNS,
             *rule_columns(rest, terminal=False),
         ),
-        blocks=tuple(_block(analysis, rows, rules) for analysis, rows in blocks),
+        blocks=tuple(
+            Block(
+                label=analysis.direction.label,
+                lines=tuple(_line(row, analysis, rules) for row in rows),
+                marked=next((n for n, row in enumerate(rows) if row is analysis.focal), None),
+            )
+            for analysis, rows in blocks
+        ),
         notes=trust_notes(analyses, rules, rule),
-    )
-
-
-def _block(analysis: Analysis, rows: Sequence[RunGroup], rules: Sequence[str]) -> Block:
-    marked = [n for n, row in enumerate(rows) if row is analysis.focal]
-    return Block(
-        label=analysis.direction.label,
-        lines=tuple(_line(row, analysis, rules) for row in rows),
-        marked=marked[0] if marked else None,
     )
 
 
