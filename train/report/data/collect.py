@@ -13,7 +13,7 @@ from typing import Any
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
-from ta3n.common.names import shorten
+from ta3n.common.names import printable, shorten
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
     method_label,
@@ -121,12 +121,7 @@ class DirectionRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSet:
-    """What a report is made of.
-
-    Attributes:
-        directions: By benchmark, source, target.
-        notes: What was left out and why, a line each.
-    """
+    """What a report is made of, with a line on each run that was left out, and why."""
 
     directions: tuple[DirectionRuns, ...]
     notes: tuple[str, ...]
@@ -165,15 +160,7 @@ def collect_runs(*folders: Path) -> RunSet:
 
 
 class _Found:
-    """The finished runs under some folders, and a note on everything else.
-
-    Args:
-        folders: To search.
-
-    Attributes:
-        runs: By hash of the configuration and seed.
-        notes: What was left out and why, a line each.
-    """
+    """The finished runs under some folders, by hash and seed, and a note on everything else."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -185,12 +172,14 @@ class _Found:
             for path in _run_folders(folder, self.notes):
                 self._add(path)
             if len(folders) > 1 and len(self._seen) + len(self.notes) == before:
-                self.notes.append(f"{_printable(folder)}: no run that no other folder has")
+                self.notes.append(
+                    f"{printable(folder.as_posix())}: no run that no other folder has"
+                )
 
     def name(self, path: Path) -> str:
         """Return how a run's folder is called: within the folder searched, if there is but one."""
         alone = len(self._folders) == 1
-        return _printable(path.relative_to(self._folders[0]) if alone else path)
+        return printable((path.relative_to(self._folders[0]) if alone else path).as_posix())
 
     def _add(self, path: Path) -> None:
         # One folder may lie within another one.
@@ -205,11 +194,6 @@ class _Found:
         first = self.runs.setdefault((run.config.hash, run.seed), run)
         if first is not run:
             self.notes.append(f"{self.name(path)}: the same run as {self.name(first.path)}")
-
-
-def _printable(path: Path) -> str:
-    """Return a path that any terminal takes: a name need not be valid Unicode."""
-    return path.as_posix().encode(errors="backslashreplace").decode()
 
 
 def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
@@ -273,12 +257,17 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
         )
         for config, group in zip(configs, by_hash.values(), strict=True)
     ]
-    return tuple(sorted(rows, key=_place))
-
-
-def _place(row: RunGroup) -> tuple[tuple[int, str], str, str, str]:
-    config = row.config
-    return method_place(config.method), config.temporal, row.variant, config.hash
+    return tuple(
+        sorted(
+            rows,
+            key=lambda row: (
+                method_place(row.config.method),
+                row.config.temporal,
+                row.variant,
+                row.config.hash,
+            ),
+        )
+    )
 
 
 def _method(config: RunConfig) -> str:
