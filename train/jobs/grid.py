@@ -147,7 +147,7 @@ def _check(file: Path, option: str, value: Any) -> None:
 
 def _with(settings: Mapping[str, Any], combination: Combination) -> dict[str, Any]:
     """Return settings with the values of a combination, as fields or as weights."""
-    weights, fields = dict(settings["weight"]), {}
+    weights, fields = dict(settings["weight"]), dict[str, Any]()
     for option, value in combination.items():
         (fields if option in _OPTIONS else weights)[option.replace("-", "_")] = value
     return {**settings, **fields, "weight": weights}

@@ -307,10 +307,3 @@ class Method:
             "attention": self.attention,
             "trains_on": self.trains_on,
         }
-
-    def __reduce__(self) -> Any:
-        # Functions of a plug-in cannot be sent to another process: it is loaded there as well.
-        from ta3n.common.registry import loaded_plugins
-        from ta3n.train.methods.registry import method_of
-
-        return method_of, (self.record(), loaded_plugins())

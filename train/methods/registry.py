@@ -1,11 +1,12 @@
 """Methods by name, and what can be combined with them. No torch here."""
 
+import copyreg
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ta3n.common.errors import UsageError
 from ta3n.common.names import did_you_mean
-from ta3n.common.registry import Registry, load_plugins
+from ta3n.common.registry import Registry, load_plugins, loaded_plugins
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
 
@@ -75,6 +76,14 @@ def method_of(record: Mapping[str, Any], plugins: Sequence[str] = ()) -> Method:
     return Method(**values, terms=tuple(_TERMS[name] for name in record["terms"]))
 
 
+def _as_record(method: Method) -> tuple[Any, ...]:
+    return method_of, (method.record(), loaded_plugins())
+
+
+# Functions of a plug-in cannot be sent to another process: it is loaded there as well.
+copyreg.pickle(Method, _as_record)
+
+
 def choices(group: Group) -> dict[str, Term]:
     """Return the terms of a group by what a switch calls them."""
     METHODS.all()
@@ -139,7 +148,7 @@ def parse_levels(text: str) -> tuple[Level, ...]:
 
 def describe_methods() -> str:
     """Return all methods, weights and temporal modules as text, with their sources."""
-    lines, weights = ["methods"], {}
+    lines, weights = ["methods"], dict[str, Weight]()
     for method in METHODS.all().values():
         needs_parts = any(term.needs_parts for term in method.terms)
         made_of = method.on("relation" if needs_parts else method.temporal)

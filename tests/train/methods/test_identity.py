@@ -68,11 +68,10 @@ def test_a_new_field_with_a_default_changes_no_hash(monkeypatch: pytest.MonkeyPa
     before = identity_with("ta3n", PAPER)
     values = {name: getattr(PAPER, name) for name in PAPER.__dataclass_fields__}
     monkeypatch.setattr(identity, "Recipe", Larger)
-    for name, recipe in (("OFFICIAL", OFFICIAL), ("PAPER", PAPER)):
-        larger = Larger(**{key: getattr(recipe, key) for key in values})
-        monkeypatch.setattr(identity, name, larger)
-    monkeypatch.setattr(
-        identity, "RECIPES", {"official": identity.OFFICIAL, "paper": identity.PAPER}
-    )
+    official = Larger(**{name: getattr(OFFICIAL, name) for name in values})
+    known = {"OFFICIAL": official, "PAPER": Larger(**values)}
+    for name, recipe in known.items():
+        monkeypatch.setattr(identity, name, recipe)
+    monkeypatch.setattr(identity, "RECIPES", {"official": official, "paper": known["PAPER"]})
     assert identity_with("ta3n", Larger(**values)) == before
     assert identity_with("ta3n", Larger(**values, new_field=1.0)) != before

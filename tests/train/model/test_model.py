@@ -112,7 +112,8 @@ class Mixed(EncoderModule):
 
     def forward(self, frames: Tensor, domains: Domains) -> Tensor:  # noqa: ARG002
         tokens = frames + self.places
-        return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(dim=1)
+        seen: Tensor = self.attention(tokens, tokens, tokens, need_weights=False)[0]
+        return seen.mean(dim=1)
 
 
 def mixed(dropout: float = 0.0) -> ModelSpec:
