@@ -60,24 +60,15 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that a clip's frames follow from.
+    """All that a clip's frames follow from; what `Look` and `Variation` name is drawn from theirs.
 
     Attributes:
-        size: frame size.
-        num_frames: frames of the clip.
         outline: the moving shape.
-        colour: its colour.
-        background: base colour behind it.
         texture_seed: what the background's texture is drawn from.
-        texture_cells: blobs of that texture along the short side.
         still: a distractor, if any.
         staging: where the motion plays.
         drift: slow shift over the whole clip, x and y.
-        hold: parts of the clip before and after the motion.
         progress: the motion's progress at its start and end.
-        easing: exponent applied to time.
-        blur_px: softness of edges.
-        noise: grain, in levels.
         noise_seed: what the grain is drawn from.
     """
 
