@@ -152,13 +152,26 @@ def load_settings(
         raise _refusal(error, kind, path, origins) from error
 
 
-def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: Where it is.
+        what: Word for its content, for messages.
+
+    Raises:
+        ConfigError: If it is not there or unreadable.
+    """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"no settings file {path}") from error
+        raise ConfigError(f"no {what} file {path}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
+    tree = read_toml(path, "settings")
     unread = set(SECTIONS) - set(kind.model_fields)
     tree = {key: value for key, value in tree.items() if key not in unread}
     for key, value in list(_leaves(tree)):
