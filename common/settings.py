@@ -201,7 +201,8 @@ def _declared(kind: Any, key: Sequence[Any]) -> Any:
 def _leaves(
     tree: Mapping[str, Any], prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in tree.items():
+    # The values of a table come before the tables in it, as TOML has them.
+    for key, value in sorted(tree.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):
             yield from _leaves(value, (*prefix, key))
         else:

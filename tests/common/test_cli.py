@@ -22,6 +22,7 @@ class Kitchen(Section):
     minutes: int | None = setting(None, "How long.", metavar="N", ge=1)
     salt: float = setting(0.5, "How much.", metavar="G")
     stir: bool = setting(True, "By hand.")
+    spices: dict[str, float] = setting({}, "How much of each.", metavar="NAME=X", multiple=True)
     burn_it: bool = setting(False, "Well done.")
 
 
@@ -55,6 +56,17 @@ def test_an_option_that_is_not_given_leaves_the_setting_to_the_file(tmp_path: Pa
     file.write_text('[extract]\nstir = false\ndishes = ["soup"]\nsalt = 2\n')
     settings = load_settings(Kitchens, file, overrides).settings.extract
     assert settings == Kitchen(stir=False, dishes=("soup",), salt=2.0)
+
+
+def test_what_is_shown_is_a_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[extract]\nheat = "low"\n[extract.spices]\npepper = 0.5\n')
+    shown = load_settings(Kitchens, file, {"extract.dishes": ["stew", "a \\"]})
+    again = tmp_path / "again.toml"
+    again.write_text(shown.describe())
+    settings = load_settings(Kitchens, again, {}).settings.extract
+    assert settings == shown.settings.extract.model_copy(update={"out": tmp_path / "food"})
+    assert f"pepper = 0.5{' ' * 32} # {file}" in shown.describe()
 
 
 def test_options_have_the_types_and_names_of_their_settings() -> None:
