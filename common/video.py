@@ -171,6 +171,11 @@ class Damage:
         return ", ".join(parts)
 
 
+# With several threads bytes depend on how many; and x264's code for AVX2 and AVX-512 differs from
+# that for other processors, the latter even from itself.
+_REPEATABLE = {"threads": "1", "x264-params": "asm=0"}
+
+
 @dataclass(slots=True)
 class _Coverage:
     """The packets read so far and the span of time they cover, in the stream's time base."""
@@ -377,13 +382,15 @@ def write_video(
 ) -> None:
     """Encode frames into one video file.
 
+    Equal frames and options give equal bytes, whatever the processor and its number of cores.
+
     Args:
         path: File to write.
         frames: RGB images [H, W, 3], all of one size, at least one.
         frame_rate: Frames per second.
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
         pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
-        options: Encoder options. One thread keeps the bytes the same from run to run.
+        options: Encoder options.
         container_format: As FFmpeg calls it; None follows the suffix.
 
     Raises:
@@ -391,8 +398,10 @@ def write_video(
         TypeError: If the codec is not one for video.
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
-    with av.open(str(path), "w", format=container_format) as container:
-        stream = container.add_stream(codec, rate=rate, options=dict(options or {}))
+    # Without the flag Matroska and WebM get a random number.
+    flags = {"fflags": "bitexact"}
+    with av.open(str(path), "w", format=container_format, container_options=flags) as container:
+        stream = container.add_stream(codec, rate=rate, options=_REPEATABLE | dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")
         stream.pix_fmt = pixel_format

@@ -15,7 +15,7 @@ from ta3n.common.log import LOGGER
 from ta3n.common.names import shorten
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.custom.loose import scan_videos
+from ta3n.datasets.custom.loose import VIDEOS, scan_videos
 from ta3n.datasets.reading.base import Dataset, Listing
 
 if TYPE_CHECKING:
@@ -168,39 +168,21 @@ class _Call:
 def _extract(
     clips: Dataset | Sequence[Path], settings: ExtractSections, catalogue: Catalogue, call: _Call
 ) -> None:
-    from ta3n.common.records import FeatureConfig
     from ta3n.common.shares import JobShare
-    from ta3n.extract.backbones import get_backbone, weights_identity
-    from ta3n.extract.inference.profiles import profile_of, transform_of
+    from ta3n.extract.inference.profiles import feature_config
     from ta3n.extract.job.plan import describe_plan, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
 
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)
-    backbone = get_backbone(options.backbone, options.weights)
-    weights = backbone.pretrained if options.weights is None else options.weights
-    profile = profile_of(options.profile, backbone)
+    name = clips.name if isinstance(clips, Dataset) else VIDEOS
+    backbone, weights, config = feature_config(options, name)
     if isinstance(clips, Dataset):
         listing, selection = _listing(clips, settings, catalogue)
     else:
         listing, selection = scan_videos(clips), "loose videos"
-    plan = make_plan(
-        listing,
-        FeatureConfig(
-            dataset=listing.dataset,
-            backbone=backbone.name,
-            weights=weights_identity(backbone, weights),
-            profile=profile,
-            transform=transform_of(profile, backbone),
-            image_size=backbone.image_size,
-            frames=options.frames,
-            feature_dim=backbone.feature_dim,
-            timing=options.timing,
-        ),
-        selection=selection,
-        limit=options.limit,
-    )
+    plan = make_plan(listing, config, selection=selection, limit=options.limit)
     folder = options.out / listing.dataset
     if call.dry_run:
         click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))

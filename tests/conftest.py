@@ -5,9 +5,23 @@ from pathlib import Path
 
 import pytest
 
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    # Before torch is imported, here or by a command that a test starts.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+from ta3n.common.device import allowed_cpus
 from ta3n.common.video import write_video
+from ta3n.extract.job import plan
 
 from .support.videos import WriteClip, moving_square
+
+MOST_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers share the tests: the CPUs allowed here, and no more than pay."""
+    return min(allowed_cpus(), MOST_WORKERS)
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +70,9 @@ def ucf_tree(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) ->
             clip = root / name / f"v_{name}_g{group:02d}_c01.avi"
             write_clip(clip, 8 + group, seed=10 * number + group)
     return root
+
+
+@pytest.fixture
+def one_clip_shards(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let small data make many shards."""
+    monkeypatch.setattr(plan, "_CLIPS_PER_SHARD", 1)

@@ -14,7 +14,7 @@ from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.paper.rows import describe_rows
-from ta3n.train.validators.names import RULES
+from ta3n.train.validators.suite import RULES
 
 if TYPE_CHECKING:
     from ta3n.train.jobs.job import TrainingJob

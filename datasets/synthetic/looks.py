@@ -45,7 +45,7 @@ class Look:
         sizes: frame sizes, drawn with equal chances.
         suffix: file name ending, which names the container.
         codec: name of FFmpeg's encoder.
-        codec_options: its options; one thread, so that the bytes repeat.
+        codec_options: its options.
     """
 
     backgrounds: tuple[Colour, ...]
@@ -99,7 +99,7 @@ LOOK_A = Look(
     sizes=(FrameSize(160, 120), FrameSize(160, 128), FrameSize(161, 121)),
     suffix=".avi",
     codec="mpeg4",
-    codec_options={"threads": "1", "qscale": "3", "flags": "+qscale+bitexact"},
+    codec_options={"qscale": "3", "flags": "+qscale+bitexact"},
 )
 
 LOOK_B = Look(
@@ -117,7 +117,7 @@ LOOK_B = Look(
     sizes=(FrameSize(176, 144), FrameSize(160, 120), FrameSize(161, 121, "yuv444p")),
     suffix=".mp4",
     codec="libx264",
-    codec_options={"threads": "1", "crf": "20", "preset": "veryfast"},
+    codec_options={"crf": "20", "preset": "veryfast"},
 )
 
 LOOKS: Mapping[Domain, Look] = {"a": LOOK_A, "b": LOOK_B}

@@ -29,9 +29,9 @@ from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exported import ExportRecord, read_export_record
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.exchange.known_videos import KnownVideo
+from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
-from ta3n.extract.worker.shards import provenance_of
 
 T = TypeVar("T")
 

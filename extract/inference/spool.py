@@ -24,12 +24,13 @@ class RowSpool:
 
     Args:
         width: D.
-        folder: Where the file lies; None means the system's temporary folder.
+        folder: Where the file lies; None keeps all rows in memory.
     """
 
     def __init__(self, width: int, folder: Path | None) -> None:
-        where = None if folder is None else str(folder)
-        self._file = SpooledTemporaryFile(max_size=_BYTES_IN_MEMORY, dir=where)  # noqa: SIM115
+        # A size of 0 sets no limit.
+        max_size, where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
+        self._file = SpooledTemporaryFile(max_size=max_size, dir=where)  # noqa: SIM115
         self._num_rows = 0
         self._width = width
 

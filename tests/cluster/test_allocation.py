@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from ..test_layout import sources
+from ..support.sources import sources
 
 # What counts the machine's CPUs instead of those allowed, and what would overrule the allocation.
 _MACHINE = re.compile(

@@ -19,6 +19,8 @@ from ta3n.datasets.synthetic.generate import generate
 
 from ..support.slurm import Slurm, wait_until
 
+pytestmark = pytest.mark.slow
+
 SCRIPTS = Path(__file__).parents[2] / "docs" / "slurm"
 COMMANDS = Path(__file__).parents[1] / "support" / "commands.py"
 DATASETS = ("synthetic-a", "synthetic-b")

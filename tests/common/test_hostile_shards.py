@@ -13,7 +13,7 @@ from ta3n.common.errors import FeatureStoreError
 from ta3n.common.records import ShardRecord, parse_record
 from ta3n.common.store import ShardReader, shard_path, write_shard
 
-from .test_store import content
+from ..support.records import content
 
 
 @pytest.fixture(scope="module")

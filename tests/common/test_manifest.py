@@ -7,8 +7,6 @@ import pytest
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import replace_file
 from ta3n.common.records import (
-    ClipRecord,
-    FeatureConfig,
     Manifest,
     Plan,
     PlannedClip,
@@ -19,37 +17,7 @@ from ta3n.common.records import (
     read_record,
 )
 
-CONFIG = FeatureConfig(
-    dataset="ucf101",
-    backbone="resnet18",
-    weights="random:0",
-    profile="ta3n",
-    image_size=224,
-    frames="all",
-    feature_dim=512,
-)
-
-
-def planned(number: int, *, path: str = "", shard: str = "shard-00000") -> PlannedClip:
-    return PlannedClip(
-        id=number,
-        path=path or f"A/{number}.avi",
-        class_name="A",
-        splits={"1": "train"},
-        size_bytes=1,
-        mtime_ns=2,
-        shard=shard,
-    )
-
-
-def shard_of(*clips: PlannedClip, config: FeatureConfig = CONFIG) -> ShardRecord:
-    return ShardRecord(
-        config_hash=config.hash,
-        shard=clips[0].shard,
-        num_rows=0,
-        provenance={"torch": "2"},
-        clips=tuple(ClipRecord(**clip.model_dump(), status="ok") for clip in clips),
-    )
+from ..support.records import CONFIG, planned, shard_of
 
 
 def write_plan(folder: Path, *clips: PlannedClip) -> None:

@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.records import ShardRecord
 from ta3n.common.store import (
-    Features,
     ShardReader,
     crc32_of,
     restore_sidecar,
@@ -17,22 +15,7 @@ from ta3n.common.store import (
     write_shard,
 )
 
-from .test_manifest import planned, shard_of
-
-LENGTHS = (3, 0, 50)
-
-
-def content(seed: int = 0) -> tuple[ShardRecord, Features, np.ndarray]:
-    rows = np.random.default_rng(seed).normal(size=(sum(LENGTHS), 4)).astype(np.float32)
-    base = shard_of(planned(0), planned(1), planned(2))
-    clips, start = [], 0
-    for clip, length in zip(base.clips, LENGTHS, strict=True):
-        crc = crc32_of(rows[start : start + length])
-        clips.append(clip.model_copy(update={"start": start, "length": length, "crc32": crc}))
-        start += length
-    record = base.model_copy(update={"clips": tuple(clips), "num_rows": len(rows)})
-    frames = np.concatenate([np.arange(n) for n in LENGTHS]).astype(np.int32)
-    return record, rows, frames
+from ..support.records import content
 
 
 def test_rows_come_back_as_written(tmp_path: Path) -> None:

@@ -1,14 +1,13 @@
 """Folder trees of tiny files."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
 
 from ta3n.common.errors import Ta3nError
 
-MakeTree = Callable[[Path, Iterable[str]], Path]
-OneLine = Callable[["pytest.ExceptionInfo[Ta3nError]"], str]
+from ..support.fixtures import MakeTree, OneLine
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import pytest
 
 from ta3n.extract.job.run import run_job
 
-from ..extract.job.test_run import job
-from ..extract.supervision.test_supervisor import FAULTY, HANGS, set_faults
+from ..support.extraction import FAULTY, job, set_faults
 
+HANGS = "v_Archery_g02_c01"
 FAULTS = ("segfault", "abort", "kill", "hang", "freeze", "kill in company")
 
 

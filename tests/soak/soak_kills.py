@@ -11,10 +11,8 @@ import pytest
 
 from ta3n.extract.job.run import run_job
 
-from ..extract.job.test_run import job, one_clip_shards
 from ..support.extract_jobs import check_sound, group_members, num_shards, start_job, wait_until
-
-__all__ = ["one_clip_shards"]
+from ..support.extraction import job
 
 NUM_KILLS = int(os.environ.get("TA3N_SOAK_KILLS", "50"))
 

@@ -16,9 +16,8 @@ from ta3n.extract.worker.heartbeat import Reporter
 from ta3n.extract.worker.pipeline import extract_shards
 from ta3n.extract.worker.protocol import Advanced, Message
 
-from ..extract.worker.test_memory import clips_of_all_kinds
 from ..support.tiny import resident_mb, without_network, work_on
-from ..support.videos import WriteClip, moving_square
+from ..support.videos import WriteClip, clips_of_all_kinds, moving_square
 
 NUM_CLIPS = int(os.environ.get("TA3N_SOAK_CLIPS", "10000"))
 EVERY = 1000

@@ -9,17 +9,16 @@ from pydantic import field_validator
 from ta3n.common.errors import UsageError
 from ta3n.common.settings import Section, setting
 from ta3n.datasets.custom.settings import DataSections
-from ta3n.train.methods.method import (
-    METHOD_NAMES,
-    Alignment,
-    Attention,
-    Entropy,
-    Norm,
-    Temporal,
-)
-from ta3n.train.methods.recipes import RECIPES, MmdEstimator
+from ta3n.train.encoders.registry import ENCODERS
+from ta3n.train.methods.base import Group
+from ta3n.train.methods.registry import choices, method_names
+from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
+
+
+def _names(group: Group) -> str:
+    return "|".join(["none", *choices(group)])
 
 
 class TrainSettings(Section):
@@ -42,17 +41,45 @@ class TrainSettings(Section):
         names=("--row", "--rows"),
         multiple=True,
     )
-    method: str | None = setting(None, "Default: the row's, or ta3n.", choices=METHOD_NAMES)
-    temporal: Temporal | None = setting(None, "Default: the row's, or relation.")
-    attention: Attention | None = setting(None, "Over the relations; default: the method's.")
-    entropy: Entropy | None = setting(None, "To minimise; default: the method's.")
+    method: str | None = setting(
+        None,
+        f"Default: the row's, or ta3n. There are {', '.join(method_names())}.",
+        metavar="NAME",
+    )
+    add: tuple[str, ...] = setting(
+        (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
+    )
+    weight: dict[str, float] = setting(
+        {},
+        "A term's weight, see --list-methods; repeat for more.",
+        metavar="NAME=VALUE",
+        multiple=True,
+    )
+    plugins: tuple[str, ...] = setting(
+        (),
+        "A file or module that registers a method or a temporal module of one's own.",
+        metavar="FILE",
+        names=("--plugin",),
+        multiple=True,
+    )
+    temporal: str | None = setting(
+        None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
+    )
+    attention: str | None = setting(
+        None, "Over the relations; default: the method's.", metavar=_names("attention")
+    )
+    entropy: str | None = setting(
+        None, "To minimise; default: the method's.", metavar=_names("entropy")
+    )
     discriminators: str | None = setting(
         None,
         "none, all, or some of frame (G_sd), relation (G_rd), video (G_td): frame,video.",
         metavar="LEVELS",
     )
-    alignment: Alignment | None = setting(None, "Discrepancy; default: the method's.")
-    norm: Norm | None = setting(None, "Default: the method's.")
+    alignment: str | None = setting(
+        None, "Discrepancy; default: the method's.", metavar=_names("alignment")
+    )
+    norm: str | None = setting(None, "Default: the method's.", metavar=_names("norm"))
     recipe: str = setting("official", "official (default) or mended.", choices=tuple(RECIPES))
     seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
     epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1)
@@ -61,6 +88,10 @@ class TrainSettings(Section):
         None, "Source videos a step (default: 128).", metavar="B", ge=1
     )
     learning_rate: float | None = setting(None, "Before decay (default: 0.03).", metavar="LR", gt=0)
+    optimizer: Optimizer | None = setting(None, "Default: the recipe's, sgd.")
+    schedule: Schedule | None = setting(None, "Of the rate; default: the recipe's, inverse.")
+    momentum: float | None = setting(None, "Default: the recipe's 0.9.", metavar="X", ge=0)
+    weight_decay: float | None = setting(None, "Default: the recipe's 1e-4.", metavar="X", ge=0)
     beta_relation: float | None = setting(None, "Reversal of G_rd; < 0: DANN ramp.", metavar="X")
     beta_video: float | None = setting(None, "The same for G_td.", metavar="X")
     beta_frame: float | None = setting(None, "The same for G_sd.", metavar="X")
@@ -80,7 +111,17 @@ class TrainSettings(Section):
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
 
-    @field_validator("rows", mode="before")
+    @field_validator("weight", mode="before")
+    @classmethod
+    def _names_and_values(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return value
+        pairs = [str(part).partition("=") for part in value]
+        if any(not (name.strip() and equals) for name, equals, _ in pairs):
+            raise ValueError("not NAME=VALUE, such as alpha=0.3")
+        return {name.strip().replace("-", "_"): number for name, _, number in pairs}
+
+    @field_validator("add", "plugins", "rows", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         names = [value] if isinstance(value, str) else value

@@ -7,7 +7,7 @@ import pytest
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.datasets.custom.loose import find_videos, scan_videos
 
-from ..conftest import MakeTree, OneLine
+from ...support.fixtures import MakeTree, OneLine
 
 
 def test_videos_at_any_depth_are_listed_by_path(tmp_path: Path, make_tree: MakeTree) -> None:

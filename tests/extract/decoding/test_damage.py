@@ -10,25 +10,11 @@ import pytest
 from ta3n.common import video
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.video import write_video
-from ta3n.extract.decoding.decode import ClipOutcome
 
-from ...support.videos import WriteClip, moving_square
-from .test_decode import ALL, FIVE, decode
-from .test_norpix import write_seq
+from ...support.decoding import ALL, FIVE, check, decode
+from ...support.videos import WriteClip, moving_square, write_seq
 
 HDR = {"bt2020_10bit", "nasa_13013_hdr", "testsrc2_hdr"}
-
-
-def check(outcome: ClipOutcome, num_crops: int, selection: FrameSelection) -> None:
-    """Check what holds for every clip, whatever befell it."""
-    assert bool(outcome.error) == (outcome.status != "ok")
-    if outcome.status in {"ok", "partial"}:
-        assert num_crops == len(outcome.frame_numbers) > 0
-        assert outcome.frame_numbers == tuple(selection.indices(outcome.num_frames))
-    elif outcome.status == "empty":
-        assert num_crops == outcome.num_frames == 0
-    if outcome.status == "partial":
-        assert outcome.error.startswith(f"{outcome.num_frames} frames decoded, ")
 
 
 def cut(share: float) -> Callable[[bytes], bytes]:

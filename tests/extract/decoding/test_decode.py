@@ -6,20 +6,9 @@ import numpy as np
 import pytest
 
 from ta3n.common.sampling import FrameSelection, segment_indices
-from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
-from ta3n.extract.decoding.prefetch import drain
 
-from ...support.videos import WriteClip
-from .test_norpix import write_seq
-
-ALL, FIVE = FrameSelection(), FrameSelection(5)
-
-
-def decode(path: Path, selection: FrameSelection = ALL) -> tuple[list[RgbImage], ClipOutcome]:
-    crops: list[RgbImage] = []
-    outcome = drain(decode_clip(path, selection), crops.append)
-    return crops, outcome
+from ...support.decoding import ALL, FIVE, decode
+from ...support.videos import WriteClip, write_seq
 
 
 def test_all_frames_become_crops(tmp_path: Path, write_clip: WriteClip) -> None:

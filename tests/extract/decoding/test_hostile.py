@@ -15,9 +15,9 @@ from ta3n.extract.inspect.cli import main as features
 from ta3n.extract.job.plan import agree_on_plan
 from ta3n.extract.job.run import run_job
 
+from ...support.decoding import decode
+from ...support.extraction import job
 from ...support.videos import WriteClip
-from ..job.test_run import job
-from .test_decode import decode
 
 # The ending is what the official splits of UCF101 follow from.
 END = b"_g01_c01.avi"

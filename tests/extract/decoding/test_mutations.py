@@ -7,10 +7,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ...support.videos import WriteClip
-from .test_damage import check
-from .test_decode import ALL, FIVE, decode
-from .test_norpix import write_seq
+from ...support.decoding import ALL, FIVE, check, decode
+from ...support.videos import WriteClip, write_seq
 
 CODECS = {".avi": "mpeg4", ".mp4": "libx264", ".mkv": "libx264", ".webm": "libvpx-vp9"}
 SECONDS_ALLOWED = 20

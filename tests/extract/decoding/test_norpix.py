@@ -1,37 +1,15 @@
 """If this breaks, the Olympic Sports download cannot be read, or is read with frames missing."""
 
-import io
 import struct
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 from ta3n.common.errors import ClipError
 from ta3n.extract.decoding.norpix import NorpixReader
 
-from ...support.videos import moving_square
-
-
-def write_seq(
-    path: Path, num_frames: int = 6, *, padding: int = 8, image_format: int = 102, declared: int = 0
-) -> Path:
-    """Write a sequence as Piotr Dollar's toolbox lays it out."""
-    header = bytearray(1024)
-    struct.pack_into("<I", header, 0, 0xFEED)
-    header[4:24] = "Norpix seq".encode("utf-16-le")
-    struct.pack_into("<ii", header, 28, 3, 1024)
-    struct.pack_into("<7I", header, 548, 96, 64, 24, 8, 0, image_format, declared or num_frames)
-    struct.pack_into("<d", header, 584, 30.0)
-    body = b""
-    for pixels in moving_square(num_frames, 96, 64):
-        buffer = io.BytesIO()
-        Image.fromarray(pixels).save(buffer, "JPEG", quality=95)
-        jpeg = buffer.getvalue()
-        body += struct.pack("<I", len(jpeg) + 4) + jpeg + struct.pack("<IH", 7, 8) + bytes(padding)
-    path.write_bytes(bytes(header) + body)
-    return path
+from ...support.videos import moving_square, write_seq
 
 
 @pytest.mark.parametrize("padding", [0, 2, 8, 10])

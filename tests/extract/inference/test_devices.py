@@ -9,10 +9,8 @@ from ta3n.extract.job.run import run_job
 from ta3n.extract.supervision.supervisor import WORKER_COMMAND, deal
 from ta3n.extract.worker.protocol import ShardTask
 
+from ...support.extraction import job
 from ...support.tiny import work_on
-from ..job.test_run import job, one_clip_shards
-
-__all__ = ["one_clip_shards"]
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from ta3n.extract.inference.precision import (
     is_compiled,
 )
 
-from .test_network import trained_looking
+from ...support.networks import trained_looking
 
 CPU, GPU = torch.device("cpu"), torch.device("cuda")
 CROPS = torch.randint(

@@ -14,10 +14,8 @@ from ta3n.extract.inspect.cli import main
 from ta3n.extract.job.plan import agree_on_plan
 from ta3n.extract.job.run import run_job
 
+from ...support.extraction import job
 from ...support.videos import WriteClip
-from ..job.test_run import job, one_clip_shards
-
-__all__ = ["one_clip_shards"]
 
 
 def run(*args: object) -> Result:

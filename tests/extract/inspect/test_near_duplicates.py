@@ -24,7 +24,7 @@ from ta3n.common.store import Features, crc32_of, write_shard
 from ta3n.extract.inspect.cli import main
 from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
 
-from ..job.test_plan import CONFIG
+from ...support.records import CONFIG
 
 Splits = Mapping[str, Literal["train", "test"]]
 

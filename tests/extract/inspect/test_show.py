@@ -11,8 +11,8 @@ from ta3n.extract.inspect.cli import main
 from ta3n.extract.inspect.show import self_similarity
 from ta3n.extract.job.run import run_job
 
+from ...support.extraction import job
 from ...support.videos import WriteClip
-from ..job.test_run import job
 
 
 def run(*args: object) -> Result:

@@ -11,9 +11,7 @@ from ta3n.common.store import shard_path
 from ta3n.extract.job.run import run_job
 
 from ...support.extract_jobs import check_sound, start_job
-from .test_run import job, one_clip_shards
-
-__all__ = ["one_clip_shards"]
+from ...support.extraction import job
 
 
 @pytest.mark.usefixtures("one_clip_shards")

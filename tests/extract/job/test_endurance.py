@@ -27,10 +27,10 @@ from ...support.extract_jobs import (
     start_job,
     wait_until,
 )
+from ...support.extraction import job, rows_of
 from ...support.videos import WriteClip
-from .test_run import job, one_clip_shards, rows_of
 
-__all__ = ["one_clip_shards"]
+pytestmark = pytest.mark.slow
 
 
 def no_temporaries(folder: Path) -> bool:

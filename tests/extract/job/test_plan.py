@@ -5,19 +5,11 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.records import PLAN_NAME, FeatureConfig, Plan, read_record
+from ta3n.common.records import PLAN_NAME, Plan, read_record
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.extract.job.plan import agree_on_plan, make_plan
 
-CONFIG = FeatureConfig(
-    dataset="ucf101",
-    backbone="resnet18",
-    weights="random:0",
-    profile="ta3n",
-    image_size=224,
-    frames="all",
-    feature_dim=512,
-)
+from ...support.records import CONFIG
 
 
 def listing(num_clips: int, size_bytes: int = 1000) -> Listing:

@@ -1,81 +1,19 @@
 """If this breaks, a job loses clips, does work twice, or writes what it should not."""
 
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from ta3n.common.errors import DataConflictError, TooManyFailuresError
-from ta3n.common.records import FeatureConfig, Manifest
-from ta3n.common.shares import JobShare
-from ta3n.common.store import Features, ShardReader, shard_path, sidecar_path
-from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.extract.backbones import BACKBONES
+from ta3n.common.records import Manifest
+from ta3n.common.store import shard_path, sidecar_path
 from ta3n.extract.job import plan as plan_module
-from ta3n.extract.job.plan import make_plan
 from ta3n.extract.job.run import ExtractionJob, check_failures, run_job
 
+from ...support.extraction import job, rows_of
 from ...support.videos import WriteClip
-
-BACKBONE = BACKBONES["resnet18"]
-
-
-def job(
-    root: Path,
-    out: Path,
-    *,
-    frames: str = "segments:2",
-    share: str | None = None,
-    batch_size: int = 4,
-    classes: tuple[str, ...] | None = None,
-    weights: str = "random:0",
-    retry_failed: bool = False,
-    repair: bool = False,
-    worker_command: Sequence[str] = (),
-    clip_timeout_s: float = 60,
-    selection: str | None = None,
-    device: str = "cpu",
-) -> ExtractionJob:
-    listing = BUILT_IN_CATALOGUE.dataset("ucf101").scan(root, None, classes)
-    config = FeatureConfig(
-        dataset="ucf101",
-        backbone=BACKBONE.name,
-        weights=weights,
-        profile="ta3n",
-        image_size=224,
-        frames=frames,
-        feature_dim=BACKBONE.feature_dim,
-    )
-    return ExtractionJob(
-        root=listing.root,
-        folder=out,
-        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
-        share=JobShare.parse(share) if share else None,
-        backbone=BACKBONE,
-        weights=weights,
-        device=device,
-        batch_size=batch_size,
-        decode_threads=2,
-        retry_failed=retry_failed,
-        repair=repair,
-        worker_command=worker_command,
-        clip_timeout_s=clip_timeout_s,
-    )
-
-
-def rows_of(folder: Path, manifest: Manifest) -> dict[str, Features]:
-    rows = {}
-    for clip in manifest.clips:
-        with ShardReader(shard_path(folder, clip.shard)) as shard:
-            rows[clip.path] = shard.rows(clip.start, range(clip.length))
-    return rows
-
-
-@pytest.fixture
-def one_clip_shards(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(plan_module, "_CLIPS_PER_SHARD", 1)
 
 
 def test_every_clip_gets_its_record_and_rows(ucf_tree: Path, tmp_path: Path) -> None:

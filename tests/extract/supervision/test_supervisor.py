@@ -1,8 +1,6 @@
 """If this breaks, one clip that crashes or hangs FFmpeg takes a night's job down with it."""
 
-import json
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +17,11 @@ from ta3n.extract.supervision.quarantine import (
 from ta3n.extract.supervision.watchdog import Death, WorkerProcess
 from ta3n.extract.worker.protocol import Probe, Verdict
 
-from ..job.test_run import job, rows_of
+from ...support.extraction import FAULTY, job, rows_of, set_faults
 
-FAULTY = (sys.executable, "-P", str(Path(__file__).parents[2] / "support" / "faulty_worker.py"))
+pytestmark = pytest.mark.slow
+
 CRASHES, HANGS = "v_Archery_g01_c01", "v_Archery_g02_c01"
-
-
-def set_faults(monkeypatch: pytest.MonkeyPatch, **faults: str) -> None:
-    monkeypatch.setenv("TA3N_TEST_FAULTS", json.dumps(faults))
 
 
 def planned(path: str) -> PlannedClip:

@@ -10,20 +10,9 @@ from ta3n.extract.worker.pipeline import extract_shards
 from ta3n.extract.worker.protocol import Advanced, Message
 
 from ...support.tiny import resident_mb, without_network, work_on
-from ...support.videos import WriteClip
+from ...support.videos import WriteClip, clips_of_all_kinds
 
 WARM_UP, NUM_CLIPS, ALLOWED_MB = 256, 1024, 24.0
-
-
-def clips_of_all_kinds(root: Path, write_clip: WriteClip, count: int) -> list[str]:
-    """Return names of so many clips: good ones, damaged ones, and files that are no video."""
-    for name, codec in (("a.avi", "mpeg4"), ("b.mp4", "libx264"), ("c.mkv", "libx264")):
-        write_clip(root / name, 5, codec=codec)
-    cut = write_clip(root / "d.avi", 30)
-    cut.write_bytes(cut.read_bytes()[: cut.stat().st_size * 6 // 10])
-    (root / "e.avi").write_bytes(b"no video")
-    kinds = sorted(path.name for path in root.iterdir())
-    return [kinds[number % len(kinds)] for number in range(count)]
 
 
 def test_memory_stays_flat(

@@ -8,8 +8,7 @@ import pytest
 
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.train.data.held_out import held_out
-from ta3n.train.data.videos import DomainVideos, Video, load_videos
+from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
 

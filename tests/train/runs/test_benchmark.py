@@ -25,6 +25,8 @@ CONFIG = RunConfig(
     target="web",
     method="ta3n",
     temporal="relation",
+    label="TA3N",
+    identity={},
     settings={"classes": ["a", "b"]},
     data={"benchmark": benchmark_record(OWN)},
 )

@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.report.data.collect import Direction, collect_runs
-from ta3n.train.report.figures.gallery import Gallery
+from ta3n.train.report.data.collect import DirectionRuns, collect_runs
+from ta3n.train.report.figures.look import Gallery
 from ta3n.train.report.figures.pictures import draw_pictures
 
 from ....support.feature_folders import made_clips
 from ....support.made_runs import make_config, make_rows, make_run
+from ....support.reports import Trained
 from ....support.videos import WriteClip
-from ..conftest import Trained
 
 ATTENTION = [[0.5, 0.45, 0.4, 0.6], [0.4, 0.35, 0.35, 0.5], [0.31, 0.31, 0.32, 0.4]]
 TOLD = [{"frame": share - 0.2, "relation": share} for share in (0.9, 0.8, 0.7)]
@@ -22,7 +22,7 @@ MEASURED: dict[str, Sequence[Any]] = {"attention": ATTENTION, "domain_accuracy":
 SCORES = {"im": (0.1, 0.3, 0.2), "entropy": (-1.0, -0.5, -0.1)}
 
 
-def direction(out: Path) -> Direction:
+def direction(out: Path) -> DirectionRuns:
     (found,) = collect_runs(out).directions
     return found
 

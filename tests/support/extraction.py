@@ -1,0 +1,78 @@
+"""Extraction jobs of small data, with worker processes that break where a test wants it."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.records import FeatureConfig, Manifest
+from ta3n.common.shares import JobShare
+from ta3n.common.store import Features, ShardReader, shard_path
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.extract.backbones import BACKBONES
+from ta3n.extract.job.plan import make_plan
+from ta3n.extract.job.run import ExtractionJob
+
+BACKBONE = BACKBONES["resnet18"]
+FAULTY = (sys.executable, "-P", str(Path(__file__).with_name("faulty_worker.py")))
+"""Command of a worker that `set_faults` lets break."""
+
+
+def job(
+    root: Path,
+    out: Path,
+    *,
+    frames: str = "segments:2",
+    share: str | None = None,
+    batch_size: int = 4,
+    classes: tuple[str, ...] | None = None,
+    weights: str = "random:0",
+    retry_failed: bool = False,
+    repair: bool = False,
+    worker_command: Sequence[str] = (),
+    clip_timeout_s: float = 60,
+    selection: str | None = None,
+    device: str = "cpu",
+) -> ExtractionJob:
+    """Return a job on a tree in UCF101's layout, as the command line would make it."""
+    listing = BUILT_IN_CATALOGUE.dataset("ucf101").scan(root, None, classes)
+    config = FeatureConfig(
+        dataset="ucf101",
+        backbone=BACKBONE.name,
+        weights=weights,
+        profile="ta3n",
+        image_size=224,
+        frames=frames,
+        feature_dim=BACKBONE.feature_dim,
+    )
+    return ExtractionJob(
+        root=listing.root,
+        folder=out,
+        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
+        share=JobShare.parse(share) if share else None,
+        backbone=BACKBONE,
+        weights=weights,
+        device=device,
+        batch_size=batch_size,
+        decode_threads=2,
+        retry_failed=retry_failed,
+        repair=repair,
+        worker_command=worker_command,
+        clip_timeout_s=clip_timeout_s,
+    )
+
+
+def rows_of(folder: Path, manifest: Manifest) -> dict[str, Features]:
+    """Return every clip's rows, by its path."""
+    rows = {}
+    for clip in manifest.clips:
+        with ShardReader(shard_path(folder, clip.shard)) as shard:
+            rows[clip.path] = shard.rows(clip.start, range(clip.length))
+    return rows
+
+
+def set_faults(monkeypatch: pytest.MonkeyPatch, **faults: str) -> None:
+    """Let decoding break in `FAULTY`, by a clip's stem; `faulty_worker` has the ways."""
+    monkeypatch.setenv("TA3N_TEST_FAULTS", json.dumps(faults))
