@@ -169,9 +169,9 @@ def _extract(
     clips: Dataset | Sequence[Path], settings: ExtractSections, catalogue: Catalogue, call: _Call
 ) -> None:
     from ta3n.common.shares import JobShare
-    from ta3n.extract.inference.profiles import feature_config
     from ta3n.extract.job.plan import describe_plan, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
+    from ta3n.extract.job.settings import feature_config
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
 
     options = settings.extract
