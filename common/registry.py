@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 
 
 class _Named(Protocol):

@@ -23,8 +23,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 
 DEFAULT_FILE = Path("pipeline.toml")
 

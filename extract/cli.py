@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
-from ta3n.common.names import shorten
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos

@@ -13,8 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
-from ta3n.common.names import did_you_mean, shorten
+from ta3n.common.errors import (
+    ConfigError,
+    DataConflictError,
+    DataMissingError,
+    UsageError,
+    did_you_mean,
+    shorten,
+)
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS

@@ -14,8 +14,7 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.names import did_you_mean, printable, shorten
+from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean, printable, shorten
 from ta3n.datasets.reading.folders import FoundVideo, class_folders, quoted, video_stem, videos_in
 from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
 

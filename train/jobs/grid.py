@@ -12,8 +12,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 from ta3n.common.settings import read_toml
 from ta3n.train.jobs.settings import TrainSettings
 

@@ -3,8 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.common.registry import Registry, load_plugin
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
