@@ -9,8 +9,10 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Generic, Protocol, TypeVar
+from types import ModuleType
+from typing import Generic, Protocol, TypeVar
 
 from ta3n.common.errors import UsageError, did_you_mean
 
@@ -80,26 +82,29 @@ class Registry(Generic[T]):
         return self._items[name]
 
 
-_PLUGINS: dict[str, Any] = {}
+_PLUGINS: dict[str, ModuleType] = {}
 
 
-def load_plugin(plugin: str) -> None:
-    """Import a module, or a file, that registers something; once in a process.
+def load_plugins(plugins: Iterable[str]) -> None:
+    """Import modules, or files, that register something; each once in a process.
 
     Args:
-        plugin: Name of a module that Python finds, or a file `NAME.py`.
+        plugins: Names of modules that Python finds, or files `NAME.py`.
 
     Raises:
         UsageError: If there is no such file or module.
     """
-    if plugin in _PLUGINS:
-        return
+    for plugin in plugins:
+        if plugin not in _PLUGINS:
+            _PLUGINS[plugin] = _load(plugin)
+
+
+def _load(plugin: str) -> ModuleType:
     if not plugin.endswith(".py"):
         try:
-            _PLUGINS[plugin] = importlib.import_module(plugin)
+            return importlib.import_module(plugin)
         except ModuleNotFoundError as error:
             raise UsageError(f"plugin {plugin}: {error}; give a module or a .py file") from error
-        return
     path = Path(plugin).expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"no plugin file {path}")
@@ -115,7 +120,7 @@ def load_plugin(plugin: str) -> None:
         except BaseException:
             del sys.modules[name]
             raise
-    _PLUGINS[plugin] = sys.modules[name]
+    return sys.modules[name]
 
 
 def loaded_plugins() -> tuple[str, ...]:

@@ -12,7 +12,9 @@ import click
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
+from ta3n.common.registry import load_plugins
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
+from ta3n.train.methods.registry import describe_methods
 from ta3n.train.paper.rows import describe_rows
 from ta3n.train.validators.suite import RULES
 
@@ -29,6 +31,7 @@ Examples:
   ta3n-train --source ucf --target hmdb --features features
   ta3n-train --source hmdb --target ucf --method revgrad --temporal pooling --seeds 5
   ta3n-train --source ucf --target hmdb --row table3/ta3n --attention none   (an ablation)
+  ta3n-train --source ucf --target hmdb --method dan --add mcd --weight alpha=0.3
   ta3n-train --source ucf --target hmdb --rows table3,table4 --seeds 5 --jobs 8
   ta3n-train --source ucf --target hmdb --allow-missing     (on the clips at hand)
   ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --shard $SLURM_ARRAY_TASK_ID/20
@@ -38,7 +41,7 @@ Examples:
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
 
 \b
-A row gives all switches, --method those of a method, and a single switch wins over both.
+A row gives all terms, --method those of a method, a single switch wins over both, --add adds.
 Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 interrupted.
 """
 
@@ -70,6 +73,11 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     callback=_print_rows,
     help="Print the rows of the paper's tables with its figures, and stop.",
 )
+@click.option(
+    "--list-methods",
+    is_flag=True,
+    help="Print all methods and temporal modules with their weights and sources, and stop.",
+)
 @click.option("--shard", metavar="i/N", help="Train the i-th of N parts of all runs, i from 0.")
 @click.option(
     "--grid",
@@ -87,6 +95,7 @@ def main(
     target: str | None,
     config_file: Path | None,
     show_config: bool,
+    list_methods: bool,
     shard: str | None,
     grid_file: Path | None,
     select: str | None,
@@ -107,6 +116,10 @@ def main(
     if show_config:
         click.echo(resolved.describe())
         return
+    load_plugins(resolved.settings.train.plugins)
+    if list_methods:
+        click.echo(describe_methods())
+        return
     if evaluation is not None:
         run_evaluation(evaluation, resolved.settings)
         return
@@ -118,6 +131,7 @@ def main(
         check_tensorboard()
     call = _Call(source, target, shard, grid_file, select)
     given = [key for key, value in options.items() if value not in (None, ())]
+    given += resolved.settings.train.weight
     _train(call, given, resolved.settings)
 
 

@@ -4,7 +4,7 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -23,6 +23,8 @@ from ta3n.common.records import (
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
 from ta3n.datasets.reading.base import Dataset
+
+_AnyClip = ClipRecord | PlannedClip | AbsentClip
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ def load_videos(
     for clip, role, label in _placed(manifest.clips, benchmark, dataset):
         if isinstance(clip, ClipRecord) and clip.status in USABLE:
             parts[role].append(
-                Video(clip, label, sampled_rows(clip, selection, num_segments, folder))
+                Video(clip, label, _sampled_rows(clip, selection, num_segments, folder))
             )
     _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
     return DomainVideos(
@@ -137,10 +139,13 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
         side: The source's part in a run.
         dataset: Tells which clips were cut from one recording.
     """
-    trained = {_recording(dataset, video) for video in side.train}
-    kept = tuple(video for video in side.val if _recording(dataset, video) not in trained)
-    if len(kept) < len(side.val):
-        dropped = [v.clip.path for v in side.val if _recording(dataset, v) in trained]
+
+    def recording(video: Video) -> tuple[str, str]:
+        return dataset.recording_of(video.clip.class_name, PurePosixPath(video.clip.path).stem)
+
+    trained = {recording(video) for video in side.train}
+    kept = tuple(video for video in side.val if recording(video) not in trained)
+    if dropped := [v.clip.path for v in side.val if recording(v) in trained]:
         LOGGER.info(
             "%s: %d of %d validation videos are not held out, as training videos come from the "
             "same recordings: %s",
@@ -154,10 +159,6 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
             "%s: without held-out videos the rules source_val and dev do not apply", side.dataset
         )
     return kept
-
-
-def _recording(dataset: Dataset, video: Video) -> tuple[str, str]:
-    return dataset.recording_of(video.clip.class_name, PurePosixPath(video.clip.path).stem)
 
 
 def _read_manifest(folder: Path, dataset: str) -> Manifest:
@@ -176,8 +177,8 @@ def _read_manifest(folder: Path, dataset: str) -> Manifest:
 
 
 def _placed(
-    clips: tuple[ClipRecord | PlannedClip | AbsentClip, ...], benchmark: Benchmark, dataset: str
-) -> Iterator[tuple[ClipRecord | PlannedClip | AbsentClip, BenchmarkRole, int]]:
+    clips: Sequence[_AnyClip], benchmark: Benchmark, dataset: str
+) -> Iterator[tuple[_AnyClip, BenchmarkRole, int]]:
     """Yield the clips that the benchmark uses, with role and label."""
     for clip in clips:
         place = benchmark.place_of(dataset, clip.class_name, clip.splits)
@@ -191,12 +192,19 @@ def _report_missing(
     """List by kind and name what the benchmark wants and the features lack."""
     dataset = manifest.config.dataset
     failed = tuple(clip for clip in manifest.clips if clip.status not in USABLE)
-    kinds: dict[str, list[str]] = {
-        "failed in extraction": [_with_reason(c) for c, *_ in _placed(failed, benchmark, dataset)],
-        "not extracted yet": [c.path for c, *_ in _placed(manifest.pending, benchmark, dataset)],
-        "not on disk": [c.path for c, *_ in _placed(manifest.absent, benchmark, dataset)],
+
+    def paths(clips: Sequence[_AnyClip]) -> list[str]:
+        return [
+            f"{clip.path}: {clip.error}" if isinstance(clip, ClipRecord) else clip.path
+            for clip, *_ in _placed(clips, benchmark, dataset)
+        ]
+
+    kinds = {
+        "failed in extraction": paths(failed),
+        "not extracted yet": paths(manifest.pending),
+        "not on disk": paths(manifest.absent),
+        "unknown to the manifest": _unknown(manifest, benchmark),
     }
-    kinds["unknown to the manifest"] = _unknown(manifest, benchmark)
     found = [f"{len(n)} {kind} ({shorten(n, 3)})" for kind, n in kinds.items() if n]
     if not found:
         return
@@ -204,10 +212,6 @@ def _report_missing(
     if not allow_missing:
         raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
     LOGGER.warning(message)
-
-
-def _with_reason(clip: ClipRecord | PlannedClip | AbsentClip) -> str:
-    return f"{clip.path}: {clip.error}" if isinstance(clip, ClipRecord) else clip.path
 
 
 def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
@@ -233,22 +237,10 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     ]
 
 
-def sampled_rows(
+def _sampled_rows(
     clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
 ) -> tuple[int, ...]:
-    """Return where the K sampled frames lie among the rows that were kept.
-
-    Frames that were kept at a fixed distance are a clip themselves, which is sampled.
-
-    Args:
-        clip: One with features.
-        selection: The frames that were kept.
-        num_segments: K.
-        folder: Of the features, for messages.
-
-    Raises:
-        DataConflictError: If the rows are not those of the selection, or lack a sampled frame.
-    """
+    """Return where the K sampled frames lie among the rows that were kept."""
     numbers = selection.indices(clip.num_frames, clip.frame_rate)
     kept = {frame: row for row, frame in enumerate(numbers)}
     if len(kept) != clip.length:
@@ -257,6 +249,7 @@ def sampled_rows(
             f"selection {selection}; extract it again"
         )
     if selection.is_regular:
+        # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
         return tuple(segment_indices(clip.length, num_segments))
     wanted = segment_indices(clip.num_frames, num_segments)
     if not kept.keys() >= set(wanted):

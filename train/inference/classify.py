@@ -160,7 +160,9 @@ def _sampled(clip: "ClipFeatures", num_segments: int) -> "NDArray[np.float32]":
         # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
         return clip.features[segment_indices(len(clip.features), num_segments)]
     frames = segment_indices(clip.num_frames, num_segments)
-    return clip.features[np.searchsorted(clip.frame_numbers, frames)]
+    rows = np.searchsorted(clip.frame_numbers, frames)
+    assert np.array_equal(clip.frame_numbers[rows], frames), "the sampled frames are kept"
+    return clip.features[rows]
 
 
 def _prediction(

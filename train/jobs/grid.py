@@ -15,8 +15,9 @@ from pydantic import ValidationError
 from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 from ta3n.common.settings import read_toml
 from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.methods.registry import default_weights
 
-GRID_OPTIONS = (
+_OPTIONS = (
     "beta-relation",
     "beta-video",
     "beta-frame",
@@ -24,6 +25,10 @@ GRID_OPTIONS = (
     "alpha",
     "mu",
     "learning-rate",
+    "optimizer",
+    "schedule",
+    "momentum",
+    "weight-decay",
     "batch-size",
     "epochs",
     "segments",
@@ -31,7 +36,18 @@ GRID_OPTIONS = (
     "mmd-estimator",
     "recipe",
 )
-"""Options that a grid may vary, as the command line calls them."""
+
+
+def grid_options() -> tuple[str, ...]:
+    """Return what a grid may vary: options by their name, and every other weight of a term."""
+    weights = (name.replace("_", "-") for name in default_weights())
+    return (*_OPTIONS, *(name for name in weights if name not in _OPTIONS))
+
+
+def as_option(option: str, value: Any) -> str:
+    """Return what a value of a grid is on the command line."""
+    return f"--{option} {value}" if option in _OPTIONS else f"--weight {option}={value}"
+
 
 Combination = Mapping[str, Any]
 """A value for each option of a grid."""
@@ -69,7 +85,7 @@ class Grid:
                 "give one command line each"
             )
         common = settings.model_dump()
-        return [self._validate({**common, **_fields(each)}) for each in self.combinations]
+        return [self._validate(_with(common, each)) for each in self.combinations]
 
     def _validate(self, values: Mapping[str, Any]) -> TrainSettings:
         try:
@@ -100,7 +116,7 @@ def read_grid(file: Path, given: Collection[str] = ()) -> Grid:
     for key, value in tree.items():
         option = key.replace("_", "-")
         _check(file, option, value)
-        if option.replace("-", "_") in given:
+        if {option, option.replace("-", "_")} & set(given):
             raise UsageError(f"--{option} is given, and {file} varies it; leave one of them out")
         values[option] = tuple(value)
     if len(values) < len(tree):
@@ -109,10 +125,11 @@ def read_grid(file: Path, given: Collection[str] = ()) -> Grid:
 
 
 def _check(file: Path, option: str, value: Any) -> None:
-    if option not in GRID_OPTIONS:
-        hint = did_you_mean(option, GRID_OPTIONS)
+    known = grid_options()
+    if option not in known:
+        hint = did_you_mean(option, known)
         raise ConfigError(
-            f"{file}: {option!r} cannot be varied{hint}; a grid may vary {', '.join(GRID_OPTIONS)}"
+            f"{file}: {option!r} cannot be varied{hint}; a grid may vary {', '.join(known)}"
         )
     if not isinstance(value, list) or not value:
         raise ConfigError(
@@ -122,5 +139,9 @@ def _check(file: Path, option: str, value: Any) -> None:
         raise ConfigError(f"{file}: {option} = {value} has a value twice")
 
 
-def _fields(combination: Combination) -> dict[str, Any]:
-    return {option.replace("-", "_"): value for option, value in combination.items()}
+def _with(settings: Mapping[str, Any], combination: Combination) -> dict[str, Any]:
+    """Return settings with the values of a combination, as fields or as weights."""
+    weights, fields = dict(settings["weight"]), {}
+    for option, value in combination.items():
+        (fields if option in _OPTIONS else weights)[option.replace("-", "_")] = value
+    return {**settings, **fields, "weight": weights}

@@ -13,7 +13,7 @@ from typing import Any
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.train.jobs.grid import Combination, Grid
+from ta3n.train.jobs.grid import Combination, Grid, as_option
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.validators.suite import RULES
 
@@ -65,7 +65,7 @@ class Trial:
     @property
     def options(self) -> str:
         """The combination as command-line options."""
-        return " ".join(f"--{option} {value}" for option, value in self.values.items())
+        return " ".join(as_option(option, value) for option, value in self.values.items())
 
     def best(self, rule: str) -> Pick | None:
         """Return the epoch that a rule prefers, the first of equals; None if none has a score."""

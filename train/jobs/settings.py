@@ -1,24 +1,40 @@
 """What can be set of stage two: `[train]`, and the options of `ta3n-train`. Needs no torch."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import field_validator
+from pydantic import ValidationInfo, field_validator
 
 from ta3n.common.errors import UsageError
+from ta3n.common.registry import load_plugins
 from ta3n.common.settings import Section, setting
 from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
-from ta3n.train.methods.registry import choices, method_names
+from ta3n.train.methods.registry import METHODS, choices, find_choice, method_names
 from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
 
 
+_SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
+"""Settings that put a term in the place of the method's own of its group."""
+
+
 def _names(group: Group) -> str:
     return "|".join(["none", *choices(group)])
+
+
+@contextmanager
+def _told_with_its_origin() -> Iterator[None]:
+    """Let the loader of the settings say where a refused value came from."""
+    try:
+        yield
+    except UsageError as error:
+        raise ValueError(str(error)) from error
 
 
 class TrainSettings(Section):
@@ -41,6 +57,13 @@ class TrainSettings(Section):
         names=("--row", "--rows"),
         multiple=True,
     )
+    plugins: tuple[str, ...] = setting(
+        (),
+        "A file or module that registers a method or a temporal module of one's own.",
+        metavar="FILE",
+        names=("--plugin",),
+        multiple=True,
+    )
     method: str | None = setting(
         None,
         f"Default: the row's, or ta3n. There are {', '.join(method_names())}.",
@@ -53,13 +76,6 @@ class TrainSettings(Section):
         {},
         "A term's weight, see --list-methods; repeat for more.",
         metavar="NAME=VALUE",
-        multiple=True,
-    )
-    plugins: tuple[str, ...] = setting(
-        (),
-        "A file or module that registers a method or a temporal module of one's own.",
-        metavar="FILE",
-        names=("--plugin",),
         multiple=True,
     )
     temporal: str | None = setting(
@@ -110,6 +126,27 @@ class TrainSettings(Section):
     jobs: int = setting(1, "Processes on CPUs, one thread each.", metavar="N", ge=1, le=1024)
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
+
+    @field_validator("plugins")
+    @classmethod
+    def _loaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        # What they register can be named in the settings after this one.
+        with _told_with_its_origin():
+            load_plugins(value)
+        return value
+
+    @field_validator("method", "add", "temporal", *_SWITCHES)
+    @classmethod
+    def _known(cls, value: Any, info: ValidationInfo) -> Any:
+        names = (value,) if isinstance(value, str) else value or ()
+        group = next((switch for switch in _SWITCHES if switch == info.field_name), None)
+        with _told_with_its_origin():
+            for name in names:
+                if group is None:
+                    (ENCODERS if info.field_name == "temporal" else METHODS).find(name)
+                elif name != "none":
+                    find_choice(group, name)
+        return value
 
     @field_validator("weight", mode="before")
     @classmethod

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ta3n.common.errors import UsageError
-from ta3n.common.registry import load_plugin
+from ta3n.common.registry import load_plugins
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.methods.base import Group, Method
@@ -51,8 +51,7 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
         UsageError: For an unknown row, level, method or weight, or switches that contradict each
             other.
     """
-    for plugin in settings.plugins:
-        load_plugin(plugin)
+    load_plugins(settings.plugins)
     rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
     chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
     _check_weights(settings, [choice.method for choice in chosen])

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
 
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
@@ -91,14 +92,18 @@ class StepContext:
         """Of the source videos, int64 [B_S]."""
         return self.batch.source_labels
 
-    def evaluate(self) -> ModelOutput:
-        """Run the model on the batch without dropout, source first, as it is now."""
+    def evaluate(self, weights: Mapping[str, Tensor] | None = None) -> ModelOutput:
+        """Run the model on the batch without dropout, source first.
+
+        Args:
+            weights: to take the place of the model's own, by name of the parameter.
+        """
         was_training = self.model.training
         self.model.eval()
         try:
-            output: ModelOutput = self.model(
-                step_features(self.batch, self.method), NO_REVERSAL, num_source=self.num_source
-            )
+            arguments = (step_features(self.batch, self.method), NO_REVERSAL)
+            sizes = {"num_source": self.num_source}
+            output: ModelOutput = functional_call(self.model, dict(weights or {}), arguments, sizes)
             return output
         finally:
             self.model.train(was_training)

@@ -1,10 +1,10 @@
 """Methods by name, and what can be combined with them. No torch here."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ta3n.common.errors import UsageError, did_you_mean
-from ta3n.common.registry import Registry, load_plugin
+from ta3n.common.registry import Registry, load_plugins
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
 
@@ -61,8 +61,7 @@ def method_of(record: Mapping[str, Any], plugins: Sequence[str] = ()) -> Method:
     Raises:
         UsageError: for a term or a temporal module that is not known here.
     """
-    for plugin in plugins:
-        load_plugin(plugin)
+    load_plugins(plugins)
     METHODS.all()
     unknown = [name for name in record["terms"] if name not in _TERMS]
     if unknown:
@@ -138,27 +137,24 @@ def parse_levels(text: str) -> tuple[Level, ...]:
 
 
 def describe_methods() -> str:
-    """Return all methods and temporal modules as text, with their weights and sources."""
-    lines = ["method"]
+    """Return all methods, weights and temporal modules as text, with their sources."""
+    lines, weights = ["methods"], {}
     for method in METHODS.all().values():
-        temporal = "relation" if any(term.needs_parts for term in method.terms) else None
-        what = method.on(temporal or method.temporal)
-        lines.append(f"  {method.name:<14} {method.label}: {what.describe()} ({method.source})")
-        lines += _describe_weights(what)
-    lines.append("temporal module")
-    for encoder in ENCODERS.all().values():
-        lines.append(f"  {encoder.name:<14} {encoder.label} ({encoder.source})")
+        needs_parts = any(term.needs_parts for term in method.terms)
+        made_of = method.on("relation" if needs_parts else method.temporal)
+        weights |= made_of.weights
+        lines.append(f"  {method.name:<14} {method.label} ({method.source})")
+        lines.append(f"  {'':<14} {', '.join([made_of.describe(), *made_of.weights])}")
+    lines.append("weights, with their defaults")
+    for weight in weights.values():
+        ramps = "; negative: the DANN ramp" if weight.ramps else ""
+        lines.append(f"  {weight.name:<14} {weight.default:g}: {weight.about}")
+        lines.append(f"  {'':<14} {weight.origin}{ramps}")
+    lines.append("temporal modules")
+    lines += [f"  {e.name:<14} {e.label} ({e.source})" for e in ENCODERS.all().values()]
     lines += [
         "",
         "Terms combine: --method dan --add mcd adds those of another method, --weight alpha=0.3",
-        "sets a weight. Where it ramps, a negative value means the DANN ramp. The weights of a",
-        "direction of a benchmark take the place of these defaults.",
+        "sets a weight. The weights of a direction of a benchmark take the place of the defaults.",
     ]
     return "\n".join(lines)
-
-
-def _describe_weights(method: Method) -> Iterator[str]:
-    for weight in method.weights.values():
-        ramps = ", ramps" if weight.ramps else ""
-        value = f"{weight.name} = {weight.default:g}"
-        yield f"  {'':<14}   {value}: {weight.about}; {weight.origin}{ramps}"

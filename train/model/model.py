@@ -163,6 +163,9 @@ class TA3N(nn.Module):
         encoder: the temporal module.
         extra: further modules of terms, by name.
         memory: what terms keep between steps, see `state_of`.
+
+    Raises:
+        UsageError: for a layer with dropout of its own.
     """
 
     def __init__(self, spec: ModelSpec, generator: torch.Generator) -> None:
@@ -170,6 +173,7 @@ class TA3N(nn.Module):
         self.spec = spec
         with drawn_from(generator):
             self._build(spec)
+        self._refuse_draws()
         initialise(self, generator)
 
     def _build(self, spec: ModelSpec) -> None:
@@ -192,6 +196,15 @@ class TA3N(nn.Module):
         for build in spec.extra:
             self.extra.update(build(spec))
         self.memory = nn.Module()
+
+    def _refuse_draws(self) -> None:
+        for name, layer in self.named_modules():
+            rate = getattr(layer, "dropout", getattr(layer, "p", 0.0))
+            if isinstance(rate, float) and rate > 0:
+                raise UsageError(
+                    f"{name} drops out by itself, with numbers from PyTorch's global generator: a "
+                    "run could not be resumed to the bit; build it without dropout"
+                )
 
     @staticmethod
     def state_name(term: str, name: str) -> str:

@@ -30,19 +30,6 @@ _OTHER: tuple[Direction, ...] = (
 
 
 @dataclass(frozen=True, kw_only=True)
-class CitedRow:
-    """A row of a table of the paper that others measured: a fact, never run here.
-
-    Attributes:
-        title: What the paper calls it.
-        figures: Accuracy in percent, by direction; a direction without a figure is left out.
-    """
-
-    title: str
-    figures: Mapping[Direction, float]
-
-
-@dataclass(frozen=True, kw_only=True)
 class Row:
     """A row of a table of the paper.
 
@@ -141,20 +128,22 @@ _TABLE4: tuple[Row, ...] = (
 )
 
 
-def _cited(title: str, *figures: float) -> CitedRow:
-    return CitedRow(title=title, figures=dict(zip(_OTHER, figures, strict=False)))
-
-
-CITED: Mapping[str, tuple[CitedRow, ...]] = {
-    "table2": (
-        _cited("W. Sultani et al.", 33.33, 47.91, 68.70, 68.67),
-        _cited("T. Xu et al.", 87.00, 75.00, 82.00, 82.00),
-        _cited("AMLS (GFK)", 84.65, 86.44, 89.53, 95.36),
-        _cited("AMLS (SA)", 83.92, 86.07, 90.25, 94.40),
-        _cited("DAAA", 91.60, 89.96),
-    )
+CITED: Mapping[str, Mapping[str, Mapping[Direction, float]]] = {
+    "table2": {
+        title: dict(zip(_OTHER, figures, strict=False))
+        for title, figures in {
+            "W. Sultani et al.": (33.33, 47.91, 68.70, 68.67),
+            "T. Xu et al.": (87.00, 75.00, 82.00, 82.00),
+            "AMLS (GFK)": (84.65, 86.44, 89.53, 95.36),
+            "AMLS (SA)": (83.92, 86.07, 90.25, 94.40),
+            "DAAA": (91.60, 89.96),
+        }.items()
+    }
 }
-"""Figures from earlier work by table; they stand above the paper's own rows."""
+"""Figures from earlier work, by table, title and direction: facts, never run here.
+
+They stand above the paper's own rows; a direction without a figure is left out.
+"""
 
 ROWS: Mapping[str, Row] = {row.name: row for row in (*_TABLE2, *_TABLE3, *_TABLE4)}
 

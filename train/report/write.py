@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import DataMissingError, printable
 from ta3n.common.files import replace_file
-from ta3n.train.report.data.collect import DirectionRuns, collect_runs
+from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.page.page import build_page
 from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
 from ta3n.train.report.tables.rows import results_csv
@@ -115,17 +115,12 @@ def _galleries(
     from ta3n.train.report.figures.pictures import draw_pictures
 
     directions = contents.runs.directions
-    several = len(directions) > 1
-    prefixes = [_prefix(direction) if several else "" for direction in directions]
-    return {
-        direction.label: draw_pictures(direction, features, prefix, videos)
-        for direction, prefix in zip(directions, prefixes, strict=True)
-    }
-
-
-def _prefix(direction: DirectionRuns) -> str:
-    name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
-    return re.sub(r"[^\w.-]", "_", name)
+    galleries = {}
+    for direction in directions:
+        name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
+        prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
+        galleries[direction.label] = draw_pictures(direction, features, prefix, videos)
+    return galleries
 
 
 def _write_tables(folder: Path, sheets: Sequence[Sheet]) -> list[Path]:

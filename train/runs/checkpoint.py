@@ -117,11 +117,11 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
         FeatureStoreError: If it is damaged.
         DataConflictError: If it is of another run.
     """
-    if not folder.checkpoint.exists():
-        return None
     try:
         state = _state(torch.load(folder.checkpoint, map_location="cpu", weights_only=True))
         trainer.load_state_dict(state.trainer)
+    except FileNotFoundError:
+        return None
     except _UNREADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FeatureStoreError(

@@ -125,10 +125,13 @@ class RunFolder:
         """
         if self.read_result() is None:
             return False
+        self._remove_checkpoint()
+        return True
+
+    def _remove_checkpoint(self) -> None:
         # A run of version 0.1 has its last weights there alone.
         if self.weights.exists():
             self.checkpoint.unlink(missing_ok=True)
-        return True
 
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
@@ -167,8 +170,9 @@ class RunFolder:
         write_csv(self.path / "predictions.csv", tuple(rows[0]), values)
 
     def write_result(self, result: RunResult) -> None:
-        """Write the figures; the run counts as finished from then on."""
+        """Write the figures; the run counts as finished from then on and has no checkpoint."""
         self._write_json("result.json", asdict(result))
+        self._remove_checkpoint()
 
     def read_result(self) -> RunResult | None:
         """Return the figures of a finished run, or None.

@@ -89,7 +89,7 @@ class SeedRun:
             LOGGER.warning("the last epoch could not be saved: %s", error)
 
     def finish(self, seconds_per_epoch: float) -> RunResult:
-        """Write all that is kept of a finished run; the checkpoint goes once that is there."""
+        """Write all that is kept of a finished run, the figures last."""
         state = self._state
         assert state is not None, "a run has at least one epoch"
         self._write_metrics(state)
@@ -102,7 +102,6 @@ class SeedRun:
         write_weights(self._folder, state)
         result = self._result(state)
         self._folder.write_result(result)
-        self._folder.is_finished()
         result.log()
         return result
 

@@ -153,6 +153,8 @@ def test_processes_give_the_bits_of_the_sequential_runs(features: Path, tmp_path
             assert all(torch.equal(ours[name], theirs[name]) for name in ours)
             metrics = [job.folder(seed).path / "metrics.jsonl" for job in (one, other)]
             assert metrics[0].read_bytes() == metrics[1].read_bytes()
+            environment = (other.folder(seed).path / "environment.json").read_text()
+            assert json.loads(environment)["threads"] == 1
     # A second call finds everything done, and starts no process.
     assert run_jobs(together, processes=2) == run_jobs(apart)
 

@@ -7,7 +7,7 @@ from click import Context
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.train.cli import main
-from ta3n.train.jobs.grid import GRID_OPTIONS, read_grid
+from ta3n.train.jobs.grid import grid_options, read_grid
 from ta3n.train.jobs.settings import TrainSettings
 
 
@@ -32,7 +32,7 @@ def test_every_combination_comes_once_in_the_order_of_the_file(tmp_path: Path) -
 
 def test_what_a_grid_varies_are_options_of_the_command() -> None:
     known = {name for option in main.get_params(Context(main)) for name in option.opts}
-    assert {f"--{option}" for option in GRID_OPTIONS} <= known
+    assert {f"--{option}" for option in grid_options()} <= known
 
 
 @pytest.mark.parametrize(

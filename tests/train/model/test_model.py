@@ -10,15 +10,19 @@ from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from ta3n.common.errors import UsageError
+from ta3n.train.encoders.registry import Encoder, register_encoder
 from ta3n.train.layers.dropout import DropoutMasks, draw_masks
+from ta3n.train.layers.normalisation import Domains
 from ta3n.train.layers.reversal import Coefficients
-from ta3n.train.layers.temporal import TemRelation
+from ta3n.train.layers.temporal import EncoderModule, TemRelation
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.objective import Objective, Weights, run_update
 from ta3n.train.methods.base import LEVELS, Level
 from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, ModelSpec
 from ta3n.train.recipe.recipes import OFFICIAL
+
+from ...support.plugins import forgotten_afterwards
 
 SPEC = ModelSpec(
     num_classes=4, feature_dim=6, hidden_dim=8, relation_dim=7, dropout=0.5, attention="domain"
@@ -94,6 +98,55 @@ def test_same_seed_same_weights_whatever_the_global_generator() -> None:
     assert all(torch.equal(first[name], second[name]) for name in first)
     other = make_model(seed=1).state_dict()
     assert not torch.equal(first["frame_fc.weight"], other["frame_fc.weight"])
+
+
+class Mixed(EncoderModule):
+    """Layers that draw their weights from the global generator, as most do."""
+
+    def __init__(self, width: int, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+        self.convolution = nn.Conv1d(width, width, 1)
+        self.places = nn.Parameter(torch.randn(5, width))
+        self.dropout = nn.Dropout(dropout)
+
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:  # noqa: ARG002
+        tokens = frames + self.places
+        return self.attention(tokens, tokens, tokens, need_weights=False)[0].mean(dim=1)
+
+
+def mixed(dropout: float = 0.0) -> ModelSpec:
+    register_encoder(
+        Encoder(
+            name="mixed",
+            label="Mixed",
+            source="a test",
+            build=lambda spec: Mixed(spec.hidden_dim, dropout),
+        )
+    )
+    return ModelSpec(num_classes=4, feature_dim=6, hidden_dim=8, temporal="mixed")
+
+
+def test_the_seed_alone_decides_the_weights_of_any_kind_of_layer() -> None:
+    with forgotten_afterwards():
+        spec = mixed()
+        torch.manual_seed(1)
+        first = make_model(spec).state_dict()
+        torch.manual_seed(2)
+        before = torch.get_rng_state()
+        second = make_model(spec).state_dict()
+        assert torch.equal(torch.get_rng_state(), before)
+        assert "encoder.attention.in_proj_weight" in first
+        assert all(torch.equal(first[name], second[name]) for name in first)
+        other = make_model(spec, seed=1).state_dict()
+        drawn = {name for name in first if not torch.equal(first[name], other[name])}
+        assert {"encoder.attention.in_proj_weight", "encoder.places"} <= drawn
+        assert {"encoder.convolution.weight", "encoder.convolution.bias"} <= drawn
+
+
+def test_layers_that_draw_while_training_are_refused() -> None:
+    with forgotten_afterwards(), pytest.raises(UsageError, match=r"encoder\.dropout"):
+        make_model(mixed(dropout=0.5))
 
 
 def test_weights_start_as_the_recipe_says() -> None:

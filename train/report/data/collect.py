@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, shorten
+from ta3n.common.errors import (
+    DataConflictError,
+    DataMissingError,
+    FeatureStoreError,
+    printable,
+    shorten,
+)
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
@@ -120,12 +126,7 @@ class DirectionRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSet:
-    """What a report is made of.
-
-    Attributes:
-        directions: By benchmark, source, target.
-        notes: What was left out and why, a line each.
-    """
+    """What a report is made of, with a line on each run that was left out, and why."""
 
     directions: tuple[DirectionRuns, ...]
     notes: tuple[str, ...]
@@ -164,15 +165,7 @@ def collect_runs(*folders: Path) -> RunSet:
 
 
 class _Found:
-    """The finished runs under some folders, and a note on everything else.
-
-    Args:
-        folders: To search.
-
-    Attributes:
-        runs: By hash of the configuration and seed.
-        notes: What was left out and why, a line each.
-    """
+    """The finished runs under some folders, by hash and seed, and a note on everything else."""
 
     def __init__(self, folders: Sequence[Path]) -> None:
         self._folders = folders
@@ -184,12 +177,14 @@ class _Found:
             for path in _run_folders(folder, self.notes):
                 self._add(path)
             if len(folders) > 1 and len(self._seen) + len(self.notes) == before:
-                self.notes.append(f"{_printable(folder)}: no run that no other folder has")
+                self.notes.append(
+                    f"{printable(folder.as_posix())}: no run that no other folder has"
+                )
 
     def name(self, path: Path) -> str:
         """Return how a run's folder is called: within the folder searched, if there is but one."""
         alone = len(self._folders) == 1
-        return _printable(path.relative_to(self._folders[0]) if alone else path)
+        return printable((path.relative_to(self._folders[0]) if alone else path).as_posix())
 
     def _add(self, path: Path) -> None:
         # One folder may lie within another one.
@@ -204,11 +199,6 @@ class _Found:
         first = self.runs.setdefault((run.config.hash, run.seed), run)
         if first is not run:
             self.notes.append(f"{self.name(path)}: the same run as {self.name(first.path)}")
-
-
-def _printable(path: Path) -> str:
-    """Return a path that any terminal takes: a name need not be valid Unicode."""
-    return path.as_posix().encode(errors="backslashreplace").decode()
 
 
 def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
@@ -272,12 +262,17 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
         )
         for config, group in zip(configs, by_hash.values(), strict=True)
     ]
-    return tuple(sorted(rows, key=_place))
-
-
-def _place(row: RunGroup) -> tuple[tuple[int, str], str, str, str]:
-    config = row.config
-    return method_place(config.method), config.temporal, row.variant, config.hash
+    return tuple(
+        sorted(
+            rows,
+            key=lambda row: (
+                method_place(row.config.method),
+                row.config.temporal,
+                row.variant,
+                row.config.hash,
+            ),
+        )
+    )
 
 
 def _method(config: RunConfig) -> str:

@@ -9,7 +9,15 @@ import numpy as np
 
 from ta3n.train.paper.labels import paper_methods
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.data.statistics import LEVEL, Difference, Hits, compare_hits, holm
+from ta3n.train.report.data.statistics import (
+    LEVEL,
+    Difference,
+    Hits,
+    compare_hits,
+    holm,
+    rank_correlation,
+)
+from ta3n.train.runs.records import Run
 
 Call = Literal["ahead", "level", "behind", "one seed"]
 
@@ -171,3 +179,14 @@ def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
         if name not in ("target-only", focal.config.method)
     ]
     return [row for row in found if row is not None]
+
+
+def mean_rank_correlation(runs: Sequence[Run], rule: str) -> float | None:
+    """Return Spearman's correlation of a rule's score and accuracy over epochs, mean over runs.
+
+    Returns:
+        None where no run has one: fewer than three epochs, or a score that never changes.
+    """
+    every = [rank_correlation(run.scores(rule), run.accuracies) for run in runs]
+    known = [found for found in every if found is not None]
+    return mean(known) if known else None

@@ -30,6 +30,7 @@ Hits = NDArray[np.float64]
 
 LEVEL = 0.95
 """Of the intervals; differences count at 1 - LEVEL."""
+LEVEL_TEXT = f"{100 * LEVEL:.0f} %"
 
 NUM_RESAMPLES = 2000
 _NUM_PERMUTATIONS = 9999
@@ -135,11 +136,16 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
-    """Return Spearman's rank correlation, or None for fewer than three pairs or a constant."""
-    if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
+def rank_correlation(scores: Sequence[float | None], values: Sequence[float]) -> float | None:
+    """Return Spearman's rank correlation of the pairs that have a score.
+
+    Returns:
+        None for fewer than three pairs, or where either is constant.
+    """
+    pairs = [(s, value) for s, value in zip(scores, values, strict=True) if s is not None]
+    if len(pairs) < 3 or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
         return None
-    found = float(stats.spearmanr(one, other).statistic)
+    found = float(stats.spearmanr(*zip(*pairs, strict=True)).statistic)
     return None if isnan(found) else found
 
 

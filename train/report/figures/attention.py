@@ -37,10 +37,7 @@ _SIDES = (("source", SOURCE, -0.13), ("target", TARGET, 0.13))
 def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) -> Picture:
     """Draw domain attention by relation, and by class where there are not too many.
 
-    Args:
-        row: The row.
-        runs: What its models make of the videos, with attention.
-        source: Which source videos, in words.
+    `source` says in words which source videos are shown.
     """
     by_relation = _plot_attention(row.method, runs)
     by_class = _plot_class_attention(row.method, row.classes, runs)
@@ -83,7 +80,10 @@ def _plot_class_attention(
             _name_relations(axes, table.shape[1], narrow=True)
             axes.grid(visible=False)
             axes.tick_params(length=0)
-            _write_values(axes, table, (limits["vmin"] + limits["vmax"]) / 2)
+            for (row, column), value in np.ndenumerate(table):
+                if not np.isnan(value):
+                    colour = "white" if value < sum(limits.values()) / 2 else "black"
+                    write_in_cell(axes, column, row, f"{value:.2f}".lstrip("0"), colour)
         both[0].set_yticks(range(len(classes)), [shown_name(name) for name in classes], fontsize=9)
         figure.supxlabel("relation", fontsize=10)
         bar = figure.colorbar(image, ax=both, pad=0.02, aspect=30)
@@ -138,14 +138,6 @@ def _by_class(runs: Sequence[RunEmbedding], side: str, num_classes: int) -> NDAr
     for label in np.unique(labels):
         table[label] = attention[labels == label].mean(axis=0)
     return table
-
-
-def _write_values(axes: Axes, table: NDArray[np.float64], middle: float) -> None:
-    for (row, column), value in np.ndenumerate(table):
-        if not np.isnan(value):
-            colour = "white" if value < middle else "black"
-            text = f"{value:.2f}".lstrip("0")
-            write_in_cell(axes, column, row, text, colour)
 
 
 def _alt(label: str, runs: Sequence[RunEmbedding]) -> str:

@@ -83,12 +83,7 @@ def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
 
 
 def class_changes_picture(row: RunGroup, reference: RunGroup | None) -> Picture | str:
-    """Draw what adaptation does to each class.
-
-    Args:
-        row: After adaptation.
-        reference: Source only with the same temporal module, or None.
-    """
+    """Draw what adaptation does to each class, against source only with the same module."""
     if reference is None:
         temporal = row.config.temporal
         return f"Accuracy by class before and after: there is no source-only row with {temporal}."
@@ -110,10 +105,8 @@ def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
     """
     changes = class_changes(row, reference)
     tested = sorted((c for c in changes if c.num_videos), key=lambda c: -c.points)
-    shown = tested
-    if len(tested) > _MOST_CHANGES:
-        limit = sorted((abs(c.points) for c in tested), reverse=True)[_MOST_CHANGES - 1]
-        shown = [c for c in tested if abs(c.points) >= limit][:_MOST_CHANGES]
+    largest = sorted(tested, key=lambda c: -abs(c.points))[:_MOST_CHANGES]
+    shown = [change for change in tested if change in largest]
     with new_figure(1.7 + 0.27 * len(shown)) as (figure, axes):
         for place, change in enumerate(shown):
             _draw_change(axes, place, change, row, reference, first=place == 0)
@@ -209,7 +202,10 @@ def plot_confusion(row: RunGroup) -> Panel:
         axes.grid(visible=False)
         _name_classes(axes, row.classes)
         if len(row.classes) <= _MOST_CLASSES_WITH_COUNTS:
-            _write_counts(axes, counts, shares)
+            for (true, predicted), count in np.ndenumerate(counts):
+                if count:
+                    colour = "white" if shares[true, predicted] > _DARK else "black"
+                    write_in_cell(axes, predicted, true, str(count), colour)
         axes.set(xlabel="predicted class", ylabel="true class")
         bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
         bar.set_label("share of the true class")
@@ -226,13 +222,6 @@ def _name_classes(axes: Axes, classes: list[str]) -> None:
     axes.set_xticks(places, names, rotation=90, fontsize=size)
     axes.set_yticks(places, names, fontsize=size)
     axes.tick_params(length=0)
-
-
-def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
-    for (true, predicted), count in np.ndenumerate(counts):
-        if count:
-            colour = "white" if shares[true, predicted] > _DARK else "black"
-            write_in_cell(axes, predicted, true, str(count), colour)
 
 
 def _confusion_alt(row: RunGroup, counts: NDArray[np.int64]) -> str:

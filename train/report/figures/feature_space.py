@@ -28,6 +28,7 @@ from ta3n.train.report.figures.look import (
     Panel,
     Picture,
     draw,
+    evenly,
     legend_below,
     new_figure,
     picture,
@@ -44,32 +45,8 @@ _ITERATIONS = 500
 _MOST_VIDEOS = 300
 
 
-@dataclass(frozen=True, kw_only=True)
-class DomainDistance:
-    """Two measures of the same gap; both are 0 where the domains cannot be told apart.
-
-    Attributes:
-        proxy_a: Proxy A-distance, 0 to 2.
-        mmd2: Unbiased squared maximum mean discrepancy; may fall slightly below 0.
-    """
-
-    proxy_a: float
-    mmd2: float
-
-
-def domain_distance(source: Array, target: Array) -> DomainDistance | None:
-    """Measure how well source [M, V] and target [N, V] can be told apart.
-
-    Returns:
-        The distances, or None where a domain has fewer than two videos.
-    """
-    if min(len(source), len(target)) < 2:
-        return None
-    return DomainDistance(proxy_a=proxy_a_distance(source, target), mmd2=mmd2(source, target))
-
-
 def proxy_a_distance(source: Array, target: Array) -> float:
-    """Return 2 (1 - 2 e) with e the error of a linear domain classifier on held-out videos.
+    """Return 2 (1 - 2 e), 0 to 2, with e the error of a linear domain classifier on new videos.
 
     Of Ben-David et al., "Analysis of Representations for Domain Adaptation" (2006). Each video is
     judged by a classifier that did not see it; e is the mean of both domains' errors, so that a
@@ -94,7 +71,7 @@ def mmd2(source: Array, target: Array) -> float:
     """Return the unbiased squared MMD with the kernel exp(-d² / 2 s²), s the median distance.
 
     Of Gretton et al., "A Kernel Two-Sample Test" (2012), lemma 6; the median is that of all pairs
-    of different videos of both domains.
+    of different videos of both domains. Where they cannot be told apart it may fall below 0.
 
     Args:
         source: [M, V], at least 2.
@@ -146,15 +123,16 @@ def make_map(runs: Sequence[RunEmbedding]) -> Map:
     with threadpool_limits(1):
         source, target = (_sampled(s.features) for s in (runs[0].source, runs[0].target))
         places = _tsne(np.concatenate([source, target]))
-        found = [domain_distance(run.source.features, run.target.features) for run in runs]
-    distances = [distance for distance in found if distance is not None]
-    assert distances, "there are enough videos"
+        proxy_a, mmd = (
+            [measure(run.source.features, run.target.features) for run in runs]
+            for measure in (proxy_a_distance, mmd2)
+        )
     return Map(
         source=places[: len(source)],
         target=places[len(source) :],
         seed=runs[0].seed,
-        proxy_a=spread([distance.proxy_a for distance in distances], 2),
-        mmd2=spread([distance.mmd2 for distance in distances], 3),
+        proxy_a=spread(proxy_a, 2),
+        mmd2=spread(mmd, 3),
     )
 
 
@@ -163,11 +141,7 @@ def tsne_picture(
 ) -> Picture:
     """Draw source and target in feature space, before adaptation if that was run, and after.
 
-    Args:
-        before: Source only with the same temporal module, or None.
-        after: The row after adaptation.
-        maps: Of the rows that there are.
-        source: Which source videos, in words.
+    `source` says in words which source videos are shown.
     """
     rows = {"after": after} if before is None else {"before": before, "after": after}
     shown = [(row, when, found) for (when, row), found in zip(rows.items(), maps, strict=True)]
@@ -222,10 +196,7 @@ def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
 
 def _sampled(features: Array) -> Array:
     """Return at most so many videos that the picture can be read, evenly from the list."""
-    if len(features) <= _MOST_VIDEOS:
-        return features
-    chosen = np.linspace(0, len(features) - 1, _MOST_VIDEOS).round().astype(int)
-    sampled: Array = features[chosen]
+    sampled: Array = features[evenly(len(features), _MOST_VIDEOS)]
     return sampled
 
 

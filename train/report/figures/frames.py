@@ -4,7 +4,7 @@ Legend: N videos, K segments, H height, W width in pixels.
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from ta3n.train.report.figures.look import (
     Panel,
     Picture,
     draw,
+    evenly,
     new_figure,
     picture,
     shown_name,
@@ -68,12 +69,7 @@ def frames_pictures(
 ) -> list[Picture | str]:
     """Draw the target videos with the highest and the lowest attention, as far as they are there.
 
-    Args:
-        row: Whose attention.
-        target: Target validation videos.
-        runs: What the row's models make of them, with attention.
-        videos: Folder with the clips.
-        dataset: Full name of the target.
+    See `read_videos` for the arguments.
     """
     order = by_attention(runs).tolist()
     panels, failures = [], []
@@ -128,10 +124,12 @@ def read_videos(
     shown: list[ShownVideo] = []
     failures: list[str] = []
     width = int(DPI * WIDTH_IN / _MOST_FRAMES)
+    attention = _attention(runs)
     for place in order:
         if len(shown) == _VIDEOS or len(failures) == _MOST_FAILURES:
             break
-        numbers = _thinned(target.frames[place])
+        sampled = target.frames[place]
+        numbers = tuple(sampled[n] for n in evenly(len(sampled), _MOST_FRAMES))
         name = printable(target.videos[place])
         clip = find_clip(videos, dataset, target.videos[place])
         if clip is None:
@@ -142,18 +140,23 @@ def read_videos(
         except (ClipError, OSError) as error:
             failures.append(f"{name} {error}")
             continue
-        shown.append(_described(place, target, classes, runs, numbers, frames))
+        votes = Counter(int(run.target.predicted[place]) for run in runs)
+        predicted, count = votes.most_common(1)[0]
+        video = ShownVideo(
+            path=target.videos[place],
+            label=classes[int(target.labels[place])],
+            predicted=classes[predicted],
+            agreeing=f"{count} of {len(runs)} seeds" if len(runs) > 1 else "",
+            attention=attention[place],
+            numbers=numbers,
+            frames=frames,
+        )
+        shown.append(video)
     return shown, failures
 
 
 def find_clip(videos: Path, dataset: str, path: str) -> Path | None:
-    """Return where a clip lies, or None.
-
-    Args:
-        videos: Folder with a folder for each dataset, or the dataset's own.
-        dataset: Full name.
-        path: As the manifest has it.
-    """
+    """Return where a clip lies in a folder with a folder for each dataset, or the dataset's own."""
     places = (videos / dataset / path, videos / path)
     return next((place for place in places if place.is_file()), None)
 
@@ -188,13 +191,7 @@ def _scaled(pixels: RgbImage, width: int) -> RgbImage:
 
 
 def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
-    """Draw the frames of some videos, each with its class, prediction and attention.
-
-    Args:
-        title: Of the picture.
-        videos: At least one.
-        name: Stem of the files.
-    """
+    """Draw the frames of some videos, each with its class, prediction and attention."""
     strips = [_strip(video.frames) for video in videos]
     shares = [strip.shape[0] / strip.shape[1] for strip in strips]
     height = 0.5 + sum(0.97 * WIDTH_IN * share + 0.6 for share in shares)
@@ -223,37 +220,11 @@ def _strip(frames: Sequence[RgbImage]) -> RgbImage:
     return np.concatenate(parts[1:], axis=1)
 
 
-def _described(
-    place: int,
-    target: SubsetFeatures,
-    classes: Sequence[str],
-    runs: Sequence[RunEmbedding],
-    numbers: tuple[int, ...],
-    frames: tuple[RgbImage, ...],
-) -> ShownVideo:
-    votes = Counter(int(run.target.predicted[place]) for run in runs)
-    predicted, count = votes.most_common(1)[0]
-    return ShownVideo(
-        path=target.videos[place],
-        label=classes[int(target.labels[place])],
-        predicted=classes[predicted],
-        agreeing=f"{count} of {len(runs)} seeds" if len(runs) > 1 else "",
-        attention=_attention(runs)[place],
-        numbers=numbers,
-        frames=frames,
-    )
-
-
 def _attention(runs: Sequence[RunEmbedding]) -> NDArray[np.float32]:
     """Return target attention [N, K-1], mean over seeds, the 2-frame relation first."""
     every = [run.target.attention for run in runs if run.target.attention is not None]
     mean: NDArray[np.float32] = np.mean(every, axis=0)[:, ::-1]
     return mean
-
-
-def _thinned(numbers: tuple[int, ...]) -> tuple[int, ...]:
-    places = np.linspace(0, len(numbers) - 1, min(len(numbers), _MOST_FRAMES)).round().astype(int)
-    return tuple(numbers[place] for place in places)
 
 
 def _judged(video: ShownVideo) -> str:
@@ -269,12 +240,8 @@ def _relations(video: ShownVideo) -> str:
         peak = int(video.attention.argmax())
         mean = video.attention.mean()
         return f"highest {video.attention[peak]:.3f} ({names[peak]}), mean {mean:.3f}"
-    return ", ".join(_pairs(names, video.attention))
-
-
-def _pairs(names: Sequence[str], values: NDArray[np.float32]) -> Iterator[str]:
-    for name, value in zip(names, values, strict=True):
-        yield f"{name} {value:.3f}".replace(" 0.", " .")
+    pairs = zip(names, video.attention, strict=True)
+    return ", ".join(f"{name} {value:.3f}".replace(" 0.", " .") for name, value in pairs)
 
 
 def _told(video: ShownVideo) -> str:

@@ -16,6 +16,7 @@ from typing import Any
 
 import matplotlib as mpl
 import numpy as np
+from matplotlib import style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
@@ -107,13 +108,9 @@ class Picture:
 
 
 def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -> Picture:
-    """Put panels under the heading, and above the caption, that `captions.toml` has for them.
+    """Put panels between the heading and the caption that `captions.toml` has under a name.
 
-    Args:
-        name: Of the picture.
-        panels: At least one.
-        more: Parts of the caption, in order; none means `caption` alone.
-        facts: What the caption names.
+    `more` are the parts of the caption, none means `caption` alone; `facts` are what they name.
     """
     texts = _CAPTIONS[name]
     caption = " ".join(texts[part].strip() for part in more or ["caption"])
@@ -160,7 +157,7 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
     with mpl.rc_context():
         # A reader's own settings must not change the pictures.
         mpl.rcdefaults()
-        mpl.style.use(_HERE / "pictures.mplstyle")
+        style.use(_HERE / "pictures.mplstyle")
         # The last label of an axis may reach past its end, which the layout does not see.
         layout = ConstrainedLayoutEngine(w_pad=0.1)
         figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
@@ -168,16 +165,11 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
 
 
 def draw(figure: Figure, name: str, title: str, alt: str) -> Panel:
-    """Turn a figure into files; call it within `new_figure`.
+    """Put the title on a figure and turn it into files; call it within `new_figure`.
 
     The canvases are asked directly: `Figure.savefig` lays everything out twice for each file.
-
-    Args:
-        figure: With everything but its title.
-        name: Stem of the files.
-        title: Stands at the left edge, where long class names leave it most room.
-        alt: What it shows.
     """
+    # At the left edge long class names leave it most room.
     figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
     svg, png = io.BytesIO(), io.BytesIO()
     figure.set_dpi(DPI)
@@ -243,3 +235,9 @@ def row_look(row: RunGroup) -> dict[str, Any]:
 def minus(text: str) -> str:
     """Return a number with a true minus sign, which is as wide as the plus."""
     return text.replace("-", "−")  # noqa: RUF001
+
+
+def evenly(count: int, most: int) -> list[int]:
+    """Return at most so many of the places 0 to count - 1, evenly spread and with both ends."""
+    places: list[int] = np.linspace(0, count - 1, min(count, most)).round().astype(int).tolist()
+    return places

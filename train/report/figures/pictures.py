@@ -1,22 +1,45 @@
 """All pictures of a direction: those of the run folders, then those of the trained models."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import Ta3nError
+from ta3n.common.errors import DataMissingError, Ta3nError
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import focal_row, source_only_for
 from ta3n.train.report.figures.accuracy import accuracy_picture
 from ta3n.train.report.figures.classes import class_changes_picture, confusion_picture
 from ta3n.train.report.figures.look import Gallery, Picture
 from ta3n.train.report.figures.selection import selection_picture
-from ta3n.train.report.figures.training import curves_picture, domain_pictures
+from ta3n.train.report.figures.training import attention_kind, curves_picture, domain_pictures
 
 if TYPE_CHECKING:
-    from ta3n.train.report.figures.models import Models
+    from ta3n.train.report.data.embed import RunEmbedding, Subset, SubsetFeatures
+    from ta3n.train.report.figures.feature_space import Map
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Models:
+    """What the trained models make of the cached features.
+
+    Attributes:
+        focal: The row after adaptation.
+        before: The source-only row with the same temporal module, if there is one.
+        runs: What the focal row's models make of the videos, by seed.
+        maps: Of the row before, if there is one, and of the focal row.
+        source: Which source videos are shown, in words.
+        target: Target validation videos.
+    """
+
+    focal: RunGroup
+    before: RunGroup | None
+    runs: Sequence["RunEmbedding"]
+    maps: Sequence["Map"]
+    source: str
+    target: "SubsetFeatures"
 
 
 def draw_pictures(
@@ -34,7 +57,7 @@ def draw_pictures(
     gallery = Gallery(prefix=prefix)
     focal = focal_row(direction)
     with ExitStack() as stack:
-        future: Future[Models] | None = None
+        future: Future[_Models] | None = None
         if focal is not None and features is not None:
             # The models run while the pictures that need none are drawn.
             pool = stack.enter_context(ThreadPoolExecutor(1))
@@ -50,17 +73,8 @@ def draw_pictures(
         except Ta3nError as error:
             gallery.add(f"t-SNE, attention, frames: {error}.")
             return gallery
-    from ta3n.train.report.figures.models import model_pictures
-
-    gallery.add(*model_pictures(models, direction.target, videos))
+    gallery.add(*_model_pictures(models, direction.target, videos))
     return gallery
-
-
-def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> "Models":
-    # Torch and scikit-learn are imported only where they are needed.
-    from ta3n.train.report.figures.models import run_models
-
-    return run_models(direction, focal, features)
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
@@ -77,3 +91,61 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
     yield curves_picture(direction, focal)
     yield from domain_pictures(focal)
     yield selection_picture(focal)
+
+
+def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _Models:
+    """Run the models and place the videos: all that takes long and draws nothing.
+
+    Raises:
+        DataMissingError: If features or checkpoints are missing.
+        DataConflictError: If the features are not those that the runs were trained on.
+        FeatureStoreError: If features or checkpoints are damaged.
+    """
+    # Torch and scikit-learn are imported only where they are needed.
+    from ta3n.train.report.data.embed import embed_row, load_subsets
+    from ta3n.train.report.figures.feature_space import LEAST_VIDEOS, make_map
+
+    subsets = load_subsets(direction, features, ("source val", "target val"))
+    held_out: Subset = "source val"
+    if held_out not in subsets:
+        held_out = "source train"
+        subsets |= load_subsets(direction, features, (held_out,))
+    fewest = min(len(subset.labels) for subset in subsets.values())
+    if fewest < LEAST_VIDEOS:
+        raise DataMissingError(
+            f"a domain has {fewest} videos to show, and at least {LEAST_VIDEOS} are needed"
+        )
+    before = source_only_for(focal, direction)
+    with ThreadPoolExecutor() as pool:
+        embedded, maps = [], []
+        for row in (row for row in (before, focal) if row is not None):
+            embedded.append(embed_row(row, subsets))
+            maps.append(pool.submit(make_map, embedded[-1]))
+        return _Models(
+            focal=focal,
+            before=before,
+            runs=embedded[-1],
+            maps=[future.result() for future in maps],
+            source="source validation" if held_out == "source val" else "source training",
+            target=subsets["target val"],
+        )
+
+
+def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Iterator[Picture | str]:
+    """Yield t-SNE before and after adaptation, attention, and frames of the focal row."""
+    from ta3n.train.report.figures.attention import attention_picture
+    from ta3n.train.report.figures.feature_space import tsne_picture
+    from ta3n.train.report.figures.frames import frames_pictures
+
+    focal = models.focal
+    if models.before is None:
+        yield f"t-SNE before adaptation: there is no source-only row with {focal.config.temporal}."
+    yield tsne_picture(models.before, focal, models.maps, models.source)
+    if attention_kind(focal) != "domain":
+        yield f"Attention and frames by attention: {focal.label} has no domain attention."
+        return
+    yield attention_picture(focal, models.runs, models.source)
+    if videos is None:
+        yield "Frames: the report was made without the folder of videos."
+        return
+    yield from frames_pictures(focal, models.target, models.runs, videos, dataset)

@@ -1,18 +1,25 @@
 """Whether a label-free rule's score follows the accuracy that it is to stand for."""
 
 from itertools import pairwise
-from statistics import mean
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure, picture
+from ta3n.train.report.data.compare import mean_rank_correlation
+from ta3n.train.report.figures.look import (
+    TARGET,
+    Panel,
+    Picture,
+    draw,
+    evenly,
+    minus,
+    new_figure,
+    picture,
+)
 from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
 
@@ -26,20 +33,6 @@ def scored_rules(row: RunGroup) -> list[str]:
     """Return the rules that have a score in some epoch of some seed."""
     names = sorted(measured_names(row, "validators"), key=rule_place)
     return [name for name in names if any(_points(run, name) for run in row.runs)]
-
-
-def mean_rank_correlation(row: RunGroup, rule: str) -> float | None:
-    """Return Spearman's correlation of score and accuracy over epochs, mean over seeds.
-
-    Returns:
-        None where no seed has one: fewer than three epochs, or a score that never changes.
-    """
-    found = [
-        rank_correlation([score for _, score, _ in points], [accuracy for *_, accuracy in points])
-        for points in (_points(run, rule) for run in row.runs)
-    ]
-    known = [value for value in found if value is not None]
-    return mean(known) if known else None
 
 
 def selection_picture(row: RunGroup) -> Picture | str:
@@ -63,7 +56,7 @@ def plot_selection(row: RunGroup) -> Panel | None:
     grid = {"nrows": height, "ncols": _COLUMNS, "sharey": True, "squeeze": False}
     with new_figure(1.9 + 1.5 * height, **grid) as (figure, cells):
         panels = list(cells.flat)
-        found = {rule: mean_rank_correlation(row, rule) for rule in rules}
+        found = {rule: mean_rank_correlation(row.runs, rule) for rule in rules}
         for axes, rule in zip(panels, rules, strict=False):
             _draw_rule(axes, row, rule)
             axes.set_title(f"{rule}: {_rho(found[rule])}", fontsize=10)
@@ -92,8 +85,8 @@ def _draw_rule(axes: Axes, row: RunGroup, rule: str) -> None:
         points = _points(run, rule)
         if not points:
             continue
-        thin = np.linspace(0, len(points) - 1, min(len(points), _MOST_POINTS)).round().astype(int)
-        for stretch, look in zip(stretches, _looks(), strict=False):
+        thin = evenly(len(points), _MOST_POINTS)
+        for stretch, look in zip(stretches, _DOTS, strict=False):
             inside = [points[i] for i in thin if points[i][0] in stretch]
             axes.plot([score for _, score, _ in inside], [hit for *_, hit in inside], **look)
         chosen = run.result.rules.get(rule)
@@ -112,11 +105,8 @@ def _stretches(num_epochs: int) -> list[range]:
     return [range(low, high) for low, high in pairwise(ends)]
 
 
-def _looks() -> list[dict[str, Any]]:
-    plain = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
-    return [{**plain, "color": shade} for shade in _SHADES]
-
-
+_DOT = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
+_DOTS: list[dict[str, Any]] = [{**_DOT, "color": shade} for shade in _SHADES]
 _RING: dict[str, Any] = {
     "linestyle": "none",
     "marker": "o",
@@ -129,7 +119,7 @@ _RING: dict[str, Any] = {
 
 def _explain(figure: Figure, num_epochs: int) -> None:
     handles = [Line2D([], [], label="chosen by the rule (each seed)", **_RING)]
-    for stretch, look in zip(_stretches(num_epochs), _looks(), strict=False):
+    for stretch, look in zip(_stretches(num_epochs), _DOTS, strict=False):
         name = f"epochs {stretch[0]}–{stretch[-1]}" if len(stretch) > 1 else f"epoch {stretch[0]}"  # noqa: RUF001
         handles.append(Line2D([], [], label=name, **{**look, "markersize": 6}))
     figure.legend(handles=handles, loc="outside lower center", ncols=2)

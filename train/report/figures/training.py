@@ -124,16 +124,11 @@ def _plot_accuracy(direction: DirectionRuns) -> Panel:
 
 
 def _plot_losses(row: RunGroup) -> Panel:
-    terms = {
-        term: curves_of(row, "losses", term)
-        for term in measured_names(row, "losses")
-        if term != "total"
-    }
-    known = {term: curve for term, curve in terms.items() if curve is not None}
-    curves = {_term_label(term): curve for term, curve in known.items()}
+    terms = {term: curve for term, curve in _measured(row, "losses").items() if term != "total"}
+    curves = {_term_label(term): curve for term, curve in terms.items()}
     with new_figure(4.0) as (figure, axes):
         _draw_lines(axes, curves)
-        if any(term.startswith("adversarial") for term in known):
+        if any(term.startswith("adversarial") for term in terms):
             axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
         axes.set_ylabel("loss (nats)")
         axes.set_ylim(bottom=0)
@@ -145,9 +140,7 @@ def _plot_losses(row: RunGroup) -> Panel:
 
 def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
     """Draw the accuracy of every discriminator, or nothing where it was not kept."""
-    key = "domain_accuracy"
-    found = {level: curves_of(row, key, level) for level in measured_names(row, key)}
-    curves = {level: 100 * curve for level, curve in found.items() if curve is not None}
+    curves = {level: 100 * curve for level, curve in _measured(row, "domain_accuracy").items()}
     if not curves:
         return None
     with new_figure(3.7) as (figure, axes):
@@ -205,6 +198,11 @@ def _draw_lines(
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _measured(row: RunGroup, key: str) -> dict[str, Curves]:
+    found = {name: curves_of(row, key, name) for name in measured_names(row, key)}
+    return {name: curve for name, curve in found.items() if curve is not None}
 
 
 def _term_label(name: str) -> str:

@@ -8,7 +8,7 @@ from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunSet
 from ta3n.train.report.data.compare import Analysis, analyse
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
-from ta3n.train.report.tables.rows import comparisons_sheet, rows_sheet
+from ta3n.train.report.tables.rows import comparisons_sheet, others_sheet
 from ta3n.train.report.tables.rule_scores import rules_sheet
 from ta3n.train.report.tables.sheet import Sheet
 
@@ -63,6 +63,6 @@ def _sheets(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> tu
     blocks = [(analysis, rows) for analysis, rows in others if rows]
     sheets = [paper_sheet(name, analyses, rules, rule) for name in TITLES]
     if blocks:
-        sheets.append(rows_sheet("others", "Rows that are in no table of the paper", blocks, rules))
+        sheets.append(others_sheet(blocks, rules))
     sheets += [comparisons_sheet(analyses), rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)

@@ -91,18 +91,14 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str], r
 
 
 class _Table:
-    """The blocks of one table of the paper.
-
-    Args:
-        name: Of the table.
-        rules: Selection rules.
-        rule: The one that the difference and the tests go by.
-    """
+    """The blocks of one table of the paper; see `paper_sheet` for the arguments."""
 
     def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
         own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
-        self._papers = _in_printed_order(own)
-        self._cited = CITED.get(name, ())
+        # In printed order: a printed row has both temporal modules.
+        titles = list(dict.fromkeys(paper.title for paper in own))
+        self._papers = sorted(own, key=lambda paper: titles.index(paper.title))
+        self._cited = CITED.get(name, {})
         self._main, self._rest = split_rules(rules, rule)
         self._recipes = _Recipes()
         self.directions = list(dict.fromkeys(key for paper in own for key in paper.figures))
@@ -111,9 +107,9 @@ class _Table:
         """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
         benchmark, source, target = key
         lines = [
-            self._empty(c.title, "", c.figures[key], _CITED)
-            for c in self._cited
-            if key in c.figures
+            self._empty(title, "", figures[key], _CITED)
+            for title, figures in self._cited.items()
+            if key in figures
         ]
         ours: list[RunGroup] = []
         marked = None
@@ -161,12 +157,6 @@ class _Table:
 def _key(analysis: Analysis) -> Direction:
     direction = analysis.direction
     return direction.benchmark, direction.source, direction.target
-
-
-def _in_printed_order(papers: Sequence[Row]) -> list[Row]:
-    """Sort by title, in order of first appearance: a printed row has both temporal modules."""
-    titles = list(dict.fromkeys(paper.title for paper in papers))
-    return sorted(papers, key=lambda paper: titles.index(paper.title))
 
 
 def _printed(paper: Row, key: Direction) -> tuple[float, str]:
@@ -226,12 +216,11 @@ class _Recipes:
         departs = ", ".join(_departures(row))
         if not departs:
             return recipe
-        letter = self._letters.setdefault(departs, _letter(len(self._letters)))
+        num = len(self._letters)
+        letter = self._letters.setdefault(
+            departs, chr(ord("a") + num) if num < 26 else str(num + 1)
+        )
         return f"{recipe} ({letter})"
-
-
-def _letter(number: int) -> str:
-    return chr(ord("a") + number) if number < 26 else str(number + 1)
 
 
 def _departures(row: RunGroup) -> list[str]:

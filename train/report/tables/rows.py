@@ -8,7 +8,7 @@ from statistics import mean
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import CALL_WORDS, Analysis, Comparison, gain, hits_of
-from ta3n.train.report.data.statistics import LEVEL, accuracy_interval
+from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval
 from ta3n.train.report.tables.sheet import (
     EMPTY,
     Block,
@@ -25,12 +25,11 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 
-_MUCH = f"{100 * LEVEL:.0f} %"
 _FEW_SEEDS = 5
 COUNT_COLUMNS = (
     Column(head="videos", names=("correct_videos", "target_videos")),
     Column(head="n", names=("num_seeds",)),
-    Column(head=f"{_MUCH} interval", names=("interval_low_percent", "interval_high_percent")),
+    Column(head=f"{LEVEL_TEXT} interval", names=("interval_low_percent", "interval_high_percent")),
     Column(head="p (Holm)", names=("p_corrected",)),
 )
 """What follows the accuracies of a row in every table; see `count_cells`."""
@@ -99,17 +98,12 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -
     return tuple(notes)
 
 
-def rows_sheet(
-    name: str,
-    title: str,
-    blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]],
-    rules: Sequence[str],
+def others_sheet(
+    blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]], rules: Sequence[str]
 ) -> Sheet:
     """Return a table of rows that stand in no table of the paper.
 
     Args:
-        name: Stem of its files.
-        title: What it holds.
         blocks: For each direction, at least one, its analysis and the rows to show.
         rules: Selection rules, a column each.
     """
@@ -117,8 +111,8 @@ def rows_sheet(
     main, rest = split_rules(rules, rule)
     analyses = [analysis for analysis, _ in blocks]
     return Sheet(
-        name=name,
-        title=title,
+        name="others",
+        title="Rows that are in no table of the paper",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
         "only with the same temporal module.",
@@ -130,17 +124,15 @@ def rows_sheet(
             *COUNT_COLUMNS,
             *rule_columns(rest, terminal=False),
         ),
-        blocks=tuple(_block(analysis, rows, rules) for analysis, rows in blocks),
+        blocks=tuple(
+            Block(
+                label=analysis.direction.label,
+                lines=tuple(_line(row, analysis, rules) for row in rows),
+                marked=next((n for n, row in enumerate(rows) if row is analysis.focal), None),
+            )
+            for analysis, rows in blocks
+        ),
         notes=trust_notes(analyses, rules, rule),
-    )
-
-
-def _block(analysis: Analysis, rows: Sequence[RunGroup], rules: Sequence[str]) -> Block:
-    marked = [n for n, row in enumerate(rows) if row is analysis.focal]
-    return Block(
-        label=analysis.direction.label,
-        lines=tuple(_line(row, analysis, rules) for row in rows),
-        marked=marked[0] if marked else None,
     )
 
 
@@ -172,7 +164,9 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             Column(head="points", names=("difference_points",)),
             Column(head="videos", names=("difference_videos",)),
             Column(head="±", names=("standard_error_points",)),
-            Column(head=f"{_MUCH} interval", names=("interval_low_points", "interval_high_points")),
+            Column(
+                head=f"{LEVEL_TEXT} interval", names=("interval_low_points", "interval_high_points")
+            ),
             Column(head="p", names=("p",)),
             Column(head="p (Holm)", names=("p_corrected",)),
             Column(head="reading", names=("reading",), words=True),

@@ -6,6 +6,7 @@ from statistics import mean
 
 from ta3n.train.paper.labels import rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns
+from ta3n.train.report.data.compare import mean_rank_correlation
 from ta3n.train.report.data.statistics import rank_correlation
 from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, number, words
 from ta3n.train.runs.records import Run
@@ -96,13 +97,12 @@ def _reads(direction: DirectionRuns) -> str:
 def _summary(rule: str, runs: Sequence[Run]) -> RuleSummary:
     with_oracle = [run.result.rules for run in runs if "oracle" in run.result.rules]
     gaps = [rules["oracle"].percent - rules[rule].percent for rules in with_oracle]
-    within = [found for run in runs if (found := _within(run, rule)) is not None]
     return RuleSummary(
         rule=rule,
         num_runs=len(runs),
         accuracy=mean(run.result.rules[rule].percent for run in runs),
         gap=mean(gaps) if gaps else None,
-        within=mean(within) if within else None,
+        within=mean_rank_correlation(runs, rule),
         across=_across(runs, rule),
         label_reads=sum(
             len(run.epochs) * run.result.rules[rule].total
@@ -112,18 +112,12 @@ def _summary(rule: str, runs: Sequence[Run]) -> RuleSummary:
     )
 
 
-def _within(run: Run, rule: str) -> float | None:
-    """Return the rank correlation over the epochs of a run that have a score."""
-    pairs = [(s, a) for s, a in zip(run.scores(rule), run.accuracies, strict=True) if s is not None]
-    return rank_correlation([s for s, _ in pairs], [a for _, a in pairs])
-
-
 def _across(runs: Sequence[Run], rule: str) -> float | None:
     """Return the rank correlation over runs at the epoch chosen."""
     chosen = [(run, run.result.rules[rule].epoch - 1) for run in runs]
-    scored = [(run.scores(rule)[at], run.accuracies[at]) for run, at in chosen]
-    pairs = [(score, accuracy) for score, accuracy in scored if score is not None]
-    return rank_correlation([s for s, _ in pairs], [a for _, a in pairs])
+    return rank_correlation(
+        [run.scores(rule)[at] for run, at in chosen], [run.accuracies[at] for run, at in chosen]
+    )
 
 
 def _line(found: RuleSummary) -> Line:

@@ -5,7 +5,7 @@ from statistics import mean
 
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
-from ta3n.train.report.data.statistics import LEVEL, Interval
+from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.report.tables.sheet import p_text, signed
 
 _PHRASES: dict[Call, str] = {
@@ -13,7 +13,6 @@ _PHRASES: dict[Call, str] = {
     "level": "is not told apart from",
     "behind": "falls behind",
 }
-_MUCH = f"{100 * LEVEL:.0f} %"
 _ALPHA = f"{1 - LEVEL:.2f}"
 
 
@@ -52,8 +51,8 @@ def further_findings(analysis: Analysis) -> list[str]:
         f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
         f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
         f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
-        f"{_MUCH} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. Not "
-        f"told apart does not mean equal. One of the {total} target videos is worth "
+        f"{LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. "
+        f"Not told apart does not mean equal. One of the {total} target videos is worth "
         f"{100 / total:.2f} points."
     )
     return sentences
@@ -117,7 +116,7 @@ def _with_error(c: Comparison) -> str:
 def _interval(interval: Interval | None) -> str:
     if interval is None:
         return ""
-    return f", {_MUCH} interval {signed(interval.low)} to {signed(interval.high)} points"
+    return f", {LEVEL_TEXT} interval {signed(interval.low)} to {signed(interval.high)} points"
 
 
 def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from ta3n.train.report.data.collect import RunGroup, collect_runs
-from ta3n.train.report.figures.selection import mean_rank_correlation, plot_selection, scored_rules
+from ta3n.train.report.data.compare import mean_rank_correlation
+from ta3n.train.report.figures.selection import plot_selection, scored_rules
 
 from ....support.made_runs import make_config, make_run
 
@@ -24,9 +25,9 @@ def test_rank_correlation_is_that_of_score_and_accuracy(tmp_path: Path) -> None:
         tmp_path, snd=(4.0, 3.0, 2.0, 1.0), im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0)
     )
     assert scored_rules(row) == ["im", "snd", "bnm"]
-    assert mean_rank_correlation(row, "im") == pytest.approx(1)
-    assert mean_rank_correlation(row, "snd") == pytest.approx(-1)
-    assert mean_rank_correlation(row, "bnm") is None
+    assert mean_rank_correlation(row.runs, "im") == pytest.approx(1)
+    assert mean_rank_correlation(row.runs, "snd") == pytest.approx(-1)
+    assert mean_rank_correlation(row.runs, "bnm") is None
 
 
 def test_picture_tells_every_rule_and_its_correlation(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import analyse
-from ta3n.train.report.tables.rows import comparisons_sheet, results_csv, rows_sheet, split_rules
+from ta3n.train.report.tables.rows import comparisons_sheet, others_sheet, results_csv, split_rules
 
 from ....support.made_runs import make_config, make_rows, make_run
 
@@ -21,7 +21,7 @@ ROWS = {
 def test_cells_equal_a_hand_computation(tmp_path: Path) -> None:
     (direction,) = collect_runs(make_rows(tmp_path, ROWS)).directions
     it = analyse(direction)
-    sheet = rows_sheet("own", "Own", [(it, direction.rows)], ("last", "oracle"))
+    sheet = others_sheet([(it, direction.rows)], ("last", "oracle"))
     heads = [column.head for column in sheet.columns]
     assert heads[2:7] == ["last", "oracle", "gain", "videos", "n"]
     (block,) = sheet.blocks
@@ -40,7 +40,7 @@ def test_a_rule_that_a_row_lacks_stays_empty(tmp_path: Path) -> None:
     make_run(tmp_path, make_config("source-only"), 0, (1, 2, 3))
     (direction,) = collect_runs(tmp_path).directions
     it = analyse(direction, "im")
-    (block,) = rows_sheet("own", "Own", [(it, direction.rows)], ("last", "im")).blocks
+    (block,) = others_sheet([(it, direction.rows)], ("last", "im")).blocks
     source, ours = [[cell.text for cell in line] for line in block.lines]
     assert source[2:] == ["15.00", "", "", "", "1", "", ""]
     assert ours[2:4] == ["15.00", "10.00"]

@@ -1,0 +1,228 @@
+"""A method and a temporal module of one's own are one file each, and everything knows them."""
+
+import csv
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from click.testing import Result
+
+from ta3n.train.loop.engine import Trainer
+from ta3n.train.report.figures.pictures import draw_pictures
+from ta3n.train.report.tables.summary import main_finding
+from ta3n.train.report.write import write_report
+from ta3n.train.runs.records import read_run
+
+from ..support.feature_folders import made_clips, make_features
+from ..support.plugins import forgotten_afterwards
+from ..support.small_runs import ta3n_train
+
+TOY = """
+import torch
+from torch import nn
+from ta3n.train.methods.base import Method, Term, Weight
+from ta3n.train.methods.registry import register_method
+
+def modules(spec):
+    return {"toy": nn.Linear(spec.video_dim, 3)}
+
+def start(begin):
+    draws = torch.rand(3, generator=begin.generator)
+    return {"centre": draws, "steps.done": torch.zeros((), dtype=torch.int64)}
+
+def loss(step):
+    seen = step.model.extra["toy"](step.target_features)
+    return (seen - step.state["centre"]).square().mean()
+
+def after_step(context):
+    output = context.evaluate()
+    mean = context.model.extra["toy"](output.video_features[context.num_source:]).mean(dim=0)
+    state = context.state
+    return {"centre": 0.9 * state["centre"] + 0.1 * mean, "steps.done": state["steps.done"] + 1}
+
+register_method(Method(
+    name="toy", label="Toy", source="a test",
+    terms=(Term(
+        name="toy_loss", label="toy loss", loss=loss, modules=modules, start=start,
+        after_step=after_step,
+        weight=Weight(name="toy", default=0.5, about="of the toy", origin="chosen for a test"),
+    ),),
+))
+"""
+
+ENCODER = """
+from torch import nn
+from ta3n.train.encoders.registry import Encoder, register_encoder
+from ta3n.train.layers.temporal import EncoderModule
+
+class Attending(EncoderModule):
+    def __init__(self, width):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(width, 2, batch_first=True)
+
+    def forward(self, frames, domains):
+        return (frames + self.attention(frames, frames, frames, need_weights=False)[0]).mean(dim=1)
+
+register_encoder(Encoder(
+    name="attending", label="Attending", source="a test",
+    build=lambda spec: Attending(spec.hidden_dim),
+))
+"""
+
+
+class Own:
+    """The two files, features, and runs of them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder, self.runs = folder, folder / "runs"
+        self.files = (folder / "toy.py", folder / "attending.py")
+        for file, text in zip(self.files, (TOY, ENCODER), strict=True):
+            file.write_text(text)
+        for seed, dataset in enumerate(("ucf101", "hmdb51")):
+            make_features(folder / "features", dataset, made_clips(dataset), seed=seed)
+
+    def train(self, out: Path, *more: object, epochs: int = 3) -> Result:
+        plugins = [part for file in self.files for part in ("--plugin", file)]
+        return ta3n_train(
+            "--source", "ucf", "--target", "hmdb", "--benchmark", "ucf-hmdb-small",
+            "--features", self.folder / "features", "--out", out, "--epochs", epochs,
+            "--batch-size", 10, "--allow-missing", "--device", "cpu", *plugins, *more,
+        )  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def own(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Own]:
+    """Return a method and a temporal module that are trained, beside source only."""
+    with forgotten_afterwards():
+        it = Own(tmp_path_factory.mktemp("own"))
+        for more in (
+            ("--method", "toy", "--temporal", "attending"),
+            ("--method", "toy"),
+            ("--method", "source-only"),
+        ):
+            result = it.train(it.runs, "--seeds", 2, *more)
+            assert result.exit_code == 0, result.stderr
+        yield it
+
+
+def run_folder(runs: Path, method: str, seed: int = 0) -> Path:
+    (found,) = runs.glob(f"*/*/{method}-*/seed-{seed}")
+    return found
+
+
+def weights_of(folder: Path) -> dict[str, torch.Tensor]:
+    kept: Any = torch.load(folder / "weights.pt", weights_only=True)
+    weights: dict[str, torch.Tensor] = kept["epochs"][kept["rules"]["last"]]
+    return weights
+
+
+def test_the_record_says_what_was_trained_and_training_moved_it(own: Own) -> None:
+    run = read_run(run_folder(own.runs, "toy-attending"))
+    assert (run.config.method, run.config.temporal, run.config.label) == ("toy", "attending", "Toy")
+    assert run.config.settings["weights"] == {"toy": 0.5}
+    losses = [epoch["losses"]["toy_loss"] for epoch in run.epochs]
+    assert losses[-1] < losses[0]
+    state = weights_of(run.path)
+    assert state["memory.toy_loss/steps|done"] == sum(epoch["steps"] for epoch in run.epochs)
+
+
+@pytest.mark.parametrize("temporal", ["relation", "attending"])
+def test_an_interrupted_run_goes_on_to_the_bit(
+    own: Own, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, temporal: str
+) -> None:
+    more = ("--method", "toy", "--temporal", temporal)
+    begin = Trainer.begin_epoch
+
+    def interrupted(trainer: Trainer) -> Any:
+        if trainer.epoch == 2:
+            raise KeyboardInterrupt
+        return begin(trainer)
+
+    monkeypatch.setattr(Trainer, "begin_epoch", interrupted)
+    assert own.train(tmp_path, *more).exit_code == 75
+    monkeypatch.setattr(Trainer, "begin_epoch", begin)
+    result = own.train(tmp_path, *more)
+    assert result.exit_code == 0, result.stderr
+    assert "goes on after epoch 2" in result.stderr
+    name = f"toy-{temporal}"
+    ours, theirs = (weights_of(run_folder(runs, name)) for runs in (tmp_path, own.runs))
+    assert ours.keys() == theirs.keys()
+    assert all(torch.equal(ours[key], theirs[key]) for key in ours)
+
+
+@pytest.mark.parametrize("temporal", ["relation", "attending"])
+def test_seeds_are_stacked_and_side_by_side(own: Own, tmp_path: Path, temporal: str) -> None:
+    for way in (("--stack", "on"), ("--jobs", 2)):
+        out = tmp_path / way[0]
+        result = own.train(out, "--seeds", 2, "--method", "toy", "--temporal", temporal, *way)
+        assert result.exit_code == 0, result.stderr
+        for seed in (0, 1):
+            name = f"toy-{temporal}"
+            ours, theirs = (weights_of(run_folder(runs, name, seed)) for runs in (out, own.runs))
+            for key in ours:
+                torch.testing.assert_close(ours[key], theirs[key], rtol=1e-4, atol=1e-6)
+
+
+def test_it_is_listed_with_weight_and_source(own: Own) -> None:
+    result = own.train(own.runs, "--list-methods")
+    assert result.exit_code == 0
+    assert "toy            Toy (a test)" in result.stdout
+    assert "toy            0.5: of the toy" in result.stdout
+    assert "attending      Attending (a test)" in result.stdout
+
+
+def test_a_grid_varies_its_weight(own: Own, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("toy = [0.1, 1.0]\n")
+    grid = ("--method", "toy", "--grid", tmp_path / "grid.toml")
+    result = own.train(tmp_path / "runs", *grid, epochs=2)
+    assert result.exit_code == 0, result.stderr
+    assert "chosen by im: --weight toy=" in result.stdout
+    assert len(list((tmp_path / "runs").glob("*/*/toy-*/seed-0/result.json"))) == 2
+    twice = own.train(tmp_path / "runs", *grid, "--weight", "toy=0.3")
+    assert twice.exit_code == 2
+    assert "leave one of them out" in twice.stderr
+
+
+def test_a_report_shows_it_under_its_label_without_the_plugin(own: Own, tmp_path: Path) -> None:
+    with forgotten_afterwards():
+        report = write_report([own.runs], tmp_path, features=None, command="x", pictures=False)
+        (direction,) = report.contents.runs.directions
+        labels = [row.label for row in direction.rows]
+        assert labels == ["Source only, relation", "Toy, attending", "Toy, relation"]
+        (table,) = [path for path in report.tables if path.name == "others.csv"]
+        with table.open(newline="") as file:
+            assert [row["method"] for row in csv.DictReader(file)].count("Toy") == 2
+        pictures = draw_pictures(direction, None).pictures
+        alts = [panel.alt for picture in pictures for panel in picture.panels]
+        assert any("Toy, attending: last" in alt for alt in alts)
+        (analysis,) = report.contents.analyses
+        assert main_finding(analysis).startswith("Toy (")
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (("--method", "toi"), "did you mean 'toy'"),
+        (("--method", "toy", "--weight", "toi=1"), "did you mean 'toy'"),
+        (("--method", "dan", "--weight", "toy=1"), "no term of dan has the weight toy"),
+        (("--method", "toy", "--weight", "toy=-1"), "it must be a number, 0 or above"),
+        (("--method", "toy", "--weight", "toy"), "not NAME=VALUE"),
+        (("--plugin", "nowhere.py"), "no plugin file"),
+        (("--plugin", "no_such_module"), "No module named 'no_such_module'"),
+        (("--method", "ta3n", "--temporal", "attending"), "choose the temporal module relation"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(own: Own, more: tuple[str, ...], message: str) -> None:
+    result = own.train(own.runs, *more)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()[-1:]
+    assert message in line
+
+
+def test_two_of_one_name_are_refused(own: Own, tmp_path: Path) -> None:
+    (tmp_path / "again.py").write_text(TOY)
+    result = own.train(own.runs, "--plugin", tmp_path / "again.py")
+    assert result.exit_code == 2
+    assert "two terms 'toy_loss'" in result.stderr
