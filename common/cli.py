@@ -13,9 +13,8 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args, ge
 
 import click
 
-from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError
+from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError, printable
 from ta3n.common.log import set_up_logging
-from ta3n.common.names import printable
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo

@@ -1,7 +1,11 @@
-"""The one error tree. Only the command line turns these into exit codes.
+"""The one error tree, and names in messages: suggestions for mistyped ones, any name on one line.
 
-A message names what was wrong, its value, and what to do about it, in one line.
+Only the command line turns errors into exit codes. A message names what was wrong, its value, and
+what to do about it, in one line.
 """
+
+from collections.abc import Iterable
+from difflib import get_close_matches
 
 EXIT_OK = 0
 EXIT_ENVIRONMENT = 1
@@ -68,3 +72,25 @@ class InterruptedRunError(Ta3nError):
     """Stopped by a signal; the same command line goes on where it stopped."""
 
     exit_code = EXIT_INTERRUPTED
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return `" (did you mean 'x'?)"` for the nearest known name, or an empty string."""
+    by_folded = {candidate.casefold(): candidate for candidate in known}
+    close = get_close_matches(name.casefold(), by_folded, n=1, cutoff=0.6)
+    return f" (did you mean '{by_folded[close[0]]}'?)" if close else ""
+
+
+def shorten(names: Iterable[str], limit: int = 5) -> str:
+    """Join names with commas; after `limit` of them say how many are left out."""
+    listed = list(names)
+    more = len(listed) - limit
+    return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
+
+
+def printable(text: str) -> str:
+    """Return text fit for one line of a message on any terminal.
+
+    Line breaks, control characters and bytes that are not UTF-8 come out as escapes.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

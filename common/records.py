@@ -6,7 +6,6 @@ plan and the sidecars whenever a job ends.
 """
 
 import json
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
@@ -31,8 +30,6 @@ IMPORTED = "imported"
 
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
 
-_SHARD_NAME = re.compile(r"shard-[0-9]{5,9}")
-
 
 def _inside(path: str) -> str:
     """Refuse a path that could lead out of the folder that it is relative to."""
@@ -42,16 +39,9 @@ def _inside(path: str) -> str:
     return path
 
 
-def _plain_shard(name: str) -> str:
-    """Refuse a shard name that could be a path to somewhere else."""
-    if not _SHARD_NAME.fullmatch(name):
-        raise ValueError(f"shard name {name!r} is not shard-NNNNN")
-    return name
-
-
 # Records may come from anyone: what they name is only ever looked for inside its own folder.
 RelativePath = Annotated[str, AfterValidator(_inside)]
-ShardName = Annotated[str, AfterValidator(_plain_shard)]
+ShardName = Annotated[str, Field(pattern=r"^shard-[0-9]{5,9}$")]
 
 
 class Record(BaseModel):
@@ -168,7 +158,6 @@ class ShardRecord(Record):
     """A finished shard: its sidecar, also kept inside the shard.
 
     Attributes:
-        schema_version: Of this record.
         config_hash: Hash of the feature configuration.
         shard: Name of the shard.
         num_rows: F, rows in the shard.
@@ -188,8 +177,6 @@ class Plan(Record):
     """What a feature folder is to hold; the first job writes it, later ones must agree.
 
     Attributes:
-        schema_version: Of this record.
-        config: The feature configuration.
         selection: Which part of the dataset, in words.
         splits_origin: Where the splits come from.
         clips: Clips to extract, sorted by path.
@@ -210,19 +197,13 @@ class Plan(Record):
 
 
 class Manifest(Record):
-    """The state of a feature folder.
+    """The state of a feature folder; what a plan has too is as there.
 
     Attributes:
-        schema_version: Of this record.
-        config: The feature configuration.
-        config_hash: Its hash.
-        selection: Which part of the dataset, in words.
-        splits_origin: Where the splits come from.
         num_shards: Shards in the plan.
         pending: Clips whose shard is not finished.
         provenance: The distinct provenances of the finished shards.
         clips: Clips of the finished shards, sorted by path.
-        absent: Clips that the splits name but that are not on disk.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -233,7 +214,7 @@ class Manifest(Record):
     num_shards: int
     pending: tuple[PlannedClip, ...] = ()
     provenance: tuple[dict[str, str], ...] = ()
-    clips: tuple[ClipRecord, ...] = Field(default=())
+    clips: tuple[ClipRecord, ...] = ()
     absent: tuple[AbsentClip, ...] = ()
 
     @property

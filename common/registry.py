@@ -14,8 +14,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Generic, Protocol, TypeVar
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 
 
 class _Named(Protocol):

@@ -23,8 +23,7 @@ from pydantic import (
 )
 from pydantic.fields import FieldInfo
 
-from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 
 DEFAULT_FILE = Path("pipeline.toml")
 
@@ -152,13 +151,26 @@ def load_settings(
         raise _refusal(error, kind, path, origins) from error
 
 
-def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
+def read_toml(path: Path, what: str) -> dict[str, Any]:
+    """Read a TOML file.
+
+    Args:
+        path: Where it is.
+        what: Word for its content, for messages.
+
+    Raises:
+        ConfigError: If it is not there or unreadable.
+    """
     try:
-        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
-        raise ConfigError(f"no settings file {path}") from error
+        raise ConfigError(f"no {what} file {path}") from error
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
+
+
+def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
+    tree = read_toml(path, "settings")
     unread = set(SECTIONS) - set(kind.model_fields)
     tree = {key: value for key, value in tree.items() if key not in unread}
     for key, value in list(_leaves(tree)):
@@ -188,7 +200,8 @@ def _declared(kind: Any, key: Sequence[Any]) -> Any:
 def _leaves(
     tree: Mapping[str, Any], prefix: tuple[str, ...] = ()
 ) -> Iterator[tuple[tuple[str, ...], Any]]:
-    for key, value in tree.items():
+    # The values of a table come before the tables in it, as TOML has them.
+    for key, value in sorted(tree.items(), key=lambda item: isinstance(item[1], dict)):
         if isinstance(value, dict):
             yield from _leaves(value, (*prefix, key))
         else:

@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
+from ta3n.common.errors import did_you_mean, printable, shorten
 from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
-from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.reading.base import Clip, Dataset, Listing
 from ta3n.datasets.reading.folders import published_name

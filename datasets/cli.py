@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ta3n.common.cli import config_option, handles_errors
-from ta3n.common.errors import UsageError
-from ta3n.common.names import printable
+from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.check import (

@@ -25,9 +25,9 @@ from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine, start_engine
 from ta3n.extract.inference.precision import torch_switched
-from ta3n.extract.inference.profiles import CompilePolicy, feature_config
+from ta3n.extract.inference.profiles import CompilePolicy
 from ta3n.extract.job.plan import make_plan
-from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.job.settings import ExtractSettings, feature_config
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2

@@ -10,9 +10,8 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
-from ta3n.common.names import shorten
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos
@@ -169,9 +168,9 @@ def _extract(
     clips: Dataset | Sequence[Path], settings: ExtractSections, catalogue: Catalogue, call: _Call
 ) -> None:
     from ta3n.common.shares import JobShare
-    from ta3n.extract.inference.profiles import feature_config
     from ta3n.extract.job.plan import describe_plan, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
+    from ta3n.extract.job.settings import feature_config
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
 
     options = settings.extract

@@ -5,8 +5,7 @@ from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark
 from ta3n.datasets.builtin.hmdb51 import HMDB51
 from ta3n.datasets.builtin.olympic import OLYMPIC

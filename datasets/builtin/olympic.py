@@ -4,8 +4,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean
 from ta3n.datasets.reading.base import OfficialDataset
 from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
 from ta3n.datasets.reading.split_files import ROLES, RoleTable, SplitFile, read_split_files

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import Catalogue
 from ta3n.datasets.custom.dataset import OWN_SPLIT, OwnDataset, check_own_name

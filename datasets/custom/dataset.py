@@ -13,8 +13,14 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
-from ta3n.common.names import did_you_mean, shorten
+from ta3n.common.errors import (
+    ConfigError,
+    DataConflictError,
+    DataMissingError,
+    UsageError,
+    did_you_mean,
+    shorten,
+)
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS
@@ -44,18 +50,15 @@ class OwnDataset(Dataset):
     def scan(
         self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
     ) -> Listing:
-        """List the clips on disk with their class and split.
+        """See `Dataset.scan`; the split does not depend on the classes that are asked for.
 
         Args:
             root: Folder of the class folders, or what listed paths are relative to.
             splits: Not for an own dataset: its table says where the splits come from.
-            classes: Classes to list; None lists all. The split does not depend on it.
+            classes: Classes to list; None lists all.
 
         Raises:
-            DataMissingError: Clips, lists or a class are not there.
-            DataConflictError: Lists or names contradict each other.
             ConfigError: The table has a rule that does not fit the lists or names.
-            UsageError: `classes` names a class that does not exist, or `splits` is given.
         """
         if splits is not None:
             raise UsageError(
@@ -63,7 +66,8 @@ class OwnDataset(Dataset):
                 "leave --splits and splits out"
             )
         given = root.expanduser().absolute()
-        clips, absent = self._found(given)
+        has_lists = self.table.train or self.table.clips
+        clips, absent = self._listed(given) if has_lists else (self._in_folders(given), ())
         self._check_groups([clip.stem for clip in clips] + [clip.stem for clip in absent])
         clips = self._with_rule(clips)
         if classes is not None:
@@ -78,12 +82,6 @@ class OwnDataset(Dataset):
             absent=absent,
             splits_origin=self._origin(),
         )
-
-    def _found(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
-        """Return the clips on disk, and those that are listed and not there."""
-        if self.table.train or self.table.clips:
-            return self._listed(given)
-        return self._in_folders(given), ()
 
     def _in_folders(self, given: Path) -> tuple[Clip, ...]:
         if find_clip_folder(given, ()) is None:

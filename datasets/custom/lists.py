@@ -14,17 +14,18 @@ from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.names import did_you_mean, printable, shorten
+from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean, printable, shorten
 from ta3n.datasets.reading.folders import FoundVideo, class_folders, quoted, video_stem, videos_in
 from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
 
-_PATH_COLUMNS = ("path", "video", "file")
-_LABEL_COLUMNS = ("label", "class")
-_FRAMES_COLUMNS = ("frames", "published_frames")
-# What a mistyped one of these would silently change: the class, the part or the choice of clips.
-_DECIDING_COLUMNS = (_PATH_COLUMNS, _LABEL_COLUMNS, ("split",), ("dataset",))
-_KNOWN_COLUMNS = (*_PATH_COLUMNS, *_LABEL_COLUMNS, "split", *_FRAMES_COLUMNS, "dataset")
+_COLUMNS = {
+    "path": ("path", "video", "file"),
+    "label": ("label", "class"),
+    "split": ("split",),
+    "frames": ("frames", "published_frames"),
+    "dataset": ("dataset",),
+}
+_KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
     "training": "train",
@@ -57,7 +58,7 @@ class Entry:
 
 class _Fields(NamedTuple):
     path: str
-    label: str
+    label: str = ""
     split: str | None = None
     frames: str = ""
     dataset: str = ""
@@ -125,7 +126,7 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     for line in read_lines(file):
         parts = line.text.split()
         if len(parts) == 1:
-            yield line, _Fields(parts[0], "")
+            yield line, _Fields(parts[0])
         else:
             # Blanks may be part of a path: what comes last is the label, before it the frames.
             num_last = 2 if len(parts) > 2 and parts[-2].isdigit() else 1
@@ -140,49 +141,41 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     if not rows or len(rows) != len(lines):
         raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
     heading = [name.strip().lower() for name in rows[0]]
-    _check_heading(f"{quoted(file)}, line {lines[0].number}", heading)
-    columns = {
-        "path": _column(heading, _PATH_COLUMNS),
-        "label": _column(heading, _LABEL_COLUMNS),
-        "split": _column(heading, ("split",)),
-        "frames": _column(heading, _FRAMES_COLUMNS),
-        "dataset": _column(heading, ("dataset",)),
-    }
-    found = {name: at for name, at in columns.items() if at is not None}
+    columns = _columns(heading, lines[0].place)
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if len(row) != len(heading):
             raise line.malformed(f"{len(heading)} values, as the heading has")
-        yield line, _Fields(**{"label": ""} | {name: row[at].strip() for name, at in found.items()})
+        yield line, _Fields(**{name: row[at].strip() for name, at in columns.items()})
 
 
-def _check_heading(where: str, heading: Sequence[str]) -> None:
-    """Refuse a heading in which a column is mistyped or lacking.
-
-    Raises:
-        DataConflictError: It is.
-    """
+def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
+    """Return where the columns are; a heading in which one is mistyped or lacking is refused."""
+    found = {
+        field: heading.index(name)
+        for field, names in _COLUMNS.items()
+        for name in reversed(names)
+        if name in heading
+    }
     known = f"known columns: {', '.join(_KNOWN_COLUMNS)}"
-    lacking = [names for names in _DECIDING_COLUMNS if _column(heading, names) is None]
+    # What a mistyped one would silently change: the class, the part or the choice of clips.
+    lacking = [names for field, names in _COLUMNS.items() if field not in {*found, "frames"}]
     others = [name for name in heading if name and name not in _KNOWN_COLUMNS]
     for name in others:
         # A column that is there already is not mistyped: class_name beside class says more.
         if nearest := did_you_mean(name, chain.from_iterable(lacking)):
             raise DataConflictError(
-                f"{where}: column {quoted(name)} is not known{nearest}; rename or drop it; {known}"
+                f"{place}: column {quoted(name)} is not known{nearest}; rename or drop it; {known}"
             )
-    if _PATH_COLUMNS in lacking:
+    if "path" not in found:
         columns = printable(shorten(heading, 10))
-        raise DataConflictError(f"{where}: no column path in {columns}; {known}")
-    if _LABEL_COLUMNS in lacking and others:
+        raise DataConflictError(f"{place}: no column path in {columns}; {known}")
+    if "label" not in found and others:
         raise DataConflictError(
-            f"{where}: no column class or label beside {shorten(map(quoted, others))}; call "
+            f"{place}: no column class or label beside {shorten(map(quoted, others))}; call "
             "that of the classes so, or, where folders are the classes, drop what is not known; "
             f"{known}"
         )
-
-
-def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
-    return next((heading.index(name) for name in names if name in heading), None)
+    return found
 
 
 def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: SplitLine) -> str:

@@ -6,8 +6,13 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
-from ta3n.common.names import did_you_mean, shorten
+from ta3n.common.errors import (
+    DataConflictError,
+    DataMissingError,
+    UsageError,
+    did_you_mean,
+    shorten,
+)
 from ta3n.datasets.reading.folders import (
     VIDEO_SUFFIXES,
     class_folders,

@@ -10,8 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.names import printable
+from ta3n.common.errors import DataConflictError, DataMissingError, printable
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".seq")
 """What counts as a video, compared without regard to case."""

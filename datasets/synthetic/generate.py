@@ -23,7 +23,7 @@ from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import MADE_WITH_NAME, read_made_with
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.render import clip_streams, draw_scene, render
+from ta3n.datasets.synthetic.render import draw_scene, render
 
 # Raise it with every change of what a seed gives, be it a knob or the code that draws.
 GENERATOR_VERSION = 2
@@ -78,7 +78,7 @@ def write_clip(root: Path, name: ClipName, seed: int) -> None:
     """
     path = root / name.path
     look, motion = LOOKS[name.domain], MOTIONS[name.motion]
-    scene = draw_scene(*clip_streams(seed, name.domain, motion, name.group, name.clip), look)
+    scene = draw_scene(seed, name.domain, motion, name.group, name.clip)
     with temporary_beside(path) as temporary:
         write_video(
             temporary,

@@ -67,33 +67,19 @@ class Look:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Variation:
-    """What differs from clip to clip in both domains, so that no single clue is enough.
+    """What differs from clip to clip in both domains, so that no single clue is enough."""
 
-    Attributes:
-        centre: largest shift of the whole motion from the middle, along either axis.
-        size: radius of the shape.
-        angle_deg: largest tilt of the shape from upright.
-        reach: length of a movement relative to its nominal one.
-        drift: largest slow shift over the whole clip that has nothing to do with the class.
-        start: progress of the motion at the first frame.
-        end: progress of the motion at the last frame.
-        easing: exponent applied to time; 1 is constant speed.
-        vertex_jitter: standard deviation of each corner of a shape, in radii.
-        distractor_chance: chance of a small still shape in the background.
-        distractor_size: its radius.
-    """
-
-    centre: float = 0.05
-    size: Range = (0.2, 0.27)
-    angle_deg: float = 10.0
-    reach: Range = (0.85, 1.1)
-    drift: float = 0.04
-    start: Range = (0.0, 0.1)
-    end: Range = (0.9, 1.0)
-    easing: Range = (0.75, 1.35)
-    vertex_jitter: float = 0.05
-    distractor_chance: float = 0.3
-    distractor_size: Range = (0.04, 0.07)
+    centre: float = 0.05  # largest shift of the whole motion from the middle, along either axis
+    size: Range = (0.2, 0.27)  # radius of the shape
+    angle_deg: float = 10.0  # largest tilt of the shape from upright
+    reach: Range = (0.85, 1.1)  # length of a movement relative to its nominal one
+    drift: float = 0.04  # largest slow shift over the clip, which says nothing of the class
+    start: Range = (0.0, 0.1)  # progress of the motion at the first frame
+    end: Range = (0.9, 1.0)  # progress of the motion at the last frame
+    easing: Range = (0.75, 1.35)  # exponent applied to time; 1 is constant speed
+    vertex_jitter: float = 0.05  # standard deviation of each corner of a shape, in radii
+    distractor_chance: float = 0.3  # chance of a small still shape in the background
+    distractor_size: Range = (0.04, 0.07)  # its radius
 
 
 VARIATION = Variation()

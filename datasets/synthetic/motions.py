@@ -12,25 +12,6 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Staging:
-    """Where and how large a clip plays its motion; constant over the clip.
-
-    Attributes:
-        x: middle of the motion.
-        y: middle of the motion.
-        size: radius of the shape.
-        angle_deg: tilt of the shape, clockwise.
-        reach: length of the movement relative to its nominal one.
-    """
-
-    x: float
-    y: float
-    size: float
-    angle_deg: float
-    reach: float
-
-
-@dataclass(frozen=True, slots=True)
 class Pose:
     """One shape at one moment: its middle, radius and clockwise tilt."""
 
@@ -38,6 +19,17 @@ class Pose:
     y: float
     size: float
     angle_deg: float
+
+
+@dataclass(frozen=True, slots=True)
+class Staging(Pose):
+    """Where and how large a clip plays its motion, constant over the clip.
+
+    Attributes:
+        reach: length of the movement relative to its nominal one.
+    """
+
+    reach: float
 
 
 @dataclass(frozen=True, slots=True)

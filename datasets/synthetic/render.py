@@ -60,24 +60,15 @@ class Still:
 
 @dataclass(frozen=True, slots=True)
 class Scene:
-    """All that a clip's frames follow from.
+    """All that a clip's frames follow from; what `Look` and `Variation` name is drawn from theirs.
 
     Attributes:
-        size: frame size.
-        num_frames: frames of the clip.
         outline: the moving shape.
-        colour: its colour.
-        background: base colour behind it.
         texture_seed: what the background's texture is drawn from.
-        texture_cells: blobs of that texture along the short side.
         still: a distractor, if any.
         staging: where the motion plays.
         drift: slow shift over the whole clip, x and y.
-        hold: parts of the clip before and after the motion.
         progress: the motion's progress at its start and end.
-        easing: exponent applied to time.
-        blur_px: softness of edges.
-        noise: grain, in levels.
         noise_seed: what the grain is drawn from.
     """
 
@@ -99,44 +90,38 @@ class Scene:
     noise_seed: int
 
 
-def clip_streams(
-    seed: int, domain: Domain, motion: Motion, group: int, clip: int
-) -> tuple[np.random.Generator, np.random.Generator]:
-    """Return the random streams of a clip's group and of the clip itself.
+def draw_scene(seed: int, domain: Domain, motion: Motion, group: int, clip: int) -> Scene:
+    """Draw what a clip shows: background and texture from its group, the rest from itself.
 
     Both members of a pair share their groups, so that not even by accident does a member have a
     background of its own.
     """
-    place = (list(LOOKS).index(domain), motion.pair)
-    group_key = (*place, group)
-    clip_key = (*place, group, clip, int(motion.backward))
-    return _stream(seed, group_key), _stream(seed, clip_key)
-
-
-def draw_scene(group: np.random.Generator, clip: np.random.Generator, look: Look) -> Scene:
-    """Draw a scene: background and texture from the group, the rest from the clip."""
-    texture_seed = int(group.integers(2**63))
-    background = _colour(group, look.backgrounds, look.colour_jitter)
-    texture_cells = group.uniform(*look.texture_cells)
+    look = LOOKS[domain]
+    place = (list(LOOKS).index(domain), motion.pair, group)
+    of_group = _stream(seed, place)
+    of_clip = _stream(seed, (*place, clip, int(motion.backward)))
+    texture_seed = int(of_group.integers(2**63))
+    background = _colour(of_group, look.backgrounds, look.colour_jitter)
+    texture_cells = of_group.uniform(*look.texture_cells)
     low, high = look.num_frames
     drift = VARIATION.drift
     return Scene(
-        size=look.sizes[clip.integers(len(look.sizes))],
-        num_frames=int(clip.integers(low, high + 1)),
-        outline=_outline(clip),
-        colour=_colour(clip, look.shapes, look.colour_jitter),
+        size=look.sizes[of_clip.integers(len(look.sizes))],
+        num_frames=int(of_clip.integers(low, high + 1)),
+        outline=_outline(of_clip),
+        colour=_colour(of_clip, look.shapes, look.colour_jitter),
         background=background,
         texture_seed=texture_seed,
         texture_cells=texture_cells,
-        still=_still(clip, look),
-        staging=_staging(clip),
-        drift=_two(clip, (-drift, drift)),
-        hold=_two(clip, look.hold),
-        progress=(clip.uniform(*VARIATION.start), clip.uniform(*VARIATION.end)),
-        easing=clip.uniform(*VARIATION.easing),
-        blur_px=clip.uniform(*look.blur_px),
-        noise=clip.uniform(*look.noise),
-        noise_seed=int(clip.integers(2**63)),
+        still=_still(of_clip, look),
+        staging=_staging(of_clip),
+        drift=_two(of_clip, (-drift, drift)),
+        hold=_two(of_clip, look.hold),
+        progress=(of_clip.uniform(*VARIATION.start), of_clip.uniform(*VARIATION.end)),
+        easing=of_clip.uniform(*VARIATION.easing),
+        blur_px=of_clip.uniform(*look.blur_px),
+        noise=of_clip.uniform(*look.noise),
+        noise_seed=int(of_clip.integers(2**63)),
     )
 
 

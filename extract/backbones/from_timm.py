@@ -7,9 +7,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ta3n.common.errors import UsageError, WeightsError
+from ta3n.common.errors import UsageError, WeightsError, did_you_mean
 from ta3n.common.log import LOGGER
-from ta3n.common.names import did_you_mean
 from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone, hub_path, not_downloaded
 from ta3n.extract.backbones.state_files import read_state
 

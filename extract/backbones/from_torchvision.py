@@ -7,8 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlparse
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.extract.backbones.base import IMAGENET_V1, Backbone, hub_path, not_downloaded
 from ta3n.extract.backbones.state_files import load_into
 

@@ -160,7 +160,7 @@ def duplicates_command(folder: Path) -> None:
     The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
     the splits that they are on different sides of. Whether they show the same is for eyes to say.
     """
-    from ta3n.common.names import printable
+    from ta3n.common.errors import printable
     from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
     from ta3n.extract.job.feature_folder import only_feature_folder

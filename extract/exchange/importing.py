@@ -9,10 +9,9 @@ from typing import TypeVar
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataConflictError, DataMissingError
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, printable, shorten
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
-from ta3n.common.names import printable, shorten
 from ta3n.common.records import (
     IMPORTED,
     ClipRecord,

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ta3n.common.cli import handles_errors
-from ta3n.common.errors import DataMissingError, FeatureStoreError
-from ta3n.common.names import printable, shorten
+from ta3n.common.errors import DataMissingError, FeatureStoreError, printable, shorten
 from ta3n.extract.exchange.cli import (
     duplicates_command,
     export_command,
@@ -106,7 +105,7 @@ def verify(folder: Path) -> None:
 @handles_errors(COMMAND)
 def missing(folder: Path) -> None:
     """List the clips without features, a line each: what became of it, path, reason."""
-    from ta3n.common.names import printable
+    from ta3n.common.errors import printable
     from ta3n.common.records import USABLE
     from ta3n.extract.job.feature_folder import feature_folders
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.names import printable
+from ta3n.common.errors import printable
 from ta3n.common.records import USABLE, ClipRecord
 from ta3n.common.sampling import segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path

@@ -12,9 +12,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.errors import ClipError, UsageError
+from ta3n.common.errors import ClipError, UsageError, did_you_mean, printable, shorten
 from ta3n.common.files import replace_file
-from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.common.records import USABLE, ClipRecord
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path

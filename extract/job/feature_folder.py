@@ -6,9 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
+from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, shorten
 from ta3n.common.log import LOGGER
-from ta3n.common.names import shorten
 from ta3n.common.records import (
     PLAN_NAME,
     USABLE,

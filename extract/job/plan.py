@@ -4,10 +4,9 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError
+from ta3n.common.errors import DataConflictError, shorten
 from ta3n.common.files import publish_file, replace_file, temporary_beside
 from ta3n.common.log import LOGGER
-from ta3n.common.names import shorten
 from ta3n.common.records import (
     PLAN_NAME,
     AbsentClip,

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError
+from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError, printable, shorten
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.names import printable, shorten
 from ta3n.common.records import USABLE, Manifest, Plan, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.extract.backbones import Backbone

@@ -8,10 +8,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.errors import DataConflictError, DataMissingError, shorten
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
-from ta3n.common.names import shorten
 from ta3n.common.records import (
     MANIFEST_NAME,
     USABLE,

@@ -216,7 +216,7 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     from rich.table import Column, Table
     from rich.text import Text
 
-    from ta3n.common.names import printable
+    from ta3n.common.errors import printable
     from ta3n.train.runs.tables import open_console
 
     headings = ("video", "status", f"likeliest {min(top_k, len(run.classes))} of the classes")

@@ -4,7 +4,6 @@ The paper chose the weights of its losses so: "All the weightings are chosen via
 Needs no torch.
 """
 
-import tomllib
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
@@ -13,8 +12,8 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import ConfigError, UsageError, did_you_mean
+from ta3n.common.settings import read_toml
 from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.methods.registry import default_weights
 
@@ -110,12 +109,7 @@ def read_grid(file: Path, given: Collection[str] = ()) -> Grid:
         ConfigError: If the file is unreadable, or holds an unknown key or no list.
         UsageError: If an option is both given and varied.
     """
-    try:
-        tree = tomllib.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ConfigError(f"no grid file {file}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{file} cannot be read: {error}") from error
+    tree = read_toml(file, "grid")
     if not tree:
         raise ConfigError(f"{file} varies nothing; write a line such as gamma = [0.003, 0.03, 0.3]")
     values = {}

@@ -9,8 +9,7 @@ the figures that Table 2 cites from earlier work were measured is not said.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.train.methods.adversarial import ADVERSARIAL
 from ta3n.train.methods.base import Level, Method
 from ta3n.train.methods.registry import method_for

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import DataMissingError
+from ta3n.common.errors import DataMissingError, printable
 from ta3n.common.files import replace_file
-from ta3n.common.names import printable
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.page.page import build_page
 from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents

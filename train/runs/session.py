@@ -7,9 +7,8 @@ from typing import Any
 import torch
 
 from ta3n.common.device import describe_device
-from ta3n.common.errors import TrainingError
+from ta3n.common.errors import TrainingError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
-from ta3n.common.names import shorten
 from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError, RunSettings
 from ta3n.train.loop.engine import Trainer

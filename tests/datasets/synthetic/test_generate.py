@@ -17,7 +17,7 @@ from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B, SYNTHETIC_
 from ta3n.datasets.synthetic.generate import clip_names, generate, write_clip
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.render import clip_streams, draw_scene
+from ta3n.datasets.synthetic.render import draw_scene
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
 DOMAINS: tuple[Domain, ...] = ("a", "b")
@@ -56,7 +56,7 @@ def test_clips_are_videos_with_all_their_frames(made: dict[Domain, Path], domain
     sizes = set()
     for name in clip_names(domain, "train", NUM_TRAIN):
         motion = MOTIONS[name.motion]
-        scene = draw_scene(*clip_streams(3, domain, motion, name.group, name.clip), look)
+        scene = draw_scene(3, domain, motion, name.group, name.clip)
         with av.open(str(made[domain] / name.path)) as container:
             stream = container.streams.video[0]
             assert stream.average_rate == look.frame_rate

@@ -6,7 +6,7 @@ import pytest
 from ta3n.common.video import RgbImage
 from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Staging
-from ta3n.datasets.synthetic.render import Scene, clip_streams, draw_scene, render
+from ta3n.datasets.synthetic.render import Scene, draw_scene, render
 
 PAIRS = list(zip(MOTIONS[::2], MOTIONS[1::2], strict=True))
 DOMAINS: tuple[Domain, ...] = ("a", "b")
@@ -15,7 +15,7 @@ DOMAINS: tuple[Domain, ...] = ("a", "b")
 def _scene(
     domain: Domain, motion: Motion, *, seed: int = 0, group: int = 1, clip: int = 1
 ) -> Scene:
-    return draw_scene(*clip_streams(seed, domain, motion, group, clip), LOOKS[domain])
+    return draw_scene(seed, domain, motion, group, clip)
 
 
 def _frames(domain: Domain, motion: Motion, scene: Scene) -> list[RgbImage]:

@@ -11,9 +11,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.errors import (
+    DataConflictError,
+    DataMissingError,
+    FeatureStoreError,
+    printable,
+    shorten,
+)
 from ta3n.common.files import canonical_json, sha256_of
-from ta3n.common.names import printable, shorten
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
     method_label,

@@ -12,8 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from ta3n.common.errors import ClipError
-from ta3n.common.names import printable, shorten
+from ta3n.common.errors import ClipError, printable, shorten
 from ta3n.common.video import RgbImage, VideoReader
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures

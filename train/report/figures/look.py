@@ -25,7 +25,7 @@ from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-from ta3n.common.names import printable
+from ta3n.common.errors import printable
 from ta3n.train.report.data.collect import RunGroup
 
 WIDTH_IN = 5.0

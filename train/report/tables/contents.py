@@ -3,8 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from ta3n.common.errors import UsageError
-from ta3n.common.names import did_you_mean
+from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunSet
 from ta3n.train.report.data.compare import Analysis, analyse

@@ -1,0 +1,112 @@
+"""If this breaks, an option of a command is another one than the setting that it sets."""
+
+from pathlib import Path
+from typing import Any, Literal
+
+import click
+import pytest
+from click.testing import CliRunner
+
+from ta3n.common.cli import SettingsCommand
+from ta3n.common.errors import ConfigError, UsageError
+from ta3n.common.settings import Section, load_settings, setting
+
+
+class Kitchen(Section):
+    """Settings of every kind that there is."""
+
+    out: Path = setting("food", "Where it goes.", metavar="DIR")
+    dishes: tuple[str, ...] = setting((), "What.", names=("--dish", "--dishes"), multiple=True)
+    heat: Literal["low", "high"] | None = setting(None, "How hot.")
+    cook: str = setting("anna", "Who.", choices=("anna", "otto"))
+    minutes: int | None = setting(None, "How long.", metavar="N", ge=1)
+    salt: float = setting(0.5, "How much.", metavar="G")
+    stir: bool = setting(True, "By hand.")
+    spices: dict[str, float] = setting({}, "How much of each.", metavar="NAME=X", multiple=True)
+    burn_it: bool = setting(False, "Well done.")
+
+
+class Kitchens(Section):
+    """What the command below reads of a file."""
+
+    extract: Kitchen = Kitchen()
+
+
+def given(*args: str) -> dict[str, Any]:
+    """Return what a command gets of these arguments."""
+    got: dict[str, Any] = {}
+
+    @click.command(cls=SettingsCommand, section=f"{__name__}:Kitchen", after="first")
+    @click.option("--first", is_flag=True)
+    @click.option("--last", is_flag=True)
+    def command(**options: Any) -> None:
+        got.update(options)
+
+    result = CliRunner().invoke(command, args, standalone_mode=False)
+    if result.exception:
+        raise result.exception
+    return got
+
+
+def test_an_option_that_is_not_given_leaves_the_setting_to_the_file(tmp_path: Path) -> None:
+    options = given()
+    assert set(options) == {"first", "last", *Kitchen.model_fields}
+    overrides = {f"extract.{name}": options[name] for name in Kitchen.model_fields}
+    file = tmp_path / "p.toml"
+    file.write_text('[extract]\nstir = false\ndishes = ["soup"]\nsalt = 2\n')
+    settings = load_settings(Kitchens, file, overrides).settings.extract
+    assert settings == Kitchen(stir=False, dishes=("soup",), salt=2.0)
+
+
+def test_what_is_shown_is_a_settings_file(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[extract]\nheat = "low"\n[extract.spices]\npepper = 0.5\n')
+    shown = load_settings(Kitchens, file, {"extract.dishes": ["stew", "a \\"]})
+    again = tmp_path / "again.toml"
+    again.write_text(shown.describe())
+    settings = load_settings(Kitchens, again, {}).settings.extract
+    assert settings == shown.settings.extract.model_copy(update={"out": tmp_path / "food"})
+    assert f"pepper = 0.5{' ' * 32} # {file}" in shown.describe()
+
+
+def test_options_have_the_types_and_names_of_their_settings() -> None:
+    options = given(
+        "--out", "x", "--dish", "a", "--dishes", "b", "--heat", "low", "--cook", "otto",
+        "--minutes", "3", "--salt", "1", "--no-stir", "--burn-it",
+    )  # fmt: skip
+    assert options["out"] == "x"
+    assert options["dishes"] == ("a", "b")
+    assert (options["heat"], options["cook"]) == ("low", "otto")
+    assert (options["minutes"], options["salt"]) == (3, 1.0)
+    assert (options["stir"], options["burn_it"]) == (False, True)
+
+
+@pytest.mark.parametrize("wrong", [("--heat", "mild"), ("--cook", "x"), ("--minutes", "x")])
+def test_what_a_setting_cannot_be_is_no_option(wrong: tuple[str, str]) -> None:
+    with pytest.raises(click.BadParameter) as caught:
+        given(*wrong)
+    assert wrong[0] in caught.value.format_message()
+
+
+def test_a_choice_is_refused_in_a_file_too(tmp_path: Path) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text('[extract]\ncook = "ana"\n')
+    with pytest.raises(ConfigError, match=r"extract.cook = 'ana' .*did you mean 'anna'"):
+        load_settings(Kitchens, file, {})
+    with pytest.raises(UsageError, match="use one of anna, otto"):
+        load_settings(Kitchens, file, {"extract.cook": "x"})
+
+
+def test_help_has_the_settings_in_their_order_after_the_option_named() -> None:
+    @click.command(cls=SettingsCommand, section=f"{__name__}:Kitchen", after="first")
+    @click.option("--first", is_flag=True)
+    @click.option("--last", is_flag=True)
+    def command(**_: Any) -> None:
+        pass
+
+    text = CliRunner().invoke(command, ["--help"]).output
+    words = [line.split()[0] for line in text.splitlines() if line.startswith("  --")]
+    assert words[:4] == ["--first", "--out", "--dish,", "--heat"]
+    assert words[-2:] == ["--last", "--help"]
+    assert "--stir / --no-stir" in text
+    assert "--burn-it / " not in text
