@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from ta3n.common.errors import UsageError, did_you_mean
-from ta3n.common.registry import Registry, load_plugins
+from ta3n.common.registry import Registry, load_plugins, loaded_plugins
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
 
