@@ -18,16 +18,14 @@ from ta3n.common.errors import UsageError
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.rows import Features
 from ta3n.common.sampling import FrameSelection, Timing
-from ta3n.common.settings import CompilePolicy, ExtractSettings
+from ta3n.common.settings import ExtractSettings
 from ta3n.common.streams import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
-from ta3n.extract.inference.engine import Engine, start_engine
-from ta3n.extract.inference.precision import torch_switched
-from ta3n.extract.inference.profiles import feature_config
-from ta3n.extract.job.plan import make_plan
+from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
+from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2
@@ -71,7 +69,7 @@ def extract_features(
     device: str = "auto",
     batch_size: int | None = None,
     decode_threads: int | None = None,
-    compile: CompilePolicy = "auto",  # noqa: A002  as the option is called
+    compile: Literal["auto", "on", "off"] = "auto",  # noqa: A002  as the option is called
 ) -> dict[str, ClipFeatures]:
     """Decode videos and return features of their frames: the rows that `ta3n-extract` writes.
 
@@ -149,11 +147,11 @@ def _engine(
     profile: str,
     device: str,
     batch_size: int | None,
-    policy: CompilePolicy,
+    compiled: str,
 ) -> Engine:
     """Return the network, loaded once; a file of weights that has changed has another identity."""
     return start_engine(
-        backbone, weights, profile=profile, device=device, batch_size=batch_size, policy=policy
+        backbone, weights, profile=profile, device=device, batch_size=batch_size, compiled=compiled
     )
 
 

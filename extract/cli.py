@@ -160,8 +160,8 @@ def _refuse_beside_videos(given: Sequence[str]) -> None:
 
 
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
-    from ta3n.extract.bench.report import BenchOptions, publish
-    from ta3n.extract.bench.run import measure
+    from ta3n.extract.bench.report import publish
+    from ta3n.extract.bench.run import BenchOptions, measure
 
     bench = BenchOptions(
         backbone=options.backbone,
@@ -192,10 +192,10 @@ def _extract(
     clips: Dataset | Sequence[Path], settings: Settings, catalogue: Catalogue, call: _Call
 ) -> None:
     from ta3n.common.shares import JobShare
-    from ta3n.extract.inference.profiles import feature_config
-    from ta3n.extract.job.plan import describe_plan, make_plan
+    from ta3n.extract.job.plan import describe_plan, feature_config, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
+    from ta3n.extract.worker.messages import Work
 
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)
@@ -210,25 +210,28 @@ def _extract(
     if call.dry_run:
         click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))
         return
-    manifest = run_job(
-        ExtractionJob(
-            root=listing.root,
-            folder=folder,
-            plan=plan,
-            share=share,
-            backbone=backbone,
-            weights=weights,
-            device=options.device,
-            batch_size=options.batch_size,
-            compile=options.compile,
-            decode_threads=options.decode_threads,
-            clip_timeout_s=options.clip_timeout,
-            retry_failed=call.retry_failed,
-            new_splits=call.new_splits,
-            repair=call.repair,
-            worker_command=WORKER_COMMAND if options.supervise else (),
-        )
+    work = Work(
+        root=listing.root,
+        folder=folder,
+        config=config,
+        backbone=backbone,
+        weights=weights,
+        device=options.device,
+        batch_size=options.batch_size,
+        compile=options.compile,
+        decode_threads=options.decode_threads,
+        clip_timeout_s=options.clip_timeout,
     )
+    job = ExtractionJob(
+        work=work,
+        plan=plan,
+        share=share,
+        retry_failed=call.retry_failed,
+        new_splits=call.new_splits,
+        repair=call.repair,
+        worker_command=WORKER_COMMAND if options.supervise else (),
+    )
+    manifest = run_job(job)
     report(manifest, folder)
     check_failures(manifest, options.max_failures)
 

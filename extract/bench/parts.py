@@ -1,4 +1,4 @@
-"""The stages of extraction, each by itself, for `bench`. Every function returns a frame count."""
+"""The parts of stage one, each by itself; most functions return a count of frames."""
 
 import multiprocessing
 import tempfile
@@ -13,17 +13,15 @@ from torch import Tensor, nn
 
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.streams import RgbImage
+from ta3n.common.streams import Frame, RgbImage
 from ta3n.common.video import VideoReader, write_video
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine
-from ta3n.extract.inference.preprocessing import crop
-from ta3n.extract.inference.resize import resize_and_crop
-from ta3n.extract.worker.heartbeat import Reporter
-from ta3n.extract.worker.pipeline import make_shards
-from ta3n.extract.worker.protocol import ShardTask, Work
+from ta3n.extract.inference.preprocessing import crop, resize_and_crop
+from ta3n.extract.worker.messages import Reporter, ShardTask, Work
+from ta3n.extract.worker.shards import extract_shards
 
 _WIDTH, _HEIGHT, _TEXEL = 320, 240, 8
 _NETWORK_RUNS = 3
@@ -52,20 +50,18 @@ def first_frames(path: Path, count: int) -> list[RgbImage]:
 
 def decode_only(clips: Sequence[Path]) -> int:
     """Decode on one thread, converting nothing."""
-    num_frames = 0
-    for path in clips:
-        with VideoReader(path) as reader:
-            num_frames += sum(1 for _ in reader.frames())
-    return num_frames
+    return sum(1 for _ in _frames_of(clips))
 
 
 def decode_and_convert(clips: Sequence[Path]) -> int:
     """Decode on one thread and convert every frame to RGB."""
-    num_frames = 0
+    return sum(1 for frame in _frames_of(clips) if frame.rgb() is not None)
+
+
+def _frames_of(clips: Sequence[Path]) -> Iterator[Frame]:
     for path in clips:
         with VideoReader(path) as reader:
-            num_frames += sum(1 for frame in reader.frames() if frame.rgb() is not None)
-    return num_frames
+            yield from reader.frames()
 
 
 def resize_by_pillow(frames: Sequence[RgbImage]) -> int:
@@ -102,54 +98,34 @@ def _crops_of(path: Path) -> Generator[RgbImage, None, ClipOutcome]:
     return decode_clip(path, FrameSelection())
 
 
-class ProcessDecoders:
-    """Processes that decode, convert and crop, to be compared with threads.
+def cropped_by_processes(clips: Sequence[Path], pool: ProcessPoolExecutor) -> int:
+    """Decode, convert and crop in processes; count the crops that arrive."""
+    return sum(len(crops) for crops in pool.map(_list_of_crops, clips))
 
-    Args:
-        count: Number of processes.
-    """
 
-    def __init__(self, count: int) -> None:
-        self._pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
-        # They are to be running before anything is measured.
-        list(self._pool.map(len, [()] * count))
-
-    def crop(self, clips: Sequence[Path]) -> int:
-        """Return how many crops arrive here."""
-        return sum(len(crops) for crops in self._pool.map(_list_of_crops, clips))
-
-    def close(self) -> None:
-        """End the processes."""
-        self._pool.shutdown()
+def decoding_processes(count: int) -> ProcessPoolExecutor:
+    """Start processes that decode, to be compared with threads."""
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    # They are to be running before anything is measured.
+    list(pool.map(len, [()] * count))
+    return pool
 
 
 def _list_of_crops(path: Path) -> list[RgbImage]:
     return list(_crops_of(path))
 
 
-class PipelineRuns:
-    """Whole extractions of the same clips, each to a folder of its own.
+def whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
+    """Extract clips into one shard, in a folder of its own; return the feed, used up.
 
     Args:
         work: What to do, without shards.
         engine: Computes features.
-
-    Attributes:
-        last_feed: Of the last run; it knows who waited for whom.
+        clips: In the folder of the work.
     """
-
-    def __init__(self, work: Work, engine: Engine) -> None:
-        self._work = work
-        self._engine = engine
-        self.last_feed: ClipFeed[PlannedClip]
-
-    def extract(self, clips: Sequence[Path], num_frames: int) -> int:
-        """Extract clips of `num_frames` frames altogether into one shard."""
-        folder = Path(tempfile.mkdtemp(dir=self._work.folder))
-        task = ShardTask(shard="shard-00000", clips=tuple(map(_planned, range(len(clips)), clips)))
-        work = replace(self._work, folder=folder, tasks=(task,))
-        self.last_feed = make_shards(work, Reporter(), self._engine)
-        return num_frames
+    folder = Path(tempfile.mkdtemp(dir=work.folder))
+    task = ShardTask(shard="shard-00000", clips=tuple(map(_planned, range(len(clips)), clips)))
+    return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)
 
 
 def _planned(number: int, path: Path) -> PlannedClip:

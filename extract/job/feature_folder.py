@@ -22,7 +22,7 @@ from ta3n.common.store import ShardReader, is_finished, restore_sidecar, shard_p
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedShard:
     """What is wrong with a shard.
 
     Attributes:
@@ -34,7 +34,7 @@ class Damage:
     in_sidecar: bool = False
 
 
-def damage_of(folder: Path, plan: Plan, shard: str) -> Damage | None:
+def damage_of(folder: Path, plan: Plan, shard: str) -> DamagedShard | None:
     """Check everything about a shard that is there; return what is wrong with it, if anything.
 
     Args:
@@ -44,17 +44,17 @@ def damage_of(folder: Path, plan: Plan, shard: str) -> Damage | None:
     """
     if not shard_path(folder, shard).exists():
         alone = sidecar_path(folder, shard).exists()
-        return Damage("it is missing, only its sidecar is there") if alone else None
+        return DamagedShard("it is missing, only its sidecar is there") if alone else None
     try:
         with ShardReader(shard_path(folder, shard)) as reader:
             reader.verify()
             found = (check(reader, plan) for check in (_origin, _clips, _frame_numbers))
             if text := next(filter(None, found), ""):
-                return Damage(text)
+                return DamagedShard(text)
             text = _sidecar_damage(folder, reader.record)
-            return Damage(text, in_sidecar=True) if text else None
+            return DamagedShard(text, in_sidecar=True) if text else None
     except FeatureStoreError as error:
-        return Damage(str(error))
+        return DamagedShard(str(error))
 
 
 def mend_sidecar(folder: Path, shard: str) -> bool:

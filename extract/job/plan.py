@@ -18,13 +18,43 @@ from ta3n.common.records import (
     dump_record,
     read_record,
 )
+from ta3n.common.settings import ExtractSettings
 from ta3n.common.shares import JobShare
 from ta3n.common.store import sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
+from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
 from ta3n.extract.job.feature_folder import mend_sidecar
 
 _CLIPS_PER_SHARD = 64
 _BYTES_PER_SHARD = 64 * 2**20
+
+
+def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, str, FeatureConfig]:
+    """Return the backbone, its weights as they are to be loaded, and what makes the features.
+
+    Args:
+        settings: Of stage one.
+        dataset: Full name of the dataset.
+
+    Raises:
+        UsageError: If there is no such backbone, or its library does not give the profile.
+        WeightsError: If a file of weights, or the backbone's library, is not there.
+    """
+    backbone = get_backbone(settings.backbone, settings.weights)
+    weights = backbone.pretrained if settings.weights is None else settings.weights
+    profile = backbone.profile_of(settings.profile)
+    config = FeatureConfig(
+        dataset=dataset,
+        backbone=backbone.name,
+        weights=weights_identity(backbone, weights),
+        profile=profile,
+        transform=backbone.transform_of(profile),
+        image_size=backbone.image_size,
+        frames=settings.frames,
+        feature_dim=backbone.feature_dim,
+        timing=settings.timing,
+    )
+    return backbone, weights, config
 
 
 def make_plan(

@@ -3,11 +3,10 @@
 import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration, describe_time_left
-from ta3n.extract.worker.protocol import Advanced, Logged, Message, ShardDone, ShardTask
+from ta3n.extract.worker.messages import Advanced, Logged, Message, ShardDone, ShardTask
 
 
 class JobProgress:
@@ -34,14 +33,9 @@ class JobProgress:
         self._line.__enter__()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._line.__exit__(exc_type, exc, traceback)
-        if exc is None:
+    def __exit__(self, exc_type: type[BaseException] | None, *rest: Any) -> None:
+        self._line.__exit__(exc_type, *rest)
+        if exc_type is None:
             self._log_summary()
 
     def worker(self, tasks: Sequence[ShardTask]) -> "WorkerProgress":

@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ta3n.common.rows import crc32_of, row_blocks
-from ta3n.extract.inference import spool as spool_module
-from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
+from ta3n.extract.inference import batches
+from ta3n.extract.inference.batches import RowSpool
+from ta3n.extract.worker.shards import Piece, PiecedRows
 
 ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
 
@@ -16,7 +17,7 @@ ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
 def test_rows_come_back_whether_in_memory_or_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_in_memory: int
 ) -> None:
-    monkeypatch.setattr(spool_module, "_BYTES_IN_MEMORY", bytes_in_memory)
+    monkeypatch.setattr(batches, "_BYTES_IN_MEMORY", bytes_in_memory)
     with RowSpool(8, tmp_path) as spool:
         for first in range(0, len(ROWS), 333):
             spool.append(ROWS[first : first + 333])
