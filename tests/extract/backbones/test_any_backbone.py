@@ -173,7 +173,7 @@ def test_network_that_folding_would_change_stays_as_it_is(
 
 def test_profiles_follow_the_library() -> None:
     resnet, vit = BACKBONES["resnet101"], get_backbone("vit_b_16")
-    assert (resnet.profile_of(None), transform_of("ta3n", resnet)) == ("ta3n", "")
+    assert (resnet.profile_of(None), resnet.transform_of("ta3n")) == ("ta3n", "")
     assert resnet.transform_of("fast") == ""
     assert vit.profile_of(None) == "torchvision"
     assert vit.transform_of("fast") == vit.transform_of("torchvision") != ""
