@@ -20,7 +20,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.rows import Features, crc32_of
 from ta3n.common.store import write_shard
-from ta3n.extract.inspect.cli import main
+from ta3n.extract.features_cli import main
 from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
 
 from ...support.records import CONFIG
