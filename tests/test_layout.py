@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from .support.sources import FOLDERS, REPOSITORY, modules_of_tests, sources
+from .support.sources import FOLDERS, REPOSITORY, sources
 
 ALLOWED = {
     "common": {"common"},
@@ -72,26 +72,6 @@ def test_wheel_holds_every_module_and_marker(tmp_path: Path) -> None:
     on_disk = {f"ta3n/{p.relative_to(REPOSITORY).as_posix()}" for p in sources()}
     markers = {f"ta3n/{folder}/py.typed" for folder in FOLDERS}
     assert on_disk | markers <= packed
-
-
-def test_no_module_outgrows_one_sitting() -> None:
-    long = {
-        str(path.relative_to(REPOSITORY)): count
-        for path in sources()
-        if (count := len(path.read_text().splitlines())) > 300
-    }
-    assert not long
-
-
-@pytest.mark.parametrize("path", modules_of_tests(), ids=lambda p: str(p.relative_to(REPOSITORY)))
-def test_what_tests_share_is_in_support(path: Path) -> None:
-    """A helper in a test module is found by nobody, and importing it runs that module's imports."""
-    shared = [
-        node.module
-        for node in ast.walk(ast.parse(path.read_text()))
-        if isinstance(node, ast.ImportFrom) and node.level and node.module
-    ]
-    assert all(name.split(".")[0] == "support" for name in shared), shared
 
 
 def test_version_is_told_by_the_package() -> None:

@@ -71,7 +71,6 @@ class WorkerProcess:
     def __init__(self, command: Sequence[str], order: Work) -> None:
         self._timeout_s = order.clip_timeout_s
         self._in_flight: dict[int, None] = {}
-        self._heard = False
         self._connection, theirs = Pipe()
         with theirs:
             descriptor = theirs.fileno()
@@ -112,7 +111,8 @@ class WorkerProcess:
         while True:
             if not self._connection.poll(_SECONDS_BETWEEN_LOOKS):
                 silent_s += _SECONDS_BETWEEN_LOOKS
-                if silent_s > self._silence_allowed_s():
+                grace_s = _BEAT_GRACE_S if self._in_flight else _START_GRACE_S
+                if silent_s > self._timeout_s + grace_s:
                     self._kill()
                     return self._exit("timeout", "no sign of life", tuple(self._in_flight))
                 continue
@@ -132,15 +132,11 @@ class WorkerProcess:
 
     def _note(self, message: Message) -> tuple[int, ...]:
         """Keep count of the clips being decoded; return those that are stuck."""
-        self._heard = True
         if isinstance(message, Started):
             self._in_flight[message.clip_id] = None
         elif isinstance(message, Ended):
             self._in_flight.pop(message.clip_id, None)
         return message.stalled if isinstance(message, Alive) else ()
-
-    def _silence_allowed_s(self) -> float:
-        return self._timeout_s + (_BEAT_GRACE_S if self._in_flight else _START_GRACE_S)
 
     def _exit(self, status: ClipStatus, reason: str, suspects: tuple[int, ...]) -> WorkerExit:
         in_flight = tuple(self._in_flight)
@@ -273,17 +269,21 @@ class Supervisor:
         LOGGER.warning("the worker ended (%s) while decoding %s", exited.reason, names or "nothing")
         for number in exited.in_flight:
             self._attempts[number] = self._attempts.get(number, 0) + 1
-        doing_it_again = [number for number in exited.suspects if self._does_it_again(number)]
-        if doing_it_again:
+        if sum(self._does_it_again(number) for number in exited.suspects):
             return
         self._unexplained += 1
-        alone = len(exited.suspects) == 1
-        if self._unexplained == _MAX_UNEXPLAINED and alone:
+        if self._unexplained == _MAX_UNEXPLAINED and len(exited.suspects) == 1:
             # It was the only one being decoded this time, though decoding it is not enough.
             clip = self._clips[exited.suspects[0]]
             self._leave_out(clip, exited, "among others, then in an unshared worker")
         elif self._unexplained >= _MAX_UNEXPLAINED:
-            raise WorkerError(_hopeless(exited))
+            hint = ""
+            if exited.reason == "SIGKILL":
+                hint = ": memory may have run out; give the job more, or lower --batch-size"
+            raise WorkerError(
+                f"the worker process ended again and again ({exited.reason}), and no clip is to "
+                f"blame{hint}; finished shards are kept, the same command line goes on from there"
+            )
 
     def _does_it_again(self, number: int) -> bool:
         """Decode a suspect alone; quarantine it if that crashes or hangs the process again."""
@@ -310,11 +310,3 @@ class Supervisor:
         )
         self._quarantined[clip.id] = entry
         return entry
-
-
-def _hopeless(exited: WorkerExit) -> str:
-    hint = ""
-    if exited.reason == "SIGKILL":
-        hint = ": memory may have run out; give the job more, or lower --batch-size"
-    what = f"the worker process ended again and again ({exited.reason}), and no clip is to blame"
-    return f"{what}{hint}; finished shards are kept, the same command line goes on from there"

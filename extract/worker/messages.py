@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 
 from ta3n.common.records import ClipStatus, FeatureConfig, PlannedClip, Record
 from ta3n.common.streams import RgbImage
@@ -107,33 +107,25 @@ class Work:
         return tuple(name.strip() for name in self.device.split(","))
 
 
-@dataclass(frozen=True, slots=True)
-class Started:
+class Started(NamedTuple):
     """Decoding of a clip begins."""
 
     clip_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Ended:
+class Ended(NamedTuple):
     """Decoding of a clip has ended, well or not."""
 
     clip_id: int
 
 
-@dataclass(frozen=True, slots=True)
-class Alive:
-    """The worker's heartbeat.
-
-    Attributes:
-        stalled: Numbers of the clips that made no progress for too long.
-    """
+class Alive(NamedTuple):
+    """The worker's heartbeat, with the numbers of clips that made no progress for too long."""
 
     stalled: tuple[int, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class Advanced:
+class Advanced(NamedTuple):
     """How far the worker is.
 
     Attributes:
@@ -147,29 +139,25 @@ class Advanced:
     wait_s: float
 
 
-@dataclass(frozen=True, slots=True)
-class ShardDone:
+class ShardDone(NamedTuple):
     """A shard is published."""
 
     shard: str
 
 
-@dataclass(frozen=True, slots=True)
-class Logged:
+class Logged(NamedTuple):
     """A line for the log."""
 
     text: str
 
 
-@dataclass(frozen=True, slots=True)
-class Failed:
+class Failed(NamedTuple):
     """The worker cannot go on: the job ends with this error."""
 
     error: Exception
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """The worker has done all it was asked to."""
 
 

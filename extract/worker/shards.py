@@ -3,18 +3,17 @@
 Legend: F rows of a shard, D feature width.
 """
 
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import groupby
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.rows import Features, RowSource, crc32_of, row_blocks
+from ta3n.common.rows import ROWS_AT_ONCE, Features, RowSource, crc32_of, row_blocks
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, is_finished, shard_path, write_shard
 from ta3n.common.streams import RgbImage
@@ -144,42 +143,29 @@ class _ShardWorker:
             )
 
 
-class Piece(NamedTuple):
-    """Rows `first` to `end` of a source."""
+@dataclass(frozen=True, slots=True)
+class PickedRows:
+    """Some rows of a source in an order of their own, none copied before it is read.
 
-    source: RowSource
-    first: int
-    end: int
-
-
-class PiecedRows:
-    """Rows of several sources, one piece after another, none copied before it is read.
-
-    Args:
-        pieces: In order; empty ones are fine.
-        width: D.
+    Attributes:
+        source: The rows [N, D].
+        numbers: Which of them, in order [F].
     """
 
-    def __init__(self, pieces: Sequence[Piece], width: int) -> None:
-        self._pieces = [piece for piece in pieces if piece.end > piece.first]
-        self._starts = np.cumsum([0, *(piece.end - piece.first for piece in self._pieces)])
-        self._width = width
+    source: RowSource
+    numbers: NDArray[np.int64]
 
     @property
-    def shape(self) -> tuple[int, int]:
-        """Number of rows, and D."""
-        return int(self._starts[-1]), self._width
+    def shape(self) -> tuple[int, ...]:
+        """F and D."""
+        return len(self.numbers), self.source.shape[1]
 
     def __getitem__(self, rows: slice) -> Features:
         """Return the rows of a slice without step."""
-        first, end, _ = rows.indices(self.shape[0])
-        parts = [np.empty((0, self._width), np.float32)]
-        for piece, start in zip(self._pieces, self._starts[:-1].tolist(), strict=True):
-            low = max(piece.first, piece.first + first - start)
-            high = min(piece.end, piece.first + end - start)
-            if low < high:
-                parts.append(piece.source[low:high])
-        return np.concatenate(parts)
+        numbers = self.numbers[rows]
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+        parts = [self.source[int(run[0]) : int(run[-1]) + 1] for run in runs if len(run)]
+        return np.concatenate([np.empty((0, self.shape[1]), np.float32), *parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +179,7 @@ class ShardContent:
     """
 
     record: ShardRecord
-    features: PiecedRows
+    features: PickedRows
     frames: NDArray[np.int32]
 
 
@@ -246,20 +232,23 @@ class ShardBuilder:
         """
         known = {} if self.old is None else {c.id: c for c in self.old.record.clips}
         records: list[ClipRecord] = []
-        pieces: list[Piece] = []
+        rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         frames: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
         num_rows = 0
         for clip in self.clips:
             span = self._spans.get(clip.id)
             if span is None and self.old is not None:
-                record, numbers = known[clip.id], self.old.frames
-                piece = Piece(_OldRows(self.old), record.start, record.start + record.length)
-                numbers = numbers[piece.first : piece.end]
+                record, first = known[clip.id], spool.shape[0]
+                numbers = self.old.frames[record.start : record.start + record.length]
+                for start in range(0, record.length, ROWS_AT_ONCE):
+                    offsets = range(start, min(start + ROWS_AT_ONCE, record.length))
+                    spool.append(self.old.rows(record.start, offsets))
             else:
                 assert span is not None, f"clip {clip.path} was neither decoded nor kept"
-                record, piece, numbers = _computed(span, spool)
+                record, first = _record(span, spool), span.first
+                numbers = np.asarray(span.outcome.frame_numbers[: record.length], np.int32)
             records.append(record.model_copy(update={"start": num_rows if record.length else 0}))
-            pieces.append(piece)
+            rows.append(np.arange(first, first + record.length))
             frames.append(numbers)
             num_rows += record.length
         record_of_all = ShardRecord(
@@ -269,8 +258,8 @@ class ShardBuilder:
             provenance=self._provenance(provenance),
             clips=tuple(records),
         )
-        rows = PiecedRows(pieces, spool.shape[1])
-        return ShardContent(record_of_all, rows, np.concatenate(frames))
+        features = PickedRows(spool, np.concatenate(rows))
+        return ShardContent(record_of_all, features, np.concatenate(frames))
 
     def _provenance(self, now: Mapping[str, str]) -> dict[str, str]:
         """Return what is behind the rows; where some are older, both origins."""
@@ -280,71 +269,22 @@ class ShardBuilder:
         return before | {f"redone {k}": v for k, v in now.items() if before.get(k) != v}
 
 
-@dataclass(frozen=True, slots=True)
-class _OldRows:
-    """The rows of a shard on disk, each against its checksum."""
-
-    shard: ShardReader
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.shard.frames), self.shard.feature_dim
-
-    def __getitem__(self, rows: slice) -> Features:
-        return self.shard.rows(0, range(*rows.indices(self.shape[0])))
-
-
-def _computed(span: _Span, spool: RowSpool) -> tuple[ClipRecord, Piece, NDArray[np.int32]]:
-    """Return the record of a decoded clip, its rows, and their frame numbers."""
-    outcome, crc = _checked(span, spool)
-    usable = outcome.status in USABLE
-    piece = Piece(spool, span.first, span.end if usable else span.first)
-    numbers = np.asarray(outcome.frame_numbers if usable else (), np.int32)
-    return _record(span.clip, outcome, crc, length=piece.end - piece.first), piece, numbers
-
-
-def _checked(span: _Span, spool: RowSpool) -> tuple[ClipOutcome, int]:
-    """Return the outcome and the checksum; features that are not finite fail the clip."""
+def _record(span: _Span, spool: RowSpool) -> ClipRecord:
+    """Return the record of a decoded clip; features that are not finite fail it."""
     outcome, crc = span.outcome, 0
-    if outcome.status not in USABLE:
-        return outcome, 0
+    end = span.end if outcome.status in USABLE else span.first
     seen = 0
-    for block in row_blocks(spool, span.first, span.end):
+    for block in row_blocks(spool, span.first, end):
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             frame = outcome.frame_numbers[seen + int(bad[0])]
             error = f"features of frame {frame} are not finite"
-            return replace(outcome, status="failed", error=error), 0
+            outcome, end, crc = replace(outcome, status="failed", error=error), span.first, 0
+            break
         crc = crc32_of(block, crc)
         seen += len(block)
-    return outcome, crc
-
-
-def _record(clip: PlannedClip, outcome: ClipOutcome, crc: int, *, length: int) -> ClipRecord:
-    info = outcome.info
-    stream = (
-        {}
-        if info is None
-        else {
-            "declared_frames": info.declared_frames,
-            "codec": info.codec,
-            "pixel_format": info.pixel_format,
-            "width": info.width,
-            "height": info.height,
-            "frame_rate": info.frame_rate,
-        }
-    )
-    return ClipRecord.model_validate(
-        {
-            **clip.model_dump(),
-            **stream,
-            "status": outcome.status,
-            "error": outcome.error,
-            "warning": outcome.warning,
-            "attempts": outcome.attempts,
-            "num_frames": outcome.num_frames,
-            "rotation": outcome.rotation,
-            "length": length,
-            "crc32": crc,
-        }
-    )
+    found = asdict(replace(outcome, frame_numbers=()))
+    del found["frame_numbers"]
+    stream = found.pop("info") or {}
+    rows = {"length": end - span.first, "crc32": crc}
+    return ClipRecord.model_validate(span.clip.model_dump() | stream | found | rows)
