@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.rows import Features
@@ -122,8 +123,11 @@ def extract_features(
     listing = scan_videos([Path(path) for path in given])
     described, named, config = feature_config(settings, listing.dataset)
     clips = make_plan(listing, config, selection="", limit=None).clips
-    engine = _engine(described, named, config.weights, config.profile, device, batch_size, compile)
-    with torch_switched(config.profile, engine.device):
+    on = resolve_device(device)
+    with torch_switched(config.profile, on):
+        engine = _engine(
+            described, named, config.weights, config.profile, str(on), batch_size, compile
+        )
         content = _extract(listing.root, clips, config, engine, decode_threads)
     return {
         str(listing.root / clip.path): _clip(clip, content, config) for clip in content.record.clips

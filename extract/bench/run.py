@@ -9,7 +9,7 @@ import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,11 +20,12 @@ from torch import nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.records import FeatureConfig
-from ta3n.extract.backbones import Backbone, get_backbone, load_backbone
+from ta3n.extract.backbones import IMAGE_SIZE, Backbone, get_backbone, load_backbone
 from ta3n.extract.bench import parts
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.inference.engine import compile_for, in_precision_of, start_engine
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
+from ta3n.extract.inference.preprocessing import crop, resize_and_crop
 from ta3n.extract.worker.messages import Work
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
@@ -186,10 +187,12 @@ def _jobs_of_decoding(
     on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
     threads = options.decode_threads or allowed_cpus()
     jobs: Jobs = {
-        "decode": lambda: parts.decode_only(clips),
-        "decode + convert": lambda: parts.decode_and_convert(clips),
-        "resize, Pillow": lambda: parts.resize_by_pillow(frames),
-        f"resize, tensors on {device.type}": lambda: parts.resize_by_tensors(on_device),
+        "decode": lambda: _count(parts.frames_of(clips)),
+        "decode + convert": lambda: _count(frame.rgb() for frame in parts.frames_of(clips)),
+        "resize, Pillow": lambda: _count(map(crop, frames)),
+        f"resize, tensors on {device.type}": lambda: parts.wait_for(
+            resize_and_crop(on_device, IMAGE_SIZE)
+        ),
         f"decode + convert + resize, {threads} threads": lambda: parts.cropped_by_threads(
             clips, threads
         ),
@@ -200,6 +203,10 @@ def _jobs_of_decoding(
             parts.cropped_by_processes(clips, pool)
         )
     return jobs
+
+
+def _count(items: Iterable[object]) -> int:
+    return sum(1 for _ in items)
 
 
 def _jobs_of_network(

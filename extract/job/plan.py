@@ -128,7 +128,8 @@ def agree_on_plan(
             temporary.write_bytes(dump_record(plan))
             publish_file(temporary, path)
     agreed = read_record(Plan, path)
-    if agreed.config != plan.config and _is_untouched(folder):
+    is_untouched = not any(folder.glob("shard-*"))
+    if agreed.config != plan.config and is_untouched:
         # Of a call that failed before its first shard. Should that one still run, its shards are
         # told from ours by the hash of their settings.
         LOGGER.info("%s: nothing was made with other settings yet; these hold now", folder)
@@ -145,9 +146,13 @@ def agree_on_plan(
         return agreed
     told = "; ".join(differences)
     if _differences(_with_splits_of(there, plan), plan):
-        raise DataConflictError(
-            f"{folder} was made with another setting: {told}. {_way_out(folder)}"
+        way_out = (
+            "It holds no features yet: remove the folder, or use another --out"
+            if is_untouched
+            else "Use another --out, or remove the folder to start afresh, or give --retry-failed "
+            "if files of failed clips were replaced"
         )
+        raise DataConflictError(f"{folder} was made with another setting: {told}. {way_out}")
     if not new_splits:
         raise DataConflictError(
             f"{folder} was made with other splits: {told}. Features do not depend on them: "
@@ -164,19 +169,6 @@ def _with_splits_of(there: Plan, now: Plan) -> Plan:
     clips = tuple(with_splits_of(there.clips, now.clips))
     update = {"clips": clips, "absent": now.absent, "splits_origin": now.splits_origin}
     return there.model_copy(update=update)
-
-
-def _is_untouched(folder: Path) -> bool:
-    return not any(folder.glob("shard-*"))
-
-
-def _way_out(folder: Path) -> str:
-    if _is_untouched(folder):
-        return "It holds no features yet: remove the folder, or use another --out"
-    return (
-        "Use another --out, or remove the folder to start afresh, or give --retry-failed if files "
-        "of failed clips were replaced"
-    )
 
 
 def describe_plan(plan: Plan, root: Path, share: JobShare, folder: Path) -> str:
@@ -232,21 +224,18 @@ def _differences(there: Plan, now: Plan) -> list[str]:
 def _with_renewed_files(folder: Path, there: Plan, now: Plan, *, retry_failed: bool) -> Plan:
     """Return the plan with the sizes of files that were, or are to be, extracted anew."""
     new = {clip.path: clip for clip in now.clips}
-    shards = {c.shard for c in there.clips if c.path in new and not _same_size(c, new[c.path])}
+    shards = {c.shard for c in there.clips if new.get(c.path, c).size_bytes != c.size_bytes}
     renewed = {}
     for shard in filter(lambda shard: mend_sidecar(folder, shard), shards):
         for record in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
             clip = new.get(record.path, record)
-            if _same_size(record, clip) or (retry_failed and record.status != "ok"):
+            is_same = record.size_bytes == clip.size_bytes
+            if is_same or (retry_failed and record.status != "ok"):
                 renewed[record.path] = clip.size_bytes
     clips = (
         c.model_copy(update={"size_bytes": renewed.get(c.path, c.size_bytes)}) for c in there.clips
     )
     return there.model_copy(update={"clips": tuple(clips)})
-
-
-def _same_size(one: PlannedClip, other: PlannedClip) -> bool:
-    return one.size_bytes == other.size_bytes
 
 
 def _clip_differences(there: Plan, now: Plan) -> list[str]:
