@@ -92,17 +92,14 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
 
         return from_timm.describe(name)
     known = BACKBONES.get(name)
-    if known is not None and (known.library == "package" or not _names_others(weights)):
+    # One word that is no file may name published weights of another generation.
+    may_be_others = weights not in (None, IMAGENET_V1) and re.fullmatch(r"\w+", weights or "")
+    if known is not None and (known.library == "package" or not may_be_others):
         return known
     from ta3n.extract.backbones import from_torchvision
 
     described = from_torchvision.describe(name, weights)
     return known if known is not None and described.pretrained == IMAGENET_V1 else described
-
-
-def _names_others(weights: str | None) -> bool:
-    """Say whether these may be published weights of another generation: one word, no file."""
-    return weights not in (None, IMAGENET_V1) and bool(re.fullmatch(r"\w+", weights or ""))
 
 
 def weights_identity(backbone: Backbone, weights: str) -> str:

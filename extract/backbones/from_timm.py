@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from PIL import Image
 from torch import nn
 
@@ -51,10 +50,15 @@ def describe(name: str) -> Backbone:
     if channels != 3 or size != other_size:
         raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
     full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
+    shape = feature_shape(
+        lambda: LIBRARY.headless(timm.create_model(full_name, pretrained=False)), size
+    )
+    if len(shape) != 1:
+        raise UsageError(f"timm:{full_name} gives {shape} for an image, not a vector of features")
     return Backbone(
         name=TIMM_PREFIX + full_name,
         library="timm",
-        feature_dim=_feature_dim(full_name, size),
+        feature_dim=shape[0],
         pretrained=cfg.tag or "pretrained",
         pretrained_file=f"{full_name}.safetensors",
         transform=(
@@ -77,15 +81,6 @@ def _timm() -> Any:
             "timm is not installed, which backbones timm:NAME come from: pip install 'ta3n[timm]'"
         ) from error
     return timm
-
-
-def _feature_dim(name: str, size: int) -> int:
-    shape = feature_shape(
-        lambda: LIBRARY.headless(_timm().create_model(name, pretrained=False)), size
-    )
-    if len(shape) != 1:
-        raise UsageError(f"timm:{name} gives {shape} for an image, not a vector of features")
-    return shape[0]
 
 
 class Timm(Library):
@@ -112,7 +107,9 @@ class Timm(Library):
         state = read_state(path)
         cfg = timm.get_pretrained_cfg(name)
         # With as many classes as the file has, so that its classifier fits.
-        num_classes = _num_classes(cfg, state)
+        weights = (f"{name}weight" for name in _classifiers(cfg))
+        found = [state[weight].shape[0] for weight in weights if weight in state]
+        num_classes = int(found[0]) if found else int(cfg.num_classes)
         overlay = {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
         try:
             with _watching_loads() as loads:
@@ -192,13 +189,6 @@ def _classifiers(cfg: Any) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
 
 
-def _num_classes(cfg: Any, state: dict[str, torch.Tensor]) -> int:
-    """Return how many classes a file is for: its own, not those of the published weights."""
-    weights = [f"{name}weight" for name in _classifiers(cfg)]
-    found = [state[weight].shape[0] for weight in weights if weight in state]
-    return int(found[0]) if found else int(cfg.num_classes)
-
-
 def _data_config(cfg: Any) -> Any:
     """Return what images are to be like for published weights."""
     return _timm().data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
@@ -210,7 +200,9 @@ def _from_hub(backbone: Backbone, cfg: Any) -> Path:
     # Its own lines about each attempt would hide the one that counts.
     hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     repository, _, revision = cfg.hf_hub_id.partition("@")
-    filename = _safe_name(cfg.hf_hub_filename)
+    # In the form that runs nothing.
+    filename = cfg.hf_hub_filename or "pytorch_model.bin"
+    filename = filename.replace("pytorch_model.bin", "model.safetensors")
     cached = hub.try_to_load_from_cache(repository, filename, revision=revision or None)
     if isinstance(cached, str):
         return Path(cached)
@@ -221,11 +213,6 @@ def _from_hub(backbone: Backbone, cfg: Any) -> Path:
         url = hub.hf_hub_url(repository, filename, revision=revision or None)
         first = str(error).strip().splitlines()[0]
         raise not_downloaded(backbone, first, url) from error
-
-
-def _safe_name(filename: str | None) -> str:
-    """Return the name of a file in the form that runs nothing."""
-    return (filename or "pytorch_model.bin").replace("pytorch_model.bin", "model.safetensors")
 
 
 def _name(backbone: Backbone) -> str:

@@ -112,8 +112,14 @@ class TorchVision(Library):
     def published_file(self, backbone: Backbone) -> Path:
         """See `Library`; it lies in torch's cache."""
         path = hub_path(backbone)
-        if not path.is_file():
-            _download(backbone, path)
+        if path.is_file():
+            return path
+        url = _enum_of(backbone).url
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise not_downloaded(backbone, str(error), url) from error
         return path
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
@@ -169,15 +175,6 @@ def head_of(network: nn.Module) -> tuple[str, nn.Module]:
         if layers := [(name, module) for name, module in modules if isinstance(module, kind)]:
             return layers[-1]
     raise AssertionError("classifiers have layers")
-
-
-def _download(backbone: Backbone, path: Path) -> None:
-    url = _enum_of(backbone).url
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
-    except (OSError, RuntimeError) as error:
-        raise not_downloaded(backbone, str(error), url) from error
 
 
 def _file_name(published: Any) -> str:

@@ -18,6 +18,8 @@ from ta3n.extract.backbones.base import Backbone
 
 # Where people put a state dict among other things.
 _WRAPPERS = ("state_dict", "model")
+# How names begin of parameters that were saved from `DataParallel`.
+_WRAPPED = "module."
 
 
 class Library(ABC):
@@ -92,18 +94,17 @@ def feature_shape(build: Callable[[], nn.Module], image_size: int) -> tuple[int,
             memory nor time, and once more with data if the network computes while it is built.
         image_size: Side of the image in pixels.
     """
+
+    def shape() -> tuple[int, ...]:
+        with torch.inference_mode():
+            features: torch.Tensor = build().eval()(torch.zeros(1, 3, image_size, image_size))
+        return tuple(features.shape[1:])
+
     try:
         with torch.device("meta"):
-            features = _features(build(), image_size)
+            return shape()
     except (NotImplementedError, RuntimeError):
-        features = _features(build(), image_size)
-    return tuple(features.shape[1:])
-
-
-def _features(network: nn.Module, image_size: int) -> torch.Tensor:
-    with torch.inference_mode():
-        features: torch.Tensor = network.eval()(torch.zeros(1, 3, image_size, image_size))
-    return features
+        return shape()
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
@@ -120,7 +121,20 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     except Exception as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise WeightsError(f"weights {path} cannot be read: {first}") from error
-    return _plain(state, path)
+    for wrapper in _WRAPPERS:
+        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
+            state = state[wrapper]
+    is_state = isinstance(state, dict) and len(state) > 0
+    if not is_state or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        raise WeightsError(f"weights {path} hold no state dict of tensors")
+    found = OrderedDict((str(key).removeprefix(_WRAPPED), value) for key, value in state.items())
+    # Versions of layers, which some insist on.
+    if (versions := getattr(state, "_metadata", None)) is not None:
+        found._metadata = {  # type: ignore[attr-defined]
+            f"{key}.".removeprefix(_WRAPPED).removesuffix("."): value
+            for key, value in versions.items()
+        }
+    return found
 
 
 def _read(path: Path) -> Any:
@@ -131,26 +145,6 @@ def _read(path: Path) -> Any:
     except ImportError as error:
         raise WeightsError("it needs a package: pip install 'ta3n[timm]'") from error
     return load_file(path)
-
-
-def _plain(state: Any, path: Path) -> dict[str, torch.Tensor]:
-    for wrapper in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    is_state = isinstance(state, dict) and len(state) > 0
-    if not is_state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"weights {path} hold no state dict of tensors")
-    return _renamed(state, lambda key: str(key).removeprefix("module."))
-
-
-def _renamed(state: Any, rename: Callable[[Any], str]) -> dict[str, torch.Tensor]:
-    """Return a state dict with other keys; versions of layers, which some insist on, are kept."""
-    found = OrderedDict((rename(key), value) for key, value in state.items())
-    versions = getattr(state, "_metadata", None)
-    if versions is not None:
-        renamed = {rename(f"{key}.").removesuffix("."): value for key, value in versions.items()}
-        found._metadata = renamed  # type: ignore[attr-defined]
-    return found
 
 
 def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, ...] = ()) -> None:
