@@ -51,8 +51,16 @@ def damage_of(folder: Path, plan: Plan, shard: str) -> DamagedShard | None:
             found = (check(reader, plan) for check in (_origin, _clips, _frame_numbers))
             if text := next(filter(None, found), ""):
                 return DamagedShard(text)
-            text = _sidecar_damage(folder, reader.record)
-            return DamagedShard(text, in_sidecar=True) if text else None
+            try:
+                sidecar = read_record(ShardRecord, sidecar_path(folder, shard))
+            except DataMissingError:
+                return DamagedShard("its sidecar is missing", in_sidecar=True)
+            except FeatureStoreError as error:
+                return DamagedShard(str(error), in_sidecar=True)
+            if sidecar != reader.record:
+                text = "its sidecar says otherwise than the shard"
+                return DamagedShard(text, in_sidecar=True)
+            return None
     except FeatureStoreError as error:
         return DamagedShard(str(error))
 
@@ -84,27 +92,13 @@ def failed_clips(folder: Path, shard: str, now: dict[str, PlannedClip]) -> list[
     Raises:
         FeatureStoreError: If the sidecar is damaged.
     """
-    record = read_record(ShardRecord, sidecar_path(folder, shard))
-    return [
-        clip
-        for clip in record.clips
-        if clip.status not in USABLE
-        or (clip.status == "partial" and _file(clip) != _file(now.get(clip.path, clip)))
-    ]
-
-
-def _file(clip: PlannedClip) -> tuple[int, int]:
-    return clip.size_bytes, clip.mtime_ns
-
-
-def _sidecar_damage(folder: Path, record: ShardRecord) -> str:
-    try:
-        sidecar = read_record(ShardRecord, sidecar_path(folder, record.shard))
-    except DataMissingError:
-        return "its sidecar is missing"
-    except FeatureStoreError as error:
-        return str(error)
-    return "" if sidecar == record else "its sidecar says otherwise than the shard"
+    failed = []
+    for clip in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
+        file = now.get(clip.path, clip)
+        has_changed = (file.size_bytes, file.mtime_ns) != (clip.size_bytes, clip.mtime_ns)
+        if clip.status not in USABLE or (clip.status == "partial" and has_changed):
+            failed.append(clip)
+    return failed
 
 
 def _origin(reader: ShardReader, plan: Plan) -> str:
