@@ -52,11 +52,6 @@ class Library(ABC):
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
         """Return the network with the weights of a file.
 
-        Args:
-            backbone: The network.
-            path: The file.
-            _digest: Its SHA-256.
-
         Raises:
             WeightsError: If the file cannot be read, or is of another network.
         """
@@ -89,10 +84,8 @@ def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
 def feature_shape(build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
     """Return the shape of what a network makes of one image, without the batch.
 
-    Args:
-        build: Returns the network; it is called where tensors hold no data, which takes neither
-            memory nor time, and once more with data if the network computes while it is built.
-        image_size: Side of the image in pixels.
+    It is built where tensors hold no data, which takes neither memory nor time, and once more with
+    data if the network computes while it is built.
     """
 
     def shape() -> tuple[int, ...]:
@@ -148,14 +141,10 @@ def _read(path: Path) -> Any:
 
 
 def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, ...] = ()) -> None:
-    """Put the weights of a file into a network.
+    """Put the weights of a file into a network; `name` is for messages.
 
-    Args:
-        network: Changed in place.
-        path: File with a state dict.
-        name: Of the network, for messages.
-        ignored: Beginnings of parameter names that may be missing, of another shape, or left over:
-            the classifier is not part of the features, so that any number of classes will do.
+    Parameters whose names begin with `ignored` may be missing, of another shape, or left over: the
+    classifier is not part of the features, so that any number of classes will do.
 
     Raises:
         WeightsError: If the file cannot be read, or is of another network.

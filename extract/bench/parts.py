@@ -91,13 +91,7 @@ def decoding_processes(count: int) -> ProcessPoolExecutor:
 
 
 def whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
-    """Extract clips into one shard, in a folder of its own; return the feed, used up.
-
-    Args:
-        work: What to do, without shards.
-        engine: Computes features.
-        clips: In the folder of the work.
-    """
+    """Extract clips into one shard, in a folder of its own; return the feed, used up."""
     folder = Path(tempfile.mkdtemp(dir=work.folder))
     task = ShardTask(shard="shard-00000", clips=tuple(map(_planned, range(len(clips)), clips)))
     return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)

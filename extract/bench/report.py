@@ -14,12 +14,7 @@ from ta3n.extract.bench.run import NETWORK, BenchOptions, BenchResult, measure
 
 
 def publish(result: BenchResult, json_file: str | None) -> None:
-    """Print a result for people, or write it as JSON.
-
-    Args:
-        result: What came out.
-        json_file: A file, `-` for standard output, or None for the table.
-    """
+    """Print a result for people, or write it as JSON to a file (`-` for standard output)."""
     if json_file == "-":
         click.echo(json.dumps(asdict(result)))
         return

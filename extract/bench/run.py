@@ -101,12 +101,7 @@ class BenchResult:
 
 
 def ratios_of(rates: Mapping[str, float], clips_per_s: Mapping[str, float]) -> dict[str, float]:
-    """Return the ratios that say how near the pipeline is to its limit.
-
-    Args:
-        rates: Frames per second of each stage.
-        clips_per_s: Clips per second of the whole pipeline, with all frames and with five.
-    """
+    """Return the ratios that say how near the pipeline is to its limit."""
     bare = max(rate for name, rate in rates.items() if name.startswith(NETWORK))
     return {
         "whole pipeline / fastest bare network": rates[PIPELINE] / bare,

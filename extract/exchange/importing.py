@@ -98,7 +98,8 @@ def run_import(job: ImportJob) -> Manifest:
 
     Raises:
         DataMissingError: No features of the known videos are there.
-        DataConflictError: Two videos have one name, or the folder was made otherwise.
+        DataConflictError: Two videos have one name, the network named gives features of another
+            width, or the folder was made otherwise.
         OSError: A folder cannot be read or written.
     """
     matched = _match(job)
@@ -121,11 +122,7 @@ def run_import(job: ImportJob) -> Manifest:
 
 
 def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> FeatureConfig:
-    """Return what the features are, as far as anybody says.
-
-    Raises:
-        DataConflictError: The network named gives features of another width.
-    """
+    """Return what the features are, as far as anybody says."""
     backbone = job.backbone or (exported.backbone if exported else _PUBLISHED_BACKBONE)
     known = BACKBONES.get(backbone)
     if known is not None and known.feature_dim != width:

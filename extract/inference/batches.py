@@ -31,19 +31,10 @@ _BYTES_IN_MEMORY = 256 * 2**20
 
 
 class _Slot:
-    """Host and device memory of one batch.
+    """Host and device memory of one batch: frames, their crops, features back [B, D].
 
     Host memory is pinned for a GPU, and frames are copied on a stream of their own: a batch is on
     its way while the one before is computed.
-
-    Args:
-        batch_size: B.
-        feature_dim: D.
-        image_size: S.
-        device: Where crops are needed.
-
-    Attributes:
-        features: Host memory for the results, float32 [B, D].
     """
 
     def __init__(
@@ -121,13 +112,10 @@ class _Slot:
 
 
 class RowSpool:
-    """Rows [N, D] that were added, to be read back in any order.
+    """Rows [N, D] that were added, to be read back in any order: a few in memory, then in a file.
 
-    The file has no name, so that not even a kill leaves it behind.
-
-    Args:
-        width: D.
-        folder: Where the file lies; None keeps all rows in memory.
+    The file lies in the folder given, else all stays in memory. It has no name, so that not even a
+    kill leaves it behind.
     """
 
     def __init__(self, width: int, folder: Path | None) -> None:
@@ -289,13 +277,10 @@ class BatchRunner:
 def suitable_batch_size(
     network: nn.Module, device: torch.device, image_size: int = IMAGE_SIZE
 ) -> int:
-    """Return the batch size to use where none is given.
+    """Return the batch size where none is given; it raises what `largest_batch_size` does.
 
     On a CPU it is what each core computes at a time. On a GPU it is the largest of 256, 128 and so
     on that fits. Speed has no say in it, so that equal devices compute the same bits.
-
-    Raises:
-        DeviceError: If not even one frame fits.
     """
     if device.type != "cuda":
         return _CPU_BATCH_SIZE

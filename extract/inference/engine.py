@@ -63,11 +63,7 @@ class Engine:
         return _BYTES_AHEAD[self.device.type]
 
     def new_runner(self, spool_folder: Path | None) -> BatchRunner:
-        """Return the network with empty batches.
-
-        Args:
-            spool_folder: Where features wait that are too many for memory; None keeps all there.
-        """
+        """Return empty batches for the network; see `BatchRunner` for the folder."""
         return BatchRunner(
             self.network,
             device=self.device,
@@ -175,15 +171,10 @@ class HalfPrecision(nn.Module):
 
 
 def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> nn.Module:
-    """Return a network in the precision of a profile; it may be changed in place.
+    """Return a `FeatureNetwork` in the precision of a profile; it may be changed in place.
 
     `fast` is half precision on a GPU. CPUs without units for 16-bit floats are several times slower
     with them, so on a CPU `fast` computes in 32 bits.
-
-    Args:
-        profile: `ta3n`, `fast` or `torchvision`.
-        network: A `FeatureNetwork`, on `device`.
-        device: Where it runs.
     """
     if profile != "fast" or device.type != "cuda":
         return network
@@ -197,12 +188,7 @@ def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> n
 
 @contextmanager
 def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
-    """Hold torch's switches, which are the whole process's, as a network needs them; then put back.
-
-    Args:
-        profile: Of the network.
-        device: Where it runs.
-    """
+    """Hold torch's switches, the whole process's, as a profile needs them; then put them back."""
     if device.type != "cuda":
         yield
         return
@@ -230,14 +216,7 @@ def is_compiled(compiled: str, profile: str, device: torch.device) -> bool:
 def compiled_if_faster(
     network: nn.Module, device: torch.device, batch_size: int, image_size: int = IMAGE_SIZE
 ) -> nn.Module:
-    """Compile a network for one batch size and return it if it beats the plain one, else that.
-
-    Args:
-        network: Maps uint8 [B, S, S, 3] to float32 [B, D], on `device`.
-        device: Where it runs.
-        batch_size: B.
-        image_size: S.
-    """
+    """Compile a network for one batch size and return it if it beats the plain one, else that."""
     shape = (batch_size, image_size, image_size, 3)
     crops = torch.zeros(shape, dtype=torch.uint8, device=device)
     compiled = compile_for(network, crops)
@@ -254,12 +233,7 @@ def compiled_if_faster(
 
 
 def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
-    """Compile a network for batches like `crops`; return None, with a line, if that fails.
-
-    Args:
-        network: Maps uint8 [B, S, S, 3] to float32 [B, D].
-        crops: A batch on the network's device.
-    """
+    """Compile a network for batches like `crops`; return None, with a line, if that fails."""
     compiled = cast(nn.Module, torch.compile(network, dynamic=False))
     try:
         with torch.inference_mode():
@@ -283,17 +257,11 @@ def _seconds(network: nn.Module, crops: Tensor) -> float:
 
 
 class SideBySide(nn.Module):
-    """Runs pieces of a batch through one network in threads of one core each.
+    """Runs pieces of a batch, of one size, through one network in threads of one core each.
 
     Cores that share every layer wait for each other at its end: with small layers often, and for
     very long where other jobs take a core away in between. Cores with frames of their own wait once
-    a batch. All pieces but the last have one size, so a row does not depend on how many cores
-    there are.
-
-    Args:
-        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D] on a CPU, in inference.
-        num_threads: Cores to use.
-        frames_at_once: Size of a piece.
+    a batch, and a row does not depend on how many cores there are.
     """
 
     def __init__(self, network: nn.Module, *, num_threads: int, frames_at_once: int) -> None:

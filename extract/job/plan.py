@@ -60,10 +60,10 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
 def make_plan(
     listing: Listing, config: FeatureConfig, *, selection: str, limit: int | None
 ) -> Plan:
-    """Lay clips out in shards.
+    """Lay clips, sorted by path, out in shards.
 
     Args:
-        listing: The clips, sorted by path.
+        listing: The clips.
         config: The feature configuration.
         selection: Which part of the dataset this is, in words.
         limit: Keep only so many clips, spread evenly over the listing.
@@ -172,14 +172,7 @@ def _with_splits_of(there: Plan, now: Plan) -> Plan:
 
 
 def describe_plan(plan: Plan, root: Path, share: JobShare, folder: Path) -> str:
-    """Say what a job would do, a fact a line.
-
-    Args:
-        plan: Of the whole folder.
-        root: Folder of the clips.
-        share: The job's part of it.
-        folder: Feature folder of the dataset.
-    """
+    """Say what a job would do with its share of a plan, a fact a line."""
     config, mine = plan.config, share.of(plan.shards)
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
     of_classes = f" of {len(per_class)} classes" if per_class else ""

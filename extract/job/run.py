@@ -89,17 +89,9 @@ def _find_tasks(
 ) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
     """Look through a job's shards for what is missing, damaged, or to be tried again.
 
-    Args:
-        job: Its plan has the files as they are now; some may have been replaced.
-        there: The plan of the folder.
-        shards: The job's part of it.
-
-    Returns:
-        The shards to be made, in order, and how often clips were tried before, by number.
-
-    Raises:
-        FeatureStoreError: If a sidecar is damaged and is not to be repaired.
-        OSError: If the folder cannot be written.
+    The job's own plan has the files as they are now; some may have been replaced since the plan
+    that is there. Return the shards to be made, in order, and how often clips were tried before, by
+    number.
     """
     folder = job.work.folder
     by_path = {clip.path: clip for clip in job.plan.clips}

@@ -10,12 +10,7 @@ from ta3n.extract.worker.messages import Advanced, Logged, Message, ShardDone, S
 
 
 class JobProgress:
-    """Shows what workers report, one or several side by side.
-
-    Use as a context manager.
-
-    Args:
-        tasks: The shards of the job.
+    """Shows what workers report, one or several side by side. Use as a context manager.
 
     Attributes:
         stopping: Set to let the supervisors of all workers end.
@@ -41,11 +36,7 @@ class JobProgress:
             LOGGER.info("%d clips in %s: %s", done.num_clips, duration, _rates(done, elapsed_s))
 
     def worker(self, tasks: Sequence[ShardTask]) -> "WorkerProgress":
-        """Return what takes the messages of one worker, and of those that replace it.
-
-        Args:
-            tasks: Its shards.
-        """
+        """Return what takes the messages of the worker of some shards, and of those that replace it."""
         progress = WorkerProgress(self, tasks)
         self._workers.append(progress)
         return progress
@@ -73,10 +64,6 @@ class JobProgress:
 
 class WorkerProgress:
     """How far one worker and its successors are; `JobProgress.worker` makes it.
-
-    Args:
-        job: Shows the whole.
-        tasks: The worker's shards.
 
     Attributes:
         finished: Names of the shards that are done.

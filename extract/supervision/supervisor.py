@@ -63,9 +63,7 @@ class WorkerExit:
 class WorkerProcess:
     """A worker process at work; leaving the context ends it.
 
-    Args:
-        command: Starts the worker, with the number of its connection as a last argument.
-        order: What it is to do.
+    Its command gets the number of its connection as a last argument.
     """
 
     def __init__(self, command: Sequence[str], order: Work) -> None:
@@ -95,13 +93,13 @@ class WorkerProcess:
             self._kill()
 
     def watch(self, handle: Callable[[Message], None]) -> WorkerExit | None:
-        """Wait until the worker has finished, ended, or hangs; then it is killed.
+        """Wait until the worker has finished, ended, or hangs; then it is killed. Return how it ended.
 
         Args:
             handle: Takes the messages that are not about the worker's health.
 
         Returns:
-            How it ended; None if it finished.
+            None if it finished.
 
         Raises:
             Ta3nError: What the worker says that it cannot go on for.
@@ -174,12 +172,7 @@ class WorkerProcess:
 def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER_COMMAND) -> None:
     """Get a piece of work done, by one worker at a time for each of its devices.
 
-    With several devices each gets every so-manieth shard.
-
-    Args:
-        work: What is to be done.
-        progress: Shows it.
-        command: Starts a worker; the number of its connection is added.
+    With several devices each gets every so-manieth shard. The command starts a worker.
 
     Raises:
         WorkerError: If workers end again and again, and no clip is to blame.
@@ -188,11 +181,11 @@ def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER
     """
     parts = deal(work)
     if len(parts) == 1:
-        Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
+        _Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
         return
     with ThreadPoolExecutor(len(parts)) as pool:
         runs = [
-            pool.submit(Supervisor(part, progress.worker(part.tasks), command).run)
+            pool.submit(_Supervisor(part, progress.worker(part.tasks), command).run)
             for part in parts
         ]
         try:
@@ -214,14 +207,8 @@ def deal(work: Work) -> list[Work]:
     ]
 
 
-class Supervisor:
-    """Gets a piece of work done by as many workers as it takes, one after another.
-
-    Args:
-        work: What is to be done.
-        progress: Shows it.
-        command: Starts a worker; the number of its connection is added.
-    """
+class _Supervisor:
+    """Gets a piece of work done by as many workers as it takes, one after another."""
 
     def __init__(
         self, work: Work, progress: WorkerProgress, command: Sequence[str] = WORKER_COMMAND
@@ -235,13 +222,7 @@ class Supervisor:
         self._unexplained = 0
 
     def run(self) -> None:
-        """Make all shards.
-
-        Raises:
-            WorkerError: If workers end again and again, and no clip is to blame.
-            Ta3nError: What a worker cannot go on for.
-            OSError: Likewise.
-        """
+        """Make all shards; it raises what `supervise` does."""
         while True:
             tasks = [t for t in self._work.tasks if t.shard not in self._progress.finished]
             order = replace(

@@ -166,13 +166,11 @@ Message = Started | Ended | Alive | Advanced | ShardDone | Logged | Failed | Fin
 
 @dataclass(slots=True)
 class ClipWatch:
-    """The signs of life of one clip.
+    """The signs of life of one clip: steps, which count up with every packet read.
 
     Attributes:
-        num_steps: Counts up with every packet read.
         waiting: Whether it only waits until its crops are taken.
         idle_s: Seconds for which nothing has changed.
-        last_steps: `num_steps` at the last look.
     """
 
     num_steps: int = 0

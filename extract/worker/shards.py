@@ -223,13 +223,7 @@ class ShardBuilder:
     def finish(
         self, spool: RowSpool, config_hash: str, provenance: Mapping[str, str]
     ) -> ShardContent:
-        """Put the shard together; the rows of clips that failed are dropped.
-
-        Args:
-            spool: The features of all crops.
-            config_hash: Hash of the feature configuration.
-            provenance: Versions, device and weights checksum.
-        """
+        """Put the shard together of the features of all crops; the rows of clips that failed are dropped."""
         known = {} if self.old is None else {c.id: c for c in self.old.record.clips}
         records: list[ClipRecord] = []
         rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
