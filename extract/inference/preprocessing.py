@@ -97,7 +97,7 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
-    """Source pixels, int64 [T, S], and their fixed-point weights, int32; where one is 0 any pixel may be."""
+    """Source pixels, int64 [T, S], and their weights, fixed-point int32; those of weight 0 are any."""
 
     index: Tensor
     weight: Tensor

@@ -75,7 +75,7 @@ def mend_sidecar(folder: Path, shard: str) -> bool:
 
 
 def failed_clips(folder: Path, shard: str, now: dict[str, PlannedClip]) -> list[ClipRecord]:
-    """Return the clips of a finished shard that are worth another try, given the clips on disk by path.
+    """Return the clips of a finished shard that are worth another try; `now` has the files by path.
 
     Those without features, and partial ones whose file has changed.
 
