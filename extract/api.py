@@ -128,7 +128,13 @@ def extract_features(
         engine = _engine(
             described, named, config.weights, config.profile, str(on), batch_size, compile
         )
-        content = _extract(listing.root, clips, config, engine, decode_threads)
+        try:
+            content = _extract(listing.root, clips, config, engine, decode_threads)
+        except BaseException:
+            # Threads that were just being started would keep the process from ending.
+            engine.close()
+            _engine.cache_clear()
+            raise
     return {
         str(listing.root / clip.path): _clip(clip, content, config) for clip in content.record.clips
     }

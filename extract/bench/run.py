@@ -23,10 +23,11 @@ from ta3n.common.records import FeatureConfig
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone, get_backbone, load_backbone
 from ta3n.extract.bench import parts
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.inference.engine import compile_for, in_precision_of, start_engine
+from ta3n.extract.inference.engine import compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
 from ta3n.extract.worker.messages import Work
+from ta3n.extract.worker.shards import engine_for
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
 NETWORK = "network, "
@@ -129,14 +130,7 @@ def measure(options: BenchOptions) -> BenchResult:
         folder = Path(temporary)
         clips = parts.make_clips(folder, options.num_clips, options.clip_frames)
         work = _work(options, backbone, folder)
-        engine = start_engine(
-            backbone,
-            work.weights,
-            profile=work.config.profile,
-            device=work.device,
-            batch_size=work.batch_size,
-            compiled=work.compile,
-        )
+        engine = engine_for(work)
         waits: dict[str, float] = {}
 
         def pipeline(some: Sequence[Path]) -> int:

@@ -201,16 +201,14 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
         )
         for path, match in matched.items()
     )
-    absent = {
-        (video.class_name, video.stem): video for video in job.known if video.path not in matched
-    }
+    absent = {(v.class_name, v.stem): v.splits for v in job.known if v.path not in matched}
     return Listing(
         dataset=job.dataset,
         root=job.source,
         clips=tuple(sorted(clips, key=lambda clip: clip.path)),
         absent=tuple(
-            ListedClip(class_name=class_name, stem=stem, splits=absent[class_name, stem].splits)
-            for class_name, stem in sorted(absent)
+            ListedClip(class_name=class_name, stem=stem, splits=splits)
+            for (class_name, stem), splits in sorted(absent.items(), key=lambda item: item[0])
         ),
         splits_origin=job.origin,
     )

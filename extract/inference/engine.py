@@ -62,6 +62,11 @@ class Engine:
         """Most bytes of frames that wait for it."""
         return _BYTES_AHEAD[self.device.type]
 
+    def close(self) -> None:
+        """Let its threads end; it is not used any more."""
+        if isinstance(self.network, SideBySide):
+            self.network.close()
+
     def new_runner(self, spool_folder: Path | None) -> BatchRunner:
         """Return empty batches for the network; see `BatchRunner` for the folder."""
         return BatchRunner(
@@ -276,6 +281,10 @@ class SideBySide(nn.Module):
         """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3]."""
         pieces = torch.split(crops, self._frames_at_once)
         return torch.cat(list(self._threads.map(self._infer, pieces)))
+
+    def close(self) -> None:
+        """Let the threads end, also one that an interruption caught while it started."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _infer(self, crops: Tensor) -> Tensor:
         # The mode is each thread's own.

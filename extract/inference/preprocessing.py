@@ -97,7 +97,7 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
 
 @dataclass(frozen=True, slots=True)
 class _Taps:
-    """Source pixels, int64 [T, S], and their weights, fixed-point int32; those of weight 0 are any."""
+    """Source pixels, int64 [T, S], and their weights, fixed-point int32; any where those are 0."""
 
     index: Tensor
     weight: Tensor

@@ -36,7 +36,7 @@ class JobProgress:
             LOGGER.info("%d clips in %s: %s", done.num_clips, duration, _rates(done, elapsed_s))
 
     def worker(self, tasks: Sequence[ShardTask]) -> "WorkerProgress":
-        """Return what takes the messages of the worker of some shards, and of those that replace it."""
+        """Return what takes the messages of the worker of some shards, and of its successors."""
         progress = WorkerProgress(self, tasks)
         self._workers.append(progress)
         return progress

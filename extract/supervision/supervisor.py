@@ -93,7 +93,7 @@ class WorkerProcess:
             self._kill()
 
     def watch(self, handle: Callable[[Message], None]) -> WorkerExit | None:
-        """Wait until the worker has finished, ended, or hangs; then it is killed. Return how it ended.
+        """Wait until the worker ends, or hangs and is killed; return how it ended.
 
         Args:
             handle: Takes the messages that are not about the worker's health.

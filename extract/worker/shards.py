@@ -44,15 +44,7 @@ def extract_shards(
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    engine = engine or start_engine(
-        work.backbone,
-        work.weights,
-        profile=work.config.profile,
-        device=work.device,
-        batch_size=work.batch_size,
-        compiled=work.compile,
-        num_sharing=work.num_sharing,
-    )
+    engine = engine or engine_for(work)
     worker = _ShardWorker(work, reporter, engine, engine.new_runner(work.folder))
     tasks = {task.shard: task for task in work.tasks}
     feed = ClipFeed(
@@ -65,6 +57,19 @@ def extract_shards(
         for shard, decoded in groupby(feed, key=lambda item: item[0].shard):
             worker.make(tasks[shard], decoded, feed)
     return feed
+
+
+def engine_for(work: Work) -> Engine:
+    """Start what computes the features of some work; it raises what `start_engine` does."""
+    return start_engine(
+        work.backbone,
+        work.weights,
+        profile=work.config.profile,
+        device=work.device,
+        batch_size=work.batch_size,
+        compiled=work.compile,
+        num_sharing=work.num_sharing,
+    )
 
 
 @dataclass
@@ -223,7 +228,7 @@ class ShardBuilder:
     def finish(
         self, spool: RowSpool, config_hash: str, provenance: Mapping[str, str]
     ) -> ShardContent:
-        """Put the shard together of the features of all crops; the rows of clips that failed are dropped."""
+        """Put the shard together of the features of all crops; clips that failed have no rows."""
         known = {} if self.old is None else {c.id: c for c in self.old.record.clips}
         records: list[ClipRecord] = []
         rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
