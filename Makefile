@@ -6,10 +6,13 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 REFERENCES := $(VENV)/.references
 
-.PHONY: help install references demo test lint typecheck format bench soak clean
+# A worker that has nothing left takes tests over from another.
+SIDE_BY_SIDE := --numprocesses auto --dist worksteal
+
+.PHONY: help install references demo test test-slow lint typecheck format bench soak clean
 
 help:  ## show this list
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
 $(INSTALLED): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -32,8 +35,11 @@ demo: $(INSTALLED)  ## both stages on rendered videos, from nothing to a report
 
 references: $(REFERENCES)  ## install other implementations that tests compare with
 
-test: $(REFERENCES)  ## run the tests (TA3N_SHARED=DIR adds those on real clips)
-	$(BIN)/pytest
+test: $(REFERENCES)  ## run the tests, several at once (TA3N_SHARED=DIR adds those on real clips)
+	$(BIN)/pytest $(SIDE_BY_SIDE) -m 'not slow'
+
+test-slow: $(REFERENCES)  ## run the tests of kills, stops, clusters and the demonstration, one by one
+	$(BIN)/pytest -m slow
 
 lint: $(INSTALLED)  ## check style and format
 	$(BIN)/ruff check .

@@ -17,16 +17,16 @@ from pydantic import ValidationError
 from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
-from ta3n.common.rows import Features
 from ta3n.common.sampling import FrameSelection, Timing
-from ta3n.common.settings import ExtractSettings
-from ta3n.common.streams import RgbImage
+from ta3n.common.store import Features
+from ta3n.common.video import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
 from ta3n.extract.job.plan import feature_config, make_plan
+from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2

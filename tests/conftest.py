@@ -5,10 +5,23 @@ from pathlib import Path
 
 import pytest
 
+if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
+    # Before torch is imported, here or by a command that a test starts.
+    os.environ["OMP_NUM_THREADS"] = "1"
+
+from ta3n.common.device import allowed_cpus
 from ta3n.common.video import write_video
 from ta3n.extract.job import plan
 
 from .support.videos import WriteClip, moving_square
+
+MOST_WORKERS = 8
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """Return how many workers share the tests: the CPUs allowed here, and no more than pay."""
+    return min(allowed_cpus(), MOST_WORKERS)
 
 
 @pytest.fixture(scope="session")

@@ -45,7 +45,7 @@ class Look:
         sizes: frame sizes, drawn with equal chances.
         suffix: file name ending, which names the container.
         codec: name of FFmpeg's encoder.
-        codec_options: its options; one thread, so that the bytes repeat.
+        codec_options: its options.
     """
 
     backgrounds: tuple[Colour, ...]
@@ -83,32 +83,20 @@ class Variation:
         distractor_size: its radius.
     """
 
-    centre: float
-    size: Range
-    angle_deg: float
-    reach: Range
-    drift: float
-    start: Range
-    end: Range
-    easing: Range
-    vertex_jitter: float
-    distractor_chance: float
-    distractor_size: Range
+    centre: float = 0.05
+    size: Range = (0.2, 0.27)
+    angle_deg: float = 10.0
+    reach: Range = (0.85, 1.1)
+    drift: float = 0.04
+    start: Range = (0.0, 0.1)
+    end: Range = (0.9, 1.0)
+    easing: Range = (0.75, 1.35)
+    vertex_jitter: float = 0.05
+    distractor_chance: float = 0.3
+    distractor_size: Range = (0.04, 0.07)
 
 
-VARIATION = Variation(
-    centre=0.05,
-    size=(0.2, 0.27),
-    angle_deg=10.0,
-    reach=(0.85, 1.1),
-    drift=0.04,
-    start=(0.0, 0.1),
-    end=(0.9, 1.0),
-    easing=(0.75, 1.35),
-    vertex_jitter=0.05,
-    distractor_chance=0.3,
-    distractor_size=(0.04, 0.07),
-)
+VARIATION = Variation()
 
 LOOK_A = Look(
     backgrounds=((240, 240, 236), (226, 232, 238), (238, 230, 218), (228, 236, 226)),
@@ -125,7 +113,7 @@ LOOK_A = Look(
     sizes=(FrameSize(160, 120), FrameSize(160, 128), FrameSize(161, 121)),
     suffix=".avi",
     codec="mpeg4",
-    codec_options={"threads": "1", "qscale": "3", "flags": "+qscale+bitexact"},
+    codec_options={"qscale": "3", "flags": "+qscale+bitexact"},
 )
 
 LOOK_B = Look(
@@ -143,7 +131,7 @@ LOOK_B = Look(
     sizes=(FrameSize(176, 144), FrameSize(160, 120), FrameSize(161, 121, "yuv444p")),
     suffix=".mp4",
     codec="libx264",
-    codec_options={"threads": "1", "crf": "20", "preset": "veryfast"},
+    codec_options={"crf": "20", "preset": "veryfast"},
 )
 
 LOOKS: Mapping[Domain, Look] = {"a": LOOK_A, "b": LOOK_B}

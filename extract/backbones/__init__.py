@@ -24,7 +24,7 @@ from ta3n.extract.backbones.base import (
 )
 
 if TYPE_CHECKING:
-    from ta3n.common.streams import RgbImage
+    from ta3n.common.video import RgbImage
     from ta3n.extract.backbones.library import Library
 
 __all__ = [

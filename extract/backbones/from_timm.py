@@ -12,7 +12,7 @@ from torch import nn
 from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import did_you_mean
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone
 from ta3n.extract.backbones.library import (
     Library,

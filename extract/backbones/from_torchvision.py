@@ -16,7 +16,7 @@ from torchvision.transforms import functional
 
 from ta3n.common.errors import UsageError
 from ta3n.common.names import did_you_mean
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import IMAGENET_V1, Backbone
 from ta3n.extract.backbones.library import Library, feature_shape, hub_path, not_downloaded
 

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from ta3n.common.errors import WeightsError
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import Backbone
 
 # Where people put a state dict among other things.

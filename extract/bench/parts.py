@@ -14,8 +14,7 @@ from torch import Tensor, nn
 
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.streams import Frame, RgbImage
-from ta3n.common.video import VideoReader, write_video
+from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
 from ta3n.extract.decoding.decode import decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome
 
 K = TypeVar("K")

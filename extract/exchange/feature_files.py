@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ta3n.common.errors import ClipError, DataMissingError
-from ta3n.common.rows import Features
+from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 
 _OF_TORCH = (".t7", ".pt", ".pth")

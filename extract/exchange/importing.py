@@ -10,7 +10,6 @@ import numpy as np
 from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
-from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
 from ta3n.common.records import (
     IMPORTED,
@@ -19,16 +18,14 @@ from ta3n.common.records import (
     Manifest,
     PlannedClip,
     ShardRecord,
+    build_manifest,
 )
-from ta3n.common.rows import Features, crc32_of
-from ta3n.common.store import is_finished, write_shard
+from ta3n.common.store import Features, crc32_of, is_finished, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list
-from ta3n.datasets.reading.base import Dataset, OfficialDataset, Role
-from ta3n.datasets.reading.folders import quoted, video_stem
-from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
-from ta3n.datasets.reading.published import published_name
-from ta3n.datasets.reading.split_files import find_split_folder
+from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
+from ta3n.datasets.reading.folders import published_name, quoted, video_stem
+from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import ExportRecord, read_export_record
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features

@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
-from ta3n.common.rows import Features
-from ta3n.common.streams import RgbImage
+from ta3n.common.store import Features
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.inference.preprocessing import resize_and_crop
 

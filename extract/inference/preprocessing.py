@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone, geometry_of
 
 if TYPE_CHECKING:

@@ -4,9 +4,17 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
-from ta3n.common.manifest import MANIFEST_NAME, PLAN_NAME, build_manifest, collect_manifest
 from ta3n.common.names import shorten
-from ta3n.common.records import USABLE, Manifest, Plan, read_record
+from ta3n.common.records import (
+    MANIFEST_NAME,
+    PLAN_NAME,
+    USABLE,
+    Manifest,
+    Plan,
+    build_manifest,
+    collect_manifest,
+    read_record,
+)
 from ta3n.common.shares import SHARES_NAME, read_count
 from ta3n.extract.job.feature_folder import damage_of, mend_sidecar
 

@@ -7,9 +7,9 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError
 from ta3n.common.files import publish_file, replace_file, temporary_beside
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import PLAN_NAME, with_splits_of
 from ta3n.common.names import shorten
 from ta3n.common.records import (
+    PLAN_NAME,
     AbsentClip,
     FeatureConfig,
     Plan,
@@ -17,13 +17,14 @@ from ta3n.common.records import (
     ShardRecord,
     dump_record,
     read_record,
+    with_splits_of,
 )
-from ta3n.common.settings import ExtractSettings
 from ta3n.common.shares import JobShare
 from ta3n.common.store import sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
 from ta3n.extract.job.feature_folder import mend_sidecar
+from ta3n.extract.job.settings import ExtractSettings
 
 _CLIPS_PER_SHARD = 64
 _BYTES_PER_SHARD = 64 * 2**20

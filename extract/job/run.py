@@ -7,9 +7,8 @@ from pathlib import Path
 from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
-from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip
+from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
 from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar

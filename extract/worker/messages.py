@@ -1,15 +1,20 @@
 """What the supervisor and its worker process tell each other, and how the worker reports."""
 
+from __future__ import annotations
+
 import threading
 from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
 
 from ta3n.common.records import ClipStatus, FeatureConfig, PlannedClip, Record
-from ta3n.common.streams import RgbImage
 from ta3n.extract.backbones import Backbone
+
+if TYPE_CHECKING:
+    # It decodes, which the supervisor does not.
+    from ta3n.common.video import RgbImage
 
 T = TypeVar("T")
 

@@ -13,10 +13,19 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.rows import ROWS_AT_ONCE, Features, RowSource, crc32_of, row_blocks
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.store import ShardReader, is_finished, shard_path, write_shard
-from ta3n.common.streams import RgbImage
+from ta3n.common.store import (
+    ROWS_AT_ONCE,
+    Features,
+    RowSource,
+    ShardReader,
+    crc32_of,
+    is_finished,
+    row_blocks,
+    shard_path,
+    write_shard,
+)
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
 from ta3n.extract.inference.batches import BatchRunner, RowSpool

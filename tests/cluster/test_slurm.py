@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.datasets.synthetic.generate import generate
 
 from ..support.slurm import Slurm, wait_until
+
+pytestmark = pytest.mark.slow
 
 SCRIPTS = Path(__file__).parents[2] / "docs" / "slurm"
 COMMANDS = Path(__file__).parents[1] / "support" / "commands.py"

@@ -11,8 +11,7 @@ from click.testing import CliRunner
 
 import ta3n.extract
 from ta3n.common.errors import DataMissingError, DeviceError, UsageError, WeightsError
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.extract import ClipFeatures, api, extract_features
 from ta3n.extract.cli import main

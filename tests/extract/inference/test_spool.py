@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ta3n.common.rows import crc32_of, row_blocks
+from ta3n.common.store import crc32_of, row_blocks
 from ta3n.extract.inference import batches
 from ta3n.extract.inference.batches import RowSpool
 from ta3n.extract.worker.shards import PickedRows

@@ -30,6 +30,8 @@ from ...support.extract_jobs import (
 from ...support.extraction import job, rows_of
 from ...support.videos import WriteClip
 
+pytestmark = pytest.mark.slow
+
 
 def no_temporaries(folder: Path) -> bool:
     return not [path for path in folder.iterdir() if path.name.startswith(".")]

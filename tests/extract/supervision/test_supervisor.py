@@ -21,6 +21,8 @@ from ta3n.extract.worker.messages import Quarantined
 from ...support.extraction import FAULTY, job, rows_of, set_faults
 from ...support.tiny import work_on
 
+pytestmark = pytest.mark.slow
+
 CRASHES, HANGS = "v_Archery_g01_c01", "v_Archery_g02_c01"
 
 

@@ -13,6 +13,8 @@ from ...support.extract_jobs import group_members, send, wait_until
 from ...support.feature_folders import made_clips, make_features
 from ...support.train_jobs import arguments, epochs_saved, start
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
 def test_workers_end_with_their_parent_and_keep_what_is_done(
