@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
+from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.sampling import FrameSelection, Timing
@@ -23,11 +24,9 @@ from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
-from ta3n.extract.inference.engine import Engine, start_engine
-from ta3n.extract.inference.precision import torch_switched
-from ta3n.extract.inference.profiles import CompilePolicy
-from ta3n.extract.job.plan import make_plan
-from ta3n.extract.job.settings import ExtractSettings, feature_config
+from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
+from ta3n.extract.job.plan import feature_config, make_plan
+from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2
@@ -71,7 +70,7 @@ def extract_features(
     device: str = "auto",
     batch_size: int | None = None,
     decode_threads: int | None = None,
-    compile: CompilePolicy = "auto",  # noqa: A002  as the option is called
+    compile: Literal["auto", "on", "off"] = "auto",  # noqa: A002  as the option is called
 ) -> dict[str, ClipFeatures]:
     """Decode videos and return features of their frames: the rows that `ta3n-extract` writes.
 
@@ -124,9 +123,18 @@ def extract_features(
     listing = scan_videos([Path(path) for path in given])
     described, named, config = feature_config(settings, listing.dataset)
     clips = make_plan(listing, config, selection="", limit=None).clips
-    engine = _engine(described, named, config.weights, config.profile, device, batch_size, compile)
-    with torch_switched(config.profile, engine.device):
-        content = _extract(listing.root, clips, config, engine, decode_threads)
+    on = resolve_device(device)
+    with torch_switched(config.profile, on):
+        engine = _engine(
+            described, named, config.weights, config.profile, str(on), batch_size, compile
+        )
+        try:
+            content = _extract(listing.root, clips, config, engine, decode_threads)
+        except BaseException:
+            # Threads that were just being started would keep the process from ending.
+            engine.close()
+            _engine.cache_clear()
+            raise
     return {
         str(listing.root / clip.path): _clip(clip, content, config) for clip in content.record.clips
     }
@@ -149,11 +157,11 @@ def _engine(
     profile: str,
     device: str,
     batch_size: int | None,
-    policy: CompilePolicy,
+    compiled: str,
 ) -> Engine:
     """Return the network, loaded once; a file of weights that has changed has another identity."""
     return start_engine(
-        backbone, weights, profile=profile, device=device, batch_size=batch_size, policy=policy
+        backbone, weights, profile=profile, device=device, batch_size=batch_size, compiled=compiled
     )
 
 

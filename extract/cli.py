@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import KW_ONLY, dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ import click
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
+from ta3n.common.shares import JobShare
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos
@@ -123,11 +124,16 @@ def main(
     if source is None and not videos:
         names = ", ".join(known.name for known in catalogue.datasets)
         raise UsageError(f"no dataset; give --dataset, one of {names}, or --videos")
-    call = _Call(
-        shard, retry_failed=retry_failed, new_splits=new_splits, repair=repair, dry_run=dry_run
+    _extract(
+        source or [Path(video) for video in videos],
+        resolved.settings,
+        catalogue,
+        None if shard is None else JobShare.parse(shard),
+        dry_run=dry_run,
+        retry_failed=retry_failed,
+        new_splits=new_splits,
+        repair=repair,
     )
-    clips = source or [Path(video) for video in videos]
-    _extract(clips, resolved.settings, catalogue, call)
 
 
 def _refuse_beside_videos(given: Sequence[str]) -> None:
@@ -136,8 +142,8 @@ def _refuse_beside_videos(given: Sequence[str]) -> None:
 
 
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
-    from ta3n.extract.bench.report import BenchOptions, publish
-    from ta3n.extract.bench.run import measure
+    from ta3n.extract.bench.report import publish
+    from ta3n.extract.bench.run import BenchOptions, measure
 
     bench = BenchOptions(
         backbone=options.backbone,
@@ -152,29 +158,22 @@ def _bench(options: ExtractSettings, json_file: str | None) -> None:
     publish(measure(bench), json_file)
 
 
-@dataclass(frozen=True, slots=True)
-class _Call:
-    """Options that are not settings: they hold for one call."""
-
-    shard: str | None
-    _: KW_ONLY
-    retry_failed: bool
-    new_splits: bool
-    repair: bool
-    dry_run: bool
-
-
 def _extract(
-    clips: Dataset | Sequence[Path], settings: ExtractSections, catalogue: Catalogue, call: _Call
+    clips: Dataset | Sequence[Path],
+    settings: ExtractSections,
+    catalogue: Catalogue,
+    share: JobShare | None,
+    *,
+    dry_run: bool,
+    **again: bool,
 ) -> None:
-    from ta3n.common.shares import JobShare
-    from ta3n.extract.job.plan import describe_plan, make_plan
+    """Do what is asked for; `again` is what an `ExtractionJob` does with parts that are there."""
+    from ta3n.extract.job.plan import describe_plan, feature_config, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
-    from ta3n.extract.job.settings import feature_config
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
+    from ta3n.extract.worker.messages import Work
 
     options = settings.extract
-    share = None if call.shard is None else JobShare.parse(call.shard)
     name = clips.name if isinstance(clips, Dataset) else VIDEOS
     backbone, weights, config = feature_config(options, name)
     if isinstance(clips, Dataset):
@@ -183,28 +182,29 @@ def _extract(
         listing, selection = scan_videos(clips), "loose videos"
     plan = make_plan(listing, config, selection=selection, limit=options.limit)
     folder = options.out / listing.dataset
-    if call.dry_run:
+    if dry_run:
         click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))
         return
-    manifest = run_job(
-        ExtractionJob(
-            root=listing.root,
-            folder=folder,
-            plan=plan,
-            share=share,
-            backbone=backbone,
-            weights=weights,
-            device=options.device,
-            batch_size=options.batch_size,
-            compile=options.compile,
-            decode_threads=options.decode_threads,
-            clip_timeout_s=options.clip_timeout,
-            retry_failed=call.retry_failed,
-            new_splits=call.new_splits,
-            repair=call.repair,
-            worker_command=WORKER_COMMAND if options.supervise else (),
-        )
+    work = Work(
+        root=listing.root,
+        folder=folder,
+        config=config,
+        backbone=backbone,
+        weights=weights,
+        device=options.device,
+        batch_size=options.batch_size,
+        compile=options.compile,
+        decode_threads=options.decode_threads,
+        clip_timeout_s=options.clip_timeout,
     )
+    job = ExtractionJob(
+        work=work,
+        plan=plan,
+        share=share,
+        worker_command=WORKER_COMMAND if options.supervise else (),
+        **again,
+    )
+    manifest = run_job(job)
     report(manifest, folder)
     check_failures(manifest, options.max_failures)
 

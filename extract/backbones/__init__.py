@@ -7,8 +7,10 @@ describing others, and loading one, does. Legend: B batch, D feature width, S si
 from __future__ import annotations
 
 import re
-from types import ModuleType
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
+from ta3n.common.errors import WeightsError
 from ta3n.common.files import sha256_of, sha256_of_file
 from ta3n.extract.backbones.base import (
     IMAGE_SIZE,
@@ -16,11 +18,14 @@ from ta3n.extract.backbones.base import (
     TIMM_PREFIX,
     Backbone,
     LoadedBackbone,
-    check_digest,
     existing_file,
     is_random,
     seed_of,
 )
+
+if TYPE_CHECKING:
+    from ta3n.common.video import RgbImage
+    from ta3n.extract.backbones.library import Library
 
 __all__ = [
     "BACKBONES",
@@ -28,6 +33,7 @@ __all__ = [
     "IMAGE_SIZE",
     "Backbone",
     "LoadedBackbone",
+    "geometry_of",
     "get_backbone",
     "load_backbone",
     "weights_identity",
@@ -86,17 +92,14 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
 
         return from_timm.describe(name)
     known = BACKBONES.get(name)
-    if known is not None and (known.library == "package" or not _names_others(weights)):
+    # One word that is no file may name published weights of another generation.
+    may_be_others = weights not in (None, IMAGENET_V1) and re.fullmatch(r"\w+", weights or "")
+    if known is not None and (known.library == "package" or not may_be_others):
         return known
     from ta3n.extract.backbones import from_torchvision
 
     described = from_torchvision.describe(name, weights)
     return known if known is not None and described.pretrained == IMAGENET_V1 else described
-
-
-def _names_others(weights: str | None) -> bool:
-    """Say whether these may be published weights of another generation: one word, no file."""
-    return weights not in (None, IMAGENET_V1) and bool(re.fullmatch(r"\w+", weights or ""))
 
 
 def weights_identity(backbone: Backbone, weights: str) -> str:
@@ -110,7 +113,7 @@ def weights_identity(backbone: Backbone, weights: str) -> str:
         UsageError: If the seed is not a number.
         WeightsError: If the file is not there.
     """
-    if _is_published(backbone, weights):
+    if backbone.is_published(weights):
         return f"{backbone.pretrained}:{backbone.pretrained_file}"
     if is_random(weights):
         return f"random:{seed_of(weights)}"
@@ -138,25 +141,40 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
         drawn = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
         digest = sha256_of(drawn)
     else:
-        is_published = _is_published(backbone, weights)
-        path = (
-            library.pretrained_path(backbone) if is_published else existing_file(weights, backbone)
-        )
-        digest = sha256_of_file(path)
+        is_published = backbone.is_published(weights)
         if is_published:
-            check_digest(path, digest, backbone)
+            path = library.published_file(backbone)
+        else:
+            path = existing_file(weights, backbone)
+        digest = sha256_of_file(path)
+        if is_published and not digest.startswith(backbone.hash_prefix):
+            raise WeightsError(
+                f"{path} is damaged: its SHA-256 starts with {digest[:8]}, not "
+                f"{backbone.hash_prefix}; remove it and run again"
+            )
         network = library.load(backbone, path, digest)
     body = library.headless(network).eval().requires_grad_(False)
     return LoadedBackbone(body, digest)
 
 
-def _is_published(backbone: Backbone, weights: str) -> bool:
-    return weights.lower() == backbone.pretrained.lower()
+def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
+    """Return the geometric part of the transform that comes with a backbone's published weights.
+
+    It maps a frame [H, W, 3] to its crop [S, S, 3]; `FeatureNetwork` normalises.
+    """
+    return _library_of(backbone).geometry(backbone)
 
 
-def _library_of(backbone: Backbone) -> ModuleType:
-    """Return the module that builds, loads and beheads networks of the backbone's library."""
-    from ta3n.extract.backbones import from_timm, from_torchvision, packaged
+def _library_of(backbone: Backbone) -> Library:
+    """Return what builds, loads and beheads networks of the backbone's library."""
+    if backbone.library == "timm":
+        from ta3n.extract.backbones.from_timm import Timm
 
-    modules = {"torchvision": from_torchvision, "timm": from_timm, "package": packaged}
-    return modules[backbone.library]
+        return Timm()
+    if backbone.library == "torchvision":
+        from ta3n.extract.backbones.from_torchvision import TorchVision
+
+        return TorchVision()
+    from ta3n.extract.backbones.packaged import Packaged
+
+    return Packaged()

@@ -1,4 +1,4 @@
-"""What is known of a network before it is built.
+"""What is known of a network before it is built, and the names of weights.
 
 Nothing heavy is imported here: a finished folder is recognised in a moment.
 """
@@ -15,7 +15,7 @@ from ta3n.common.errors import UsageError, WeightsError
 if TYPE_CHECKING:
     from torch import nn
 
-Library = Literal["torchvision", "timm", "package"]
+_LIBRARIES = ("torchvision", "timm")
 
 IMAGENET_V1 = "imagenet1k_v1"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -48,7 +48,7 @@ class Backbone:
     """
 
     name: str
-    library: Library
+    library: Literal["torchvision", "timm", "package"]
     feature_dim: int
     pretrained: str
     pretrained_file: str
@@ -63,6 +63,39 @@ class Backbone:
         """First hexadecimal digits of the SHA-256 of the published weights; empty if unknown."""
         # timm's files are named after their model, not after their content.
         return "" if self.library == "timm" else Path(self.pretrained_file).stem.rpartition("-")[2]
+
+    def is_published(self, weights: str) -> bool:
+        """Say whether these are its published weights, by name."""
+        return weights.lower() == self.pretrained.lower()
+
+    def profile_of(self, asked: str | None) -> str:
+        """Return the profile to use: the one asked for, else its own.
+
+        Profiles say how a frame becomes the network's input, and in which precision it runs.
+
+        Raises:
+            UsageError: If the transform of a library is asked for that it is not of.
+        """
+        if asked is None:
+            return self.default_profile
+        if asked in _LIBRARIES and asked != self.library:
+            others = dict.fromkeys((self.default_profile, "ta3n", "fast"))
+            raise UsageError(
+                f"profile {asked} is the transform that {asked} gives with its weights, but "
+                f"{self.name} is not {asked}'s; use profile {' or '.join(others)}"
+            )
+        return asked
+
+    def has_library_transform(self, profile: str) -> bool:
+        """Say whether frames get the library's transform in a profile, not the paper's.
+
+        `fast` has the pixels of the backbone's own profile.
+        """
+        return (self.default_profile if profile == "fast" else profile) in _LIBRARIES
+
+    def transform_of(self, profile: str) -> str:
+        """Return the library's transform in words where a profile uses it, else nothing."""
+        return self.transform if self.has_library_transform(profile) else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,32 +144,3 @@ def existing_file(weights: str, backbone: Backbone) -> Path:
             "existing file"
         )
     return path
-
-
-def hub_path(backbone: Backbone) -> Path:
-    """Return where torch caches the published weights, or where they may be brought to."""
-    import torch
-
-    return Path(torch.hub.get_dir()) / "checkpoints" / backbone.pretrained_file
-
-
-def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
-    """Return the error for published weights that could not be fetched."""
-    return WeightsError(
-        f"the weights of {backbone.name} could not be downloaded ({reason}); on a machine with a "
-        f"network fetch {url}, then put the file at {hub_path(backbone)} or name it with "
-        "--weights FILE"
-    )
-
-
-def check_digest(path: Path, digest: str, backbone: Backbone) -> None:
-    """Refuse a file that is not the published one.
-
-    Raises:
-        WeightsError: If its SHA-256 does not start as its name says.
-    """
-    if not digest.startswith(backbone.hash_prefix):
-        raise WeightsError(
-            f"{path} is damaged: its SHA-256 starts with {digest[:8]}, not {backbone.hash_prefix}; "
-            "remove it and run again"
-        )

@@ -1,20 +1,25 @@
 """Any model of timm (PyTorch Image Models), without its classifier; timm is an optional package."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from PIL import Image
+from torch import nn
 
 from ta3n.common.errors import UsageError, WeightsError, did_you_mean
 from ta3n.common.log import LOGGER
-from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone, hub_path, not_downloaded
-from ta3n.extract.backbones.state_files import read_state
-
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
+from ta3n.common.video import RgbImage
+from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone
+from ta3n.extract.backbones.library import (
+    Library,
+    feature_shape,
+    hub_path,
+    not_downloaded,
+    read_state,
+)
 
 _ROUNDING = 6
 
@@ -44,10 +49,15 @@ def describe(name: str) -> Backbone:
     if channels != 3 or size != other_size:
         raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
     full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
+    shape = feature_shape(
+        lambda: LIBRARY.headless(timm.create_model(full_name, pretrained=False)), size
+    )
+    if len(shape) != 1:
+        raise UsageError(f"timm:{full_name} gives {shape} for an image, not a vector of features")
     return Backbone(
         name=TIMM_PREFIX + full_name,
         library="timm",
-        feature_dim=_feature_dim(full_name, size),
+        feature_dim=shape[0],
         pretrained=cfg.tag or "pretrained",
         pretrained_file=f"{full_name}.safetensors",
         transform=(
@@ -72,54 +82,84 @@ def _timm() -> Any:
     return timm
 
 
-def _feature_dim(name: str, size: int) -> int:
-    from ta3n.extract.backbones.probe import feature_shape
+class Timm(Library):
+    """The models of timm."""
 
-    shape = feature_shape(lambda: headless(_timm().create_model(name, pretrained=False)), size)
-    if len(shape) != 1:
-        raise UsageError(f"timm:{name} gives {shape} for an image, not a vector of features")
-    return shape[0]
+    def build(self, backbone: Backbone) -> nn.Module:
+        """See `Library`."""
+        network: nn.Module = _timm().create_model(_name(backbone), pretrained=False)
+        return network
 
+    def classifier(self, _network: Any) -> tuple[str, ...]:
+        """See `Library`."""
+        return _classifiers(_network.pretrained_cfg)
 
-def build(backbone: Backbone) -> nn.Module:
-    """Return the network with random weights and its classifier."""
-    network: nn.Module = _timm().create_model(_name(backbone), pretrained=False)
-    return network
+    def headless(self, network: Any) -> nn.Module:
+        """See `Library`."""
+        network.reset_classifier(0)
+        body: nn.Module = network
+        return body
 
-
-def load(backbone: Backbone, path: Path, _digest: str) -> nn.Module:
-    """Return the network with the weights of a file, in any form that timm knows of this model.
-
-    Raises:
-        WeightsError: If the file cannot be read, or is of another network.
-    """
-    timm, name = _timm(), _name(backbone)
-    state = read_state(path)
-    cfg = timm.get_pretrained_cfg(name)
-    # With as many classes as the file has, so that its classifier fits.
-    num_classes = _num_classes(cfg, state)
-    overlay = {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
-    try:
-        with _watching_loads() as loads:
-            network: Any = timm.create_model(
-                name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+    def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
+        """See `Library`; weights may have any form that timm knows of this model."""
+        timm, name = _timm(), _name(backbone)
+        state = read_state(path)
+        cfg = timm.get_pretrained_cfg(name)
+        # With as many classes as the file has, so that its classifier fits.
+        weights = (f"{name}weight" for name in _classifiers(cfg))
+        found = [state[weight].shape[0] for weight in weights if weight in state]
+        num_classes = int(found[0]) if found else int(cfg.num_classes)
+        overlay = {"state_dict": state, "num_classes": num_classes, "label_offset": 0}
+        try:
+            with _watching_loads() as loads:
+                network: Any = timm.create_model(
+                    name, pretrained=True, num_classes=num_classes, pretrained_cfg_overlay=overlay
+                )
+        except MemoryError:
+            raise
+        except Exception as error:  # its conversion of other forms fails in many ways
+            lines = str(error).split("\n")
+            reason = " ".join(line.strip() for line in lines[:2])[:200]
+            raise WeightsError(f"weights {path} are not of {backbone.name}: {reason}") from error
+        missing = [key for load in loads for key in load if not key.startswith(_classifiers(cfg))]
+        if missing or not loads:
+            raise WeightsError(
+                f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
+                f"(such as {missing[0] if missing else 'all'})"
             )
-    except MemoryError:
-        raise
-    except Exception as error:  # its conversion of other forms fails in many ways
-        lines = str(error).split("\n")
-        reason = " ".join(line.strip() for line in lines[:2])[:200]
-        raise WeightsError(f"weights {path} are not of {backbone.name}: {reason}") from error
-    missing = [key for load in loads for key in load if not key.startswith(_classifiers(cfg))]
-    if missing or not loads:
-        raise WeightsError(
-            f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
-            f"(such as {missing[0] if missing else 'all'})"
-        )
-    # timm keeps them beside the network that has them now.
-    network.pretrained_cfg.pop("state_dict", None)
-    loaded: nn.Module = network
-    return loaded
+        # timm keeps them beside the network that has them now.
+        network.pretrained_cfg.pop("state_dict", None)
+        loaded: nn.Module = network
+        return loaded
+
+    def published_file(self, backbone: Backbone) -> Path:
+        """See `Library`: brought by hand, cached, or fetched."""
+        brought = hub_path(backbone)
+        if brought.is_file():
+            return brought
+        cfg = _timm().get_pretrained_cfg(_name(backbone))
+        if not cfg.hf_hub_id:
+            raise WeightsError(
+                f"timm does not say where weights of {backbone.name} are; name a file with "
+                f"--weights FILE, or put it at {brought}"
+            )
+        return _from_hub(backbone, cfg)
+
+    def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
+        """See `Library`."""
+        timm = _timm()
+        data = _data_config(timm.get_pretrained_cfg(_name(backbone)))
+        to_crop = timm.data.create_transform(**data, is_training=False, use_prefetcher=True)
+
+        def crop_like_timm(pixels: RgbImage) -> RgbImage:
+            # An array or a tensor, by timm's version.
+            channels_first = np.asarray(to_crop(Image.fromarray(pixels)))
+            return np.ascontiguousarray(channels_first.transpose(1, 2, 0))
+
+        return crop_like_timm
+
+
+LIBRARY = Timm()
 
 
 @contextmanager
@@ -128,8 +168,6 @@ def _watching_loads() -> Iterator[list[list[str]]]:
 
     timm logs them for some models and goes on, with what was drawn at random.
     """
-    from torch import nn
-
     found: list[list[str]] = []
     original = nn.Module.load_state_dict
 
@@ -150,51 +188,9 @@ def _classifiers(cfg: Any) -> tuple[str, ...]:
     return tuple(f"{name}." for name in names)
 
 
-def _num_classes(cfg: Any, state: dict[str, torch.Tensor]) -> int:
-    """Return how many classes a file is for: its own, not those of the published weights."""
-    weights = [f"{name}weight" for name in _classifiers(cfg)]
-    found = [state[weight].shape[0] for weight in weights if weight in state]
-    return int(found[0]) if found else int(cfg.num_classes)
-
-
-def headless(network: Any) -> nn.Module:
-    """Return the network without its classifier; it is changed in place."""
-    network.reset_classifier(0)
-    body: nn.Module = network
-    return body
-
-
-def geometry(backbone: Backbone) -> Any:
-    """Return the geometric part of the transform that timm gives with the weights.
-
-    It maps an image to its crop, uint8 [3, S, S].
-    """
-    timm = _timm()
-    data = _data_config(timm.get_pretrained_cfg(_name(backbone)))
-    return timm.data.create_transform(**data, is_training=False, use_prefetcher=True)
-
-
 def _data_config(cfg: Any) -> Any:
     """Return what images are to be like for published weights."""
     return _timm().data.resolve_data_config({}, pretrained_cfg=cfg.to_dict())
-
-
-def pretrained_path(backbone: Backbone) -> Path:
-    """Return the file of the published weights: brought by hand, cached, or fetched.
-
-    Raises:
-        WeightsError: If it is not there and cannot be fetched.
-    """
-    brought = hub_path(backbone)
-    if brought.is_file():
-        return brought
-    cfg = _timm().get_pretrained_cfg(_name(backbone))
-    if not cfg.hf_hub_id:
-        raise WeightsError(
-            f"timm does not say where weights of {backbone.name} are; name a file with "
-            f"--weights FILE, or put it at {brought}"
-        )
-    return _from_hub(backbone, cfg)
 
 
 def _from_hub(backbone: Backbone, cfg: Any) -> Path:
@@ -203,7 +199,9 @@ def _from_hub(backbone: Backbone, cfg: Any) -> Path:
     # Its own lines about each attempt would hide the one that counts.
     hub.logging.set_verbosity_error()  # type: ignore[no-untyped-call]
     repository, _, revision = cfg.hf_hub_id.partition("@")
-    filename = _safe_name(cfg.hf_hub_filename)
+    # In the form that runs nothing.
+    filename = cfg.hf_hub_filename or "pytorch_model.bin"
+    filename = filename.replace("pytorch_model.bin", "model.safetensors")
     cached = hub.try_to_load_from_cache(repository, filename, revision=revision or None)
     if isinstance(cached, str):
         return Path(cached)
@@ -214,11 +212,6 @@ def _from_hub(backbone: Backbone, cfg: Any) -> Path:
         url = hub.hf_hub_url(repository, filename, revision=revision or None)
         first = str(error).strip().splitlines()[0]
         raise not_downloaded(backbone, first, url) from error
-
-
-def _safe_name(filename: str | None) -> str:
-    """Return the name of a file in the form that runs nothing."""
-    return (filename or "pytorch_model.bin").replace("pytorch_model.bin", "model.safetensors")
 
 
 def _name(backbone: Backbone) -> str:

@@ -1,18 +1,23 @@
 """Any classifier of torchvision, without its last layer."""
 
-from __future__ import annotations
-
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlparse
 
-from ta3n.common.errors import UsageError, did_you_mean
-from ta3n.extract.backbones.base import IMAGENET_V1, Backbone, hub_path, not_downloaded
-from ta3n.extract.backbones.state_files import load_into
+import numpy as np
+import torch
+import torchvision.models
+from PIL import Image
+from torch import nn
+from torchvision.models import get_model, get_model_weights
+from torchvision.transforms import functional
 
-if TYPE_CHECKING:
-    from torch import nn
+from ta3n.common.errors import UsageError, did_you_mean
+from ta3n.common.video import RgbImage
+from ta3n.extract.backbones.base import IMAGENET_V1, Backbone
+from ta3n.extract.backbones.library import Library, feature_shape, hub_path, not_downloaded
 
 # What is no classifier of torchvision, but may be meant.
 _OTHERS = ("efficientnet_lite0",)
@@ -23,8 +28,6 @@ _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
 def names() -> list[str]:
     """Return the names of torchvision's classifiers."""
-    import torchvision.models
-
     return list(torchvision.models.list_models(module=torchvision.models))
 
 
@@ -39,10 +42,6 @@ def describe(name: str, weights: str | None) -> Backbone:
     Raises:
         UsageError: If torchvision has no classifier of that name.
     """
-    from torchvision.models import get_model_weights
-
-    from ta3n.extract.backbones.probe import feature_shape
-
     if name not in names():
         nearest = did_you_mean(name, [*_OTHERS, *names()])
         raise UsageError(
@@ -58,7 +57,7 @@ def describe(name: str, weights: str | None) -> Backbone:
         pretrained = fallback
     preset = choices[pretrained].transforms()
     size = int(preset.crop_size[0])
-    (feature_dim,) = feature_shape(lambda: headless(_build(name, size)), size)
+    (feature_dim,) = feature_shape(lambda: LIBRARY.headless(_build(name, size)), size)
     return Backbone(
         name=name,
         library="torchvision",
@@ -86,19 +85,62 @@ def transform_in_words(preset: Any) -> str:
     )
 
 
-def preset_of(backbone: Backbone) -> Any:
-    """Return the transform that torchvision gives with a backbone's published weights."""
-    return _enum_of(backbone).transforms()
+class TorchVision(Library):
+    """The classifiers of torchvision."""
+
+    def build(self, backbone: Backbone) -> nn.Module:
+        """See `Library`."""
+        return _build(backbone.name, backbone.image_size)
+
+    def classifier(self, _network: Any) -> tuple[str, ...]:
+        """See `Library`."""
+        return (f"{head_of(_network)[0]}.", *_AUXILIARY)
+
+    def headless(self, network: nn.Module) -> nn.Module:
+        """See `Library`."""
+        parent, _, child = head_of(network)[0].rpartition(".")
+        setattr(network.get_submodule(parent), child, nn.Identity())
+        return network
+
+    def load(self, backbone: Backbone, path: Path, digest: str) -> nn.Module:
+        """See `Library`; a published file is loaded as torchvision does."""
+        if digest.startswith(backbone.hash_prefix):
+            return _load_published(backbone, path)
+        return super().load(backbone, path, digest)
+
+    def published_file(self, backbone: Backbone) -> Path:
+        """See `Library`; it lies in torch's cache."""
+        path = hub_path(backbone)
+        if path.is_file():
+            return path
+        url = _enum_of(backbone).url
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
+        except (OSError, RuntimeError) as error:
+            raise not_downloaded(backbone, str(error), url) from error
+        return path
+
+    def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
+        """See `Library`."""
+        preset = _enum_of(backbone).transforms()
+
+        def crop_like_preset(pixels: RgbImage) -> RgbImage:
+            image = functional.resize(
+                Image.fromarray(pixels),
+                preset.resize_size,
+                interpolation=preset.interpolation,
+                antialias=preset.antialias,
+            )
+            return np.asarray(functional.center_crop(image, preset.crop_size))
+
+        return crop_like_preset
 
 
-def build(backbone: Backbone) -> nn.Module:
-    """Return the network with random weights and its classifier."""
-    return _build(backbone.name, backbone.image_size)
+LIBRARY = TorchVision()
 
 
 def _build(name: str, image_size: int) -> nn.Module:
-    from torchvision.models import get_model
-
     options: dict[str, Any] = {}
     if name in ("googlenet", "inception_v3"):
         # Without its auxiliary classifiers, and with the input that its published weights want.
@@ -109,30 +151,8 @@ def _build(name: str, image_size: int) -> nn.Module:
     return network
 
 
-def load(backbone: Backbone, path: Path, digest: str) -> nn.Module:
-    """Return the network with the weights of a file, as torchvision does if it is a published one.
-
-    Args:
-        backbone: The network.
-        path: The file.
-        digest: Its SHA-256, which tells.
-
-    Raises:
-        WeightsError: If the file cannot be read, or is of another network.
-    """
-    if digest.startswith(backbone.hash_prefix):
-        return _load_published(backbone, path)
-    network = build(backbone)
-    ignored = (f"{head_of(network)[0]}.", *_AUXILIARY)
-    load_into(network, path, name=backbone.name, ignored=ignored)
-    return network
-
-
 def _load_published(backbone: Backbone, path: Path) -> nn.Module:
     """Let torchvision load a file: some networks differ, or rename parameters, with its weights."""
-    import torch
-    from torchvision.models import get_model
-
     hub = torch.hub.get_dir()
     with tempfile.TemporaryDirectory(prefix="ta3n-") as folder:
         link = Path(folder) / "checkpoints" / _file_name(_enum_of(backbone))
@@ -148,8 +168,6 @@ def _load_published(backbone: Backbone, path: Path) -> nn.Module:
 
 def head_of(network: nn.Module) -> tuple[str, nn.Module]:
     """Return name and module of the classifying layer: the last linear one, or convolution."""
-    from torch import nn
-
     modules = list(network.named_modules())
     # SqueezeNet classifies with a convolution.
     for kind in (nn.Linear, nn.Conv2d):
@@ -158,43 +176,9 @@ def head_of(network: nn.Module) -> tuple[str, nn.Module]:
     raise AssertionError("classifiers have layers")
 
 
-def headless(network: nn.Module) -> nn.Module:
-    """Return the network without its classifying layer; it is changed in place."""
-    from torch import nn
-
-    parent, _, child = head_of(network)[0].rpartition(".")
-    setattr(network.get_submodule(parent), child, nn.Identity())
-    return network
-
-
-def pretrained_path(backbone: Backbone) -> Path:
-    """Return the file of the published weights in torch's cache, fetched if need be.
-
-    Raises:
-        WeightsError: If it is not there and cannot be fetched.
-    """
-    path = hub_path(backbone)
-    if not path.is_file():
-        _download(backbone, path)
-    return path
-
-
-def _download(backbone: Backbone, path: Path) -> None:
-    import torch
-
-    url = _enum_of(backbone).url
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
-    except (OSError, RuntimeError) as error:
-        raise not_downloaded(backbone, str(error), url) from error
-
-
 def _file_name(published: Any) -> str:
     return Path(urlparse(published.url).path).name
 
 
 def _enum_of(backbone: Backbone) -> Any:
-    from torchvision.models import get_model_weights
-
     return get_model_weights(backbone.name)[backbone.pretrained.upper()]

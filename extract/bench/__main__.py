@@ -1,5 +1,5 @@
 """`python -m ta3n.extract.bench`."""
 
-from ta3n.extract.bench.run import main
+from ta3n.extract.bench.report import main
 
 main()

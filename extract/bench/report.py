@@ -1,109 +1,20 @@
-"""What the benchmark of stage one measures, and how it is shown."""
+"""`python -m ta3n.extract.bench`, and how what it measures is shown."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 import click
 
-AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
-NETWORK = "network, "
-EAGER = NETWORK + "eager"
-
-
-@dataclass(frozen=True, kw_only=True)
-class BenchOptions:
-    """What is measured, and how often.
-
-    Attributes:
-        backbone: The network; its weights are drawn.
-        device: `auto`, `cpu` or `cuda:N`.
-        profile: Of the network and the pipeline; None takes the backbone's.
-        batch_size: B; None takes what suits the device.
-        num_clips: Clips of the whole pipeline; linearity is measured on a quarter, a half and all.
-        clip_frames: Frames of each.
-        rounds: How often everything is measured.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        compiled: Whether to measure the compiled network too, which takes minutes.
-        processes: Whether to measure decoding in processes, too.
-    """
-
-    backbone: str = "resnet101"
-    device: str = "auto"
-    profile: str | None = None
-    batch_size: int | None = None
-    num_clips: int = 4
-    clip_frames: int = 150
-    rounds: int = 3
-    decode_threads: int | None = None
-    compiled: bool = False
-    processes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class SizeResult:
-    """The whole pipeline on some of the clips.
-
-    Attributes:
-        num_frames: Of these clips.
-        seconds: It took.
-        peak_memory_mb: The most that the process has held so far.
-    """
-
-    num_frames: int
-    seconds: float
-    peak_memory_mb: float
-
-
-@dataclass(frozen=True, slots=True)
-class BenchResult:
-    """What came out.
-
-    Attributes:
-        title: Network and machine.
-        options: As given.
-        frames_per_s: Median rate of each stage.
-        clips_per_s: Of the whole pipeline with all frames, and with five of each clip.
-        ratios: Those that matter.
-        waiting: Share of its time that a side of the pipeline waited for the other.
-        sizes: The whole pipeline on growing numbers of clips.
-    """
-
-    title: str
-    options: BenchOptions
-    frames_per_s: dict[str, float]
-    clips_per_s: dict[str, float]
-    ratios: dict[str, float]
-    waiting: dict[str, float]
-    sizes: list[SizeResult]
-
-
-def ratios_of(rates: Mapping[str, float], clips_per_s: Mapping[str, float]) -> dict[str, float]:
-    """Return the ratios that say how near the pipeline is to its limit.
-
-    Args:
-        rates: Frames per second of each stage.
-        clips_per_s: Clips per second of the whole pipeline, with all frames and with five.
-    """
-    bare = max(rate for name, rate in rates.items() if name.startswith(NETWORK))
-    return {
-        "whole pipeline / fastest bare network": rates[PIPELINE] / bare,
-        "fastest bare network / eager": bare / rates[EAGER],
-        "whole pipeline / authors' procedure": rates[PIPELINE] / rates[AUTHORS],
-        "clips per second, five frames / all": clips_per_s[SAMPLED] / clips_per_s[PIPELINE],
-    }
+from ta3n.common.cli import handles_errors
+from ta3n.extract.bench.run import NETWORK, BenchOptions, BenchResult, measure
 
 
 def publish(result: BenchResult, json_file: str | None) -> None:
-    """Print a result for people, or write it as JSON.
-
-    Args:
-        result: What came out.
-        json_file: A file, `-` for standard output, or None for the table.
-    """
+    """Print a result for people, or write it as JSON to a file (`-` for standard output)."""
     if json_file == "-":
         click.echo(json.dumps(asdict(result)))
         return
@@ -130,3 +41,23 @@ def _lines(result: BenchResult) -> list[str]:
         for size in result.sizes
     ]
     return lines
+
+
+@click.command()
+@click.option("--backbone", default="resnet101", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--profile", help="Default: the backbone's.")
+@click.option(
+    "--batch-size", type=int, help="Of every form; default: what is in use by itself, else 32."
+)
+@click.option("--num-clips", default=BenchOptions.num_clips, show_default=True)
+@click.option("--clip-frames", default=BenchOptions.clip_frames, show_default=True)
+@click.option("--rounds", default=BenchOptions.rounds, show_default=True)
+@click.option("--decode-threads", type=int, help="Clips decoded side by side.")
+@click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
+@click.option("--processes", is_flag=True, help="Decoding in processes, too.")
+@click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
+@handles_errors("bench")
+def main(json_file: str | None, **options: Any) -> None:
+    """Measure stage one against its raw limits on this machine; clips are made for it."""
+    publish(measure(BenchOptions(**options)), json_file)

@@ -1,50 +1,118 @@
-"""Timings of stage one, all from one run: each stage, the network's forms, the whole pipeline.
+"""Timings of stage one, all from one run: each part, the network's forms, the whole pipeline.
 
-    python -m ta3n.extract.bench.run --backbone resnet101
-
-Stages are measured in interleaved rounds, and medians are printed: a machine may be busy, and only
+Parts are measured in interleaved rounds, and medians are printed: a machine may be busy, and only
 ratios within a run mean anything. Nothing here decides whether a test passes.
 """
-
-from __future__ import annotations
 
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
-from typing import Any
 
-import click
 import torch
 from torch import nn
 
-from ta3n.common.cli import handles_errors
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.extract.backbones import get_backbone, load_backbone
-from ta3n.extract.bench import parts as stages
+from ta3n.common.records import FeatureConfig
+from ta3n.extract.backbones import IMAGE_SIZE, Backbone, get_backbone, load_backbone
+from ta3n.extract.bench import parts
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.bench.report import (
-    AUTHORS,
-    NETWORK,
-    PIPELINE,
-    SAMPLED,
-    BenchOptions,
-    BenchResult,
-    SizeResult,
-    publish,
-    ratios_of,
-)
-from ta3n.extract.inference.engine import start_engine
+from ta3n.extract.inference.engine import compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
-from ta3n.extract.inference.precision import compile_for, in_precision_of
-from ta3n.extract.inference.profiles import profile_of
-from ta3n.extract.worker.protocol import Work
+from ta3n.extract.inference.preprocessing import crop, resize_and_crop
+from ta3n.extract.worker.messages import Work
+from ta3n.extract.worker.shards import engine_for
 
+AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
+NETWORK = "network, "
+EAGER = NETWORK + "eager"
+
+
+@dataclass(frozen=True, kw_only=True)
+class BenchOptions:
+    """What is measured, and how often.
+
+    Attributes:
+        backbone: The network; its weights are drawn.
+        device: `auto`, `cpu` or `cuda:N`.
+        profile: Of the network and the pipeline; None takes the backbone's.
+        batch_size: B; None takes what suits the device.
+        num_clips: Clips of the whole pipeline; linearity is measured on a quarter, a half and all.
+        clip_frames: Frames of each.
+        rounds: How often everything is measured.
+        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
+        compiled: Whether to measure the compiled network too, which takes minutes.
+        processes: Whether to measure decoding in processes, too.
+    """
+
+    backbone: str = "resnet101"
+    device: str = "auto"
+    profile: str | None = None
+    batch_size: int | None = None
+    num_clips: int = 4
+    clip_frames: int = 150
+    rounds: int = 3
+    decode_threads: int | None = None
+    compiled: bool = False
+    processes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SizeResult:
+    """The whole pipeline on some of the clips.
+
+    Attributes:
+        num_frames: Of these clips.
+        seconds: It took.
+        peak_memory_mb: The most that the process has held so far.
+    """
+
+    num_frames: int
+    seconds: float
+    peak_memory_mb: float
+
+
+@dataclass(frozen=True, slots=True)
+class BenchResult:
+    """What came out.
+
+    Attributes:
+        title: Network and machine.
+        options: As given.
+        frames_per_s: Median rate of each stage.
+        clips_per_s: Of the whole pipeline with all frames, and with five of each clip.
+        ratios: Those that matter.
+        waiting: Share of its time that a side of the pipeline waited for the other.
+        sizes: The whole pipeline on growing numbers of clips.
+    """
+
+    title: str
+    options: BenchOptions
+    frames_per_s: dict[str, float]
+    clips_per_s: dict[str, float]
+    ratios: dict[str, float]
+    waiting: dict[str, float]
+    sizes: list[SizeResult]
+
+
+def ratios_of(rates: Mapping[str, float], clips_per_s: Mapping[str, float]) -> dict[str, float]:
+    """Return the ratios that say how near the pipeline is to its limit."""
+    bare = max(rate for name, rate in rates.items() if name.startswith(NETWORK))
+    return {
+        "whole pipeline / fastest bare network": rates[PIPELINE] / bare,
+        "fastest bare network / eager": bare / rates[EAGER],
+        "whole pipeline / authors' procedure": rates[PIPELINE] / rates[AUTHORS],
+        "clips per second, five frames / all": clips_per_s[SAMPLED] / clips_per_s[PIPELINE],
+    }
+
+
+Jobs = dict[str, Callable[[], int]]
 _RESIZED_FRAMES = 64
 _BATCH_SIZE = 32
 
@@ -57,71 +125,83 @@ def measure(options: BenchOptions) -> BenchResult:
         DeviceError: If the device is not there.
     """
     device = resolve_device(options.device)
+    backbone = get_backbone(options.backbone)
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        clips = stages.make_clips(folder, options.num_clips, options.clip_frames)
-        work = _work(options, folder)
-        engine = start_engine(
-            work.backbone,
-            work.weights,
-            profile=work.profile,
-            device=work.device,
-            batch_size=work.batch_size,
-            policy=work.compile,
-        )
+        clips = parts.make_clips(folder, options.num_clips, options.clip_frames)
+        work = _work(options, backbone, folder)
+        engine = engine_for(work)
+        waits: dict[str, float] = {}
+
+        def pipeline(some: Sequence[Path]) -> int:
+            feed = parts.whole_pipeline(work, engine, some)
+            waits.update({"network": feed.wait_s, "decoding": feed.full_s})
+            return len(some) * options.clip_frames
+
+        def sampled() -> int:
+            config = work.config.model_copy(update={"frames": "segments:5"})
+            parts.whole_pipeline(replace(work, config=config), engine, clips)
+            return 5 * len(clips)
+
         jobs = _jobs_of_decoding(clips, options, device, stack)
-        jobs |= _jobs_of_network(options, device, engine.network)
-        runs = stages.PipelineRuns(work, engine)
-        sampled = stages.PipelineRuns(replace(work, frames="segments:5"), engine)
-        plain = _authors_procedure(options, device)
-        num_frames = len(clips) * options.clip_frames
+        jobs |= _jobs_of_network(options, backbone, device, engine.network)
+        body = load_backbone(backbone, "random:0").body.to(device)
+        plain = PlainProcedure(body, backbone, device, options.batch_size or _BATCH_SIZE)
         jobs[AUTHORS] = lambda: sum(len(plain.extract(path)) for path in clips)
-        jobs[SAMPLED] = lambda: sampled.extract(clips, 5 * len(clips))
-        jobs[PIPELINE] = lambda: runs.extract(clips, num_frames)
+        jobs[SAMPLED] = sampled
+        jobs[PIPELINE] = lambda: pipeline(clips)
         for name in (name for name in jobs if name.startswith(NETWORK)):
             # The first run lays out weights and takes memory.
             jobs[name]()
         rates, seconds = _rates(jobs, options.rounds)
-        waiting = _waiting(runs, seconds[PIPELINE], options)
-        sizes = [_at_size(runs, clips[: max(len(clips) // part, 1)], options) for part in (4, 2, 1)]
+        threads = options.decode_threads or allowed_cpus()
+        waiting = {
+            "network for decoding": waits["network"] / seconds[PIPELINE],
+            "decoding for the network": waits["decoding"] / (threads * seconds[PIPELINE]),
+        }
+        sizes = [_timed(pipeline, clips[: max(len(clips) // part, 1)]) for part in (4, 2, 1)]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
         f"{engine.batch_size} frames a batch in use, {options.batch_size or _BATCH_SIZE} else"
     )
     clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
-    return BenchResult(
-        title, options, rates, clips_per_s, ratios_of(rates, clips_per_s), waiting, sizes
-    )
-
-
-Jobs = dict[str, Callable[[], int]]
+    ratios = ratios_of(rates, clips_per_s)
+    return BenchResult(title, options, rates, clips_per_s, ratios, waiting, sizes)
 
 
 def _jobs_of_decoding(
     clips: list[Path], options: BenchOptions, device: torch.device, stack: ExitStack
 ) -> Jobs:
-    frames = stages.first_frames(clips[0], _RESIZED_FRAMES)
+    frames = parts.first_frames(clips[0], _RESIZED_FRAMES)
     on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
     threads = options.decode_threads or allowed_cpus()
     jobs: Jobs = {
-        "decode": lambda: stages.decode_only(clips),
-        "decode + convert": lambda: stages.decode_and_convert(clips),
-        "resize, Pillow": lambda: stages.resize_by_pillow(frames),
-        f"resize, tensors on {device.type}": lambda: stages.resize_by_tensors(on_device),
-        f"decode + convert + resize, {threads} threads": lambda: stages.cropped_by_threads(
+        "decode": lambda: _count(parts.frames_of(clips)),
+        "decode + convert": lambda: _count(frame.rgb() for frame in parts.frames_of(clips)),
+        "resize, Pillow": lambda: _count(map(crop, frames)),
+        f"resize, tensors on {device.type}": lambda: parts.wait_for(
+            resize_and_crop(on_device, IMAGE_SIZE)
+        ),
+        f"decode + convert + resize, {threads} threads": lambda: parts.cropped_by_threads(
             clips, threads
         ),
     }
     if options.processes:
-        pool = stages.ProcessDecoders(threads)
-        stack.callback(pool.close)
-        jobs[f"decode + convert + resize, {threads} processes"] = lambda: pool.crop(clips)
+        pool = stack.enter_context(parts.decoding_processes(threads))
+        jobs[f"decode + convert + resize, {threads} processes"] = lambda: (
+            parts.cropped_by_processes(clips, pool)
+        )
     return jobs
 
 
-def _jobs_of_network(options: BenchOptions, device: torch.device, in_use: nn.Module) -> Jobs:
+def _count(items: Iterable[object]) -> int:
+    return sum(1 for _ in items)
+
+
+def _jobs_of_network(
+    options: BenchOptions, backbone: Backbone, device: torch.device, in_use: nn.Module
+) -> Jobs:
     """Return the bare network in each form, on crops that are on the device already."""
-    backbone = get_backbone(options.backbone)
     network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
     batch_size = options.batch_size or _BATCH_SIZE
     size = backbone.image_size
@@ -132,51 +212,48 @@ def _jobs_of_network(options: BenchOptions, device: torch.device, in_use: nn.Mod
     eager = network.body.to(device)
     folded = fold_batch_norm(network.body).to(device)
     channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
-    profile = profile_of(options.profile, backbone)
+    profile = backbone.profile_of(options.profile)
     fast = in_precision_of(profile, optimised(network, device), device)
     jobs: Jobs = {
-        NETWORK + "eager": lambda: stages.run_network(eager, images),
-        NETWORK + "folded": lambda: stages.run_network(folded, images),
-        NETWORK + "folded, channels last": lambda: stages.run_network(channels_last, crops),
-        NETWORK + "fused": lambda: stages.run_network(fast, crops),
-        NETWORK + "in use": lambda: stages.run_network(in_use, crops),
+        NETWORK + "eager": lambda: parts.run_network(eager, images),
+        NETWORK + "folded": lambda: parts.run_network(folded, images),
+        NETWORK + "folded, channels last": lambda: parts.run_network(channels_last, crops),
+        NETWORK + "fused": lambda: parts.run_network(fast, crops),
+        NETWORK + "in use": lambda: parts.run_network(in_use, crops),
     }
     compiled = compile_for(fast, crops) if options.compiled else None
     if compiled is not None:
         network_of_it: nn.Module = compiled
-        jobs[NETWORK + "compiled"] = lambda: stages.run_network(network_of_it, crops)
+        jobs[NETWORK + "compiled"] = lambda: parts.run_network(network_of_it, crops)
     return jobs
 
 
-def _authors_procedure(options: BenchOptions, device: torch.device) -> PlainProcedure:
-    backbone = get_backbone(options.backbone)
-    body = load_backbone(backbone, "random:0").body.to(device)
-    return PlainProcedure(body, backbone, device, options.batch_size or _BATCH_SIZE)
-
-
-def _work(options: BenchOptions, root: Path) -> Work:
-    backbone = get_backbone(options.backbone)
+def _work(options: BenchOptions, backbone: Backbone, root: Path) -> Work:
+    config = FeatureConfig(
+        dataset="bench",
+        backbone=backbone.name,
+        weights="random:0",
+        profile=backbone.profile_of(options.profile),
+        image_size=backbone.image_size,
+        frames="all",
+        feature_dim=backbone.feature_dim,
+    )
     return Work(
         root=root,
         folder=root,
-        config_hash="bench",
-        frames="all",
+        config=config,
         backbone=backbone,
         weights="random:0",
         device=options.device,
         batch_size=options.batch_size,
-        decode_threads=options.decode_threads,
-        clip_timeout_s=60,
-        tasks=(),
-        profile=profile_of(options.profile, backbone),
         compile="on" if options.compiled else "off",
+        decode_threads=options.decode_threads,
     )
 
 
 def _rates(jobs: Jobs, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
     """Return the median frames per second and seconds of each job, over interleaved rounds."""
-    rates: dict[str, list[float]] = {name: [] for name in jobs}
-    seconds: dict[str, list[float]] = {name: [] for name in jobs}
+    rates, seconds = defaultdict(list), defaultdict(list)
     for number in range(rounds):
         for name, job in jobs.items():
             started = time.perf_counter()
@@ -191,40 +268,11 @@ def _medians(values: Mapping[str, list[float]]) -> dict[str, float]:
     return {name: median(some) for name, some in values.items()}
 
 
-def _waiting(runs: stages.PipelineRuns, seconds: float, options: BenchOptions) -> dict[str, float]:
-    """Return the shares of a run for which network and decoding threads waited."""
-    feed, threads = runs.last_feed, options.decode_threads or allowed_cpus()
-    return {
-        "network for decoding": feed.wait_s / seconds,
-        "decoding for the network": feed.full_s / (threads * seconds),
-    }
-
-
-def _at_size(runs: stages.PipelineRuns, clips: Sequence[Path], options: BenchOptions) -> SizeResult:
+def _timed(pipeline: Callable[[Sequence[Path]], int], clips: Sequence[Path]) -> SizeResult:
     started = time.perf_counter()
-    num_frames = runs.extract(clips, len(clips) * options.clip_frames)
+    num_frames = pipeline(clips)
     seconds = time.perf_counter() - started
     # Linux counts in KiB, macOS in bytes.
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak / 1e6)
-
-
-@click.command()
-@click.option("--backbone", default="resnet101", show_default=True)
-@click.option("--device", default="auto", show_default=True)
-@click.option("--profile", help="Default: the backbone's.")
-@click.option(
-    "--batch-size", type=int, help="Of every form; default: what is in use by itself, else 32."
-)
-@click.option("--num-clips", default=BenchOptions.num_clips, show_default=True)
-@click.option("--clip-frames", default=BenchOptions.clip_frames, show_default=True)
-@click.option("--rounds", default=BenchOptions.rounds, show_default=True)
-@click.option("--decode-threads", type=int, help="Clips decoded side by side.")
-@click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
-@click.option("--processes", is_flag=True, help="Decoding in processes, too.")
-@click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
-@handles_errors("bench")
-def main(json_file: str | None, **options: Any) -> None:
-    """Measure stage one against its raw limits on this machine; clips are made for it."""
-    publish(measure(BenchOptions(**options)), json_file)

@@ -89,13 +89,7 @@ def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
 
 @dataclass
 class _TimedClip:
-    """A clip whose frames come as decoded, or at a constant rate.
-
-    Attributes:
-        reader: Not opened yet.
-        timing: Which of the two.
-        num_frames: Frames given out.
-    """
+    """A clip whose frames come as decoded, or at a constant rate; its reader is to be opened."""
 
     reader: Reader
     timing: Timing

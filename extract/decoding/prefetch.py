@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
+from itertools import islice
 from typing import Generic, Self, TypeVar
 
 from ta3n.common.video import RgbImage
@@ -70,12 +70,7 @@ class ClipFeed(Generic[K]):
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with self._lock:
             self._stopped = True
             self._room.notify_all()
@@ -85,35 +80,32 @@ class ClipFeed(Generic[K]):
         """Do nothing, unless the feed has ended: to be called now and then while decoding.
 
         Raises:
-            StoppedError: If it has.
+            FeedStoppedError: If it has.
         """
         if self._stopped:
-            raise StoppedError
+            raise FeedStoppedError
 
     def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
         """Yield every clip with its crops, which are to be used up before the next clip."""
         ahead: deque[tuple[K, ClipCrops]] = deque()
-        for clip in self._clips:
-            crops = ClipCrops(self._take)
-            self._pool.submit(self._run, clip, crops)
-            ahead.append((clip, crops))
-            if len(ahead) == self._num_ahead:
-                yield self._next(ahead)
-        while ahead:
-            yield self._next(ahead)
-
-    def _next(self, ahead: "deque[tuple[K, ClipCrops]]") -> tuple[K, "ClipCrops"]:
-        clip, crops = ahead.popleft()
-        with self._lock:
-            self._current = crops
-            self._room.notify_all()
-        return clip, crops
+        while True:
+            for clip in islice(self._clips, self._num_ahead - len(ahead)):
+                crops = ClipCrops(self._take)
+                self._pool.submit(self._run, clip, crops)
+                ahead.append((clip, crops))
+            if not ahead:
+                return
+            clip, crops = ahead.popleft()
+            with self._lock:
+                self._current = crops
+                self._room.notify_all()
+            yield clip, crops
 
     def _run(self, clip: K, crops: "ClipCrops") -> None:
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
         try:
             outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
-        except StoppedError:
+        except FeedStoppedError:
             return
         except Exception as error:  # noqa: BLE001  one clip must not end the job
             outcome = ClipOutcome(
@@ -177,7 +169,7 @@ class ClipCrops:
             yield item
 
 
-class StoppedError(Exception):
+class FeedStoppedError(Exception):
     """The consumer is gone."""
 
 

@@ -1,18 +1,84 @@
-"""A feature folder as files that other programs read, with lists of them."""
+"""A feature folder as files that other programs read, with lists of them.
 
-from __future__ import annotations
+A record beside them says what they are, so that importing them again forgets nothing.
+"""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.log import ProgressLine
-from ta3n.common.records import USABLE, ClipRecord, collect_manifest
+from ta3n.common.records import (
+    USABLE,
+    ClipRecord,
+    FeatureConfig,
+    Record,
+    collect_manifest,
+    dump_record,
+    read_record,
+)
+from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
-from ta3n.extract.exchange.exported import ExportedVideo, ExportRecord, write_export_record
 from ta3n.extract.exchange.feature_files import write_array, write_frames
+
+RECORD_NAME = "ta3n-features.json"
+
+
+class ExportedVideo(Record):
+    """A video's frames, of which not all need have features.
+
+    Attributes:
+        num_frames: Of its clip.
+        frame_rate: Frames per second, or None.
+    """
+
+    num_frames: int
+    frame_rate: float | None = None
+
+
+class ExportRecord(Record):
+    """What the exported features were made with.
+
+    Attributes:
+        config: Of the feature folder.
+        videos: By the name that they were exported under.
+    """
+
+    config: FeatureConfig
+    videos: dict[str, ExportedVideo]
+
+    def frame_numbers(self, name: str, num_rows: int) -> tuple[ExportedVideo, Sequence[int]]:
+        """Return a video and the frame of each of its rows.
+
+        Raises:
+            ClipError: If it is not known, or has other rows than its frames give.
+        """
+        video = self.videos.get(name)
+        if video is None:
+            raise ClipError(f"is not in {RECORD_NAME}, which says what was exported")
+        selection = FrameSelection.parse(self.config.frames)
+        numbers = selection.indices(video.num_frames, video.frame_rate)
+        if len(numbers) != num_rows:
+            raise ClipError(
+                f"has {num_rows} frames with features; frames {selection} of "
+                f"{video.num_frames} are {len(numbers)}"
+            )
+        return video, numbers
+
+
+def read_export_record(folder: Path) -> ExportRecord | None:
+    """Return the record of features that were exported here, or None if they are from elsewhere.
+
+    Raises:
+        FeatureStoreError: If it is damaged.
+    """
+    try:
+        return read_record(ExportRecord, folder / RECORD_NAME)
+    except DataMissingError:
+        return None
+
 
 WRITERS: dict[str, Callable[[Features, Path], None]] = {"t7": write_frames, "npy": write_array}
 """Format -> what writes a video."""
@@ -22,8 +88,6 @@ _LISTS = {"train": "train", "test": "val"}
 
 def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     """Write every usable clip of a feature folder, and lists of both parts of a split.
-
-    A record says what the features are, so that importing them again forgets nothing.
 
     Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
 
@@ -65,7 +129,8 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
         names[clip.path]: ExportedVideo(num_frames=clip.num_frames, frame_rate=clip.frame_rate)
         for clip in clips
     }
-    write_export_record(out, ExportRecord(config=manifest.config, videos=videos))
+    record = ExportRecord(config=manifest.config, videos=videos)
+    replace_file(out / RECORD_NAME, dump_record(record))
     return done
 
 

@@ -4,14 +4,12 @@ A folder with a file for each frame, as the authors of TA3N published theirs (`i
 by torch, whatever the suffix says), or one array for each video. Legend: F frames, D feature width.
 """
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +17,8 @@ from ta3n.common.errors import ClipError, DataMissingError
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 
-if TYPE_CHECKING:
-    from torch import Tensor
-
-ARRAY_SUFFIXES = (".npy", ".npz", ".pt", ".pth")
+_OF_TORCH = (".t7", ".pt", ".pth")
+_ARRAYS = (".npy", ".npz", ".pt", ".pth")
 _FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)")
 _SHOWN = 160
 
@@ -64,7 +60,7 @@ def find_features(folder: Path) -> Iterator[FeatureFiles]:
         frames = sorted((int(m[1]), n) for n in names if (m := _FRAME.fullmatch(n)))
         if frames:
             yield _sized(path, tuple(name for _, name in frames))
-        for name in sorted(n for n in names if n.endswith(ARRAY_SUFFIXES) and not _FRAME.match(n)):
+        for name in sorted(n for n in names if n.endswith(_ARRAYS) and not _FRAME.match(n)):
             yield _sized(path / name, ())
 
 
@@ -87,19 +83,29 @@ def read_features(files: FeatureFiles) -> Features:
         ClipError: A file is damaged or holds something else, a frame is missing, or values are not
             finite.
     """
-    if not files.frames:
-        rows = _array(files.path)
-    else:
-        for number, name in enumerate(files.frames, start=1):
-            if int(name[4:].split(".")[0]) != number:
-                raise ClipError(f"frame {number} is missing, {name} comes in its place")
-        rows = np.stack(_alike([_vector(files.path / name) for name in files.frames], files))
+    rows = _stacked(files) if files.frames else _values(files.path)
     if rows.ndim != 2 or 0 in rows.shape:
         raise ClipError(f"{files.path.name} has shape {list(rows.shape)}, not frames x features")
     values: Features = rows.astype(np.float32)
     if bad := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         raise ClipError(f"features of frame {bad[0] + 1} are not finite")
     return values
+
+
+def _stacked(files: FeatureFiles) -> Any:
+    """Return the rows of files of one frame each."""
+    rows: list[Any] = []
+    for number, name in enumerate(files.frames, start=1):
+        if int(name[4:].split(".")[0]) != number:
+            raise ClipError(f"frame {number} is missing, {name} comes in its place")
+    for name in files.frames:
+        values = _values(files.path / name)
+        if values.size != max(values.shape, default=0):
+            raise ClipError(f"{name} has shape {list(values.shape)}, not one row of features")
+        if rows and values.size != rows[0].size:
+            raise ClipError(f"{name} has {values.size} values, the first frame {rows[0].size}")
+        rows.append(values.reshape(-1))
+    return np.stack(rows)
 
 
 def write_frames(rows: Features, folder: Path) -> None:
@@ -126,39 +132,29 @@ def write_array(rows: Features, file: Path) -> None:
     np.save(file, rows)
 
 
-def _alike(vectors: list[Any], files: FeatureFiles) -> list[Any]:
-    for name, vector in zip(files.frames, vectors, strict=True):
-        if vector.shape != vectors[0].shape:
-            raise ClipError(
-                f"{name} has {vector.shape[0]} values, the first frame {vectors[0].shape[0]}"
-            )
-    return vectors
+def _values(file: Path) -> Any:
+    """Return the array of a file, whatever of the forms it has."""
+    values = _load_tensors(file) if file.suffix in _OF_TORCH else _load_arrays(file)
+    array = np.asarray(values)
+    if array.dtype.kind not in "fiu":
+        raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
+    return array
 
 
-def _vector(file: Path) -> Any:
-    values = _numbers(_load_tensor(file), file)
-    if values.size != max(values.shape, default=0):
-        raise ClipError(f"{file.name} has shape {list(values.shape)}, not one row of features")
-    return values.reshape(-1)
-
-
-def _array(file: Path) -> Any:
-    if file.suffix in (".pt", ".pth"):
-        return _numbers(_load_tensor(file), file)
+def _load_arrays(file: Path) -> Any:
     try:
         loaded = np.load(file, allow_pickle=False)
         if isinstance(loaded, np.ndarray):
-            return _numbers(loaded, file)
+            return loaded
         with loaded:
-            values = loaded[_only(list(loaded.files), file)]
-    except (OSError, ValueError, EOFError, KeyError) as error:
-        raise _unreadable(file, error) from error
+            return loaded[_only(list(loaded.files), file)]
+    except ClipError:
+        raise
     except Exception as error:  # a damaged archive raises what zipfile and zlib have
         raise _unreadable(file, error) from error
-    return _numbers(values, file)
 
 
-def _load_tensor(file: Path) -> Tensor:
+def _load_tensors(file: Path) -> Any:
     import torch
 
     try:
@@ -169,8 +165,8 @@ def _load_tensor(file: Path) -> Tensor:
         loaded = loaded[_only(list(loaded), file)]
     if not isinstance(loaded, torch.Tensor):
         raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not a tensor")
-    tensor: Tensor = loaded
-    return tensor.detach().float() if tensor.dtype == torch.bfloat16 else tensor.detach()
+    tensor = loaded.detach()
+    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
 
 
 def _only(names: list[str], file: Path) -> str:
@@ -181,15 +177,6 @@ def _only(names: list[str], file: Path) -> str:
     return names[0]
 
 
-def _numbers(values: Any, file: Path) -> Any:
-    array = np.asarray(values)
-    if array.dtype.kind not in "fiu":
-        raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
-    return array
-
-
 def _unreadable(file: Path, error: Exception) -> ClipError:
-    if isinstance(error, ClipError):
-        return error
     reason = (str(error).splitlines() or [type(error).__name__])[0]
     return ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}")

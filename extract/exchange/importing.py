@@ -1,15 +1,20 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
-from __future__ import annotations
-
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TypeVar
+from pathlib import Path, PurePosixPath
+from typing import NamedTuple, TypeVar
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, printable, shorten
+from ta3n.common.errors import (
+    ClipError,
+    DataConflictError,
+    DataMissingError,
+    UsageError,
+    printable,
+    shorten,
+)
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.records import (
@@ -22,19 +27,45 @@ from ta3n.common.records import (
     build_manifest,
 )
 from ta3n.common.store import Features, crc32_of, is_finished, write_shard
-from ta3n.datasets.reading.base import Clip, ListedClip, Listing
-from ta3n.datasets.reading.folders import published_name, quoted
+from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.custom.lists import Entry, has_splits, read_list
+from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
+from ta3n.datasets.reading.folders import published_name, quoted, video_stem
+from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
-from ta3n.extract.exchange.exported import ExportRecord, read_export_record
+from ta3n.extract.exchange.exporting import ExportRecord, read_export_record
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
-from ta3n.extract.exchange.known_videos import KnownVideo
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
 
 T = TypeVar("T")
 
+_SUFFIX = ".avi"
+_LIST_ROLES: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "test"), ("test", "test"))
 _PUBLISHED_BACKBONE, _PUBLISHED_WEIGHTS = "resnet101", "published"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownVideo:
+    """A video that lists or split files tell of.
+
+    Attributes:
+        path: Of its clip in the dataset, as far as it is known.
+        class_name: Its class.
+        splits: Split -> role.
+        num_frames: Frames that a list declares, or None.
+    """
+
+    path: str
+    class_name: str
+    splits: Mapping[str, Role]
+    num_frames: int | None = None
+
+    @property
+    def stem(self) -> str:
+        """Name without suffix."""
+        return PurePosixPath(self.path).stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,8 +91,7 @@ class ImportJob:
     weights: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Matched:
+class _Matched(NamedTuple):
     video: KnownVideo
     files: FeatureFiles
 
@@ -71,7 +101,8 @@ def run_import(job: ImportJob) -> Manifest:
 
     Raises:
         DataMissingError: No features of the known videos are there.
-        DataConflictError: Two videos have one name, or the folder was made otherwise.
+        DataConflictError: Two videos have one name, the network named gives features of another
+            width, or the folder was made otherwise.
         OSError: A folder cannot be read or written.
     """
     matched = _match(job)
@@ -88,18 +119,13 @@ def run_import(job: ImportJob) -> Manifest:
             clips = [clip for clip in plan.clips if clip.shard == shard]
             done += len(clips)
             if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
-                content = [(c, by_path[c.path]) for c in clips]
-                _write(job.folder, _Making(config.hash, width, exported), shard, content)
+                _write(job.folder, config, exported, [(c, by_path[c.path]) for c in clips])
             progress.update(done, f"{shard} is done")
     return build_manifest(job.folder)
 
 
 def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> FeatureConfig:
-    """Return what the features are, as far as anybody says.
-
-    Raises:
-        DataConflictError: The network named gives features of another width.
-    """
+    """Return what the features are, as far as anybody says."""
     backbone = job.backbone or (exported.backbone if exported else _PUBLISHED_BACKBONE)
     known = BACKBONES.get(backbone)
     if known is not None and known.feature_dim != width:
@@ -178,45 +204,38 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
         )
         for path, match in matched.items()
     )
-    absent = {
-        (video.class_name, video.stem): video for video in job.known if video.path not in matched
-    }
+    absent = {(v.class_name, v.stem): v.splits for v in job.known if v.path not in matched}
     return Listing(
         dataset=job.dataset,
         root=job.source,
         clips=tuple(sorted(clips, key=lambda clip: clip.path)),
         absent=tuple(
-            ListedClip(class_name=class_name, stem=stem, splits=absent[class_name, stem].splits)
-            for class_name, stem in sorted(absent)
+            ListedClip(class_name=class_name, stem=stem, splits=splits)
+            for (class_name, stem), splits in sorted(absent.items(), key=lambda item: item[0])
         ),
         splits_origin=job.origin,
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Making:
-    """What is the same for all shards: hash of the configuration, D, and what an export says."""
-
-    config_hash: str
-    width: int
-    exported: ExportRecord | None
-
-
 def _write(
-    folder: Path, making: _Making, shard: str, clips: Sequence[tuple[PlannedClip, _Matched]]
+    folder: Path,
+    config: FeatureConfig,
+    exported: ExportRecord | None,
+    clips: Sequence[tuple[PlannedClip, _Matched]],
 ) -> None:
+    """Read the features of a shard's clips and write it."""
     records: list[ClipRecord] = []
-    parts = [np.empty((0, making.width), np.float32)]
+    parts = [np.empty((0, config.feature_dim), np.float32)]
     numbers = [np.empty(0, np.int32)]
     start = 0
     for clip, match in clips:
         try:
             rows = read_features(match.files)
-            if rows.shape[1] != making.width:
+            if rows.shape[1] != config.feature_dim:
                 raise ClipError(
-                    f"has {rows.shape[1]} values a frame, the others have {making.width}"
+                    f"has {rows.shape[1]} values a frame, the others have {config.feature_dim}"
                 )
-            record, frames = _imported(clip, match, rows, making.exported)
+            record, frames = _imported(clip, match, rows, exported)
         except ClipError as error:
             records.append(_record(clip, status="failed", error=str(error), attempts=1))
             continue
@@ -225,8 +244,8 @@ def _write(
         numbers.append(np.asarray(frames, np.int32))
         start += len(rows)
     shard_record = ShardRecord(
-        config_hash=making.config_hash,
-        shard=shard,
+        config_hash=config.hash,
+        shard=clips[0][0].shard,
         num_rows=start,
         provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
         clips=tuple(records),
@@ -259,3 +278,107 @@ def _imported(
 
 def _record(clip: PlannedClip, **values: object) -> ClipRecord:
     return ClipRecord.model_validate(clip.model_dump() | values)
+
+
+def from_lists(
+    lists: Sequence[Path], dataset: Dataset, benchmark: Benchmark | None
+) -> list[KnownVideo]:
+    """Return the videos of published lists.
+
+    Args:
+        lists: Tables with a column `split`, or files named after what they are for: `train` or
+            `val`.
+        dataset: Whose videos.
+        benchmark: Gives the class folders of numeric labels.
+
+    Raises:
+        UsageError: A list does not tell what it is for, or numbers what no benchmark names.
+        DataMissingError: A list cannot be read.
+        DataConflictError: A line is malformed, or a video is listed twice, differently.
+    """
+    split = (benchmark.side(dataset.name).split or benchmark.split) if benchmark else "1"
+    known: dict[str, KnownVideo] = {}
+    for file in lists:
+        for entry in read_list(file, (), _role_of(file), dataset=dataset.name):
+            class_name = _class_folder(entry, dataset, benchmark)
+            name = PurePosixPath(entry.path).name
+            stem = video_stem(name) or name
+            video = KnownVideo(
+                path=f"{class_name}/{stem}{_SUFFIX}",
+                class_name=class_name,
+                splits={} if entry.role is None else {split: entry.role},
+                num_frames=entry.num_frames,
+            )
+            if known.setdefault(stem, video) != video:
+                raise DataConflictError(
+                    f"{quoted(file)}, line {entry.line.number}: {quoted(stem)} is listed before, "
+                    "with another class, part or number of frames; list it once"
+                )
+    return list(known.values())
+
+
+def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> list[KnownVideo]:
+    """Return the videos of a dataset's clips, or else of its official split files.
+
+    Raises:
+        UsageError: There is neither.
+        DataMissingError: They cannot be read.
+        DataConflictError: They contradict themselves.
+    """
+    if root is not None:
+        listing = dataset.scan(root, splits)
+        present = [KnownVideo(c.path, c.class_name, c.splits) for c in listing.clips]
+        return present + list(_from_listed(listing.absent))
+    if splits is None or not isinstance(dataset, OfficialDataset):
+        raise UsageError(
+            f"nothing tells classes and splits of {dataset.name}; give --lists, --splits with the "
+            "official split files, or --root with the clips"
+        )
+    folder = find_split_folder(
+        (splits.expanduser().absolute(),),
+        (*dataset.split_folders, dataset.name),
+        dataset.holds_splits,
+    )
+    if folder is None:
+        raise DataMissingError(
+            f"no split files of {dataset.name} in {quoted(splits)}: looked for "
+            f"{dataset.splits_layout}"
+        )
+    listed = (
+        ListedClip(class_name=class_name, stem=stem, splits=roles)
+        for (class_name, stem), roles in sorted(dataset.read_splits(folder).items())
+    )
+    return list(_from_listed(listed))
+
+
+def _from_listed(clips: Iterable[ListedClip]) -> Iterator[KnownVideo]:
+    for clip in clips:
+        yield KnownVideo(f"{clip.class_name}/{clip.stem}{_SUFFIX}", clip.class_name, clip.splits)
+
+
+def _role_of(file: Path) -> Role | None:
+    if has_splits(file):
+        return None
+    for word, role in _LIST_ROLES:
+        if word in file.name.lower():
+            return role
+    raise UsageError(
+        f"the list {quoted(file)} does not tell what it is for; its name must hold train or val, "
+        "or it must be a table with a column split"
+    )
+
+
+def _class_folder(entry: Entry, dataset: Dataset, benchmark: Benchmark | None) -> str:
+    label = entry.class_name
+    if not label.isdigit():
+        return label
+    where = f"{quoted(entry.line.file)}, line {entry.line.number}"
+    if benchmark is None:
+        raise UsageError(f"{where}: label {label} is a number; give --benchmark, which names it")
+    labels = benchmark.side(dataset.name).labels
+    folders = sorted(folder for folder, number in labels.items() if number == int(label))
+    if not folders:
+        raise UsageError(f"{where}: label {label} is of no class of {benchmark.name}")
+    # Of several folders of a class the one that the name holds: v_RopeClimbing_g01_c01.
+    name = PurePosixPath(entry.path).name.lower()
+    return next((folder for folder in folders if f"_{folder.lower()}_" in name), folders[0])

@@ -1,26 +1,157 @@
 """Fixed-size batches through the network, with the next one filled while a GPU works.
 
-Legend: B batch, D feature width, N crops of a shard, H and W height and width of a frame, S side of
+Legend: B batch, D feature width, N crops or rows, H and W height and width of a frame, S side of
 a crop.
 """
 
+import math
 from collections import deque
+from itertools import groupby
 from pathlib import Path
+from tempfile import SpooledTemporaryFile
+from typing import Self
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
+from ta3n.common.store import Features
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE
-from ta3n.extract.inference.spool import RowSpool
-from ta3n.extract.inference.staging import Slot
+from ta3n.extract.inference.preprocessing import resize_and_crop
 
 # So many frames keep what a layer hands to the next one in the cache of a core, or near it.
 _CPU_BATCH_SIZE = 8
 # Beyond it a GPU gains nothing at 224 by 224 pixels; of larger images it takes fewer.
 _MAX_TRIED_BATCH_SIZE = 256
+# A shard of usual size stays in memory; a clip of 100,000 frames does not.
+_BYTES_IN_MEMORY = 256 * 2**20
+
+
+class _Slot:
+    """Host and device memory of one batch: frames, their crops, features back [B, D].
+
+    Host memory is pinned for a GPU, and frames are copied on a stream of their own: a batch is on
+    its way while the one before is computed.
+    """
+
+    def __init__(
+        self, batch_size: int, feature_dim: int, image_size: int, device: torch.device
+    ) -> None:
+        self._image_size = image_size
+        self._device = device
+        self._on_gpu = device.type == "cuda"
+        self._shapes: list[tuple[int, ...]] = []
+        self._used = 0
+        crops_shape = (batch_size, image_size, image_size, 3)
+        self._pixels = self._host(math.prod(crops_shape))
+        self.features = torch.empty((batch_size, feature_dim), pin_memory=self._on_gpu)
+        # What no frame was put into stays as it was: it pads the last batch.
+        self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
+        self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
+        self._done = torch.cuda.Event() if self._on_gpu else None  # type: ignore[no-untyped-call]
+
+    @property
+    def count(self) -> int:
+        """Frames put in so far."""
+        return len(self._shapes)
+
+    def put(self, pixels: RgbImage) -> None:
+        """Copy a frame [H, W, 3] behind those that are there."""
+        end = self._used + pixels.size
+        if end > len(self._pixels):
+            larger = self._host(max(end, 2 * len(self._pixels)))
+            larger[: self._used] = self._pixels[: self._used]
+            self._pixels = larger
+        np.copyto(self._pixels[self._used : end].numpy(), pixels.reshape(-1))
+        self._shapes.append(pixels.shape)
+        self._used = end
+
+    def crops(self) -> Tensor:
+        """Return the crops of all frames on the device, uint8 [B, S, S, 3], the rest as before."""
+        first, offset = 0, 0
+        for shape, group in groupby(self._shapes):
+            length = len(list(group))
+            end = offset + length * math.prod(shape)
+            frames = self._to_device(self._pixels[offset:end].view(length, *shape))
+            # A crop is its own crop: nothing is resized then.
+            self._crops[first : first + length] = resize_and_crop(frames, self._image_size)
+            first, offset = first + length, end
+        return self._crops
+
+    def mark_end(self) -> None:
+        """Note that the device has got all work on this batch."""
+        if self._done is not None:
+            self._done.record(torch.cuda.current_stream(self._device))
+
+    def wait(self) -> None:
+        """Wait until the features are there."""
+        if self._done is not None:
+            self._done.synchronize()
+
+    def clear(self) -> None:
+        """Forget the frames."""
+        self._shapes.clear()
+        self._used = 0
+
+    def _host(self, num_bytes: int) -> Tensor:
+        return torch.empty(num_bytes, dtype=torch.uint8, pin_memory=self._on_gpu)
+
+    def _to_device(self, frames: Tensor) -> Tensor:
+        if self._copies is None:
+            return frames.to(self._device)
+        with torch.cuda.stream(self._copies):
+            copied = frames.to(self._device, non_blocking=True)
+        computing = torch.cuda.current_stream(self._device)
+        computing.wait_stream(self._copies)
+        # Its memory must not be given to the next copy while it is still read.
+        copied.record_stream(computing)
+        return copied
+
+
+class RowSpool:
+    """Rows [N, D] that were added, to be read back in any order: a few in memory, then in a file.
+
+    The file lies in the folder given, else all stays in memory. It has no name, so that not even a
+    kill leaves it behind.
+    """
+
+    def __init__(self, width: int, folder: Path | None) -> None:
+        # A size of 0 sets no limit.
+        max_size, where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
+        self._file = SpooledTemporaryFile(max_size=max_size, dir=where)  # noqa: SIM115
+        self._num_rows = 0
+        self._width = width
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._file.close()
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """N and D."""
+        return self._num_rows, self._width
+
+    def append(self, rows: Features) -> None:
+        """Add rows [n, D].
+
+        Raises:
+            OSError: If the disk is full.
+        """
+        self._file.seek(4 * self._width * self._num_rows)
+        self._file.write(np.ascontiguousarray(rows, np.float32).data)
+        self._num_rows += len(rows)
+
+    def __getitem__(self, rows: slice) -> Features:
+        """Return the rows of a slice without step."""
+        first, end, _ = rows.indices(self._num_rows)
+        self._file.seek(4 * self._width * first)
+        data = self._file.read(4 * self._width * max(end - first, 0))
+        return np.frombuffer(data, np.float32).reshape(-1, self._width)
 
 
 class BatchRunner:
@@ -62,9 +193,9 @@ class BatchRunner:
         # On a GPU one batch is filled while the other is computed.
         num_slots = 2 if device.type == "cuda" else 1
         self._free = deque(
-            Slot(batch_size, feature_dim, image_size, device) for _ in range(num_slots)
+            _Slot(batch_size, feature_dim, image_size, device) for _ in range(num_slots)
         )
-        self._running: deque[Slot] = deque()
+        self._running: deque[_Slot] = deque()
         self._filling = self._free.popleft()
         self._results = RowSpool(feature_dim, spool_folder)
 
@@ -108,7 +239,7 @@ class BatchRunner:
             self._collect()
         self._filling = self._free.popleft()
 
-    def _compute(self, slot: Slot) -> bool:
+    def _compute(self, slot: _Slot) -> bool:
         """Queue a batch on the device; return False if its memory does not suffice."""
         end = -(-slot.count // self._piece) * self._piece
         try:
@@ -146,13 +277,10 @@ class BatchRunner:
 def suitable_batch_size(
     network: nn.Module, device: torch.device, image_size: int = IMAGE_SIZE
 ) -> int:
-    """Return the batch size to use where none is given.
+    """Return the batch size where none is given; it raises what `largest_batch_size` does.
 
     On a CPU it is what each core computes at a time. On a GPU it is the largest of 256, 128 and so
     on that fits. Speed has no say in it, so that equal devices compute the same bits.
-
-    Raises:
-        DeviceError: If not even one frame fits.
     """
     if device.type != "cuda":
         return _CPU_BATCH_SIZE

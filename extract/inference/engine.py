@@ -1,25 +1,35 @@
-"""What computes features: the network in its fastest form, its batches, what frames become."""
+"""What computes features: the network in the form it is run in, its batches, what frames become.
+
+Precision goes by profile; the network is compiled where that is faster, and cores of a CPU take
+frames of their own. Legend: B batch, D feature width, S side of a crop.
+"""
 
 import platform
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+from statistics import median
+from typing import cast
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.log import LOGGER
-from ta3n.extract.backbones import Backbone
+from ta3n.extract.backbones import IMAGE_SIZE, Backbone
 from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
 from ta3n.extract.inference.network import load_network
-from ta3n.extract.inference.precision import compiled_if_faster, in_precision_of, is_compiled
 from ta3n.extract.inference.preprocessing import Cropper, cropper_for
-from ta3n.extract.inference.profiles import CompilePolicy
-from ta3n.extract.inference.side_by_side import SideBySide
 
 # A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
 _BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
+_TIMED_RUNS = 5
+# Below this gain the plain form is kept: its bits do not depend on a compiler.
+_MIN_GAIN = 1.03
 _RECORDED_PACKAGES = ("ta3n", "torch", "torchvision", "av", "pillow", "numpy", "h5py")
 
 
@@ -52,12 +62,13 @@ class Engine:
         """Most bytes of frames that wait for it."""
         return _BYTES_AHEAD[self.device.type]
 
-    def new_runner(self, spool_folder: Path | None) -> BatchRunner:
-        """Return the network with empty batches.
+    def close(self) -> None:
+        """Let its threads end; it is not used any more."""
+        if isinstance(self.network, SideBySide):
+            self.network.close()
 
-        Args:
-            spool_folder: Where features wait that are too many for memory; None keeps all there.
-        """
+    def new_runner(self, spool_folder: Path | None) -> BatchRunner:
+        """Return empty batches for the network; see `BatchRunner` for the folder."""
         return BatchRunner(
             self.network,
             device=self.device,
@@ -76,7 +87,7 @@ def start_engine(
     profile: str,
     device: str,
     batch_size: int | None,
-    policy: CompilePolicy,
+    compiled: str,
     num_sharing: int = 1,
 ) -> Engine:
     """Load the network in its fastest form and find out how many frames it takes at a time.
@@ -87,7 +98,7 @@ def start_engine(
         profile: How a frame becomes the network's input, and in which precision it runs.
         device: `auto`, `cpu` or `cuda:N`.
         batch_size: Frames in one forward pass; None takes what suits the device.
-        policy: Whether the network is compiled.
+        compiled: Whether the network is: `auto`, `on` or `off`.
         num_sharing: Engines that share the CPUs of this process.
 
     Raises:
@@ -106,7 +117,7 @@ def start_engine(
     network = in_precision_of(profile, network, on)
     batch_size = batch_size or suitable_batch_size(network, on, backbone.image_size)
     fastest = network
-    if is_compiled(policy, profile, on):
+    if is_compiled(compiled, profile, on):
         fastest = compiled_if_faster(network, on, batch_size, backbone.image_size)
     provenance = provenance_of(describe_device(on), weights_sha256, num_cpus)
     provenance |= {"batch_size": str(batch_size), "compiled": str(fastest is not network)}
@@ -145,3 +156,138 @@ def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[st
         "threads": str(num_threads),
         "weights_sha256": weights_sha256,
     }
+
+
+class HalfPrecision(nn.Module):
+    """A network body that computes in 16-bit floats; images come and features go in 32 bits.
+
+    Args:
+        body: Maps images [B, 3, H, W] to features [B, D]; it is converted in place.
+    """
+
+    def __init__(self, body: nn.Module) -> None:
+        super().__init__()
+        self.body = body.half()
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute features, float32 [B, D], of normalised images, float32 [B, 3, H, W]."""
+        features: Tensor = self.body(images.half())
+        return features.float()
+
+
+def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> nn.Module:
+    """Return a `FeatureNetwork` in the precision of a profile; it may be changed in place.
+
+    `fast` is half precision on a GPU. CPUs without units for 16-bit floats are several times slower
+    with them, so on a CPU `fast` computes in 32 bits.
+    """
+    if profile != "fast" or device.type != "cuda":
+        return network
+    # Batches have one shape, so that trying algorithms pays; their choice may change last digits.
+    torch.backends.cudnn.benchmark = True
+    body = network.body
+    assert isinstance(body, nn.Module), "a feature network has a body"
+    network.body = HalfPrecision(body)
+    return network
+
+
+@contextmanager
+def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
+    """Hold torch's switches, the whole process's, as a profile needs them; then put them back."""
+    if device.type != "cuda":
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    switches = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=profile == "fast" or cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+    with torch.cuda.device(device), switches:
+        matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            matmul.allow_tf32 = before
+
+
+def is_compiled(compiled: str, profile: str, device: torch.device) -> bool:
+    """Say whether compiling is to be tried: `auto` does so where minutes of it are earned back."""
+    return compiled == "on" or (compiled == "auto" and profile == "fast" and device.type == "cuda")
+
+
+def compiled_if_faster(
+    network: nn.Module, device: torch.device, batch_size: int, image_size: int = IMAGE_SIZE
+) -> nn.Module:
+    """Compile a network for one batch size and return it if it beats the plain one, else that."""
+    shape = (batch_size, image_size, image_size, 3)
+    crops = torch.zeros(shape, dtype=torch.uint8, device=device)
+    compiled = compile_for(network, crops)
+    if compiled is None:
+        return network
+    gain = _seconds(network, crops) / _seconds(compiled, crops)
+    is_kept = gain >= _MIN_GAIN
+    LOGGER.info(
+        "compiled, the network runs at %.2f times its plain speed: it is %s",
+        gain,
+        "used" if is_kept else "not used",
+    )
+    return compiled if is_kept else network
+
+
+def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
+    """Compile a network for batches like `crops`; return None, with a line, if that fails."""
+    compiled = cast(nn.Module, torch.compile(network, dynamic=False))
+    try:
+        with torch.inference_mode():
+            compiled(crops)
+    except Exception as error:  # noqa: BLE001  compilers fail in many ways, and nothing is lost
+        reason = (str(error).strip().splitlines() or [""])[0]
+        LOGGER.warning("the network is not compiled: %s: %s", type(error).__name__, reason)
+        return None
+    return compiled
+
+
+def _seconds(network: nn.Module, crops: Tensor) -> float:
+    times = []
+    with torch.inference_mode():
+        for _ in range(_TIMED_RUNS):
+            started = time.perf_counter()
+            # Taking one value waits for the device.
+            network(crops)[0, 0].item()
+            times.append(time.perf_counter() - started)
+    return median(times)
+
+
+class SideBySide(nn.Module):
+    """Runs pieces of a batch, of one size, through one network in threads of one core each.
+
+    Cores that share every layer wait for each other at its end: with small layers often, and for
+    very long where other jobs take a core away in between. Cores with frames of their own wait once
+    a batch, and a row does not depend on how many cores there are.
+    """
+
+    def __init__(self, network: nn.Module, *, num_threads: int, frames_at_once: int) -> None:
+        super().__init__()
+        self.network = network
+        self._frames_at_once = frames_at_once
+        self._threads = ThreadPoolExecutor(
+            num_threads, "network", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3]."""
+        pieces = torch.split(crops, self._frames_at_once)
+        return torch.cat(list(self._threads.map(self._infer, pieces)))
+
+    def close(self) -> None:
+        """Let the threads end, also one that an interruption caught while it started."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _infer(self, crops: Tensor) -> Tensor:
+        # The mode is each thread's own.
+        with torch.inference_mode():
+            features: Tensor = self.network(crops)
+            return features

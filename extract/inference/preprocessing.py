@@ -1,27 +1,33 @@
-"""From a decoded frame to the network's crop, profile by profile.
+"""From a decoded frame to the network's crop, profile by profile, on CPUs and on GPUs.
 
 `ta3n` and `fast`: the short side is resized to 224 with Pillow's antialiased bilinear filter and
 the centre is cropped, as in the transforms behind the paper's features. `torchvision`, `timm`: the
 transform that the library gives with the weights; `fast` has it too where it is the backbone's own.
 
-Shapes: H height, W width of a frame in pixels.
+On a GPU the same resize is done by tensor operations, byte for byte. Pillow resizes 8-bit images in
+two passes, one a dimension, in fixed-point arithmetic: weights of 22 fractional bits, sums in
+32-bit integers, rounding to bytes after each pass. Integers round the same everywhere.
+
+Legend: N images, H and W their height and width in pixels, S side of the crop, T taps (source
+pixels that one output pixel is made of). Torch is imported late: decoding alone must not wait.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from ta3n.common.video import RgbImage
-from ta3n.extract.backbones import IMAGE_SIZE, Backbone
-from ta3n.extract.inference.profiles import has_library_transform
+from ta3n.extract.backbones import IMAGE_SIZE, Backbone, geometry_of
 
 if TYPE_CHECKING:
     import torch
+    from torch import Tensor
 
 Cropper = Callable[[RgbImage], RgbImage]
 """Takes a frame [H, W, 3] and returns what the network, or the device's resize, is to get."""
@@ -30,6 +36,8 @@ Cropper = Callable[[RgbImage], RgbImage]
 _MAX_RESIZED_PIXELS = 32 * IMAGE_SIZE**2
 # Larger frames are resized before they go to the device: copying them would take longer.
 _MAX_DEVICE_PIXELS = 640 * 480
+# Pillow's PRECISION_BITS: 32 bits less 8 for the pixel and 2 to spare.
+_WEIGHT_BITS = 32 - 8 - 2
 
 
 def resized_size(width: int, height: int, short_side: int) -> tuple[int, int]:
@@ -49,15 +57,7 @@ def centre_offset(length: int, size: int) -> int:
 
 
 def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
-    """Resize the short side and crop the centre.
-
-    Args:
-        pixels: Frame [H, W, 3].
-        size: Side of the crop in pixels.
-
-    Returns:
-        Crop [size, size, 3].
-    """
+    """Resize the short side of a frame [H, W, 3] and crop the centre, [size, size, 3]."""
     height, width = pixels.shape[:2]
     new_width, new_height = resized_size(width, height, size)
     if new_width * new_height > _MAX_RESIZED_PIXELS:
@@ -71,10 +71,7 @@ def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
 
 def _crop_of_strip(pixels: RgbImage, size: int) -> RgbImage:
     """Compute only what is not cropped off: the same bytes."""
-    # Decoding alone must not wait for torch, and such frames are rare.
     import torch
-
-    from ta3n.extract.inference.resize import resize_and_crop
 
     # Tensors share only memory that may be written to.
     image = torch.from_numpy(np.require(pixels, requirements="W"))
@@ -88,53 +85,110 @@ def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
 
 
 def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropper:
-    """Return what decoding threads do to a frame.
+    """Return what decoding threads do to a frame in a profile.
 
-    On a GPU small frames stay as they are: `ta3n.extract.inference.batches` resizes them there to
-    the same bytes. On a CPU Pillow is several times faster than the same arithmetic in tensors.
-
-    Args:
-        profile: `ta3n`, `fast`, `torchvision` or `timm`.
-        backbone: Has the size, and the transform of its library.
-        device: Where the network runs.
+    On a GPU small frames stay as they are: they are resized there to the same bytes. On a CPU
+    Pillow is several times faster than the same arithmetic in tensors.
     """
-    if has_library_transform(profile, backbone):
-        return _CROPPERS[backbone.library](backbone)
+    if backbone.has_library_transform(profile):
+        return geometry_of(backbone)
     return partial(crop_if_large if device.type == "cuda" else crop, size=backbone.image_size)
 
 
-def _torchvision_cropper(backbone: Backbone) -> Cropper:
-    """Return the geometric part of torchvision's preset; `FeatureNetwork` normalises."""
-    from torchvision.transforms import functional
+@dataclass(frozen=True, slots=True)
+class _Taps:
+    """Source pixels, int64 [T, S], and their weights, fixed-point int32; any where those are 0."""
 
-    from ta3n.extract.backbones.from_torchvision import preset_of
-
-    preset = preset_of(backbone)
-
-    def crop_like_preset(pixels: RgbImage) -> RgbImage:
-        image = functional.resize(
-            Image.fromarray(pixels),
-            preset.resize_size,
-            interpolation=preset.interpolation,
-            antialias=preset.antialias,
-        )
-        return np.asarray(functional.center_crop(image, preset.crop_size))
-
-    return crop_like_preset
+    index: Tensor
+    weight: Tensor
 
 
-def _timm_cropper(backbone: Backbone) -> Cropper:
-    """Return the geometric part of timm's transform; `FeatureNetwork` normalises."""
-    from ta3n.extract.backbones.from_timm import geometry
+def resize_and_crop(images: Tensor, size: int) -> Tensor:
+    """Resize the short side and crop the centre; what is cropped off is not computed.
 
-    to_crop = geometry(backbone)
+    Args:
+        images: RGB pixels, uint8 [N, H, W, 3], on any device.
+        size: S, side of the crop in pixels.
 
-    def crop_like_timm(pixels: RgbImage) -> RgbImage:
-        # An array or a tensor, by timm's version.
-        channels_first = np.asarray(to_crop(Image.fromarray(pixels)))
-        return np.ascontiguousarray(channels_first.transpose(1, 2, 0))
+    Returns:
+        Crops, uint8 [N, S, S, 3], on the same device: Pillow's bytes.
+    """
+    height, width = images.shape[1:3]
+    new_width, new_height = resized_size(width, height, size)
+    # Bytes are rounded between the passes, so their order shows.
+    if _height_first(height, width, new_height, new_width) and _pillow_chooses_order():
+        images = _along(images, 1, new_height, size)
+        return _along(images, 2, new_width, size)
+    images = _along(images, 2, new_width, size)
+    return _along(images, 1, new_height, size)
 
-    return crop_like_timm
+
+def _height_first(height: int, width: int, new_height: int, new_width: int) -> bool:
+    """Say whether a Pillow that chooses the order of the passes shrinks the height first."""
+    return height - new_height > max(2 * (width - new_width), 0)
 
 
-_CROPPERS = {"torchvision": _torchvision_cropper, "timm": _timm_cropper}
+@lru_cache(maxsize=1)
+def _pillow_chooses_order() -> bool:
+    """Say whether the Pillow here chooses the order; older ones always begin with the width."""
+    import torch
+
+    height, width, new_height, new_width = 40, 9, 12, 8
+    rows, columns = np.ogrid[:height, :width]
+    gray = (7 * rows**2 + 37 * rows * columns + 131 * columns).astype(np.uint8)
+    found = Image.fromarray(gray).resize((new_width, new_height), Image.Resampling.BILINEAR)
+    images = torch.from_numpy(gray)[None, :, :, None]
+    width_first = _along(_along(images, 2, new_width, new_width), 1, new_height, new_height)
+    return not np.array_equal(width_first[0, :, :, 0].numpy(), np.asarray(found))
+
+
+def _along(images: Tensor, dim: int, new_length: int, size: int) -> Tensor:
+    """Resize one dimension to `new_length` and return its central `size` pixels."""
+    import torch
+
+    length, first = images.shape[dim], centre_offset(new_length, size)
+    if length == new_length:
+        return images.narrow(dim, first, size)
+    taps = _taps(length, new_length, first, size, images.device)
+    shape = list(images.shape)
+    shape[dim] = size
+    # Half of the last fractional bit: what follows rounds to nearest.
+    total = torch.full(shape, 1 << (_WEIGHT_BITS - 1), dtype=torch.int32, device=images.device)
+    broadcast = [1] * images.dim()
+    broadcast[dim] = size
+    for index, weight in zip(taps.index, taps.weight, strict=True):
+        pixels = images.index_select(dim, index).int()
+        total.addcmul_(pixels, weight.view(broadcast))
+    return total.bitwise_right_shift_(_WEIGHT_BITS).clamp_(0, 255).to(torch.uint8)
+
+
+@lru_cache(maxsize=64)
+def _taps(length: int, new_length: int, first: int, size: int, device: torch.device) -> _Taps:
+    """Return the taps of outputs `first` to `first + size` when `length` becomes `new_length`.
+
+    The arithmetic is Pillow's, in its order: another one would round some weights differently.
+    """
+    import torch
+
+    scale = length / new_length
+    support = max(scale, 1.0)  # the bilinear filter reaches one output pixel to each side
+    rows = [_row(first + i, length, scale, support) for i in range(size)]
+    num_taps = max(len(weights) for _, weights in rows)
+    index = [[min(low + t, length - 1) for low, _ in rows] for t in range(num_taps)]
+    weight = [[w[t] if t < len(w) else 0 for _, w in rows] for t in range(num_taps)]
+    return _Taps(
+        torch.tensor(index, device=device),
+        torch.tensor(weight, dtype=torch.int32, device=device),
+    )
+
+
+def _row(output: int, length: int, scale: float, support: float) -> tuple[int, list[int]]:
+    """Return the first source pixel of an output pixel, and its weights."""
+    centre, inverse = (output + 0.5) * scale, 1.0 / support
+    low = max(int(centre - support + 0.5), 0)
+    high = min(int(centre + support + 0.5), length)
+    raw = [max(1.0 - abs((x - centre + 0.5) * inverse), 0.0) for x in range(low, high)]
+    total = 0.0
+    for value in raw:
+        total += value
+    return low, [int(0.5 + value / total * (1 << _WEIGHT_BITS)) for value in raw]

@@ -53,12 +53,7 @@ class ShownClip:
 
 
 def load_clip(folder: Path, clips: Sequence[ClipRecord], name: str) -> ShownClip:
-    """Return a clip of a feature folder with its features.
-
-    Args:
-        folder: Of the dataset.
-        clips: From its manifest.
-        name: Its path, or a part of it that no other clip has.
+    """Return the clip of a feature folder that has this path, or a part of it that no other has.
 
     Raises:
         UsageError: No clip, or several, of that name.
@@ -85,11 +80,7 @@ def _find(clips: Sequence[ClipRecord], name: str, folder: Path) -> ClipRecord:
 
 
 def self_similarity(rows: Features) -> NDArray[np.float32]:
-    """Return the cosine similarity of all pairs of rows [F, F]; 0 for a row of zeros.
-
-    Args:
-        rows: Features [F, D].
-    """
+    """Return the cosine similarity of all pairs of rows [F, D] as [F, F]; 0 for a row of zeros."""
     norms = np.linalg.norm(rows, axis=1, keepdims=True)
     unit = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
     similarity: NDArray[np.float32] = unit @ unit.T
@@ -114,12 +105,7 @@ def read_sampled(path: Path) -> list[RgbImage]:
 
 
 def draw_clip(clip: ShownClip, frames: Sequence[RgbImage], out: Path) -> None:
-    """Draw the self-similarity beside the sampled frames, as PNG.
-
-    Args:
-        clip: One with features.
-        frames: The pixels of sampled frames [H, W, 3]; none draws the similarity alone.
-        out: The file.
+    """Draw the self-similarity beside sampled frames [H, W, 3], or alone without any, as PNG.
 
     Raises:
         OSError: It cannot be written.

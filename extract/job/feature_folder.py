@@ -21,7 +21,7 @@ from ta3n.common.store import ShardReader, is_finished, restore_sidecar, shard_p
 
 
 @dataclass(frozen=True, slots=True)
-class Damage:
+class DamagedShard:
     """What is wrong with a shard.
 
     Attributes:
@@ -33,27 +33,30 @@ class Damage:
     in_sidecar: bool = False
 
 
-def damage_of(folder: Path, plan: Plan, shard: str) -> Damage | None:
+def damage_of(folder: Path, plan: Plan, shard: str) -> DamagedShard | None:
     """Check everything about a shard that is there; return what is wrong with it, if anything.
 
-    Args:
-        folder: Feature folder of the dataset.
-        plan: Its plan.
-        shard: Name of the shard. One that was never made is not damaged.
+    One that was never made is not damaged.
     """
     if not shard_path(folder, shard).exists():
         alone = sidecar_path(folder, shard).exists()
-        return Damage("it is missing, only its sidecar is there") if alone else None
+        return DamagedShard("it is missing, only its sidecar is there") if alone else None
     try:
         with ShardReader(shard_path(folder, shard)) as reader:
             reader.verify()
             found = (check(reader, plan) for check in (_origin, _clips, _frame_numbers))
             if text := next(filter(None, found), ""):
-                return Damage(text)
-            text = _sidecar_damage(folder, reader.record)
-            return Damage(text, in_sidecar=True) if text else None
+                return DamagedShard(text)
+            try:
+                is_same = read_record(ShardRecord, sidecar_path(folder, shard)) == reader.record
+                text = "" if is_same else "its sidecar says otherwise than the shard"
+            except DataMissingError:
+                text = "its sidecar is missing"
+            except FeatureStoreError as error:
+                text = str(error)
+            return DamagedShard(text, in_sidecar=True) if text else None
     except FeatureStoreError as error:
-        return Damage(str(error))
+        return DamagedShard(str(error))
 
 
 def mend_sidecar(folder: Path, shard: str) -> bool:
@@ -71,39 +74,20 @@ def mend_sidecar(folder: Path, shard: str) -> bool:
 
 
 def failed_clips(folder: Path, shard: str, now: dict[str, PlannedClip]) -> list[ClipRecord]:
-    """Return the clips of a finished shard that are worth another try.
+    """Return the clips of a finished shard that are worth another try; `now` has the files by path.
 
     Those without features, and partial ones whose file has changed.
-
-    Args:
-        folder: Feature folder of the dataset.
-        shard: Name of the shard.
-        now: The clips on disk, by path.
 
     Raises:
         FeatureStoreError: If the sidecar is damaged.
     """
-    record = read_record(ShardRecord, sidecar_path(folder, shard))
-    return [
-        clip
-        for clip in record.clips
-        if clip.status not in USABLE
-        or (clip.status == "partial" and _file(clip) != _file(now.get(clip.path, clip)))
-    ]
-
-
-def _file(clip: PlannedClip) -> tuple[int, int]:
-    return clip.size_bytes, clip.mtime_ns
-
-
-def _sidecar_damage(folder: Path, record: ShardRecord) -> str:
-    try:
-        sidecar = read_record(ShardRecord, sidecar_path(folder, record.shard))
-    except DataMissingError:
-        return "its sidecar is missing"
-    except FeatureStoreError as error:
-        return str(error)
-    return "" if sidecar == record else "its sidecar says otherwise than the shard"
+    failed = []
+    for clip in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
+        file = now.get(clip.path, clip)
+        has_changed = (file.size_bytes, file.mtime_ns) != (clip.size_bytes, clip.mtime_ns)
+        if clip.status not in USABLE or (clip.status == "partial" and has_changed):
+            failed.append(clip)
+    return failed
 
 
 def _origin(reader: ShardReader, plan: Plan) -> str:

@@ -21,19 +21,49 @@ from ta3n.common.records import (
 from ta3n.common.shares import JobShare
 from ta3n.common.store import sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
+from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
 from ta3n.extract.job.feature_folder import mend_sidecar
+from ta3n.extract.job.settings import ExtractSettings
 
 _CLIPS_PER_SHARD = 64
 _BYTES_PER_SHARD = 64 * 2**20
 
 
+def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, str, FeatureConfig]:
+    """Return the backbone, its weights as they are to be loaded, and what makes the features.
+
+    Args:
+        settings: Of stage one.
+        dataset: Full name of the dataset.
+
+    Raises:
+        UsageError: If there is no such backbone, or its library does not give the profile.
+        WeightsError: If a file of weights, or the backbone's library, is not there.
+    """
+    backbone = get_backbone(settings.backbone, settings.weights)
+    weights = backbone.pretrained if settings.weights is None else settings.weights
+    profile = backbone.profile_of(settings.profile)
+    config = FeatureConfig(
+        dataset=dataset,
+        backbone=backbone.name,
+        weights=weights_identity(backbone, weights),
+        profile=profile,
+        transform=backbone.transform_of(profile),
+        image_size=backbone.image_size,
+        frames=settings.frames,
+        feature_dim=backbone.feature_dim,
+        timing=settings.timing,
+    )
+    return backbone, weights, config
+
+
 def make_plan(
     listing: Listing, config: FeatureConfig, *, selection: str, limit: int | None
 ) -> Plan:
-    """Lay clips out in shards.
+    """Lay clips, sorted by path, out in shards.
 
     Args:
-        listing: The clips, sorted by path.
+        listing: The clips.
         config: The feature configuration.
         selection: Which part of the dataset this is, in words.
         limit: Keep only so many clips, spread evenly over the listing.
@@ -98,7 +128,8 @@ def agree_on_plan(
             temporary.write_bytes(dump_record(plan))
             publish_file(temporary, path)
     agreed = read_record(Plan, path)
-    if agreed.config != plan.config and _is_untouched(folder):
+    is_untouched = not any(folder.glob("shard-*"))
+    if agreed.config != plan.config and is_untouched:
         # Of a call that failed before its first shard. Should that one still run, its shards are
         # told from ours by the hash of their settings.
         LOGGER.info("%s: nothing was made with other settings yet; these hold now", folder)
@@ -115,9 +146,13 @@ def agree_on_plan(
         return agreed
     told = "; ".join(differences)
     if _differences(_with_splits_of(there, plan), plan):
-        raise DataConflictError(
-            f"{folder} was made with another setting: {told}. {_way_out(folder)}"
+        way_out = (
+            "It holds no features yet: remove the folder, or use another --out"
+            if is_untouched
+            else "Use another --out, or remove the folder to start afresh, or give --retry-failed "
+            "if files of failed clips were replaced"
         )
+        raise DataConflictError(f"{folder} was made with another setting: {told}. {way_out}")
     if not new_splits:
         raise DataConflictError(
             f"{folder} was made with other splits: {told}. Features do not depend on them: "
@@ -136,28 +171,8 @@ def _with_splits_of(there: Plan, now: Plan) -> Plan:
     return there.model_copy(update=update)
 
 
-def _is_untouched(folder: Path) -> bool:
-    return not any(folder.glob("shard-*"))
-
-
-def _way_out(folder: Path) -> str:
-    if _is_untouched(folder):
-        return "It holds no features yet: remove the folder, or use another --out"
-    return (
-        "Use another --out, or remove the folder to start afresh, or give --retry-failed if files "
-        "of failed clips were replaced"
-    )
-
-
 def describe_plan(plan: Plan, root: Path, share: JobShare, folder: Path) -> str:
-    """Say what a job would do, a fact a line.
-
-    Args:
-        plan: Of the whole folder.
-        root: Folder of the clips.
-        share: The job's part of it.
-        folder: Feature folder of the dataset.
-    """
+    """Say what a job would do with its share of a plan, a fact a line."""
     config, mine = plan.config, share.of(plan.shards)
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
     of_classes = f" of {len(per_class)} classes" if per_class else ""
@@ -202,21 +217,18 @@ def _differences(there: Plan, now: Plan) -> list[str]:
 def _with_renewed_files(folder: Path, there: Plan, now: Plan, *, retry_failed: bool) -> Plan:
     """Return the plan with the sizes of files that were, or are to be, extracted anew."""
     new = {clip.path: clip for clip in now.clips}
-    shards = {c.shard for c in there.clips if c.path in new and not _same_size(c, new[c.path])}
+    shards = {c.shard for c in there.clips if new.get(c.path, c).size_bytes != c.size_bytes}
     renewed = {}
     for shard in filter(lambda shard: mend_sidecar(folder, shard), shards):
         for record in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
             clip = new.get(record.path, record)
-            if _same_size(record, clip) or (retry_failed and record.status != "ok"):
+            is_same = record.size_bytes == clip.size_bytes
+            if is_same or (retry_failed and record.status != "ok"):
                 renewed[record.path] = clip.size_bytes
     clips = (
         c.model_copy(update={"size_bytes": renewed.get(c.path, c.size_bytes)}) for c in there.clips
     )
     return there.model_copy(update={"clips": tuple(clips)})
-
-
-def _same_size(one: PlannedClip, other: PlannedClip) -> bool:
-    return one.size_bytes == other.size_bytes
 
 
 def _clip_differences(there: Plan, now: Plan) -> list[str]:

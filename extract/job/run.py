@@ -1,24 +1,21 @@
 """An extraction job: plan, skip what is done, do this job's shards, rebuild the manifest."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError, printable, shorten
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.records import USABLE, Manifest, Plan, build_manifest
+from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
-from ta3n.extract.backbones import Backbone
-from ta3n.extract.inference.profiles import CompilePolicy
+from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
+from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan
-from ta3n.extract.job.tasks import Todo, find_todo
 from ta3n.extract.supervision.progress import JobProgress
-from ta3n.extract.supervision.quarantine import read_quarantine
+from ta3n.extract.supervision.quarantine import read_quarantine, remove_from_quarantine
 from ta3n.extract.supervision.supervisor import WORKER_COMMAND, supervise
-from ta3n.extract.worker.protocol import Work
+from ta3n.extract.worker.messages import Reporter, ShardTask, Work
 
 _FAILURES_LISTED = 20
 
@@ -28,17 +25,9 @@ class ExtractionJob:
     """What one call of the command does.
 
     Attributes:
-        root: Folder of the clips.
-        folder: Feature folder of the dataset.
+        work: Of its workers, without shards.
         plan: What the folder is to hold.
         share: This job's part of it; None does all that is left, whatever array was at it.
-        backbone: The network.
-        weights: As given: a name, a file, or `random:SEED`.
-        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
-        batch_size: Frames in one forward pass; None takes what suits the device.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        clip_timeout_s: Seconds without progress after which a clip is given up.
-        compile: Whether the network is compiled.
         retry_failed: Do clips again that failed before.
         new_splits: Take other splits of the same clips for those that are there.
         repair: Check every finished shard, and make damaged ones again.
@@ -46,17 +35,9 @@ class ExtractionJob:
             unprotected from clips that crash or hang.
     """
 
-    root: Path
-    folder: Path
+    work: Work
     plan: Plan
-    share: JobShare | None
-    backbone: Backbone
-    weights: str
-    device: str
-    batch_size: int | None
-    decode_threads: int | None
-    clip_timeout_s: float = 60.0
-    compile: CompilePolicy = "auto"
+    share: JobShare | None = None
     retry_failed: bool = False
     new_splits: bool = False
     repair: bool = False
@@ -73,64 +54,88 @@ def run_job(job: ExtractionJob) -> Manifest:
         DeviceError: If the device is not there.
         OSError: If the folder cannot be written; finished shards stay.
     """
-    plan = agree_on_plan(
-        job.folder, job.plan, retry_failed=job.retry_failed, new_splits=job.new_splits
-    )
-    remove_stale_temporaries(job.folder)
+    folder = job.work.folder
+    plan = agree_on_plan(folder, job.plan, retry_failed=job.retry_failed, new_splits=job.new_splits)
+    remove_stale_temporaries(folder)
     if job.share is not None:
-        agree_on_count(job.folder / SHARES_NAME, job.share)
+        agree_on_count(folder / SHARES_NAME, job.share)
     mine = (job.share or JobShare()).of(plan.shards)
-    todo = find_todo(
-        job.folder, plan, job.plan, mine, retry_failed=job.retry_failed, repair=job.repair
-    )
+    tasks, attempts = _find_tasks(job, plan, mine)
     LOGGER.info(
         "%s: %d clips in %d shards, %d of %d shards of this job are done",
-        job.plan.config.dataset,
+        plan.config.dataset,
         len(plan.clips),
         len(plan.shards),
-        len(mine) - len(todo.tasks),
+        len(mine) - len(tasks),
         len(mine),
     )
     try:
-        if todo.tasks:
-            _work_off(job, plan, todo)
+        if tasks:
+            bad = read_quarantine(folder, [clip for task in tasks for clip in task.clips])
+            work = replace(
+                job.work, config=plan.config, tasks=tasks, attempts=attempts, quarantined=bad
+            )
+            _work_off(work, job.worker_command)
     except BaseException:
-        _tidy_up(job.folder)
+        _tidy_up(folder)
         raise
-    return build_manifest(job.folder)
+    return build_manifest(folder)
 
 
-def _work_off(job: ExtractionJob, plan: Plan, todo: Todo) -> None:
-    clips = [clip for task in todo.tasks for clip in task.clips]
-    work = Work(
-        root=job.root,
-        folder=job.folder,
-        config_hash=plan.config.hash,
-        frames=plan.config.frames,
-        backbone=job.backbone,
-        weights=job.weights,
-        device=job.device,
-        batch_size=job.batch_size,
-        decode_threads=job.decode_threads,
-        clip_timeout_s=job.clip_timeout_s,
-        profile=plan.config.profile,
-        timing=plan.config.timing,
-        compile=job.compile,
-        tasks=todo.tasks,
-        verdicts=read_quarantine(job.folder, clips),
-        attempts=todo.attempts,
-    )
-    if not job.worker_command and len(work.devices) > 1:
+def _find_tasks(
+    job: ExtractionJob, there: Plan, shards: Sequence[str]
+) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
+    """Look through a job's shards for what is missing, damaged, or to be tried again.
+
+    The job's own plan has the files as they are now; some may have been replaced since the plan
+    that is there. Return the shards to be made, in order, and how often clips were tried before, by
+    number.
+    """
+    folder = job.work.folder
+    by_path = {clip.path: clip for clip in job.plan.clips}
+    members: dict[str, list[PlannedClip]] = {shard: [] for shard in shards}
+    for clip in there.clips:
+        if clip.shard in members:
+            members[clip.shard].append(by_path.get(clip.path, clip))
+    tasks, attempts = [], {}
+    for shard, clips in members.items():
+        task = ShardTask(shard=shard, clips=tuple(clips), replace=True)
+        if job.repair and not _repaired(folder, there, shard):
+            tasks.append(task)
+        elif not mend_sidecar(folder, shard):
+            is_there = shard_path(folder, shard).exists() or sidecar_path(folder, shard).exists()
+            tasks.append(replace(task, replace=is_there))
+        elif job.retry_failed and (failed := failed_clips(folder, shard, by_path)):
+            remove_from_quarantine(folder, failed)
+            attempts.update({clip.id: clip.attempts for clip in failed})
+            kept = frozenset(clip.id for clip in clips) - {clip.id for clip in failed}
+            tasks.append(replace(task, kept=kept))
+    return tuple(tasks), attempts
+
+
+def _repaired(folder: Path, plan: Plan, shard: str) -> bool:
+    """Check a shard; a wrong sidecar is written again. Return False if it must be made again."""
+    damage = damage_of(folder, plan, shard)
+    if damage is None:
+        return True
+    LOGGER.warning("%s: %s", shard_path(folder, shard), damage.text)
+    if damage.in_sidecar:
+        restore_sidecar(folder, shard)
+        return True
+    return False
+
+
+def _work_off(work: Work, worker_command: Sequence[str]) -> None:
+    if not worker_command and len(work.devices) > 1:
         raise UsageError(
             f"devices {work.device} need a worker process each; leave out --no-supervise"
         )
     with JobProgress(work.tasks) as progress:
-        if job.worker_command:
-            supervise(work, progress, job.worker_command)
+        if worker_command:
+            supervise(work, progress, worker_command)
             return
         # Torch is imported only where there is work: a finished folder answers at once.
-        from ta3n.extract.worker.heartbeat import Reporter
-        from ta3n.extract.worker.pipeline import extract_shards
+        from ta3n.extract.worker.shards import extract_shards
 
         extract_shards(work, Reporter(progress.worker(work.tasks).handle))
 

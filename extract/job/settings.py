@@ -7,12 +7,9 @@ from typing import Literal
 from pydantic import field_validator
 
 from ta3n.common.errors import UsageError
-from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.settings import Section, setting
 from ta3n.datasets.custom.settings import DataSections
-from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
-from ta3n.extract.inference.profiles import CompilePolicy, profile_of, transform_of
 
 
 class ExtractSettings(Section):
@@ -44,7 +41,7 @@ class ExtractSettings(Section):
     batch_size: int | None = setting(
         None, "Frames in one forward pass.", metavar="B", ge=1, le=4096
     )
-    compile: CompilePolicy = setting(
+    compile: Literal["auto", "on", "off"] = setting(
         "auto", "auto (default), on or off: compile the network.", metavar="C"
     )
     decode_threads: int | None = setting(
@@ -78,31 +75,3 @@ class ExtractSections(DataSections):
     """All that `ta3n-extract` reads of a settings file."""
 
     extract: ExtractSettings = ExtractSettings()
-
-
-def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, str, FeatureConfig]:
-    """Return the backbone, its weights as they are to be loaded, and what makes the features.
-
-    Args:
-        settings: Of stage one.
-        dataset: Full name of the dataset.
-
-    Raises:
-        UsageError: If there is no such backbone, or its library does not give the profile.
-        WeightsError: If a file of weights, or the backbone's library, is not there.
-    """
-    backbone = get_backbone(settings.backbone, settings.weights)
-    weights = backbone.pretrained if settings.weights is None else settings.weights
-    profile = profile_of(settings.profile, backbone)
-    config = FeatureConfig(
-        dataset=dataset,
-        backbone=backbone.name,
-        weights=weights_identity(backbone, weights),
-        profile=profile,
-        transform=transform_of(profile, backbone),
-        image_size=backbone.image_size,
-        frames=settings.frames,
-        feature_dim=backbone.feature_dim,
-        timing=settings.timing,
-    )
-    return backbone, weights, config

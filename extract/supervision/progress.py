@@ -3,20 +3,14 @@
 import threading
 import time
 from collections.abc import Sequence
-from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration, describe_time_left
-from ta3n.extract.worker.protocol import Advanced, Logged, Message, ShardDone, ShardTask
+from ta3n.extract.worker.messages import Advanced, Logged, Message, ShardDone, ShardTask
 
 
 class JobProgress:
-    """Shows what workers report, one or several side by side.
-
-    Use as a context manager.
-
-    Args:
-        tasks: The shards of the job.
+    """Shows what workers report, one or several side by side. Use as a context manager.
 
     Attributes:
         stopping: Set to let the supervisors of all workers end.
@@ -34,22 +28,15 @@ class JobProgress:
         self._line.__enter__()
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._line.__exit__(exc_type, exc, traceback)
-        if exc is None:
-            self._log_summary()
+    def __exit__(self, exc_type: type[BaseException] | None, *rest: Any) -> None:
+        self._line.__exit__(exc_type, *rest)
+        if exc_type is None:
+            done, elapsed_s = self._done(), self._elapsed_s()
+            duration = describe_duration(elapsed_s)
+            LOGGER.info("%d clips in %s: %s", done.num_clips, duration, _rates(done, elapsed_s))
 
     def worker(self, tasks: Sequence[ShardTask]) -> "WorkerProgress":
-        """Return what takes the messages of one worker, and of those that replace it.
-
-        Args:
-            tasks: Its shards.
-        """
+        """Return what takes the messages of the worker of some shards, and of its successors."""
         progress = WorkerProgress(self, tasks)
         self._workers.append(progress)
         return progress
@@ -57,11 +44,12 @@ class JobProgress:
     def show(self) -> None:
         """Show how far all workers are."""
         with self._showing:
-            num_clips = self._sum().num_clips
-            if num_clips:
-                self._line.update(num_clips, f"{self._rates()}, {self._time_left()}")
+            done, elapsed_s = self._done(), self._elapsed_s()
+            if done.num_clips:
+                left = describe_time_left(elapsed_s, done.num_clips, self._total)
+                self._line.update(done.num_clips, f"{_rates(done, elapsed_s)}, {left}")
 
-    def _sum(self) -> Advanced:
+    def _done(self) -> Advanced:
         states = [worker.now for worker in self._workers]
         return Advanced(
             sum(state.num_clips for state in states),
@@ -73,31 +61,9 @@ class JobProgress:
     def _elapsed_s(self) -> float:
         return max(time.monotonic() - self._started_s, 1e-9)
 
-    def _rates(self) -> str:
-        now, elapsed_s = self._sum(), self._elapsed_s()
-        return (
-            f"{now.num_frames} frames, {now.num_frames / elapsed_s:.1f} frames/s, "
-            f"waited {100 * now.wait_s / elapsed_s:.0f}% for decoding"
-        )
-
-    def _time_left(self) -> str:
-        return describe_time_left(self._elapsed_s(), self._sum().num_clips, self._total)
-
-    def _log_summary(self) -> None:
-        LOGGER.info(
-            "%d clips in %s: %s",
-            self._sum().num_clips,
-            describe_duration(self._elapsed_s()),
-            self._rates(),
-        )
-
 
 class WorkerProgress:
     """How far one worker and its successors are; `JobProgress.worker` makes it.
-
-    Args:
-        job: Shows the whole.
-        tasks: The worker's shards.
 
     Attributes:
         finished: Names of the shards that are done.
@@ -150,3 +116,10 @@ class StoppedError(Exception):
 
 def _num_clips(task: ShardTask) -> int:
     return len(task.clips) - len(task.kept)
+
+
+def _rates(done: Advanced, elapsed_s: float) -> str:
+    return (
+        f"{done.num_frames} frames, {done.num_frames / elapsed_s:.1f} frames/s, "
+        f"waited {100 * done.wait_s / elapsed_s:.0f}% for decoding"
+    )

@@ -1,51 +1,191 @@
-"""Runs the worker, and goes on when a clip kills or hangs it.
+"""Runs the worker process, and goes on when a clip crashes or hangs it.
 
-When the worker dies, the clips that it was decoding are decoded again, each alone in a process of
-its own. One that kills or hangs that process too has done so twice: it is quarantined and the
-shard is made without it, from the same frames in the same batches as if the clip held none. If
-none does, the shard is tried again with one clip decoded at a time.
+When the worker ends unasked, the clips that it was decoding are decoded again, each alone in a
+process of its own. One that crashes or hangs that process too has done so twice: it is quarantined
+and the shard is made without it, from the same frames in the same batches as if the clip held none.
+If none does, the shard is tried again with one clip decoded at a time.
 """
 
+import signal
+import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from multiprocessing.connection import Pipe
+from typing import Self
 
 from ta3n.common.errors import WorkerError
 from ta3n.common.log import LOGGER
-from ta3n.common.records import PlannedClip
+from ta3n.common.records import ClipStatus, PlannedClip
 from ta3n.extract.supervision.progress import JobProgress, WorkerProgress
 from ta3n.extract.supervision.quarantine import add_to_quarantine
-from ta3n.extract.supervision.watchdog import Death, WorkerProcess
-from ta3n.extract.worker.protocol import Message, Probe, ShardDone, Verdict, Work
+from ta3n.extract.worker.messages import (
+    Alive,
+    Ended,
+    Failed,
+    Finished,
+    Message,
+    Quarantined,
+    ShardDone,
+    Started,
+    Work,
+)
 
 WORKER_COMMAND = (sys.executable, "-P", "-m", "ta3n.extract.worker.process")
-# Deaths of the worker in a row, with no shard finished between, that no clip explains.
+# Exits of the worker in a row, with no shard finished between, that no clip explains.
 _MAX_UNEXPLAINED = 2
+_SECONDS_BETWEEN_LOOKS = 1.0
+# A heartbeat may be late: loading libraries from a slow disk stops every thread.
+_START_GRACE_S, _BEAT_GRACE_S = 600.0, 30.0
+# A worker that is told to stop first finishes the shard that it is writing.
+_STOP_GRACE_S = 20.0
+_KILL_GRACE_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerExit:
+    """How a worker ended that did not finish.
+
+    Attributes:
+        status: What a clip is called that did this: `crashed` or `timeout`.
+        reason: What happened, such as `SIGSEGV`.
+        in_flight: Numbers of the clips that were being decoded.
+        suspects: Those of them that may have caused it.
+    """
+
+    status: ClipStatus
+    reason: str
+    in_flight: tuple[int, ...]
+    suspects: tuple[int, ...]
+
+
+class WorkerProcess:
+    """A worker process at work; leaving the context ends it.
+
+    Its command gets the number of its connection as a last argument.
+    """
+
+    def __init__(self, command: Sequence[str], order: Work) -> None:
+        self._timeout_s = order.clip_timeout_s
+        self._in_flight: dict[int, None] = {}
+        self._connection, theirs = Pipe()
+        with theirs:
+            descriptor = theirs.fileno()
+            self._process = subprocess.Popen(
+                [*command, str(descriptor)],
+                pass_fds=[descriptor],
+                stdin=subprocess.DEVNULL,
+                stdout=2,  # results are for whoever reads our standard output
+            )
+        try:
+            self._connection.send(order)
+        except OSError:
+            LOGGER.debug("the worker ended before it had its order; watching tells how")
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        # Closing is what tells the worker to stop.
+        self._connection.close()
+        if not self._wait(_STOP_GRACE_S):
+            self._kill()
+
+    def watch(self, handle: Callable[[Message], None]) -> WorkerExit | None:
+        """Wait until the worker ends, or hangs and is killed; return how it ended.
+
+        Args:
+            handle: Takes the messages that are not about the worker's health.
+
+        Returns:
+            None if it finished.
+
+        Raises:
+            Ta3nError: What the worker says that it cannot go on for.
+            OSError: Likewise.
+        """
+        silent_s = 0.0
+        while True:
+            if not self._connection.poll(_SECONDS_BETWEEN_LOOKS):
+                silent_s += _SECONDS_BETWEEN_LOOKS
+                grace_s = _BEAT_GRACE_S if self._in_flight else _START_GRACE_S
+                if silent_s > self._timeout_s + grace_s:
+                    self._kill()
+                    return self._exit("timeout", "no sign of life", tuple(self._in_flight))
+                continue
+            silent_s = 0.0
+            try:
+                message = self._connection.recv()
+            except (EOFError, OSError):
+                return self._exit("crashed", self._end(), tuple(self._in_flight))
+            if isinstance(message, Failed):
+                raise message.error
+            if isinstance(message, Finished):
+                return None
+            if stalled := self._note(message):
+                self._kill()
+                return self._exit("timeout", f"no progress for {self._timeout_s:g} s", stalled)
+            handle(message)
+
+    def _note(self, message: Message) -> tuple[int, ...]:
+        """Keep count of the clips being decoded; return those that are stuck."""
+        if isinstance(message, Started):
+            self._in_flight[message.clip_id] = None
+        elif isinstance(message, Ended):
+            self._in_flight.pop(message.clip_id, None)
+        return message.stalled if isinstance(message, Alive) else ()
+
+    def _exit(self, status: ClipStatus, reason: str, suspects: tuple[int, ...]) -> WorkerExit:
+        in_flight = tuple(self._in_flight)
+        return WorkerExit(status=status, reason=reason, in_flight=in_flight, suspects=suspects)
+
+    def _end(self) -> str:
+        """Return what ended a worker that closed its connection."""
+        if not self._wait(_KILL_GRACE_S):
+            self._kill()
+            return "it closed its connection"
+        code = self._process.returncode
+        if code >= 0:
+            return f"exit code {code}"
+        try:
+            return signal.Signals(-code).name
+        except ValueError:
+            return f"signal {-code}"
+
+    def _wait(self, timeout_s: float) -> bool:
+        try:
+            self._process.wait(timeout_s)
+        except subprocess.TimeoutExpired:
+            return False
+        return True
+
+    def _kill(self) -> None:
+        self._process.kill()
+        if not self._wait(_KILL_GRACE_S):
+            LOGGER.warning(
+                "process %d does not end although killed: a disk does not answer",
+                self._process.pid,
+            )
 
 
 def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER_COMMAND) -> None:
     """Get a piece of work done, by one worker at a time for each of its devices.
 
-    With several devices each gets every so-manieth shard.
-
-    Args:
-        work: What is to be done.
-        progress: Shows it.
-        command: Starts a worker; the number of its connection is added.
+    With several devices each gets every so-manieth shard. The command starts a worker.
 
     Raises:
-        WorkerError: If workers die again and again, and no clip is to blame.
+        WorkerError: If workers end again and again, and no clip is to blame.
         Ta3nError: What a worker cannot go on for.
         OSError: Likewise.
     """
     parts = deal(work)
     if len(parts) == 1:
-        Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
+        _Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
         return
     with ThreadPoolExecutor(len(parts)) as pool:
         runs = [
-            pool.submit(Supervisor(part, progress.worker(part.tasks), command).run)
+            pool.submit(_Supervisor(part, progress.worker(part.tasks), command).run)
             for part in parts
         ]
         try:
@@ -67,14 +207,8 @@ def deal(work: Work) -> list[Work]:
     ]
 
 
-class Supervisor:
-    """Gets a piece of work done by as many workers as it takes, one after another.
-
-    Args:
-        work: What is to be done.
-        progress: Shows it.
-        command: Starts a worker; the number of its connection is added.
-    """
+class _Supervisor:
+    """Gets a piece of work done by as many workers as it takes, one after another."""
 
     def __init__(
         self, work: Work, progress: WorkerProgress, command: Sequence[str] = WORKER_COMMAND
@@ -83,94 +217,77 @@ class Supervisor:
         self._progress = progress
         self._command = command
         self._clips = {clip.id: clip for task in work.tasks for clip in task.clips}
-        self._verdicts = dict(work.verdicts)
+        self._quarantined = dict(work.quarantined)
         self._attempts = dict(work.attempts)
         self._unexplained = 0
 
     def run(self) -> None:
-        """Make all shards.
-
-        Raises:
-            WorkerError: If workers die again and again, and no clip is to blame.
-            Ta3nError: What a worker cannot go on for.
-            OSError: Likewise.
-        """
+        """Make all shards; it raises what `supervise` does."""
         while True:
             tasks = [t for t in self._work.tasks if t.shard not in self._progress.finished]
             order = replace(
                 self._work,
                 tasks=tuple(tasks),
-                verdicts=self._verdicts,
+                quarantined=self._quarantined,
                 attempts=self._attempts,
                 decode_threads=1 if self._unexplained else self._work.decode_threads,
             )
             self._progress.restart()
             with WorkerProcess(self._command, order) as worker:
-                death = worker.watch(self._handle)
-            if death is None:
+                exited = worker.watch(self._handle)
+            if exited is None:
                 return
-            self._judge(death)
+            self._look_into(exited)
 
     def _handle(self, message: Message) -> None:
         if isinstance(message, ShardDone):
             self._unexplained = 0
         self._progress.handle(message)
 
-    def _judge(self, death: Death) -> None:
-        """Find the clip that is to blame for a death, or give up."""
-        names = ", ".join(repr(self._clips[i].path) for i in death.suspects)
-        LOGGER.warning("the worker ended (%s) while decoding %s", death.reason, names or "nothing")
-        for number in death.in_flight:
+    def _look_into(self, exited: WorkerExit) -> None:
+        """Find the clip that explains why the worker ended, or give up."""
+        names = ", ".join(repr(self._clips[i].path) for i in exited.suspects)
+        LOGGER.warning("the worker ended (%s) while decoding %s", exited.reason, names or "nothing")
+        for number in exited.in_flight:
             self._attempts[number] = self._attempts.get(number, 0) + 1
-        guilty = [number for number in death.suspects if self._kills_again(number)]
-        if guilty:
+        if sum(self._does_it_again(number) for number in exited.suspects):
             return
         self._unexplained += 1
-        alone = len(death.suspects) == 1
-        if self._unexplained == _MAX_UNEXPLAINED and alone:
+        if self._unexplained == _MAX_UNEXPLAINED and len(exited.suspects) == 1:
             # It was the only one being decoded this time, though decoding it is not enough.
-            clip = self._clips[death.suspects[0]]
-            self._condemn(clip, death, "among others, then in an unshared worker")
+            clip = self._clips[exited.suspects[0]]
+            self._leave_out(clip, exited, "among others, then in an unshared worker")
         elif self._unexplained >= _MAX_UNEXPLAINED:
-            raise WorkerError(_hopeless(death))
+            hint = ""
+            if exited.reason == "SIGKILL":
+                hint = ": memory may have run out; give the job more, or lower --batch-size"
+            raise WorkerError(
+                f"the worker process ended again and again ({exited.reason}), and no clip is to "
+                f"blame{hint}; finished shards are kept, the same command line goes on from there"
+            )
 
-    def _kills_again(self, number: int) -> bool:
-        """Decode a suspect alone; condemn it if that kills or hangs the process again."""
+    def _does_it_again(self, number: int) -> bool:
+        """Decode a suspect alone; quarantine it if that crashes or hangs the process again."""
         clip = self._clips[number]
-        probe = Probe(
-            root=self._work.root,
-            clip=clip,
-            frames=self._work.frames,
-            clip_timeout_s=self._work.clip_timeout_s,
-            timing=self._work.timing,
-        )
-        with WorkerProcess(self._command, probe) as worker:
-            death = worker.watch(lambda _: self._progress.check())
-        if death is None:
+        with WorkerProcess(self._command, replace(self._work, tasks=(), alone=clip)) as worker:
+            exited = worker.watch(lambda _: self._progress.check())
+        if exited is None:
             return False
         self._attempts[number] += 1
-        verdict = self._condemn(clip, death, "alone too")
-        add_to_quarantine(self._work.folder, clip, verdict)
+        add_to_quarantine(self._work.folder, clip, self._leave_out(clip, exited, "alone too"))
         return True
 
-    def _condemn(self, clip: PlannedClip, death: Death, how: str) -> Verdict:
+    def _leave_out(self, clip: PlannedClip, exited: WorkerExit, how: str) -> Quarantined:
         attempts = self._attempts[clip.id]
-        did = "ended the worker process" if death.status == "crashed" else "hung"
-        verdict = Verdict(
-            status=death.status,
-            error=f"decoding {did}, {how}: {death.reason}; tried {attempts} times",
+        did = "ended the worker process" if exited.status == "crashed" else "hung"
+        entry = Quarantined.of(
+            clip,
+            status=exited.status,
+            error=f"decoding {did}, {how}: {exited.reason}; tried {attempts} times",
             attempts=attempts,
         )
         LOGGER.warning(
-            "%s %r: %s; the job goes on without it", death.status, clip.path, verdict.error
+            "%s %r: %s; the job goes on without it", entry.status, clip.path, entry.error
         )
-        self._verdicts[clip.id] = verdict
-        return verdict
-
-
-def _hopeless(death: Death) -> str:
-    hint = ""
-    if death.reason == "SIGKILL":
-        hint = ": memory may have run out; give the job more, or lower --batch-size"
-    what = f"the worker process ended again and again ({death.reason}), and no clip is to blame"
-    return f"{what}{hint}; finished shards are kept, the same command line goes on from there"
+        self._quarantined[clip.id] = entry
+        return entry

@@ -17,10 +17,10 @@ from typing import NoReturn
 
 from ta3n.common.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, Ta3nError
 from ta3n.common.log import LOGGER
+from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.extract.decoding.decode import decode_clip
-from ta3n.extract.worker.heartbeat import Reporter, watched
-from ta3n.extract.worker.protocol import Failed, Finished, Logged, Probe, Work
+from ta3n.extract.worker.messages import Failed, Finished, Logged, Reporter, Work, watched
 
 _WRITE_GRACE_S = 15.0
 _SECONDS_BETWEEN_BEATS = 1.0
@@ -52,30 +52,30 @@ def main() -> NoReturn:
     _leave(reporter, None, EXIT_OK)
 
 
-def _order(connection: Connection) -> Work | Probe:
+def _order(connection: Connection) -> Work:
     try:
-        order: Work | Probe = connection.recv()
+        order: Work = connection.recv()
     except (EOFError, OSError):
         # The supervisor was told to stop before it could say what to do.
         os._exit(EXIT_INTERRUPTED)
     return order
 
 
-def _do(work: Work | Probe, reporter: Reporter) -> None:
-    if isinstance(work, Probe):
-        _probe(work, reporter)
+def _do(work: Work, reporter: Reporter) -> None:
+    if work.alone is not None:
+        _decode_alone(work, work.alone, reporter)
         return
-    # A probe must not wait for torch.
-    from ta3n.extract.worker.pipeline import extract_shards
+    # Decoding alone must not wait for torch.
+    from ta3n.extract.worker.shards import extract_shards
 
     extract_shards(work, reporter)
 
 
-def _probe(probe: Probe, reporter: Reporter) -> None:
+def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
     """Decode one clip and drop its frames; what it does to this process is the answer."""
-    with reporter.watching(probe.clip.id) as watch:
-        path, selection = probe.root / probe.clip.path, FrameSelection.parse(probe.frames)
-        crops = decode_clip(path, selection, watch.step, timing=probe.timing)
+    with reporter.watching(clip.id) as watch:
+        path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
+        crops = decode_clip(path, selection, watch.step, timing=work.config.timing)
         for _ in watched(crops, watch):
             pass
 

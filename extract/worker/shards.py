@@ -1,20 +1,185 @@
-"""One shard: its clips through the network, its rows checked, its record filled in.
+"""The work of one worker: decoding threads, batches and shards put together.
 
-Legend: F rows of the shard, D feature width.
+Legend: F rows of a shard, D feature width.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Generator, Iterator, Mapping
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass, field, replace
+from itertools import groupby
 
 import numpy as np
 from numpy.typing import NDArray
 
+from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.store import Features, ShardReader, crc32_of, row_blocks
-from ta3n.extract.decoding.decode import ClipOutcome
-from ta3n.extract.decoding.prefetch import ClipCrops
-from ta3n.extract.inference.batches import BatchRunner
-from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
+from ta3n.common.sampling import FrameSelection
+from ta3n.common.store import (
+    ROWS_AT_ONCE,
+    Features,
+    RowSource,
+    ShardReader,
+    crc32_of,
+    is_finished,
+    row_blocks,
+    shard_path,
+    write_shard,
+)
+from ta3n.common.video import RgbImage
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
+from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
+from ta3n.extract.inference.batches import BatchRunner, RowSpool
+from ta3n.extract.inference.engine import Engine, start_engine
+from ta3n.extract.worker.messages import Advanced, Reporter, ShardDone, ShardTask, Work, watched
+
+
+def extract_shards(
+    work: Work, reporter: Reporter, engine: Engine | None = None
+) -> ClipFeed[PlannedClip]:
+    """Extract and write shards one after another.
+
+    Args:
+        work: What is to be done.
+        reporter: Is told of every clip and shard.
+        engine: One that was started before; None starts it.
+
+    Returns:
+        The feed, used up, which knows who waited for whom.
+
+    Raises:
+        WeightsError: If the weights cannot be loaded.
+        DeviceError: If the device is not there, or has not enough memory.
+        DataMissingError: If the folder of the clips went away.
+        FeatureStoreError: If a shard to be completed is damaged.
+        OSError: If a shard cannot be written; finished ones stay.
+    """
+    engine = engine or engine_for(work)
+    worker = _ShardWorker(work, reporter, engine, engine.new_runner(work.folder))
+    tasks = {task.shard: task for task in work.tasks}
+    feed = ClipFeed(
+        worker.todo(),
+        worker.decode,
+        num_threads=work.decode_threads or engine.num_cpus,
+        max_bytes=engine.max_bytes_ahead,
+    )
+    with feed:
+        for shard, decoded in groupby(feed, key=lambda item: item[0].shard):
+            worker.make(tasks[shard], decoded, feed)
+    return feed
+
+
+def engine_for(work: Work) -> Engine:
+    """Start what computes the features of some work; it raises what `start_engine` does."""
+    return start_engine(
+        work.backbone,
+        work.weights,
+        profile=work.config.profile,
+        device=work.device,
+        batch_size=work.batch_size,
+        compiled=work.compile,
+        num_sharing=work.num_sharing,
+    )
+
+
+@dataclass
+class _ShardWorker:
+    """Makes the shards of a piece of work."""
+
+    work: Work
+    reporter: Reporter
+    engine: Engine
+    runner: BatchRunner
+    num_clips: int = 0
+    num_frames: int = 0
+
+    def todo(self) -> Iterator[PlannedClip]:
+        """Yield the clips to be decoded; shards that another job finished meanwhile are skipped."""
+        for task in self.work.tasks:
+            if not task.replace and is_finished(self.work.folder, task.shard):
+                self.reporter.send(ShardDone(task.shard))
+                continue
+            yield from (clip for clip in task.clips if clip.id not in task.kept)
+
+    def decode(self, clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
+        """Decode a clip under the supervisor's eyes, unless it is known to crash or hang."""
+        bad = self.work.quarantined.get(clip.id)
+        if bad is not None:
+            return ClipOutcome(status=bad.status, error=bad.error, attempts=bad.attempts)
+        config = self.work.config
+        with self.reporter.watching(clip.id) as watch:
+            crops = decode_clip(
+                self.work.root / clip.path,
+                FrameSelection.parse(config.frames),
+                watch.step,
+                timing=config.timing,
+                cropper=self.engine.cropper,
+            )
+            outcome = yield from watched(crops, watch)
+        return replace(outcome, attempts=1 + self.work.attempts.get(clip.id, 0))
+
+    def make(
+        self,
+        task: ShardTask,
+        decoded: Iterator[tuple[PlannedClip, ClipCrops]],
+        feed: ClipFeed[PlannedClip],
+    ) -> None:
+        """Run the decoded clips of a shard through the network, and write it."""
+        with ExitStack() as stack:
+            old = None
+            if task.kept:
+                old = stack.enter_context(ShardReader(shard_path(self.work.folder, task.shard)))
+            builder = ShardBuilder(task.shard, task.clips, self.runner, old)
+            for clip, crops in decoded:
+                self.num_frames += builder.add(clip, crops)
+                self.num_clips += 1
+                self.reporter.send(Advanced(self.num_clips, self.num_frames, feed.wait_s))
+            spool = stack.enter_context(self.runner.flush())
+            content = builder.finish(spool, self.work.config.hash, self.engine.provenance)
+            self._check_root(content.record)
+            with self.reporter.publishing:
+                write_shard(
+                    self.work.folder,
+                    content.record,
+                    content.features,
+                    content.frames,
+                    replace=task.replace,
+                )
+        self.reporter.send(ShardDone(task.shard))
+
+    def _check_root(self, record: ShardRecord) -> None:
+        """Tell clips that fail from a disk that went away, which must not fail them all."""
+        if all(clip.status in USABLE for clip in record.clips):
+            return
+        root = self.work.root
+        if not root.is_dir() or not any(root.iterdir()):
+            raise DataMissingError(
+                f"the clips are gone: {root} is missing or empty now; mount it, then run again"
+            )
+
+
+@dataclass(frozen=True, slots=True)
+class PickedRows:
+    """Some rows of a source in an order of their own, none copied before it is read.
+
+    Attributes:
+        source: The rows [N, D].
+        numbers: Which of them, in order [F].
+    """
+
+    source: RowSource
+    numbers: NDArray[np.int64]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """F and D."""
+        return len(self.numbers), self.source.shape[1]
+
+    def __getitem__(self, rows: slice) -> Features:
+        """Return the rows of a slice without step."""
+        numbers = self.numbers[rows]
+        runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
+        parts = [self.source[int(run[0]) : int(run[-1]) + 1] for run in runs if len(run)]
+        return np.concatenate([np.empty((0, self.shape[1]), np.float32), *parts])
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +193,7 @@ class ShardContent:
     """
 
     record: ShardRecord
-    features: PiecedRows
+    features: PickedRows
     frames: NDArray[np.int32]
 
 
@@ -72,29 +237,26 @@ class ShardBuilder:
     def finish(
         self, spool: RowSpool, config_hash: str, provenance: Mapping[str, str]
     ) -> ShardContent:
-        """Put the shard together; the rows of clips that failed are dropped.
-
-        Args:
-            spool: The features of all crops.
-            config_hash: Hash of the feature configuration.
-            provenance: Versions, device and weights checksum.
-        """
+        """Put the shard together of the features of all crops; clips that failed have no rows."""
         known = {} if self.old is None else {c.id: c for c in self.old.record.clips}
         records: list[ClipRecord] = []
-        pieces: list[Piece] = []
+        rows: list[NDArray[np.int64]] = [np.empty(0, np.int64)]
         frames: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
         num_rows = 0
         for clip in self.clips:
             span = self._spans.get(clip.id)
             if span is None and self.old is not None:
-                record, numbers = known[clip.id], self.old.frames
-                piece = Piece(_OldRows(self.old), record.start, record.start + record.length)
-                numbers = numbers[piece.first : piece.end]
+                record, first = known[clip.id], spool.shape[0]
+                numbers = self.old.frames[record.start : record.start + record.length]
+                for start in range(0, record.length, ROWS_AT_ONCE):
+                    offsets = range(start, min(start + ROWS_AT_ONCE, record.length))
+                    spool.append(self.old.rows(record.start, offsets))
             else:
                 assert span is not None, f"clip {clip.path} was neither decoded nor kept"
-                record, piece, numbers = _computed(span, spool)
+                record, first = _record(span, spool), span.first
+                numbers = np.asarray(span.outcome.frame_numbers[: record.length], np.int32)
             records.append(record.model_copy(update={"start": num_rows if record.length else 0}))
-            pieces.append(piece)
+            rows.append(np.arange(first, first + record.length))
             frames.append(numbers)
             num_rows += record.length
         record_of_all = ShardRecord(
@@ -104,8 +266,8 @@ class ShardBuilder:
             provenance=self._provenance(provenance),
             clips=tuple(records),
         )
-        rows = PiecedRows(pieces, spool.shape[1])
-        return ShardContent(record_of_all, rows, np.concatenate(frames))
+        features = PickedRows(spool, np.concatenate(rows))
+        return ShardContent(record_of_all, features, np.concatenate(frames))
 
     def _provenance(self, now: Mapping[str, str]) -> dict[str, str]:
         """Return what is behind the rows; where some are older, both origins."""
@@ -115,71 +277,22 @@ class ShardBuilder:
         return before | {f"redone {k}": v for k, v in now.items() if before.get(k) != v}
 
 
-@dataclass(frozen=True, slots=True)
-class _OldRows:
-    """The rows of a shard on disk, each against its checksum."""
-
-    shard: ShardReader
-
-    @property
-    def shape(self) -> tuple[int, int]:
-        return len(self.shard.frames), self.shard.feature_dim
-
-    def __getitem__(self, rows: slice) -> Features:
-        return self.shard.rows(0, range(*rows.indices(self.shape[0])))
-
-
-def _computed(span: _Span, spool: RowSpool) -> tuple[ClipRecord, Piece, NDArray[np.int32]]:
-    """Return the record of a decoded clip, its rows, and their frame numbers."""
-    outcome, crc = _checked(span, spool)
-    usable = outcome.status in USABLE
-    piece = Piece(spool, span.first, span.end if usable else span.first)
-    numbers = np.asarray(outcome.frame_numbers if usable else (), np.int32)
-    return _record(span.clip, outcome, crc, length=piece.end - piece.first), piece, numbers
-
-
-def _checked(span: _Span, spool: RowSpool) -> tuple[ClipOutcome, int]:
-    """Return the outcome and the checksum; features that are not finite fail the clip."""
+def _record(span: _Span, spool: RowSpool) -> ClipRecord:
+    """Return the record of a decoded clip; features that are not finite fail it."""
     outcome, crc = span.outcome, 0
-    if outcome.status not in USABLE:
-        return outcome, 0
+    end = span.end if outcome.status in USABLE else span.first
     seen = 0
-    for block in row_blocks(spool, span.first, span.end):
+    for block in row_blocks(spool, span.first, end):
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             frame = outcome.frame_numbers[seen + int(bad[0])]
             error = f"features of frame {frame} are not finite"
-            return replace(outcome, status="failed", error=error), 0
+            outcome, end, crc = replace(outcome, status="failed", error=error), span.first, 0
+            break
         crc = crc32_of(block, crc)
         seen += len(block)
-    return outcome, crc
-
-
-def _record(clip: PlannedClip, outcome: ClipOutcome, crc: int, *, length: int) -> ClipRecord:
-    info = outcome.info
-    stream = (
-        {}
-        if info is None
-        else {
-            "declared_frames": info.declared_frames,
-            "codec": info.codec,
-            "pixel_format": info.pixel_format,
-            "width": info.width,
-            "height": info.height,
-            "frame_rate": info.frame_rate,
-        }
-    )
-    return ClipRecord.model_validate(
-        {
-            **clip.model_dump(),
-            **stream,
-            "status": outcome.status,
-            "error": outcome.error,
-            "warning": outcome.warning,
-            "attempts": outcome.attempts,
-            "num_frames": outcome.num_frames,
-            "rotation": outcome.rotation,
-            "length": length,
-            "crc32": crc,
-        }
-    )
+    found = asdict(replace(outcome, frame_numbers=()))
+    del found["frame_numbers"]
+    stream = found.pop("info") or {}
+    rows = {"length": end - span.first, "crc32": crc}
+    return ClipRecord.model_validate(span.clip.model_dump() | stream | found | rows)

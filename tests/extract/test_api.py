@@ -113,8 +113,10 @@ def test_mistakes_are_errors_that_say_what_is_wrong(clips: Path) -> None:
 
 
 SCRIPT = """
-import logging, sys
+import logging, signal, sys
 from ta3n.extract import extract_features
+# Whoever runs the tests in the background may have switched it off.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 logging.basicConfig(level=logging.INFO)
 extract_features(sys.argv[1:], backbone="resnet18", weights="random:0", device="cpu")
 """

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ta3n.extract.cli import main
-from ta3n.extract.inspect.cli import main as features_main
+from ta3n.extract.features_cli import main as features_main
 
 from ..support.videos import WriteClip
 

@@ -14,7 +14,7 @@ FAULTS = ("segfault", "abort", "kill", "hang", "freeze", "kill in company")
 
 
 @pytest.mark.parametrize("fault", FAULTS)
-def test_every_kind_of_death_costs_one_clip(
+def test_every_kind_of_crash_costs_one_clip(
     ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str
 ) -> None:
     set_faults(monkeypatch, **{HANGS: fault})

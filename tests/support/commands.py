@@ -6,7 +6,7 @@ Run as a script: the name of the command, then its arguments.
 import sys
 
 from ta3n.extract import cli as extract_cli
-from ta3n.extract.inspect import cli as features_cli
+from ta3n.extract import features_cli
 from ta3n.extract.job import plan
 from ta3n.train import cli as train_cli
 from ta3n.train.report import cli as report_cli

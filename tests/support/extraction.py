@@ -14,6 +14,7 @@ from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.job.plan import make_plan
 from ta3n.extract.job.run import ExtractionJob
+from ta3n.extract.worker.messages import Work
 
 BACKBONE = BACKBONES["resnet18"]
 FAULTY = (sys.executable, "-P", str(Path(__file__).with_name("faulty_worker.py")))
@@ -47,20 +48,24 @@ def job(
         frames=frames,
         feature_dim=BACKBONE.feature_dim,
     )
-    return ExtractionJob(
+    work = Work(
         root=listing.root,
         folder=out,
-        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
-        share=JobShare.parse(share) if share else None,
+        config=config,
         backbone=BACKBONE,
         weights=weights,
         device=device,
         batch_size=batch_size,
         decode_threads=2,
+        clip_timeout_s=clip_timeout_s,
+    )
+    return ExtractionJob(
+        work=work,
+        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
+        share=JobShare.parse(share) if share else None,
         retry_failed=retry_failed,
         repair=repair,
         worker_command=worker_command,
-        clip_timeout_s=clip_timeout_s,
     )
 
 

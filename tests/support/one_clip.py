@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.extract.worker.heartbeat import Reporter
-from ta3n.extract.worker.pipeline import extract_shards
+from ta3n.extract.worker.messages import Reporter
+from ta3n.extract.worker.shards import extract_shards
 
 from .tiny import without_network, work_on
 

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from ta3n.common.records import PlannedClip
+from ta3n.common.records import FeatureConfig, PlannedClip
 from ta3n.extract.backbones import BACKBONES, Backbone
 from ta3n.extract.inference import engine
-from ta3n.extract.worker.protocol import ShardTask, Work
+from ta3n.extract.worker.messages import ShardTask, Work
 
 
 class Tiny(nn.Module):
@@ -44,17 +44,25 @@ def work_on(
     device: str = "cpu",
 ) -> Work:
     """Return work on clips, 64 a shard."""
+    network = BACKBONES[backbone]
+    config = FeatureConfig(
+        dataset="ucf101",
+        backbone=backbone,
+        weights="random:0",
+        profile="ta3n",
+        image_size=224,
+        frames=frames,
+        feature_dim=network.feature_dim,
+    )
     return Work(
         root=root,
         folder=folder,
-        config_hash="0",
-        frames=frames,
-        backbone=BACKBONES[backbone],
+        config=config,
+        backbone=network,
         weights="random:0",
         device=device,
         batch_size=32,
         decode_threads=2,
-        clip_timeout_s=60,
         tasks=tuple(_tasks(paths)),
     )
 

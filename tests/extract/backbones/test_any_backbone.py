@@ -17,7 +17,6 @@ from ta3n.extract.backbones import BACKBONES, Backbone, get_backbone, load_backb
 from ta3n.extract.backbones.from_torchvision import head_of, names, transform_in_words
 from ta3n.extract.inference.network import FeatureNetwork, load_network
 from ta3n.extract.inference.preprocessing import cropper_for
-from ta3n.extract.inference.profiles import profile_of, transform_of
 
 CPU = torch.device("cpu")
 # One of each family.
@@ -78,7 +77,7 @@ def test_the_papers_networks_are_described_as_torchvision_does(name: str) -> Non
     preset = get_model_weights(name)["IMAGENET1K_V1"].transforms()
     assert transform_in_words(preset) == "short side to 256 bilinear, antialiased, centre 224"
     # What the name of the profile says is not said again: folders made before stay valid.
-    assert transform_of("torchvision", BACKBONES[name]) == ""
+    assert BACKBONES[name].transform_of("torchvision") == ""
     assert BACKBONES[name].mean == tuple(preset.mean)
 
 
@@ -174,13 +173,13 @@ def test_network_that_folding_would_change_stays_as_it_is(
 
 def test_profiles_follow_the_library() -> None:
     resnet, vit = BACKBONES["resnet101"], get_backbone("vit_b_16")
-    assert (profile_of(None, resnet), transform_of("ta3n", resnet)) == ("ta3n", "")
-    assert transform_of("fast", resnet) == ""
-    assert profile_of(None, vit) == "torchvision"
-    assert transform_of("fast", vit) == transform_of("torchvision", vit) != ""
-    assert profile_of("ta3n", vit) == "ta3n"
+    assert (resnet.profile_of(None), resnet.transform_of("ta3n")) == ("ta3n", "")
+    assert resnet.transform_of("fast") == ""
+    assert vit.profile_of(None) == "torchvision"
+    assert vit.transform_of("fast") == vit.transform_of("torchvision") != ""
+    assert vit.profile_of("ta3n") == "ta3n"
     with pytest.raises(UsageError, match="resnet101 is not timm's; use profile ta3n or fast"):
-        profile_of("timm", resnet)
+        resnet.profile_of("timm")
 
 
 @pytest.mark.parametrize("name", ["vit_b_17", "fasterrcnn_resnet50_fpn", "timm"])

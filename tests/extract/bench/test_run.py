@@ -10,8 +10,8 @@ from click.testing import CliRunner
 from ta3n.extract.backbones import BACKBONES, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.bench.parts import first_frames
-from ta3n.extract.bench.report import ratios_of
-from ta3n.extract.bench.run import main
+from ta3n.extract.bench.report import main
+from ta3n.extract.bench.run import ratios_of
 from ta3n.extract.inference.preprocessing import crop
 
 from ...support.videos import WriteClip

@@ -11,7 +11,7 @@ from ta3n.common.errors import FeatureStoreError
 from ta3n.common.records import AbsentClip, Plan, PlannedClip, dump_record, parse_record
 from ta3n.extract.cli import main
 from ta3n.extract.decoding.decode import ClipOutcome
-from ta3n.extract.inspect.cli import main as features
+from ta3n.extract.features_cli import main as features
 from ta3n.extract.job.plan import agree_on_plan
 from ta3n.extract.job.run import run_job
 

@@ -13,7 +13,7 @@ from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.exchange.feature_files import write_array, write_frames
-from ta3n.extract.inspect.cli import main
+from ta3n.extract.features_cli import main
 
 from ...support.feature_folders import MadeClip, make_features
 

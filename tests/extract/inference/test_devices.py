@@ -7,7 +7,7 @@ import pytest
 from ta3n.common.errors import DeviceError, UsageError
 from ta3n.extract.job.run import run_job
 from ta3n.extract.supervision.supervisor import WORKER_COMMAND, deal
-from ta3n.extract.worker.protocol import ShardTask
+from ta3n.extract.worker.messages import ShardTask
 
 from ...support.extraction import job
 from ...support.tiny import work_on

@@ -5,10 +5,12 @@ import torch
 from torch import nn
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
-from ta3n.extract.inference.fusion import FusedBlock, FusedConvolution, can_fuse
 from ta3n.extract.inference.network import (
     FeatureNetwork,
+    FusedBlock,
+    FusedConvolution,
     absorb_padding,
+    can_fuse,
     fold_batch_norm,
     optimised,
 )

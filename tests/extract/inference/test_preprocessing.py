@@ -12,7 +12,6 @@ from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.inference.network import FeatureNetwork
 from ta3n.extract.inference.preprocessing import crop, cropper_for
-from ta3n.extract.inference.profiles import profile_of
 
 SIZES = [
     (320, 240),
@@ -70,6 +69,6 @@ def test_small_frames_are_left_to_a_gpu() -> None:
 
 def test_backbone_without_weights_of_torchvision_has_no_such_transform() -> None:
     with pytest.raises(UsageError, match="efficientnet_lite0 is not torchvision's"):
-        profile_of("torchvision", BACKBONES["efficientnet_lite0"])
-    profile_of("torchvision", RESNET18)
-    profile_of("fast", BACKBONES["efficientnet_lite0"])
+        BACKBONES["efficientnet_lite0"].profile_of("torchvision")
+    RESNET18.profile_of("torchvision")
+    BACKBONES["efficientnet_lite0"].profile_of("fast")

@@ -8,12 +8,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ta3n.common.video import RgbImage
-from ta3n.extract.inference.preprocessing import centre_offset, resized_size
-from ta3n.extract.inference.resize import resize_and_crop
+from ta3n.extract.inference.preprocessing import centre_offset, resize_and_crop, resized_size
 
 
 def by_pillow(pixels: RgbImage, size: int) -> RgbImage:
-    """Resize the whole picture, then crop: nothing of `ta3n.extract.inference.resize` is used."""
+    """Resize the whole picture, then crop: nothing of `resize_and_crop` is used."""
     width, height = resized_size(pixels.shape[1], pixels.shape[0], size)
     image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
     left, top = centre_offset(width, size), centre_offset(height, size)

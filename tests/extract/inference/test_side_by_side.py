@@ -4,8 +4,8 @@ import torch
 from torch import nn
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
+from ta3n.extract.inference.engine import SideBySide
 from ta3n.extract.inference.network import FeatureNetwork, optimised
-from ta3n.extract.inference.side_by_side import SideBySide
 
 CROPS = torch.randint(0, 256, (19, 224, 224, 3), dtype=torch.uint8)
 

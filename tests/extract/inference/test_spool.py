@@ -6,8 +6,9 @@ import numpy as np
 import pytest
 
 from ta3n.common.store import crc32_of, row_blocks
-from ta3n.extract.inference import spool as spool_module
-from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
+from ta3n.extract.inference import batches
+from ta3n.extract.inference.batches import RowSpool
+from ta3n.extract.worker.shards import PickedRows
 
 ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
 
@@ -16,7 +17,7 @@ ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
 def test_rows_come_back_whether_in_memory_or_on_disk(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bytes_in_memory: int
 ) -> None:
-    monkeypatch.setattr(spool_module, "_BYTES_IN_MEMORY", bytes_in_memory)
+    monkeypatch.setattr(batches, "_BYTES_IN_MEMORY", bytes_in_memory)
     with RowSpool(8, tmp_path) as spool:
         for first in range(0, len(ROWS), 333):
             spool.append(ROWS[first : first + 333])
@@ -31,15 +32,16 @@ def test_rows_come_back_whether_in_memory_or_on_disk(
     assert np.array_equal(np.concatenate(blocks), ROWS)
 
 
-def test_pieces_are_one_after_another() -> None:
-    pieces = [Piece(ROWS, 5, 9), Piece(ROWS, 3, 3), Piece(ROWS[:100], 90, 100), Piece(ROWS, 0, 2)]
+def test_rows_are_picked_in_any_order() -> None:
+    numbers = np.concatenate([range(5, 9), range(90, 100), range(0, 2)]).astype(np.int64)
     expected = np.concatenate([ROWS[5:9], ROWS[90:100], ROWS[0:2]])
-    pieced = PiecedRows(pieces, 8)
-    assert pieced.shape == (16, 8)
+    picked = PickedRows(ROWS, numbers)
+    assert picked.shape == (16, 8)
     for first in range(17):
         for end in range(first, 17):
-            assert np.array_equal(pieced[first:end], expected[first:end])
-    assert PiecedRows([], 8)[0:0].shape == PiecedRows([], 8).shape == (0, 8)
+            assert np.array_equal(picked[first:end], expected[first:end])
+    nothing = PickedRows(ROWS, numbers[:0])
+    assert nothing[0:0].shape == nothing.shape == (0, 8)
 
 
 def test_checksum_goes_on_from_block_to_block() -> None:

@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 
 from ta3n.common.records import Manifest, Plan, ShardRecord, dump_record, read_record
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
-from ta3n.extract.inspect.cli import main
+from ta3n.extract.features_cli import main
 from ta3n.extract.job.plan import agree_on_plan
 from ta3n.extract.job.run import run_job
 
@@ -40,7 +40,7 @@ def features(made: Path, tmp_path: Path) -> Path:
 
 
 def test_help_needs_no_heavy_import() -> None:
-    code = "import sys, ta3n.extract.inspect.cli; print(*sys.modules)"
+    code = "import sys, ta3n.extract.features_cli; print(*sys.modules)"
     modules = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd="/"
     ).stdout.split()

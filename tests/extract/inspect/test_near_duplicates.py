@@ -21,7 +21,7 @@ from ta3n.common.records import (
     dump_record,
 )
 from ta3n.common.store import Features, crc32_of, write_shard
-from ta3n.extract.inspect.cli import main
+from ta3n.extract.features_cli import main
 from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
 
 from ...support.records import CONFIG

@@ -7,7 +7,7 @@ import pytest
 from click.testing import CliRunner, Result
 from PIL import Image
 
-from ta3n.extract.inspect.cli import main
+from ta3n.extract.features_cli import main
 from ta3n.extract.inspect.show import self_similarity
 from ta3n.extract.job.run import run_job
 

@@ -1,6 +1,7 @@
 """If this breaks, a job loses clips, does work twice, or writes what it should not."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from ta3n.common.errors import DataConflictError, TooManyFailuresError
 from ta3n.common.records import Manifest
 from ta3n.common.store import shard_path, sidecar_path
 from ta3n.extract.job import plan as plan_module
-from ta3n.extract.job.run import ExtractionJob, check_failures, run_job
+from ta3n.extract.job.run import check_failures, run_job
 
 from ...support.extraction import job, rows_of
 from ...support.videos import WriteClip
@@ -54,12 +55,8 @@ def test_second_run_does_nothing(ucf_tree: Path, tmp_path: Path) -> None:
     first = run_job(job(ucf_tree, tmp_path))
     stamps = {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*")}
     # Weights that do not exist would be noticed if anything were computed.
-    again = ExtractionJob(
-        **{
-            **{name: getattr(job(ucf_tree, tmp_path), name) for name in ExtractionJob.__slots__},
-            "device": "cuda:99",
-        }
-    )
+    task = job(ucf_tree, tmp_path)
+    again = replace(task, work=replace(task.work, device="cuda:99"))
     assert run_job(again) == first
     assert {path: path.stat().st_mtime_ns for path in tmp_path.glob("shard-*")} == stamps
 
@@ -133,7 +130,7 @@ def test_interruption_keeps_finished_shards_and_a_true_manifest(
     ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ta3n.common import store
-    from ta3n.extract.worker import pipeline
+    from ta3n.extract.worker import shards
 
     written: list[object] = []
 
@@ -143,7 +140,7 @@ def test_interruption_keeps_finished_shards_and_a_true_manifest(
         written.append(args)
         return store.write_shard(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(pipeline, "write_shard", write_three)
+    monkeypatch.setattr(shards, "write_shard", write_three)
     with pytest.raises(KeyboardInterrupt):
         run_job(job(ucf_tree, tmp_path))
     from ta3n.common.records import read_record

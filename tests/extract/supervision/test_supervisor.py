@@ -1,6 +1,7 @@
 """If this breaks, one clip that crashes or hangs FFmpeg takes a night's job down with it."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,10 +15,11 @@ from ta3n.extract.supervision.quarantine import (
     read_quarantine,
     remove_from_quarantine,
 )
-from ta3n.extract.supervision.watchdog import Death, WorkerProcess
-from ta3n.extract.worker.protocol import Probe, Verdict
+from ta3n.extract.supervision.supervisor import WorkerExit, WorkerProcess
+from ta3n.extract.worker.messages import Quarantined
 
 from ...support.extraction import FAULTY, job, rows_of, set_faults
+from ...support.tiny import work_on
 
 pytestmark = pytest.mark.slow
 
@@ -30,9 +32,9 @@ def planned(path: str) -> PlannedClip:
     )
 
 
-def probe(root: Path, timeout_s: float = 1.0) -> Death | None:
+def probe(root: Path, timeout_s: float = 1.0) -> WorkerExit | None:
     clip = planned(f"Archery/{CRASHES}.avi")
-    order = Probe(root=root, clip=clip, frames="all", clip_timeout_s=timeout_s)
+    order = replace(work_on(root, root, []), alone=clip, clip_timeout_s=timeout_s)
     with WorkerProcess(FAULTY, order) as worker:
         return worker.watch(lambda _: None)
 
@@ -46,19 +48,19 @@ def probe(root: Path, timeout_s: float = 1.0) -> Death | None:
         ("hang", "timeout", "no progress for 1 s"),
     ],
 )
-def test_death_of_a_real_process_is_told_with_its_clip(
+def test_end_of_a_real_process_is_told_with_its_clip(
     ucf_tree: Path, monkeypatch: pytest.MonkeyPatch, fault: str, status: str, reason: str
 ) -> None:
     set_faults(monkeypatch, **{CRASHES: fault})
-    death = probe(ucf_tree)
-    assert death == Death(status=status, reason=reason, in_flight=(7,), suspects=(7,))  # type: ignore[arg-type]
+    found = probe(ucf_tree)
+    assert found == WorkerExit(status=status, reason=reason, in_flight=(7,), suspects=(7,))  # type: ignore[arg-type]
 
 
 def test_healthy_clip_ends_well(ucf_tree: Path) -> None:
     assert probe(ucf_tree) is None
 
 
-def test_guilty_clips_are_quarantined_and_neighbours_bit_equal(
+def test_crashing_clips_are_quarantined_and_neighbours_bit_equal(
     ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One clip crashes, one hangs; the others' rows are as if these two held no frame."""
@@ -97,8 +99,9 @@ def test_quarantine_is_known_to_other_jobs_until_asked_to_retry(
     ucf_tree: Path, tmp_path: Path
 ) -> None:
     task = job(ucf_tree, tmp_path, classes=("Archery",))
-    verdict = Verdict(status="crashed", error="SIGSEGV", attempts=2)
-    add_to_quarantine(tmp_path, task.plan.clips[0], verdict)
+    clip = task.plan.clips[0]
+    entry = Quarantined.of(clip, status="crashed", error="SIGSEGV", attempts=2)
+    add_to_quarantine(tmp_path, clip, entry)
     manifest = run_job(task)
     assert [clip.status for clip in manifest.clips] == ["crashed", "ok", "ok", "ok"]
     assert (manifest.clips[0].error, manifest.clips[0].attempts) == ("SIGSEGV", 2)
@@ -124,10 +127,10 @@ def test_worker_that_never_starts_ends_the_job_in_one_line(
 
 def test_journal_counts_for_the_very_file_alone(tmp_path: Path) -> None:
     clip = planned("A/\udce9 b.avi")
-    verdict = Verdict(status="timeout", error="hung", attempts=2)
+    found = Quarantined.of(clip, status="timeout", error="hung", attempts=2)
     assert read_quarantine(tmp_path, [clip]) == {}
-    add_to_quarantine(tmp_path, clip, verdict)
-    assert read_quarantine(tmp_path, [clip]) == {7: verdict}
+    add_to_quarantine(tmp_path, clip, found)
+    assert read_quarantine(tmp_path, [clip]) == {7: found}
     changed = clip.model_copy(update={"mtime_ns": 3})
     assert read_quarantine(tmp_path, [changed]) == {}
     (entry,) = tmp_path.iterdir()

@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.records import ShardRecord, read_record
-from ta3n.extract.worker.heartbeat import Reporter
-from ta3n.extract.worker.pipeline import extract_shards
-from ta3n.extract.worker.protocol import Advanced, Message
+from ta3n.extract.worker.messages import Advanced, Message, Reporter
+from ta3n.extract.worker.shards import extract_shards
 
 from ...support.tiny import resident_mb, without_network, work_on
 from ...support.videos import WriteClip, clips_of_all_kinds

@@ -9,13 +9,13 @@ from torch import Tensor, nn
 
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import BACKBONES, load_backbone
-from ta3n.extract.inference.network import FeatureNetwork, load_network, optimised
-from ta3n.extract.inference.precision import (
+from ta3n.extract.inference.engine import (
     HalfPrecision,
     compiled_if_faster,
     in_precision_of,
     is_compiled,
 )
+from ta3n.extract.inference.network import FeatureNetwork, load_network, optimised
 
 from ...support.networks import trained_looking
 

@@ -1,16 +1,37 @@
-"""`ta3n-features import`, `export`, `show`, `duplicates`: features from, and for, other eyes."""
+"""`ta3n-features`: what a feature folder holds, whether it is sound; features for other eyes."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 
 import click
 
 from ta3n.common.cli import handles_errors
+from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
-_COMMAND = "ta3n-features"
+COMMAND = "ta3n-features"
 _PATH = click.Path(path_type=Path)
 _FOLDER = click.argument("folder", metavar="DIR", type=_PATH)
+
+_EPILOG = """
+\b
+Examples:
+  ta3n-features info features/ucf101
+  ta3n-features verify features          (every dataset in it)
+  ta3n-features missing features/hmdb51
+  ta3n-features merge features           (after the jobs of an array)
+  ta3n-features import RGB-feature --dataset hmdb51 --splits testTrainMulti_7030_splits
+  ta3n-features export features/hmdb51 --format npy --out arrays
+  ta3n-features show features/hmdb51 Rock_climbing_f_cm_np1_ba_med_3 --out similar.png
+  ta3n-features duplicates features/hmdb51     (between training and test)
+
+\b
+What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
+again; both with the line that made the features.
+Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage.
+"""
+
 
 _IMPORT_EPILOG = """
 \b
@@ -21,7 +42,82 @@ Examples:
 """
 
 
-@click.command("import", epilog=_IMPORT_EPILOG)
+@click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.version_option(package_name="ta3n")
+def main() -> None:
+    """Look at the features that `ta3n-extract` wrote; import and export features."""
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def info(folder: Path) -> None:
+    """Say what is there, by status, with the reason for each clip that is not ok."""
+    # Here and below: numpy and pydantic are imported late, --help must answer at once.
+    from ta3n.extract.inspect.report import contents
+
+    for part in _parts(folder):
+        for line in contents(part):
+            _say(line)
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def verify(folder: Path) -> None:
+    """Check every checksum, count, value and origin; name what is damaged."""
+    from ta3n.extract.inspect.report import damage
+
+    num_damaged = 0
+    for part in _parts(folder):
+        damaged = list(damage(part))
+        num_damaged += len(damaged)
+        for line in damaged or [f"{part}: sound"]:
+            _say(line)
+    if num_damaged:
+        raise FeatureStoreError(
+            f"{num_damaged} damaged; ta3n-extract --repair, with the line that made the features, "
+            "mends this"
+        )
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def missing(folder: Path) -> None:
+    """List the clips without features, a line each: what became of it, path, reason."""
+    from ta3n.extract.inspect.report import clips_without_features
+
+    for part in _parts(folder):
+        for fields in clips_without_features(part):
+            click.echo("\t".join(map(printable, fields)))
+
+
+@main.command()
+@_FOLDER
+@handles_errors(COMMAND)
+def merge(folder: Path) -> None:
+    """Bring the manifest up to date; end with 1 and say what to run if shards are missing.
+
+    Every job does so at its end, so that this changes nothing after a sound array. It may be run
+    at any time and any number of times. Clips that failed are no reason to fail here.
+    """
+    from ta3n.extract.inspect.report import missing_shards
+
+    incomplete = []
+    for part in _parts(folder):
+        lines = list(missing_shards(part))
+        if lines:
+            incomplete.append(str(part))
+        for line in lines or [f"{part}: complete"]:
+            _say(line)
+    if incomplete:
+        raise DataMissingError(
+            f"{', '.join(incomplete)}: shards are missing; give the jobs that make them again"
+        )
+
+
+@main.command("import", epilog=_IMPORT_EPILOG)
 @_FOLDER
 @click.option("--dataset", required=True, metavar="NAME", help="Whose features these are.")
 @click.option(
@@ -39,7 +135,7 @@ Examples:
 @click.option("--weights", help="Its weights, in words (default: as exported, else published).")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option("--config", "config_file", type=_PATH, help="Settings file with own datasets.")
-@handles_errors(_COMMAND)
+@handles_errors(COMMAND)
 def import_command(
     folder: Path,
     dataset: str,
@@ -61,8 +157,7 @@ def import_command(
     """
     from ta3n.common.settings import load_settings
     from ta3n.datasets.catalogue import catalogue_of
-    from ta3n.extract.exchange.importing import ImportJob, run_import
-    from ta3n.extract.exchange.known_videos import from_dataset, from_lists
+    from ta3n.extract.exchange.importing import ImportJob, from_dataset, from_lists, run_import
     from ta3n.extract.job.run import check_failures, report
     from ta3n.extract.job.settings import ExtractSections
 
@@ -90,12 +185,12 @@ def import_command(
     check_failures(manifest, settings.extract.max_failures)
 
 
-@click.command("export")
+@main.command("export")
 @_FOLDER
 @click.option("--format", "form", required=True, type=click.Choice(["t7", "npy"]))
 @click.option("--out", required=True, type=_PATH, metavar="DIR", help="A new folder.")
 @click.option("--split", default="1", show_default=True, metavar="N", help="Of the lists.")
-@handles_errors(_COMMAND)
+@handles_errors(COMMAND)
 def export_command(folder: Path, form: str, out: Path, split: str) -> None:
     """Write the features of a dataset as files for other programs.
 
@@ -109,12 +204,12 @@ def export_command(folder: Path, form: str, out: Path, split: str) -> None:
     click.echo(f"{num_videos} videos and the lists train.txt and val.txt are in {out}")
 
 
-@click.command("show")
+@main.command("show")
 @_FOLDER
 @click.argument("clip")
 @click.option("--root", type=_PATH, metavar="DIR", help="Folder of the clips: shows frames too.")
 @click.option("--out", type=_PATH, metavar="FILE", help="Draw the self-similarity to FILE (PNG).")
-@handles_errors(_COMMAND)
+@handles_errors(COMMAND)
 def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -> None:
     """Tell what is known of one CLIP of a dataset: its path, or a part that no other has.
 
@@ -122,7 +217,6 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     nearly the same. The picture holds how alike all pairs of its frames are (cosine similarity of
     their features), beside sampled frames.
     """
-    from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
     from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.inspect.show import draw_clip, load_clip, read_sampled
@@ -151,16 +245,15 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     click.echo(f"picture: {out}")
 
 
-@click.command("duplicates")
+@main.command("duplicates")
 @_FOLDER
-@handles_errors(_COMMAND)
+@handles_errors(COMMAND)
 def duplicates_command(folder: Path) -> None:
     """List pairs of training and test clips whose features are nearly the same, a line each.
 
     The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
     the splits that they are on different sides of. Whether they show the same is for eyes to say.
     """
-    from ta3n.common.errors import printable
     from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
     from ta3n.extract.job.feature_folder import only_feature_folder
@@ -173,3 +266,18 @@ def duplicates_command(folder: Path) -> None:
         click.echo(f"{pair.similarity:.3f}\t{paths}\tsplit {','.join(pair.splits)}")
     found = f"{len(pairs)} pairs of similarity {NEAR} or more among {len(clips)} clips"
     click.echo(found, err=True)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    from ta3n.extract.job.feature_folder import feature_folders
+
+    return feature_folders(folder)
+
+
+def _say(line: str) -> None:
+    # Names and records may come from anyone: nothing of them may steer the terminal.
+    click.echo(printable(line))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""What the supervisor and its worker process tell each other, and how the worker reports."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+
+from ta3n.common.records import ClipStatus, FeatureConfig, PlannedClip, Record
+from ta3n.extract.backbones import Backbone
+
+if TYPE_CHECKING:
+    # It decodes, which the supervisor does not.
+    from ta3n.common.video import RgbImage
+
+T = TypeVar("T")
+
+
+class Quarantined(Record):
+    """A clip that is not decoded again: it crashed the worker, or hung.
+
+    Attributes:
+        path: Of the clip.
+        size_bytes: Of the very file that did it.
+        mtime_ns: Time of its last change.
+        status: `crashed` or `timeout`.
+        error: What happened.
+        attempts: How often it was tried.
+    """
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    status: ClipStatus
+    error: str
+    attempts: int
+
+    @classmethod
+    def of(cls, clip: PlannedClip, *, status: ClipStatus, error: str, attempts: int) -> Self:
+        """Return the entry of a clip's file as it is now."""
+        return cls(
+            path=clip.path,
+            size_bytes=clip.size_bytes,
+            mtime_ns=clip.mtime_ns,
+            status=status,
+            error=error,
+            attempts=attempts,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardTask:
+    """A shard to be made.
+
+    Attributes:
+        shard: Its name.
+        clips: Its clips in plan order.
+        kept: Numbers of the clips whose rows are taken over from the shard that is there.
+        replace: Whether it takes the place of one that is there.
+    """
+
+    shard: str
+    clips: tuple[PlannedClip, ...]
+    kept: frozenset[int] = frozenset()
+    replace: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """All that a worker needs to make shards.
+
+    Attributes:
+        root: Folder of the clips.
+        folder: Feature folder of the dataset.
+        config: All that decides the features.
+        backbone: The network.
+        weights: As given: a name, a file, or `random:SEED`.
+        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
+        batch_size: Frames in one forward pass; None takes what suits the device.
+        compile: Whether the network is compiled: `auto`, `on` or `off`.
+        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
+        clip_timeout_s: Seconds without progress after which a clip is given up.
+        num_sharing: Workers that share the CPUs of this process.
+        tasks: The shards, in order.
+        quarantined: Clips that are not decoded, by number.
+        attempts: How often clips were tried before, by number.
+        alone: A clip that is only decoded, to see what that does to the worker; no shards are made.
+    """
+
+    root: Path
+    folder: Path
+    config: FeatureConfig
+    backbone: Backbone
+    weights: str
+    device: str
+    batch_size: int | None = None
+    compile: str = "auto"
+    decode_threads: int | None = None
+    clip_timeout_s: float = 60.0
+    num_sharing: int = 1
+    tasks: tuple[ShardTask, ...] = ()
+    quarantined: Mapping[int, Quarantined] = field(default_factory=dict)
+    attempts: Mapping[int, int] = field(default_factory=dict)
+    alone: PlannedClip | None = None
+
+    @property
+    def devices(self) -> tuple[str, ...]:
+        """The devices, each by its own name."""
+        return tuple(name.strip() for name in self.device.split(","))
+
+
+class Started(NamedTuple):
+    """Decoding of a clip begins."""
+
+    clip_id: int
+
+
+class Ended(NamedTuple):
+    """Decoding of a clip has ended, well or not."""
+
+    clip_id: int
+
+
+class Alive(NamedTuple):
+    """The worker's heartbeat, with the numbers of clips that made no progress for too long."""
+
+    stalled: tuple[int, ...] = ()
+
+
+class Advanced(NamedTuple):
+    """How far the worker is.
+
+    Attributes:
+        num_clips: Clips it has done.
+        num_frames: Frames of them that went through the network.
+        wait_s: Seconds that the network waited for frames.
+    """
+
+    num_clips: int
+    num_frames: int
+    wait_s: float
+
+
+class ShardDone(NamedTuple):
+    """A shard is published."""
+
+    shard: str
+
+
+class Logged(NamedTuple):
+    """A line for the log."""
+
+    text: str
+
+
+class Failed(NamedTuple):
+    """The worker cannot go on: the job ends with this error."""
+
+    error: Exception
+
+
+class Finished(NamedTuple):
+    """The worker has done all it was asked to."""
+
+
+Message = Started | Ended | Alive | Advanced | ShardDone | Logged | Failed | Finished
+
+
+@dataclass(slots=True)
+class ClipWatch:
+    """The signs of life of one clip: steps, which count up with every packet read.
+
+    Attributes:
+        waiting: Whether it only waits until its crops are taken.
+        idle_s: Seconds for which nothing has changed.
+    """
+
+    num_steps: int = 0
+    waiting: bool = False
+    idle_s: float = 0.0
+    last_steps: int = -1
+
+    def step(self) -> None:
+        """Note progress."""
+        self.num_steps += 1
+
+    def look(self, since_s: float) -> float:
+        """Return for how many seconds the clip has been stuck; `since_s` since the last look."""
+        if self.waiting or self.num_steps != self.last_steps:
+            self.idle_s = 0.0
+        else:
+            self.idle_s += since_s
+        self.last_steps = self.num_steps
+        return self.idle_s
+
+
+class Reporter:
+    """Sends messages to whoever supervises, from any thread.
+
+    Args:
+        send: Takes each message; the default drops them, for work without a supervisor.
+
+    Attributes:
+        publishing: Held while a shard is written: a worker that is told to stop finishes that.
+    """
+
+    def __init__(self, send: Callable[[Message], None] = lambda _: None) -> None:
+        self._send = send
+        self._sending = threading.Lock()
+        self._watched: dict[int, ClipWatch] = {}
+        self.publishing = threading.Lock()
+
+    def send(self, message: Message) -> None:
+        """Send a message, whole, before returning."""
+        with self._sending:
+            self._send(message)
+
+    @contextmanager
+    def watching(self, clip_id: int) -> Iterator[ClipWatch]:
+        """Report that a clip is being decoded, for the supervisor to know should that kill us."""
+        watch = ClipWatch()
+        self.send(Started(clip_id))
+        self._watched[clip_id] = watch
+        try:
+            yield watch
+        finally:
+            del self._watched[clip_id]
+            self.send(Ended(clip_id))
+
+    def beat(self, since_s: float, timeout_s: float) -> None:
+        """Send the heartbeat with the clips that are stuck.
+
+        Time is counted in beats, so a process that was stopped and goes on blames no clip.
+        """
+        idle_s = {clip_id: watch.look(since_s) for clip_id, watch in list(self._watched.items())}
+        self.send(Alive(tuple(i for i, idle in idle_s.items() if idle >= timeout_s)))
+
+
+def watched(crops: Generator[RgbImage, None, T], watch: ClipWatch) -> Generator[RgbImage, None, T]:
+    """Pass crops on, noting when it is the consumer who keeps the clip waiting."""
+    while True:
+        try:
+            pixels = next(crops)
+        except StopIteration as end:
+            outcome: T = end.value
+            return outcome
+        watch.waiting = True
+        yield pixels
+        watch.waiting = False
+        watch.step()
