@@ -1,6 +1,6 @@
 """Stage one without a real network: what decoding, batches and shards need by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from ta3n.common.records import PlannedClip
 from ta3n.extract.backbones import BACKBONES, Backbone
 from ta3n.extract.worker import pipeline
-from ta3n.extract.worker.protocol import ShardTask, Work
+from ta3n.extract.worker.heartbeat import Reporter
+from ta3n.extract.worker.pipeline import extract_shards
+from ta3n.extract.worker.protocol import Advanced, Message, ShardTask, Work
 
 
 class Tiny(nn.Module):
@@ -57,6 +59,27 @@ def work_on(
         clip_timeout_s=60,
         tasks=tuple(_tasks(paths)),
     )
+
+
+def memory_held(
+    folder: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]
+) -> list[float]:
+    """Extract clips of `folder / "clips"` to `folder / "features"`.
+
+    Returns:
+        The memory in MB that is held after so many clips as `when` says.
+    """
+    without_network(monkeypatch)
+    root, features = folder / "clips", folder / "features"
+    features.mkdir()
+    held: list[float] = []
+
+    def look(message: Message) -> None:
+        if isinstance(message, Advanced) and when(message.num_clips):
+            held.append(resident_mb())
+
+    extract_shards(work_on(root, features, paths), Reporter(look))
+    return held
 
 
 def _tasks(paths: list[str]) -> Iterator[ShardTask]:

@@ -1,27 +1,16 @@
 """If this breaks, a model is judged on videos whose twins it was trained on."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import get_benchmark
 from ta3n.datasets.benchmarks.registry import get_dataset
 from ta3n.train.data.held_out import held_out
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 
 from ...support.feature_folders import made_clips, make_features
-
-
-@pytest.fixture
-def log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def load(features: Path, dataset: str) -> DomainVideos:
