@@ -1,18 +1,24 @@
-"""What every command shares: exit codes, signals, the settings options."""
+"""What every command shares: exit codes, signals, options that are settings."""
+
+from __future__ import annotations
 
 import signal
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
 from pathlib import Path
-from types import FrameType
-from typing import Any, ParamSpec, TypeVar
+from pkgutil import resolve_name
+from types import FrameType, NoneType
+from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import click
 
 from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError
 from ta3n.common.log import set_up_logging
 from ta3n.common.names import printable
+
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
 
 P = ParamSpec("P")
 F = TypeVar("F", bound=Callable[..., Any])
@@ -48,6 +54,15 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
     return decorate
 
 
+config_option = click.option(
+    "--config",
+    "config_file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Settings file; without it pipeline.toml in this folder, if there is one.",
+)
+"""Adds `--config`."""
+
+
 def settings_options(function: F) -> F:
     """Add `--config`, `--show-config` and `--version`."""
     function = click.version_option(package_name="ta3n")(function)
@@ -56,12 +71,51 @@ def settings_options(function: F) -> F:
         is_flag=True,
         help="Print the settings in force, each with its origin, and stop.",
     )(function)
-    return click.option(
-        "--config",
-        "config_file",
-        type=click.Path(path_type=Path, dir_okay=False),
-        help="Settings file; without it pipeline.toml in this folder, if there is one.",
-    )(function)
+    return config_option(function)
+
+
+class SettingsCommand(click.Command):
+    """A command with an option for every setting of a section, each None where it is not given.
+
+    Args:
+        section: Class of the section, as `module:Class`. It is imported when options are asked for:
+            pydantic takes longer than the rest of a command.
+        after: Name of the option that they follow in the help.
+    """
+
+    def __init__(self, *args: Any, section: str, after: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._section, self._after = section, after
+
+    def get_params(self, ctx: click.Context) -> list[click.Parameter]:
+        """Return all options, in the order of the help."""
+        if self._section:
+            fields = resolve_name(self._section).model_fields
+            place = [option.name for option in self.params].index(self._after) + 1
+            self.params[place:place] = [_option(name, field) for name, field in fields.items()]
+            self._section = ""
+        return super().get_params(ctx)
+
+
+def _option(name: str, field: FieldInfo) -> click.Option:
+    extra: Mapping[str, Any] = field.json_schema_extra  # type: ignore[assignment]
+    flag = f"--{name.replace('_', '-')}"
+    kind: Any = field.annotation
+    if NoneType in get_args(kind):
+        (kind,) = set(get_args(kind)) - {NoneType}
+    if kind is bool:
+        flags = f"{flag}/--no-{flag[2:]}" if field.default else flag
+        return click.Option([flags, name], is_flag=True, default=None, help=field.description)
+    choices = extra["choices"]
+    if get_origin(kind) is Literal and not extra["metavar"]:
+        choices = get_args(kind)
+    return click.Option(
+        [*(extra["names"] or (flag,)), name],
+        type=click.Choice(choices) if choices else kind if kind in (int, float) else str,
+        metavar=extra["metavar"],
+        multiple=extra["multiple"],
+        help=field.description,
+    )
 
 
 def _raise_interrupted(number: int, _frame: FrameType | None) -> None:

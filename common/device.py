@@ -1,15 +1,28 @@
-"""The device that a stage runs on, and the CPUs that this process may use."""
+"""Where work runs: the device, the CPUs that this process may use, and its worker processes.
+
+torch and joblib are imported late: not everybody who works in processes needs a device.
+"""
+
+from __future__ import annotations
 
 import os
-
-import torch
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from multiprocessing import resource_tracker
+from typing import TYPE_CHECKING
 
 from ta3n.common.errors import DeviceError, UsageError
+
+if TYPE_CHECKING:
+    import torch
 
 
 def allowed_cpus() -> int:
     """Return how many CPUs this process may use, as batch systems and containers set it."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else 1
+    import joblib
+
+    return int(joblib.cpu_count())
 
 
 def resolve_device(name: str) -> torch.device:
@@ -19,6 +32,8 @@ def resolve_device(name: str) -> torch.device:
         UsageError: If the name is none of these.
         DeviceError: If there is no such device here.
     """
+    import torch
+
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
@@ -37,7 +52,29 @@ def resolve_device(name: str) -> torch.device:
 
 
 def describe_device(device: torch.device) -> str:
-    """Return the device for a record: a GPU's name, or the CPU's capability and thread count."""
+    """Return the device for a record: a GPU's name, or the CPU's capability."""
+    import torch
+
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+@contextmanager
+def leaving_interruption_here() -> Iterator[None]:
+    """Let worker processes that are started in it never see Ctrl-C.
+
+    A terminal sends it to all processes at once, and one that is just starting would answer with
+    a traceback. This process ends its workers by itself.
+    """
+    # Starting a tracker of resources, Python's and loky's, unblocks it: once, so they come first.
+    from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+    resource_tracker.ensure_running()
+    loky_tracker.ensure_running()
+    # A new process inherits what is blocked.
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)

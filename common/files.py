@@ -1,6 +1,7 @@
 """Files that are complete or not there: temporary name, fsync, rename."""
 
 import hashlib
+import io
 import json
 import os
 import platform
@@ -11,8 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 _TEMPORARY = re.compile(r"\..+\.(?P<machine>[0-9a-f]{8})-(?P<pid>[0-9]{1,9})-[0-9a-f]{8}\.tmp")
 # What another machine left can only be judged by its age: no write takes that long.
@@ -64,7 +64,7 @@ def temporary_beside(path: Path) -> Iterator[Path]:
             temporary.unlink(missing_ok=True)
 
 
-class ErrorKeepingFile:
+class ErrorKeepingFile(io.FileIO):
     """A new file whose first write error is kept for the end instead of raised.
 
     For libraries that do not survive a full disk: HDF5 crashes the process at its end.
@@ -75,61 +75,34 @@ class ErrorKeepingFile:
     """
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path, "x+")
         self._path = path
-        self._file = path.open("x+b", buffering=0)
         self._error: OSError | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self._file.close()
+    def __exit__(self, exc_type: Any, exc: Any, traceback: Any) -> None:
+        super().__exit__(exc_type, exc, traceback)
         if self._error is not None:
             number, text = self._error.errno or 0, self._error.strerror
             raise OSError(number, text, str(self._path.parent)) from exc
 
-    def write(self, data: bytes | memoryview) -> int:
+    def write(self, data: Any, /) -> int:
         """Write all the data, or keep the error."""
         left = memoryview(data).cast("B")
         size = len(left)
         try:
             while left and self._error is None:
-                left = left[self._file.write(left) :]
+                left = left[super().write(left) :]
         except OSError as error:
             self._error = error
         return size
 
-    def read(self, size: int) -> bytes:
-        """Read as `io.RawIOBase.read` does."""
-        return self._file.read(size) or b""
-
-    def readinto(self, buffer: memoryview) -> int:
-        """Read as `io.RawIOBase.readinto` does."""
-        return self._file.readinto(buffer) or 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
-        """Move as `io.RawIOBase.seek` does."""
-        return self._file.seek(offset, whence)
-
-    def tell(self) -> int:
-        """Return the position in bytes."""
-        return self._file.tell()
-
-    def truncate(self, size: int) -> int:
+    def truncate(self, size: int | None = None, /) -> int:
         """Set the file's size in bytes, or keep the error."""
         try:
-            self._file.truncate(size)
+            return super().truncate(size)
         except OSError as error:
             self._error = self._error or error
-        return size
-
-    def flush(self) -> None:
-        """Do nothing: nothing is buffered."""
+        return size or 0
 
 
 def remove_stale_temporaries(folder: Path) -> int:

@@ -6,7 +6,6 @@ Results go to standard output, everything else to standard error.
 import logging
 import sys
 import time
-from types import TracebackType
 from typing import Any, Self, TextIO
 
 LOGGER = logging.getLogger("ta3n")
@@ -69,12 +68,7 @@ class ProgressLine:
             self._task = self._bar.add_task(self._unit, total=self._total)
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         if self._bar is not None:
             self._bar.stop()
 

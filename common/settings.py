@@ -1,222 +1,223 @@
-"""What can be set: one frozen, validated object. `settings_file` fills it in."""
+"""The settings in force: command line over `pipeline.toml` over defaults, each with its origin.
 
-import re
+What can be set is declared where it is used: a command composes its sections from classes made of
+`Section` and `setting`. A setting is declared once; `ta3n.common.cli` makes options of them.
+"""
+
+import json
+import tomllib
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import reduce
+from operator import getitem
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+)
+from pydantic.fields import FieldInfo
 
-from ta3n.common.errors import UsageError
-from ta3n.common.own_data import BenchmarkSettings, DatasetSettings
-from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.errors import ConfigError, UsageError
+from ta3n.common.names import did_you_mean
 
-MethodName = Literal[
-    "source-only", "target-only", "revgrad", "dan", "jan", "adabn", "mcd", "ta2n", "ta3n"
-]
-CompilePolicy = Literal["auto", "on", "off"]
-StackPolicy = Literal["auto", "on", "off"]
+DEFAULT_FILE = Path("pipeline.toml")
+
+SECTIONS = ("data", "datasets", "benchmarks", "extract", "train")
+"""Sections of a settings file. A command leaves those unread that are of other commands alone."""
+
+Origin = str
+"""Where a value came from: `default`, the file's name, or `command line`."""
 
 
-class _Section(BaseModel):
+class Section(BaseModel):
+    """A table of a settings file: values that do not change, and no others."""
+
     model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
 
-
-class DataSettings(_Section):
-    """Where one dataset lies.
-
-    Attributes:
-        root: Folder of its class folders.
-        splits: Folder of its official split files; None looks beside the data.
-    """
-
-    root: Path | None = None
-    splits: Path | None = None
-
-
-class ExtractSettings(_Section):
-    """Stage one.
-
-    Attributes:
-        out: Folder for features; each dataset gets one of its own inside.
-        backbone: Network whose features are written.
-        weights: Name of published weights such as `imagenet1k_v1`, a file, or `random:SEED` (for
-            tests only); None takes the backbone's.
-        profile: How a frame becomes the network's input, and in which precision it runs: `ta3n`,
-            `fast`, or the transform of the library that the backbone is of (`torchvision`,
-            `timm`); None takes the backbone's.
-        frames: `all`; `segments:K` for just the frames that training will use; `every:N`; `fps:F`.
-        timing: Frames as decoded (`frames`), or repeated and dropped for a constant rate (`cfr`).
-        benchmark: Only the classes of this benchmark; `all`, like None, takes every class.
-        classes: Only these class folders.
-        limit: Only the first clips, for a trial.
-        allow_missing: Go on where a class of the benchmark is not on disk.
-        device: `auto`, `cpu` or `cuda:N`; several with commas share the work.
-        batch_size: Frames in one forward pass, of each core on a CPU; None takes 8 there, and
-            tries on a GPU.
-        compile: Whether the network is compiled; `auto` does so on a GPU for profile `fast`.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        clip_timeout: Seconds without progress after which a clip is given up.
-        supervise: Work in a process of its own, which a clip that crashes or hangs cannot take
-            the job down with.
-        max_failures: Clips, or percent of them, that may fail before the job ends with 3.
-    """
-
-    out: Path = Path("features")
-    backbone: str = "resnet101"
-    weights: str | None = None
-    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = None
-    frames: str = "all"
-    timing: Timing = "frames"
-    benchmark: str | None = None
-    classes: tuple[str, ...] = ()
-    limit: int | None = Field(default=None, ge=1)
-    allow_missing: bool = False
-    device: str = "auto"
-    batch_size: int | None = Field(default=None, ge=1, le=4096)
-    compile: CompilePolicy = "auto"
-    decode_threads: int | None = Field(default=None, ge=1, le=256)
-    clip_timeout: float = Field(default=60.0, gt=0, le=86400)
-    supervise: bool = True
-    max_failures: str = "100%"
-
-    @field_validator("max_failures")
+    @field_validator("*")
     @classmethod
-    def _count_or_percent(cls, value: str) -> str:
-        if not re.fullmatch(r"[0-9]+%?", value):
-            raise ValueError("not a number of clips such as 10, or percent of them such as 5%")
-        return value
-
-    @field_validator("frames")
-    @classmethod
-    def _known_frames(cls, value: str) -> str:
-        try:
-            return str(FrameSelection.parse(value))
-        except UsageError as error:
-            raise ValueError(str(error)) from error
-
-
-class TrainSettings(_Section):
-    """Stage two.
-
-    Attributes:
-        features: Folder that stage one wrote.
-        out: Folder for runs.
-        benchmark: Which one; None takes the built-in benchmark of the two datasets.
-        rows: Rows of the paper's tables, or what they lie under (`table3`); none runs `method`.
-        method: Preset of adaptation method; None takes the row's, or `ta3n`. This and the switches
-            that follow win over a row.
-        temporal: Temporal module; None takes the row's, or `relation`.
-        attention: Over the relations; None takes the method's, as for the next four.
-        entropy: Entropy that is minimised.
-        discriminators: Where they are placed: `none`, `all`, or levels such as `frame,video`.
-        alignment: Discrepancy that is minimised.
-        norm: Normalisation.
-        recipe: `official` follows the authors' program, `paper` mends its known defects.
-        seeds: A count (`5` is 0 to 4) or a list (`0,3,7`, `2-4`).
-        epochs: Passes over the training videos; None takes the recipe's.
-        segments: K, frames a video.
-        batch_size: Source videos in a step; None takes the recipe's.
-        learning_rate: Before decay; None takes the recipe's.
-        beta_relation: Reversal coefficient of the relation discriminators; a negative one means
-            the DANN ramp, None takes the recipe's for this direction.
-        beta_video: The same for the video discriminator.
-        beta_frame: The same for the frame discriminator.
-        gamma: Weight of the entropy; None takes the recipe's for this direction.
-        alpha: Weight of DAN's or JAN's discrepancy; a negative one means the DANN ramp.
-        mu: How strongly MCD's discrepancy acts on the features; likewise.
-        mmd_estimator: For DAN and JAN; None takes the recipe's.
-        max_subsets: Most frame subsets of an n-frame relation; None takes the recipe's.
-        allow_missing: Train on the clips at hand where some are missing.
-        stack: Whether the seeds of a row are trained as one program; `auto` does so on a GPU,
-            outside a job array.
-        jobs: Processes that train rows and seeds side by side, on CPUs.
-        tensorboard: Write the metrics of each run for TensorBoard too, an optional package.
-        device: `auto`, `cpu` or `cuda:N`.
-    """
-
-    features: Path = Path("features")
-    out: Path = Path("runs")
-    benchmark: str | None = None
-    rows: tuple[str, ...] = ()
-    method: MethodName | None = None
-    temporal: Literal["pooling", "relation"] | None = None
-    attention: Literal["none", "domain", "conventional"] | None = None
-    entropy: Literal["none", "attentive", "target"] | None = None
-    discriminators: str | None = None
-    alignment: Literal["none", "dan", "jan", "mcd"] | None = None
-    norm: Literal["none", "adabn"] | None = None
-    recipe: Literal["official", "paper"] = "official"
-    seeds: str = "1"
-    epochs: int | None = Field(default=None, ge=1)
-    segments: int = Field(default=5, ge=2, le=25)
-    batch_size: int | None = Field(default=None, ge=1)
-    learning_rate: float | None = Field(default=None, gt=0)
-    beta_relation: float | None = None
-    beta_video: float | None = None
-    beta_frame: float | None = None
-    gamma: float | None = Field(default=None, ge=0)
-    alpha: float | None = None
-    mu: float | None = None
-    mmd_estimator: Literal["paired", "biased", "unbiased"] | None = None
-    max_subsets: int | None = Field(default=None, ge=1)
-    allow_missing: bool = False
-    stack: StackPolicy = "auto"
-    jobs: int = Field(default=1, ge=1, le=1024)
-    tensorboard: bool = False
-    device: str = "auto"
-
-    @field_validator("rows", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        names = [value] if isinstance(value, str) else value
-        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
-            return value
-        return tuple(part.strip() for name in names for part in name.split(",") if part.strip())
-
-    @field_validator("seeds", mode="before")
-    @classmethod
-    def _count_or_list(cls, value: Any) -> Any:
-        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
-
-    @field_validator("seeds")
-    @classmethod
-    def _readable_seeds(cls, value: str) -> str:
-        if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?", value):
-            raise ValueError("not a count such as 5 (seeds 0 to 4), or a list such as 0,3 or 2-4")
+    def _is_a_choice(cls, value: Any, info: ValidationInfo) -> Any:
+        choices = choices_of(cls.model_fields[info.field_name or ""])
+        if choices and value is not None and value not in choices:
+            hint = did_you_mean(str(value), choices)
+            raise ValueError(f"not known{hint}; use one of {', '.join(choices)}")
         return value
 
 
-class Settings(_Section):
-    """Everything that can be set.
+S = TypeVar("S", bound=Section)
+
+
+def setting(
+    default: Any,
+    about: str,
+    *,
+    metavar: str | None = None,
+    names: Sequence[str] = (),
+    choices: Sequence[str] = (),
+    multiple: bool = False,
+    **limits: Any,
+) -> Any:
+    """Declare a setting that is an option of its command as well.
+
+    Args:
+        default: Where neither the command line nor a file gives it.
+        about: The option's help.
+        metavar: What stands for the value in the help.
+        names: The option's names, where they are not that of the setting with dashes.
+        choices: The values that there are; a `Literal` without metavar has them by its type.
+        multiple: Whether the option may be repeated.
+        limits: Bounds such as `ge=1`, as `pydantic.Field` takes them.
+    """
+    option = {"metavar": metavar, "names": names, "choices": choices, "multiple": multiple}
+    return Field(default, description=about, json_schema_extra=option, **limits)  # type: ignore[arg-type]
+
+
+def choices_of(field: FieldInfo) -> tuple[str, ...]:
+    """Return the `choices` that a setting was declared with."""
+    extra = field.json_schema_extra
+    return tuple(extra["choices"]) if isinstance(extra, dict) else ()  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, slots=True)
+class ResolvedSettings(Generic[S]):
+    """The settings in force and where each value came from.
 
     Attributes:
-        data: Where each dataset lies, by its full name.
-        datasets: Datasets of one's own, by name.
-        benchmarks: Benchmarks of one's own, by name.
-        extract: Stage one.
-        train: Stage two.
+        settings: The validated settings.
+        origins: Origin of every value that is not a default, by dotted key.
     """
 
-    data: dict[str, DataSettings] = Field(default_factory=dict)
-    datasets: dict[str, DatasetSettings] = Field(default_factory=dict)
-    benchmarks: dict[str, BenchmarkSettings] = Field(default_factory=dict)
-    extract: ExtractSettings = ExtractSettings()
-    train: TrainSettings = TrainSettings()
+    settings: S
+    origins: Mapping[str, Origin]
+
+    def describe(self) -> str:
+        """Return the settings as TOML, each value with its origin in a comment."""
+        lines: list[str] = []
+        section = ""
+        for key, value in _leaves(self.settings.model_dump(mode="json")):
+            if (head := ".".join(key[:-1])) != section:
+                section = head
+                lines += ["", f"[{section}]"] if lines else [f"[{section}]"]
+            unset = "not set: it follows from the rest" if value is None else "default"
+            origin = self.origins.get(".".join(key), unset)
+            # Values here are texts, numbers and lists of them, which TOML writes as JSON does.
+            text = json.dumps(value, ensure_ascii=False)
+            line = f"# {key[-1]} =" if value is None else f"{key[-1]} = {text}"
+            lines.append(f"{line:<44} # {origin}")
+        return "\n".join(lines)
 
 
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read seeds: a count (`5` is 0 to 4) or a list with ranges (`0,3`, `2-4`, `7,` for seed 7).
+def load_settings(
+    kind: type[S], file: Path | None, overrides: Mapping[str, Any]
+) -> ResolvedSettings[S]:
+    """Resolve the settings in force.
+
+    Args:
+        kind: The sections of the command, as fields.
+        file: A settings file that must exist; None takes `pipeline.toml` here, if there is one.
+            Relative paths inside a file are relative to the file.
+        overrides: Values from the command line by dotted key; None, or () of an option that may be
+            repeated, means not given.
+
+    Returns:
+        The settings with the origin of each value.
 
     Raises:
-        UsageError: If a range runs backwards, a seed comes twice, or none is left.
+        ConfigError: If the file is unreadable, or holds an unknown key or a refused value.
+        UsageError: If a value from the command line is refused.
     """
-    if text.isdigit():
-        seeds = list(range(int(text)))
-    else:
-        seeds = []
-        for part in filter(None, text.split(",")):
-            first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise UsageError(f"seeds {text!r} name no seed, or one twice; use 5, 0,3,7 or 2-4")
-    return tuple(seeds)
+    tree: dict[str, Any] = {}
+    origins: dict[str, Origin] = {}
+    path = file or DEFAULT_FILE
+    if file is not None or path.is_file():
+        tree = _read_file(path, kind)
+        origins = {".".join(key): str(path) for key, _ in _leaves(tree)}
+    for dotted, value in overrides.items():
+        if value not in (None, ()):
+            *heads, last = dotted.split(".")
+            node = tree
+            for head in heads:
+                node = node.setdefault(head, {})
+            node[last] = value
+            origins[dotted] = "command line"
+    try:
+        return ResolvedSettings(kind.model_validate(tree), origins)
+    except ValidationError as error:
+        raise _refusal(error, kind, path, origins) from error
+
+
+def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
+    try:
+        tree = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise ConfigError(f"no settings file {path}") from error
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read: {error}") from error
+    unread = set(SECTIONS) - set(kind.model_fields)
+    tree = {key: value for key, value in tree.items() if key not in unread}
+    for key, value in list(_leaves(tree)):
+        declared = _declared(kind, key)
+        if Path not in (declared, *get_args(declared)):
+            continue
+        table = reduce(getitem, key[:-1], tree)
+        if isinstance(value, str):
+            table[key[-1]] = str(path.parent / Path(value).expanduser())
+        elif isinstance(value, list) and all(isinstance(item, str) for item in value):
+            table[key[-1]] = [str(path.parent / Path(item).expanduser()) for item in value]
+    return tree
+
+
+def _declared(kind: Any, key: Sequence[Any]) -> Any:
+    """Return the type that a key is declared with, None where there is no such key."""
+    for part in key:
+        if isinstance(kind, type) and issubclass(kind, BaseModel):
+            field = kind.model_fields.get(part)
+            kind = field.annotation if field else None
+        else:
+            # Of a section of which there is one for each name: dict[str, section].
+            kind = next(iter(get_args(kind)[1:]), None)
+    return kind
+
+
+def _leaves(
+    tree: Mapping[str, Any], prefix: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*prefix, key))
+        else:
+            yield (*prefix, key), value
+
+
+def _refusal(
+    error: ValidationError, kind: type[Section], path: Path, origins: Mapping[str, Origin]
+) -> UsageError:
+    """Return what is wrong first: an unknown key, no table where there must be one, or a value."""
+    kinds = {"extra_forbidden": 0, "model_type": 1, "dict_type": 1}
+    first = min(error.errors(), key=lambda each: kinds.get(each["type"], 2))
+    parts = [part for part in first["loc"] if not isinstance(part, int)]
+    key = ".".join(parts)
+    if first["type"] == "extra_forbidden":
+        *section, name = parts
+        known = list(_declared(kind, section).model_fields) if section else SECTIONS
+        where = f"[{'.'.join(section)}]" if section else "the top level"
+        return ConfigError(
+            f"{path}: unknown key '{key}'{did_you_mean(name, known)}; known in {where}: "
+            f"{', '.join(known)}"
+        )
+    if first["type"] in kinds:
+        keys = getattr(_declared(kind, parts), "model_fields", ())
+        of = f" of {', '.join(keys)}" if keys else ""
+        return ConfigError(f"{path}: '{key}' must be a table{of}, [{key}]")
+    # A table as a whole has no origin of its own: any of its keys has it.
+    inside = (origins[k] for k in origins if k.startswith(f"{key}."))
+    origin = origins.get(key) or next(inside, "default")
+    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    message = f"{key}{value} ({origin}): {first['msg'].removeprefix('Value error, ')}"
+    return (UsageError if origin == "command line" else ConfigError)(message)

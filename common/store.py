@@ -2,15 +2,17 @@
 
 A shard is written once, checked, and never changed: `/features` float32 [F, D] contiguous, one row
 a kept frame; `/frame` int32 [F], its number in the clip; `/row_crc32` uint32 [F]; `/index`, a row
-a clip; `/record`, the sidecar as JSON. Legend: F rows, D feature width.
+a clip; `/record`, the sidecar as JSON. Rows need not be in memory all at once.
+
+Legend: F rows, D feature width.
 """
 
 import errno
 import os
-from collections.abc import Sequence
+import zlib
+from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 # Shards are private until published and immutable after: a lock could only fail or hang. The
 # variable wins over the argument and is read on import, so it is set whatever the cluster sets.
@@ -28,37 +30,60 @@ from ta3n.common.files import (
     replace_file,
     temporary_beside,
 )
-from ta3n.common.records import ShardRecord, dump_record, parse_record
-from ta3n.common.rows import ROWS_AT_ONCE, Features, RowSource, crc32_of, row_blocks
-from ta3n.common.shard_checks import (
-    STATUS_CODES,
-    UNREADABLE,
-    check_index,
-    check_parts,
-    first_line,
-)
+from ta3n.common.records import ClipRecord, ShardRecord, dump_record, parse_record
 
-__all__ = [
-    "Features",
-    "ShardReader",
-    "crc32_of",
-    "is_finished",
-    "restore_sidecar",
-    "shard_path",
-    "sidecar_path",
-    "write_shard",
-]
+Features = NDArray[np.float32]
 
+ROWS_AT_ONCE = 4096
+"""Rows that are in memory at a time where a shard is written, copied or checked."""
+
+
+class RowSource(Protocol):
+    """Rows [F, D] that can be had in slices; an array will do."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """F and D."""
+        ...
+
+    def __getitem__(self, rows: slice, /) -> Features:
+        """Return the rows of a slice without step."""
+        ...
+
+
+_STATUS_CODES = {"ok": 0, "partial": 1, "empty": 2, "failed": 3, "crashed": 4, "timeout": 5}
 _INDEX_DTYPE = np.dtype(
     [
         ("id", np.int32),
         ("start", np.int64),
         ("length", np.int32),
-        ("status", h5py.enum_dtype(STATUS_CODES, basetype=np.int8)),
+        ("status", h5py.enum_dtype(_STATUS_CODES, basetype=np.int8)),
         ("crc32", np.uint32),
     ]
 )
-_NO_LOCK = {"locking": False}
+
+# What a file that was tampered with, or lies on a bad disk, raises on reading.
+_UNREADABLE: tuple[type[Exception], ...] = (
+    *(KeyError, ValueError, TypeError, AttributeError, IndexError, OverflowError),
+    *(OSError, RuntimeError, MemoryError, FeatureStoreError),
+)
+
+
+def row_blocks(source: RowSource, first: int = 0, end: int | None = None) -> Iterator[Features]:
+    """Yield rows `first` to `end` (or the last) in blocks of bounded size, [<= 4096, D] each."""
+    end = source.shape[0] if end is None else end
+    for start in range(first, end, ROWS_AT_ONCE):
+        yield source[start : min(start + ROWS_AT_ONCE, end)]
+
+
+def crc32_of(rows: Features, before: int = 0) -> int:
+    """Return the CRC-32 of feature rows as they lie in a shard.
+
+    Args:
+        rows: Rows [F, D].
+        before: The CRC-32 of the rows before these, to go on from.
+    """
+    return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data, before)
 
 
 def shard_path(folder: Path, shard: str) -> Path:
@@ -141,7 +166,7 @@ def _write_file(
     path: Path, record: ShardRecord, features: RowSource, frames: NDArray[np.int32]
 ) -> None:
     index = np.array(
-        [(c.id, c.start, c.length, STATUS_CODES[c.status], c.crc32) for c in record.clips],
+        [(c.id, c.start, c.length, _STATUS_CODES[c.status], c.crc32) for c in record.clips],
         dtype=_INDEX_DTYPE,
     )
     try:
@@ -156,7 +181,7 @@ def _write_file(
             for key, value in record.provenance.items():
                 file.attrs[key] = value
     except RuntimeError as error:
-        raise OSError(f"cannot write {path.parent}: {first_line(error)}") from error
+        raise OSError(f"cannot write {path.parent}: {_first_line(error)}") from error
 
 
 def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
@@ -188,29 +213,24 @@ class ShardReader:
     def __init__(self, path: Path) -> None:
         self.path = path
         try:
-            self._file = h5py.File(path, "r", **_NO_LOCK)
+            self._file = h5py.File(path, "r", locking=False)
         except (OSError, RuntimeError) as error:
-            raise FeatureStoreError(f"{path} cannot be read: {first_line(error)}") from error
+            raise FeatureStoreError(f"{path} cannot be read: {_first_line(error)}") from error
         try:
             self._features = self._dataset("features")
             self._row_crcs = self._dataset("row_crc32")[:]
             self.frames: NDArray[np.int32] = self._dataset("frame")[:]
             self.record = parse_record(ShardRecord, self._dataset("record")[:].tobytes(), path)
-            check_parts(self.record, self._features, (len(self._row_crcs), len(self.frames)))
-            check_index(self.record, self._dataset("index")[:])
-        except UNREADABLE as error:
+            self._check_parts()
+            _check_index(self.record, self._dataset("index")[:])
+        except _UNREADABLE as error:
             self._file.close()
-            raise FeatureStoreError(f"{path} is damaged: {first_line(error)}") from error
+            raise FeatureStoreError(f"{path} is damaged: {_first_line(error)}") from error
 
     def __enter__(self) -> Self:
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._file.close()
 
     @property
@@ -226,8 +246,8 @@ class ShardReader:
         """
         try:
             return {str(key): str(value) for key, value in self._file.attrs.items()}
-        except UNREADABLE as error:
-            raise FeatureStoreError(f"{self.path} is damaged: {first_line(error)}") from error
+        except _UNREADABLE as error:
+            raise FeatureStoreError(f"{self.path} is damaged: {_first_line(error)}") from error
 
     def rows(self, start: int, offsets: Sequence[int]) -> Features:
         """Return the rows at `start + offset` [len(offsets), D], each against its checksum.
@@ -270,6 +290,13 @@ class ShardReader:
             if crc != clip.crc32:
                 raise FeatureStoreError(f"{self.path} is damaged: {clip.path} fails its checksum")
 
+    def _check_parts(self) -> None:
+        features, num_rows = self._features, self.record.num_rows
+        if features.ndim != 2 or features.dtype != np.dtype("<f4"):
+            raise FeatureStoreError(f"features are {features.dtype} {features.shape}")
+        if {len(features), len(self._row_crcs), len(self.frames)} != {num_rows}:
+            raise FeatureStoreError(f"the parts do not all have {num_rows} rows")
+
     def _dataset(self, name: str) -> Any:
         """Return a dataset whose data lies inside this very file, as all that we write does."""
         if not isinstance(self._file.get(name, getlink=True), h5py.HardLink):
@@ -285,6 +312,28 @@ class ShardReader:
     def _read(self, rows: Any) -> Features:
         try:
             values: Features = self._features[rows]
-        except UNREADABLE as error:
-            raise FeatureStoreError(f"{self.path} cannot be read: {first_line(error)}") from error
+        except _UNREADABLE as error:
+            raise FeatureStoreError(f"{self.path} cannot be read: {_first_line(error)}") from error
         return values
+
+
+def _check_index(record: ShardRecord, index: NDArray[Any]) -> None:
+    """Check the index against the record, and the clips' rows against their number."""
+    if len(index) != len(record.clips):
+        raise FeatureStoreError(f"index of {len(index)} clips, record of {len(record.clips)}")
+    for row, clip in zip(index, record.clips, strict=True):
+        if not _agree(row, clip):
+            raise FeatureStoreError(f"index and record disagree on {clip.path}")
+        if not 0 <= clip.start <= record.num_rows - clip.length <= record.num_rows:
+            raise FeatureStoreError(f"the rows of {clip.path} are not all there")
+
+
+def _first_line(error: Exception) -> str:
+    """Return the first line of an error's text, or its kind if it has none."""
+    text = str(error).strip("'\"")
+    return text.splitlines()[0] if text else type(error).__name__
+
+
+def _agree(row: Any, clip: ClipRecord) -> bool:
+    found = tuple(int(row[name]) for name in ("id", "start", "length", "status", "crc32"))
+    return found == (clip.id, clip.start, clip.length, _STATUS_CODES[clip.status], clip.crc32)

@@ -1,4 +1,4 @@
-"""Reading and writing of video files: the only module that touches PyAV.
+"""Video streams, and reading and writing of video files: the only module that touches PyAV.
 
 Frames come in the decoder's output order. Sorting by timestamp would scramble the clips of HMDB51
 and some of UCF101, whose containers carry non-monotone timestamps.
@@ -11,8 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 import av
 import av.error
@@ -23,17 +22,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
+from numpy.typing import NDArray
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import (
-    Clock,
-    Damage,
-    Frame,
-    RgbImage,
-    StreamInfo,
-    colour_warning,
-    nothing,
-)
 
 # FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
 av.logging.set_level(None)
@@ -54,6 +45,132 @@ _MAX_PIXELS = 2**26
 _MAX_DEMUX_ERRORS = 64
 # A file cannot hold more packets than bytes; one that seems to would be read for ever.
 _SPARE_PACKETS = 4096
+# Code points of ITU-T H.273.
+_HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
+_BT2020_PRIMARIES = 9
+
+RgbImage = NDArray[np.uint8]
+"""Pixels [H, W, 3] in RGB."""
+
+
+def nothing() -> None:
+    """Do nothing: the default of callbacks."""
+
+
+class Frame(Protocol):
+    """A decoded frame whose conversion to RGB is put off until it is needed."""
+
+    @property
+    def position(self) -> float | None:
+        """When it is shown, in intervals of the stream's frame rate; None if unknown."""
+        ...
+
+    def rgb(self) -> RgbImage:
+        """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StreamInfo:
+    """What a container says of its video stream.
+
+    Attributes:
+        codec: Decoder name, such as `mpeg4`.
+        pixel_format: Such as `yuv420p`; empty where it is not known before decoding.
+        width: Coded width in pixels.
+        height: Coded height in pixels.
+        frame_rate: Frames per second, or None.
+        declared_frames: The container's frame count, or None; often not what decoding gives.
+    """
+
+    codec: str
+    pixel_format: str
+    width: int
+    height: int
+    frame_rate: float | None
+    declared_frames: int | None
+
+
+def colour_warning(transfer: int, primaries: int) -> str:
+    """Return what converting such colours to 8-bit RGB leaves undone, or an empty string.
+
+    Args:
+        transfer: Transfer characteristics, as ITU-T H.273 numbers them.
+        primaries: Colour primaries, likewise.
+    """
+    if transfer in _HDR_TRANSFERS:
+        return f"HDR ({_HDR_TRANSFERS[transfer]}) colours converted without tone mapping"
+    if primaries == _BT2020_PRIMARIES:
+        return "BT.2020 colours converted without gamut mapping"
+    return ""
+
+
+@dataclass(slots=True)
+class Clock:
+    """Chooses, frame by frame, which of a frame's two timestamps tells when it is shown.
+
+    Presentation times are to rise in output order. Where they do so less often than decoding times
+    do, the latter are taken, as FFmpeg does; containers without presentation times start there.
+
+    Attributes:
+        by_decoding: Whether only decoding times are to be trusted, as in AVI.
+    """
+
+    by_decoding: bool = False
+    _last: list[int | None] = field(default_factory=lambda: [None, None])
+    _faults: list[int] = field(default_factory=lambda: [0, 0])
+
+    def time_of(self, presentation: int | None, decoding: int | None) -> int | None:
+        """Return the time of the next frame in output order, in the time base; None if unknown."""
+        for which, time in enumerate((presentation, decoding)):
+            last = self._last[which]
+            if time is not None:
+                self._faults[which] += last is not None and time <= last
+                self._last[which] = time
+        if self.by_decoding or presentation is None:
+            return decoding
+        if decoding is not None and self._faults[0] > self._faults[1]:
+            return decoding
+        return presentation
+
+
+@dataclass(slots=True)
+class Damage:
+    """What went wrong while a clip was decoded.
+
+    Attributes:
+        num_errors: Packets that could not be read or decoded.
+        num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
+        no_key_frame: Whether the first packet cannot be decoded without those before it.
+        missing_tail_s: Seconds that the container declares after the last packet.
+        first_error: Text of the first error.
+    """
+
+    num_errors: int = 0
+    num_corrupt: int = 0
+    no_key_frame: bool = False
+    missing_tail_s: float = 0.0
+    first_error: str = ""
+
+    def record(self, error: Exception) -> None:
+        """Count an error and keep the text of the first."""
+        self.num_errors += 1
+        self.first_error = self.first_error or str(error)
+
+    def describe(self) -> str:
+        """Return the damage in words, or an empty string where there is none."""
+        parts = []
+        if self.num_errors:
+            parts.append(f"{self.num_errors} undecodable packets ({self.first_error})")
+        if self.num_corrupt:
+            parts.append(f"{self.num_corrupt} corrupt packets or frames")
+        if self.no_key_frame:
+            parts.append("the first key frame is missing")
+        if self.missing_tail_s:
+            parts.append(f"the last {self.missing_tail_s:.2f} s are missing")
+        return ", ".join(parts)
+
+
 # With several threads bytes depend on how many; and x264's code for AVX2 and AVX-512 differs from
 # that for other processors, the latter even from itself.
 _REPEATABLE = {"threads": "1", "x264-params": "asm=0"}
@@ -169,12 +286,7 @@ class VideoReader:
         )
         return self
 
-    def __exit__(
-        self,
-        exc_type: type[BaseException] | None,
-        exc: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         self._container.close()
 
     def frames(self) -> Iterator[Frame]:
@@ -266,8 +378,9 @@ def write_video(
     codec: str,
     pixel_format: str = "yuv420p",
     options: Mapping[str, str] | None = None,
+    container_format: str | None = None,
 ) -> None:
-    """Encode frames into one video file; the container follows from the suffix.
+    """Encode frames into one video file.
 
     Equal frames and options give equal bytes, whatever the processor and its number of cores.
 
@@ -278,6 +391,7 @@ def write_video(
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
         pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
         options: Encoder options.
+        container_format: As FFmpeg calls it; None follows the suffix.
 
     Raises:
         ValueError: If there are no frames.
@@ -285,7 +399,8 @@ def write_video(
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
     # Without the flag Matroska and WebM get a random number.
-    with av.open(str(path), "w", container_options={"fflags": "bitexact"}) as container:
+    flags = {"fflags": "bitexact"}
+    with av.open(str(path), "w", format=container_format, container_options=flags) as container:
         stream = container.add_stream(codec, rate=rate, options=_REPEATABLE | dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")

@@ -10,10 +10,9 @@ from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.reading.base import Clip, Dataset, Listing, Role
-from ta3n.datasets.reading.published import published_name
-
-DEFAULT_SPLIT = "1"
+from ta3n.datasets.reading.base import Clip, Dataset, Listing
+from ta3n.datasets.reading.folders import published_name
+from ta3n.datasets.reading.split_files import ROLES, Role
 
 
 class Problem(IntEnum):
@@ -61,7 +60,7 @@ class Member:
 
 
 @dataclass(frozen=True)
-class Part:
+class DatasetClips:
     """One dataset's clips.
 
     Attributes:
@@ -83,9 +82,9 @@ class Part:
         return sum(m.class_name == class_name and m.role == role for m in self.members)
 
 
-def take_part(
+def select_clips(
     dataset: Dataset, listing: Listing, benchmark: Benchmark | None, split: str | None
-) -> Part:
+) -> DatasetClips:
     """Return the clips of a dataset that a benchmark, or else a split, is about.
 
     Args:
@@ -95,7 +94,7 @@ def take_part(
         split: None takes the benchmark's, or the first.
     """
     labels: Mapping[str, str] = {name: name for name in listing.classes}
-    chosen = split or DEFAULT_SPLIT
+    chosen = split or "1"
     if benchmark is not None:
         side = benchmark.side(dataset.name)
         labels = {folder: benchmark.class_names[n] for folder, n in side.labels.items()}
@@ -108,10 +107,10 @@ def take_part(
     folders = labels if benchmark is not None else {c.class_name for c in listing.absent}
     absent = (c for c in listing.absent if c.class_name in folders and chosen in c.splits)
     names = benchmark.class_names if benchmark else tuple(labels)
-    return Part(dataset, listing, names, members, sum(1 for _ in absent))
+    return DatasetClips(dataset, listing, names, members, sum(1 for _ in absent))
 
 
-def find_problems(parts: Sequence[Part], benchmark: Benchmark | None) -> Iterator[Finding]:
+def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) -> Iterator[Finding]:
     """Yield everything that is wrong, kind by kind.
 
     Args:
@@ -134,7 +133,7 @@ def find_problems(parts: Sequence[Part], benchmark: Benchmark | None) -> Iterato
             yield Finding(Problem.ABSENT, text)
 
 
-def find_notes(part: Part) -> Iterator[str]:
+def find_notes(part: DatasetClips) -> Iterator[str]:
     """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
     name, members = part.dataset.name, part.members
     if part.dataset.groups_span_classes and (group_of := part.dataset.group_from_name):
@@ -150,7 +149,7 @@ def find_notes(part: Part) -> Iterator[str]:
         yield f"empty: {name}: {len(empty)} files are empty: {_shown(empty)}"
 
 
-def _clashes(part: Part) -> Iterator[Finding]:
+def _clashes(part: DatasetClips) -> Iterator[Finding]:
     """Yield names that would be one where features are kept by name alone, or case is lost."""
     by_name: dict[str, list[str]] = defaultdict(list)
     for member in part.members:
@@ -161,29 +160,23 @@ def _clashes(part: Part) -> Iterator[Finding]:
             yield Finding(Problem.CLASHES, text)
 
 
-def _leaks(part: Part) -> Iterator[Finding]:
+def _leaks(part: DatasetClips) -> Iterator[Finding]:
     """Yield recordings of which some clips are trained and some are validated on."""
-    recordings: dict[tuple[str, str], dict[Role, list[str]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
+    recordings: dict[tuple[str, str], dict[Role, list[str]]] = defaultdict(dict)
     for member in part.members:
         if member.role is not None:
             clip = member.clip
             key = part.dataset.recording_of(clip.class_name, clip.stem)
-            recordings.setdefault(key, {}).setdefault(member.role, []).append(clip.path)
+            recordings[key].setdefault(member.role, []).append(clip.path)
     for (class_name, group), by_role in sorted(recordings.items()):
         if len(by_role) > 1:
             name = f"{class_name}/{group}" if class_name else group
-            train, test = (_shown(by_role[role], 2) for role in ("train", "test"))
-            yield Finding(
-                Problem.LEAKS,
-                printable(
-                    f"{part.dataset.name}: group {name} is in both parts: train {train}; val {test}"
-                ),
-            )
+            train, test = (_shown(by_role[role], 2) for role in ROLES)
+            text = f"group {name} is in both parts: train {train}; val {test}"
+            yield Finding(Problem.LEAKS, printable(f"{part.dataset.name}: {text}"))
 
 
-def _one_domain_only(parts: Sequence[Part], benchmark: Benchmark) -> Iterator[Finding]:
+def _one_domain_only(parts: Sequence[DatasetClips], benchmark: Benchmark) -> Iterator[Finding]:
     filled = {part.dataset.name: {m.class_name for m in part.members} for part in parts}
     for class_name in benchmark.class_names:
         lacking = [name for name, classes in filled.items() if class_name not in classes]
@@ -198,7 +191,7 @@ def _one_domain_only(parts: Sequence[Part], benchmark: Benchmark) -> Iterator[Fi
             yield Finding(Problem.DOMAINS, printable(f"{text}{nearest}"))
 
 
-def _nearest_class(parts: Sequence[Part], benchmark: Benchmark, class_name: str) -> str:
+def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_name: str) -> str:
     """Suggest what clips of a class may be listed as: a class that the benchmark does not use."""
     wanted = benchmark.class_names.index(class_name)
     for part in parts:
@@ -210,7 +203,7 @@ def _nearest_class(parts: Sequence[Part], benchmark: Benchmark, class_name: str)
     return ""
 
 
-def _duplicates(parts: Sequence[Part]) -> Iterator[Finding]:
+def _duplicates(parts: Sequence[DatasetClips]) -> Iterator[Finding]:
     by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
     for part in parts:
         for clip in (member.clip for member in part.members):
@@ -227,10 +220,9 @@ def _duplicates(parts: Sequence[Part]) -> Iterator[Finding]:
             yield Finding(Problem.DUPLICATES, f"the same content: {_shown(names, sep=' = ')}")
 
 
-def _empty_parts(part: Part) -> Iterator[Finding]:
+def _empty_parts(part: DatasetClips) -> Iterator[Finding]:
     """Yield classes that have no clips to train on, or none to validate on."""
-    wanted: tuple[tuple[Role, str], ...] = (("train", "training"), ("test", "validation"))
-    for role, word in wanted:
+    for role, word in zip(ROLES, ("training", "validation"), strict=True):
         filled = {member.class_name for member in part.members if member.role == role}
         empty = [name for name in part.class_names if name not in filled]
         if empty:

@@ -9,22 +9,29 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import config_option, handles_errors
 from ta3n.common.errors import UsageError
 from ta3n.common.names import printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.reading.base import Dataset, Role
+from ta3n.datasets.check import (
+    DatasetClips,
+    Problem,
+    find_notes,
+    find_problems,
+    select_clips,
+)
+from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from ta3n.common.settings import Settings
-    from ta3n.datasets.check import Part
+    from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
-_PROBLEMS = ("clashes", "leaks", "domains", "duplicates", "parts", "absent")
+_PROBLEMS = tuple(problem.word for problem in Problem)
 
 _EPILOG = """
 \b
@@ -49,13 +56,6 @@ Told without being a problem: how many names hold a group (groups), clips in no 
 split (unused), and files of 0 bytes (empty).
 """
 
-_CONFIG = click.option(
-    "--config",
-    "config_file",
-    type=click.Path(path_type=Path, dir_okay=False),
-    help="Settings file; without it pipeline.toml in this folder, if there is one.",
-)
-
 
 @click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="ta3n")
@@ -64,7 +64,7 @@ def main() -> None:
 
 
 @main.command("list")
-@_CONFIG
+@config_option
 @handles_errors(COMMAND)
 def list_all(config_file: Path | None) -> None:
     """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
@@ -89,7 +89,7 @@ def list_all(config_file: Path | None) -> None:
 @click.option(
     "--ignore", metavar="KINDS", default="", help=f"Not to look at: of {', '.join(_PROBLEMS)}."
 )
-@_CONFIG
+@config_option
 @handles_errors(COMMAND)
 def check(
     name: str,
@@ -101,8 +101,6 @@ def check(
     config_file: Path | None,
 ) -> None:
     """Count the clips of a dataset, or of all datasets of a benchmark, and name what is wrong."""
-    from ta3n.datasets.check import find_notes, find_problems, take_part
-
     ignored = _ignored(ignore)
     settings, catalogue = _load(config_file)
     datasets, chosen = _chosen(catalogue, name, benchmark)
@@ -111,7 +109,7 @@ def check(
     parts = []
     for dataset in datasets:
         clip_root, split_files = folders_of(dataset, settings, root, splits)
-        parts.append(take_part(dataset, dataset.scan(clip_root, split_files), chosen, split))
+        parts.append(select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split))
     _print_counts(parts)
     for note in (note for part in parts for note in find_notes(part)):
         _say(note)
@@ -123,15 +121,16 @@ def check(
         sys.exit(int(min(finding.problem for finding in found)))
 
 
-def _load(config_file: Path | None) -> tuple[Settings, Catalogue]:
+def _load(config_file: Path | None) -> tuple[DataSections, Catalogue]:
     # pydantic is imported late: --help must answer at once.
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
+    from ta3n.datasets.custom.settings import DataSections
 
-    settings = load_settings(config_file, {}).settings
+    settings = load_settings(DataSections, config_file, {}).settings
     return settings, catalogue_of(settings)
 
 
-def _place(dataset: Dataset, settings: Settings) -> str:
+def _place(dataset: Dataset, settings: DataSections) -> str:
     try:
         return str(folders_of(dataset, settings)[0])
     except UsageError:
@@ -160,7 +159,7 @@ def _chosen(
     return [dataset], whole
 
 
-def _print_counts(parts: Sequence[Part]) -> None:
+def _print_counts(parts: Sequence[DatasetClips]) -> None:
     from rich.table import Table
 
     table = Table("class", show_footer=True)

@@ -9,17 +9,17 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.names import shorten
-from ta3n.datasets.benchmarks.registry import dataset_names
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.custom.loose import scan_videos
+from ta3n.datasets.custom.loose import VIDEOS, scan_videos
 from ta3n.datasets.reading.base import Dataset, Listing
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import ExtractSettings, Settings
+    from ta3n.extract.job.settings import ExtractSections, ExtractSettings
 
 COMMAND = "ta3n-extract"
 _ALL = "all"
@@ -40,8 +40,19 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 """
 
 
-@click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
-@click.option("--dataset", metavar="NAME", help=f"{', '.join(dataset_names())}, or your own.")
+@click.command(
+    COMMAND,
+    cls=SettingsCommand,
+    section="ta3n.extract.job.settings:ExtractSettings",
+    after="videos",
+    epilog=_EPILOG,
+    context_settings={"max_content_width": 100},
+)
+@click.option(
+    "--dataset",
+    metavar="NAME",
+    help=f"{', '.join(d.name for d in BUILT_IN_DATASETS)}, or your own.",
+)
 @click.option("--root", metavar="DIR", help="Folder of the dataset's class folders.")
 @click.option("--splits", metavar="DIR", help="Its official split files; else looked for nearby.")
 @click.option(
@@ -50,45 +61,10 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
     metavar="FILE|DIR",
     help="Instead of a dataset: a video, or all in a folder and below; repeat for more.",
 )
-@click.option("--out", metavar="DIR", help="Features go to DIR/<dataset>, or DIR/videos.")
-@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark, or all.")
-@click.option("--classes", metavar="A,B", help="Only these class folders.")
-@click.option(
-    "--allow-missing", is_flag=True, default=None, help="Go on if a class is not on disk."
-)
-@click.option(
-    "--backbone", metavar="NAME", help="resnet101 (default), any of torchvision, timm:NAME ..."
-)
-@click.option("--weights", metavar="W", help="imagenet1k_v1 (default), FILE, or random:SEED.")
-@click.option(
-    "--profile",
-    metavar="P",
-    help="ta3n (default); fast: half precision on a GPU; torchvision, timm.",
-)
-@click.option(
-    "--frames", metavar="F", help="all (default); segments:K, every:N or fps:F keep only those."
-)
-@click.option("--timing", metavar="T", help="frames (default), or cfr: at a constant rate.")
-@click.option(
-    "--device", metavar="D", help="auto (default), cpu, cuda:N, or several: cuda:0,cuda:1."
-)
-@click.option("--batch-size", type=int, metavar="B", help="Frames in one forward pass.")
-@click.option("--compile", metavar="C", help="auto (default), on or off: compile the network.")
-@click.option("--decode-threads", type=int, metavar="N", help="Clips decoded side by side.")
 @click.option("--shard", metavar="i/N", help="Do the i-th of N parts, i from 0.")
-@click.option("--limit", type=int, metavar="N", help="Only N clips, spread over the dataset.")
-@click.option(
-    "--clip-timeout", type=float, metavar="S", help="Give a clip up after S idle seconds."
-)
-@click.option(
-    "--supervise/--no-supervise",
-    default=None,
-    help="Survive clips that crash or hang (default); --no-supervise is for debugging.",
-)
 @click.option("--retry-failed", is_flag=True, help="Do clips again that failed before.")
 @click.option("--new-splits", is_flag=True, help="Other splits of the same clips: no new features.")
 @click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
-@click.option("--max-failures", metavar="N|P%", help="End with 3 if more clips fail.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--bench", is_flag=True, help="Measure every stage on this machine, and stop.")
 @click.option("--json", "json_file", metavar="FILE|-", help="With --bench: write it as JSON.")
@@ -116,7 +92,8 @@ def main(
     A finished folder is left as it is; an interrupted one is gone on with by the same command line.
     """
     # Settings and torch are imported late: --help must answer at once.
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
+    from ta3n.extract.job.settings import ExtractSections
 
     if videos:
         of_datasets = {"--dataset": dataset, "--root": root, "--splits": splits}
@@ -129,15 +106,15 @@ def main(
         overrides["extract.benchmark"] = _ALL
     elif options["benchmark"] is not None and not classes:
         overrides["extract.classes"] = []
-    resolved = load_settings(config_file, overrides)
+    resolved = load_settings(ExtractSections, config_file, overrides)
     # The settings file may describe the dataset.
     catalogue = catalogue_of(resolved.settings)
     source = None if dataset is None else catalogue.dataset(dataset)
     if source is not None and (root or splits):
         overrides |= {f"data.{source.name}.root": root, f"data.{source.name}.splits": splits}
-        resolved = load_settings(config_file, overrides)
+        resolved = load_settings(ExtractSections, config_file, overrides)
     if show_config:
-        click.echo(resolved.describe(("data", "datasets", "benchmarks", "extract")))
+        click.echo(resolved.describe())
         return
     if bench:
         _bench(resolved.settings.extract, json_file)
@@ -189,41 +166,23 @@ class _Call:
 
 
 def _extract(
-    clips: Dataset | Sequence[Path], settings: Settings, catalogue: Catalogue, call: _Call
+    clips: Dataset | Sequence[Path], settings: ExtractSections, catalogue: Catalogue, call: _Call
 ) -> None:
-    from ta3n.common.records import FeatureConfig
     from ta3n.common.shares import JobShare
-    from ta3n.extract.backbones import get_backbone, weights_identity
-    from ta3n.extract.inference.profiles import profile_of, transform_of
+    from ta3n.extract.inference.profiles import feature_config
     from ta3n.extract.job.plan import describe_plan, make_plan
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
 
     options = settings.extract
     share = None if call.shard is None else JobShare.parse(call.shard)
-    backbone = get_backbone(options.backbone, options.weights)
-    weights = backbone.pretrained if options.weights is None else options.weights
-    profile = profile_of(options.profile, backbone)
+    name = clips.name if isinstance(clips, Dataset) else VIDEOS
+    backbone, weights, config = feature_config(options, name)
     if isinstance(clips, Dataset):
         listing, selection = _listing(clips, settings, catalogue)
     else:
         listing, selection = scan_videos(clips), "loose videos"
-    plan = make_plan(
-        listing,
-        FeatureConfig(
-            dataset=listing.dataset,
-            backbone=backbone.name,
-            weights=weights_identity(backbone, weights),
-            profile=profile,
-            transform=transform_of(profile, backbone),
-            image_size=backbone.image_size,
-            frames=options.frames,
-            feature_dim=backbone.feature_dim,
-            timing=options.timing,
-        ),
-        selection=selection,
-        limit=options.limit,
-    )
+    plan = make_plan(listing, config, selection=selection, limit=options.limit)
     folder = options.out / listing.dataset
     if call.dry_run:
         click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))
@@ -251,7 +210,9 @@ def _extract(
     check_failures(manifest, options.max_failures)
 
 
-def _listing(dataset: Dataset, settings: Settings, catalogue: Catalogue) -> tuple[Listing, str]:
+def _listing(
+    dataset: Dataset, settings: ExtractSections, catalogue: Catalogue
+) -> tuple[Listing, str]:
     """Return the clips to extract and the selection in words."""
     root, splits = folders_of(dataset, settings)
     options = settings.extract

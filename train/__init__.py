@@ -15,14 +15,13 @@ __all__ = ["ClassProbability", "Prediction", "TrainedRun", "load_run", "predict"
 
 if TYPE_CHECKING:
     from ta3n.train.inference.classify import ClassProbability, Prediction, predict
-    from ta3n.train.inference.loaded import TrainedRun, load_run
+    from ta3n.train.inference.trained import TrainedRun, load_run
 else:
 
     def __getattr__(name):
         """Import torch only for those who use it: command lines must answer at once."""
         if name not in __all__:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from ta3n.train.inference import classify
-        from ta3n.train.inference import loaded as inference
+        from ta3n.train.inference import classify, trained
 
-        return getattr(inference if hasattr(inference, name) else classify, name)
+        return getattr(trained if hasattr(trained, name) else classify, name)

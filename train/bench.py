@@ -18,11 +18,11 @@ from ta3n.common.device import describe_device, resolve_device
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.loop.objective import run_phase
+from ta3n.train.loop.objective import run_update
 from ta3n.train.loop.stacked import StackedTrainer
-from ta3n.train.methods.adaptation import coefficients_for
-from ta3n.train.methods.method import METHOD_NAMES, Temporal, method_for
-from ta3n.train.methods.recipes import RECIPES
+from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.recipe.directions import direction_weights
+from ta3n.train.recipe.recipes import RECIPES
 
 COMMAND = "ta3n.train.bench"
 
@@ -67,7 +67,7 @@ class Case:
 
     size: Size
     method: str
-    temporal: Temporal
+    temporal: str
     recipe: str
     device: torch.device
 
@@ -78,10 +78,12 @@ class Case:
 
     def _settings(self, seed: int) -> RunSettings:
         recipe = replace(RECIPES[self.recipe], source_batch=self.size.source_batch, epochs=10_000)
+        method = method_for(self.method, self.temporal)
+        usual = direction_weights("ucf-hmdb-full", "ucf101", "hmdb51").values
         return RunSettings(
-            method=method_for(self.method, self.temporal),
+            method=method,
             recipe=recipe,
-            adaptation=coefficients_for("ucf-hmdb-full", "ucf101", "hmdb51"),
+            weights={name: usual.get(name, w.default) for name, w in method.weights.items()},
             num_classes=_NUM_CLASSES,
             seed=seed,
         )
@@ -108,21 +110,21 @@ def bare_epoch(trainer: Trainer) -> Callable[[], None]:
     plan = trainer.begin_epoch()
     batch = next(plan.batches(trainer.data))
     masks = trainer.draw_masks(batch.num_videos)
-    trade_offs = trainer.trade_offs(0, plan.steps)
+    weights = trainer.weights(0, plan.steps)
 
     def run() -> None:
         for _ in range(plan.steps):
-            for phase, phase_masks in zip(trainer.objective.phases, masks, strict=True):
+            for update, update_masks in zip(trainer.objective.updates, masks, strict=True):
                 trainer.optimizer.zero_grad()
-                result = run_phase(
+                result = run_update(
                     trainer.model,
                     batch,
-                    phase_masks,
+                    update_masks,
                     objective=trainer.objective,
-                    phase=phase,
-                    trade_offs=trade_offs,
+                    weights=weights,
+                    update=update,
                 )
-                moved = [p for n, p in trainer.model.named_parameters() if phase.moves(n)]
+                moved = [p for n, p in trainer.model.named_parameters() if update.moves(n)]
                 result.losses["total"].backward(inputs=moved)  # type: ignore[no-untyped-call]
                 trainer.optimizer.step()
 
@@ -167,7 +169,7 @@ def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, f
 
 @click.command(COMMAND)
 @click.option("--size", "sizes", multiple=True, type=click.Choice(list(SIZES)), help="All.")
-@click.option("--method", default="ta3n", show_default=True, type=click.Choice(METHOD_NAMES))
+@click.option("--method", default="ta3n", show_default=True, type=click.Choice(method_names()))
 @click.option(
     "--temporal",
     default="relation",
@@ -182,7 +184,7 @@ def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, f
 def main(
     sizes: tuple[str, ...],
     method: str,
-    temporal: Temporal,
+    temporal: str,
     recipe: str,
     seeds: int,
     repeats: int,

@@ -5,22 +5,20 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
-from ta3n.train.methods.method import METHOD_NAMES, Alignment, Attention, Entropy, Norm
-from ta3n.train.methods.recipes import MMD_ESTIMATORS, RECIPES
 from ta3n.train.paper.rows import describe_rows
-from ta3n.train.validators.names import RULES
+from ta3n.train.validators.suite import RULES
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import Settings
     from ta3n.train.jobs.job import TrainingJob
+    from ta3n.train.jobs.settings import TrainSections
     from ta3n.train.runs.folder import RunResult
 
 COMMAND = "ta3n-train"
@@ -44,11 +42,6 @@ A row gives all switches, --method those of a method, and a single switch wins o
 Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 interrupted.
 """
 
-_TEMPORAL = click.Choice(["pooling", "relation"])
-_ATTENTION = click.Choice(get_args(Attention))
-_ENTROPY = click.Choice(get_args(Entropy))
-_ALIGNMENT = click.Choice(get_args(Alignment))
-_NORM = click.Choice(get_args(Norm))
 _GRID_RULES = click.Choice([*(rule.name for rule in RULES), "oracle"])
 _DEFAULT_RULE = "im"
 
@@ -59,14 +52,16 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
         context.exit()
 
 
-@click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+@click.command(
+    COMMAND,
+    cls=SettingsCommand,
+    section="ta3n.train.jobs.settings:TrainSettings",
+    after="target",
+    epilog=_EPILOG,
+    context_settings={"max_content_width": 100},
+)
 @click.option("--source", metavar="NAME", help="Labelled dataset: ucf, hmdb, olympic ...")
 @click.option("--target", metavar="NAME", help="Dataset to adapt to.")
-@click.option(
-    "--benchmark", metavar="NAME", help="Default: the first one that holds the two datasets."
-)
-@click.option("--features", metavar="DIR", help="What ta3n-extract wrote (default: features).")
-@click.option("--out", metavar="DIR", help="Folder for runs (default: runs).")
 @click.option(
     "--list-rows",
     is_flag=True,
@@ -74,45 +69,6 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     expose_value=False,
     callback=_print_rows,
     help="Print the rows of the paper's tables with its figures, and stop.",
-)
-@click.option(
-    "--row",
-    "--rows",
-    "rows",
-    multiple=True,
-    metavar="NAMES",
-    help="Rows such as table3/ta3n, or all under a name such as table4; repeat or separate by ','.",
-)
-@click.option("--method", type=click.Choice(METHOD_NAMES), help="Default: the row's, or ta3n.")
-@click.option("--temporal", type=_TEMPORAL, help="Default: the row's, or relation.")
-@click.option("--attention", type=_ATTENTION, help="Over the relations; default: the method's.")
-@click.option("--entropy", type=_ENTROPY, help="To minimise; default: the method's.")
-@click.option(
-    "--discriminators",
-    metavar="LEVELS",
-    help="none, all, or some of frame (G_sd), relation (G_rd), video (G_td): frame,video.",
-)
-@click.option("--alignment", type=_ALIGNMENT, help="Discrepancy; default: the method's.")
-@click.option("--norm", type=_NORM, help="Default: the method's.")
-@click.option("--recipe", type=click.Choice(list(RECIPES)), help="official (default) or mended.")
-@click.option("--seeds", metavar="N|LIST", help="A count (5 is 0 to 4), or a list: 0,3 or 2-4.")
-@click.option("--epochs", type=int, metavar="N", help="Default: the recipe's 30.")
-@click.option("--segments", type=int, metavar="K", help="Frames a video, 2 to 25 (default: 5).")
-@click.option("--batch-size", type=int, metavar="B", help="Source videos a step (default: 128).")
-@click.option("--learning-rate", type=float, metavar="LR", help="Before decay (default: 0.03).")
-@click.option("--beta-relation", type=float, metavar="X", help="Reversal of G_rd; < 0: DANN ramp.")
-@click.option("--beta-video", type=float, metavar="X", help="The same for G_td.")
-@click.option("--beta-frame", type=float, metavar="X", help="The same for G_sd.")
-@click.option("--gamma", type=float, metavar="X", help="Weight of the entropy.")
-@click.option("--alpha", type=float, metavar="X", help="Weight of DAN or JAN; < 0: DANN ramp.")
-@click.option("--mu", type=float, metavar="X", help="MCD's effect on features; < 0: DANN ramp.")
-@click.option("--mmd-estimator", type=click.Choice(MMD_ESTIMATORS), help="Default: the recipe's.")
-@click.option("--max-subsets", type=int, metavar="N", help="Frame subsets a relation (default: 3).")
-@click.option("--allow-missing", is_flag=True, default=None, help="Train on the clips at hand.")
-@click.option(
-    "--stack",
-    type=click.Choice(["auto", "on", "off"]),
-    help="Train the seeds of a row as one program; auto (default): on a GPU, without --shard.",
 )
 @click.option("--shard", metavar="i/N", help="Train the i-th of N parts of all runs, i from 0.")
 @click.option(
@@ -123,9 +79,6 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     help="Train every combination of a TOML file of lists, such as gamma = [0.003, 0.3].",
 )
 @click.option("--select", type=_GRID_RULES, help="Chooses among the combinations (default: im).")
-@click.option("--jobs", type=int, metavar="N", help="Processes on CPUs, one thread each.")
-@click.option("--device", metavar="D", help="auto (default), cpu or cuda:N.")
-@click.option("--tensorboard", is_flag=True, default=None, help="Write TensorBoard scalars too.")
 @evaluation_options
 @settings_options
 @handles_errors(COMMAND)
@@ -134,7 +87,6 @@ def main(
     target: str | None,
     config_file: Path | None,
     show_config: bool,
-    rows: tuple[str, ...],
     shard: str | None,
     grid_file: Path | None,
     select: str | None,
@@ -145,15 +97,15 @@ def main(
     A finished run is left as it is; an interrupted one is gone on with by the same command line.
     """
     # Settings and torch are imported late: --help must answer at once.
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
+    from ta3n.train.jobs.settings import TrainSections
 
-    others = {"source": source, "row": rows, "shard": shard, "grid": grid_file, "select": select}
+    others = {"source": source, "shard": shard, "grid": grid_file, "select": select}
     evaluation = take_call(options, target, others)
     overrides = {f"train.{key}": value for key, value in options.items()}
-    overrides["train.rows"] = list(rows) or None
-    resolved = load_settings(config_file, overrides)
+    resolved = load_settings(TrainSections, config_file, overrides)
     if show_config:
-        click.echo(resolved.describe(("datasets", "benchmarks", "train")))
+        click.echo(resolved.describe())
         return
     if evaluation is not None:
         run_evaluation(evaluation, resolved.settings)
@@ -165,7 +117,7 @@ def main(
 
         check_tensorboard()
     call = _Call(source, target, shard, grid_file, select)
-    given = [key for key, value in options.items() if value is not None]
+    given = [key for key, value in options.items() if value not in (None, ())]
     _train(call, given, resolved.settings)
 
 
@@ -180,7 +132,7 @@ class _Call:
     select: str | None
 
 
-def _train(call: _Call, given: Sequence[str], all_settings: Settings) -> None:
+def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
     from ta3n.common.shares import JobShare
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.train.jobs.execution import run_jobs

@@ -5,6 +5,8 @@ Stage one runs as its own command, as it would on a cluster: the manifest is the
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
@@ -13,7 +15,7 @@ from pathlib import Path
 import click
 
 from ta3n.common.cli import handles_errors
-from ta3n.common.errors import WeightsError
+from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError, WeightsError
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
 
@@ -136,9 +138,12 @@ def _render(videos: Path, size: _Size) -> None:
 
 
 def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
-    """Run stage one as the command that a user would type."""
-    from ta3n.train.inference.stage_one import run_extract
+    """Run stage one as the command that a user would type.
 
+    Raises:
+        InterruptedRunError: If it was interrupted.
+        Ta3nError: If it failed; its own message is shown above.
+    """
     arguments = [
         "--dataset", dataset,
         "--root", str(folder / "videos" / dataset),
@@ -148,14 +153,20 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
         "--device", device,
     ]  # fmt: skip
     LOGGER.info("step 2 of 4: ta3n-extract %s", " ".join(arguments))
-    run_extract(arguments)
+    # -P: the folder that one stands in is none of the command's business.
+    command = [sys.executable, "-P", "-m", "ta3n.extract.cli", *arguments]
+    code = subprocess.run(command, check=False).returncode
+    if code == EXIT_INTERRUPTED:
+        raise InterruptedRunError("interrupted; the same command line goes on from there")
+    if code != 0:
+        raise Ta3nError(f"ta3n-extract ended with {code}; see its message above")
 
 
 def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
-    from ta3n.common.settings import TrainSettings
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.job import prepare_job
+    from ta3n.train.jobs.settings import TrainSettings
 
     LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
     jobs = [

@@ -1,15 +1,21 @@
-"""The datasets by name."""
+"""Datasets and benchmarks by name: what there is, the built-in ones and one's own."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from typing import TypeVar
 
 from ta3n.common.errors import UsageError
 from ta3n.common.names import did_you_mean
+from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark
 from ta3n.datasets.builtin.hmdb51 import HMDB51
 from ta3n.datasets.builtin.olympic import OLYMPIC
 from ta3n.datasets.builtin.ucf101 import UCF101
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B
+
+T = TypeVar("T")
 
 # One line a dataset.
 BUILT_IN_DATASETS: tuple[Dataset, ...] = (
@@ -21,26 +27,79 @@ BUILT_IN_DATASETS: tuple[Dataset, ...] = (
 )
 
 
-def dataset_names() -> tuple[str, ...]:
-    """Return the full names of the built-in datasets."""
-    return tuple(dataset.name for dataset in BUILT_IN_DATASETS)
+@dataclass(frozen=True, kw_only=True)
+class Catalogue:
+    """Datasets and benchmarks by name. It can be sent to other processes.
 
-
-def get_dataset(name: str, datasets: Sequence[Dataset] = BUILT_IN_DATASETS) -> Dataset:
-    """Return a dataset by its full or short name, in upper or lower case.
-
-    Args:
-        name: As the user gave it.
-        datasets: Those that there are.
-
-    Raises:
-        UsageError: There is none of that name.
+    Attributes:
+        datasets: The built-in ones, then one's own.
+        benchmarks: Likewise.
     """
-    by_name = {known: d for d in datasets for known in (d.name, d.short_name)}
-    if dataset := by_name.get(name.lower()):
-        return dataset
-    known = ", ".join(dict.fromkeys(_shown(d) for d in datasets))
-    raise UsageError(f"unknown dataset {quoted(name)}{did_you_mean(name, by_name)}; known: {known}")
+
+    datasets: tuple[Dataset, ...] = BUILT_IN_DATASETS
+    benchmarks: tuple[Benchmark, ...] = BUILT_IN
+
+    def dataset(self, name: str) -> Dataset:
+        """Return a dataset by its full or short name, in upper or lower case.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        by_name = {known: d for d in self.datasets for known in (d.name, d.short_name)}
+        return _found("dataset", name, by_name, map(_shown, self.datasets))
+
+    def benchmark(self, name: str) -> Benchmark:
+        """Return a benchmark by name, in upper or lower case.
+
+        Raises:
+            UsageError: There is none of that name.
+        """
+        by_name = {benchmark.name: benchmark for benchmark in self.benchmarks}
+        return _found("benchmark", name, by_name, by_name)
+
+    def find_benchmark(self, source: str, target: str, name: str | None = None) -> Benchmark:
+        """Return the benchmark for a pair of datasets, in either direction.
+
+        Args:
+            source: Full or short name of the source dataset.
+            target: Full or short name of the target dataset.
+            name: The benchmark asked for; None takes the first one that holds both datasets,
+                ucf-hmdb-full for ucf and hmdb.
+
+        Raises:
+            UsageError: An unknown name, the same dataset twice, or no such benchmark for the pair.
+        """
+        one, other = self.dataset(source).name, self.dataset(target).name
+        if one == other:
+            raise UsageError(f"source and target are both {one}; {self._known_pairs()}")
+        for benchmark in self.benchmarks if name is None else (self.benchmark(name),):
+            if benchmark.sides.keys() >= {one, other}:
+                return benchmark
+        lacking = (
+            "no benchmark holds" if name is None else f"benchmark {quoted(name)} does not hold"
+        )
+        raise UsageError(f"{lacking} both {one} and {other}; {self._known_pairs()}")
+
+    def _known_pairs(self) -> str:
+        names_of_pair: dict[str, list[str]] = {}
+        short = {dataset.name: dataset.short_name for dataset in self.datasets}
+        for benchmark in self.benchmarks:
+            for one, other in combinations(benchmark.sides, 2):
+                pair = f"{short[one]} and {short[other]}"
+                names_of_pair.setdefault(pair, []).append(benchmark.name)
+        known = "; ".join(f"{pair} ({', '.join(names)})" for pair, names in names_of_pair.items())
+        return f"known pairs: {known}"
+
+
+BUILT_IN_CATALOGUE = Catalogue()
+"""What is there without a settings file."""
+
+
+def _found(kind: str, name: str, by_name: Mapping[str, T], shown: Iterable[str]) -> T:
+    if found := by_name.get(name.lower()):
+        return found
+    known = ", ".join(dict.fromkeys(shown))
+    raise UsageError(f"unknown {kind} {quoted(name)}{did_you_mean(name, by_name)}; known: {known}")
 
 
 def _shown(dataset: Dataset) -> str:

@@ -3,17 +3,16 @@
 import re
 from pathlib import Path
 
-from ta3n.datasets.reading.base import OfficialDataset, Role
-from ta3n.datasets.reading.folders import names_in, video_stem
-from ta3n.datasets.reading.split_files import RoleTable, SplitLine, read_lines, set_role
+from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names
+from ta3n.datasets.reading.split_files import RoleTable, SplitFile, read_split_files
 
 _LIST_NAME = re.compile(r"(?P<folder>.+)_test_split(?P<split>[1-3])\.txt")
 # Names may hold nearly everything but a blank.
-_LIST_LINE = re.compile(r"(?P<name>\S+)\s+(?P<flag>[012])")
+_LIST_LINE = re.compile(rf"(?P<stem>\S+){SUFFIX_PATTERN}\s+(?P<flag>[012])")
 # What is seen of the body, camera motion, number of people, viewpoint, quality, clip number; the
 # video and the class stand before.
 _TAGS = re.compile(r"_(?:h|u|f|l)_(?:nm|cm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
-_ROLES: dict[str, Role] = {"1": "train", "2": "test"}
 
 
 def source_video(stem: str) -> str | None:
@@ -31,7 +30,7 @@ def source_video(stem: str) -> str | None:
 
 def holds_splits(folder: Path) -> bool:
     """Tell whether a folder has a file `<class>_test_split<N>.txt`."""
-    return any(_LIST_NAME.fullmatch(name) for name in names_in(folder))
+    return any(_LIST_NAME.fullmatch(name) for name in entry_names(folder))
 
 
 def read_splits(folder: Path) -> RoleTable:
@@ -43,23 +42,12 @@ def read_splits(folder: Path) -> RoleTable:
         DataMissingError: A file cannot be read.
         DataConflictError: A line is malformed, or lists a clip twice with different flags.
     """
-    table: RoleTable = {}
-    for name in sorted(names_in(folder)):
-        if match := _LIST_NAME.fullmatch(name):
-            for line in read_lines(folder / name):
-                _enter(table, match["folder"], match["split"], line)
-    return table
-
-
-def _enter(table: RoleTable, folder: str, split: str, line: SplitLine) -> None:
-    match = _LIST_LINE.fullmatch(line.text)
-    stem = video_stem(match["name"]) if match else None
-    if match is None or stem is None:
-        raise line.malformed("'<clip>.avi <flag>' with a flag of 0, 1 or 2")
-    if role := _ROLES.get(match["flag"]):
-        set_role(table, (folder, stem), split=split, role=role, line=line)
-    else:
-        table.setdefault((folder, stem), {})
+    files = (
+        SplitFile(folder / match.string, match["split"], folder=match["folder"])
+        for match in map(_LIST_NAME.fullmatch, sorted(entry_names(folder)))
+        if match
+    )
+    return read_split_files(files, _LIST_LINE, "'<clip>.avi <flag>' with a flag of 0, 1 or 2")
 
 
 HMDB51 = OfficialDataset(

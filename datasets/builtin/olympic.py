@@ -1,13 +1,14 @@
 """Olympic Sports: 783 clips of 16 classes from the web (Niebles et al., 2010)."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.names import did_you_mean
-from ta3n.datasets.reading.base import OfficialDataset, Role
-from ta3n.datasets.reading.folders import names_in, quoted, video_stem
-from ta3n.datasets.reading.split_files import RoleTable, SplitLine, read_lines, set_role
+from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
+from ta3n.datasets.reading.split_files import ROLES, RoleTable, SplitFile, read_split_files
 
 SPLIT = "1"
 """The name given to the one official split."""
@@ -32,14 +33,13 @@ FOLDER_OF_LIST = {
 }
 """Split file -> class folder."""
 
-_ROLES: tuple[Role, ...] = ("train", "test")
 # <web video>_<first frame>_<last frame>; the first part may begin with "-" and hold "_".
-_STEM = re.compile(r"[^\s/]+_\d+_\d+")
+_LIST_LINE = re.compile(rf"(?P<stem>[^\s/]+_\d+_\d+){SUFFIX_PATTERN}?")
 
 
 def holds_splits(folder: Path) -> bool:
     """Tell whether a folder has train/ and test/ with split files of this dataset in them."""
-    return all(any(name in FOLDER_OF_LIST for name in names_in(folder / role)) for role in _ROLES)
+    return all(any(name in FOLDER_OF_LIST for name in entry_names(folder / role)) for role in ROLES)
 
 
 def read_splits(folder: Path) -> RoleTable:
@@ -50,37 +50,31 @@ def read_splits(folder: Path) -> RoleTable:
         DataConflictError: A file belongs to no class, a line is malformed, or a clip is listed for
             training and testing.
     """
-    table: RoleTable = {}
-    files = {role: _list_names(folder / role) for role in _ROLES}
-    for role in _ROLES:
+    expected = "'<video>_<first frame>_<last frame>'"
+    return read_split_files(_lists(folder), _LIST_LINE, expected)
+
+
+def _lists(folder: Path) -> Iterator[SplitFile]:
+    files = {role: _list_names(folder / role) for role in ROLES}
+    for role in ROLES:
         if missing := sorted(set().union(*files.values()) - files[role]):
             raise DataMissingError(
                 f"{quoted(folder / role / missing[0])} is missing beside its counterpart; "
                 f"it is one of {OLYMPIC.splits_hint}"
             )
-    for role in _ROLES:
-        for name in sorted(files[role]):
-            for line in read_lines(folder / role / name):
-                key = (FOLDER_OF_LIST[name], _stem(line))
-                set_role(table, key, split=SPLIT, role=role, line=line)
-    return table
+    for role, names in files.items():
+        for name in sorted(names):
+            yield SplitFile(folder / role / name, SPLIT, role, FOLDER_OF_LIST[name])
 
 
 def _list_names(folder: Path) -> set[str]:
-    names = {n for n in names_in(folder) if n.endswith(".txt") and not n.startswith(".")}
+    names = {n for n in entry_names(folder) if n.endswith(".txt") and not n.startswith(".")}
     for name in sorted(names - FOLDER_OF_LIST.keys()):
         nearest = did_you_mean(name, FOLDER_OF_LIST)
         raise DataConflictError(
             f"{quoted(folder / name)} is the split file of no Olympic Sports class{nearest}"
         )
     return names
-
-
-def _stem(line: SplitLine) -> str:
-    stem = video_stem(line.text) or line.text
-    if _STEM.fullmatch(stem) is None:
-        raise line.malformed("'<video>_<first frame>_<last frame>'")
-    return stem
 
 
 OLYMPIC = OfficialDataset(

@@ -1,12 +1,13 @@
 """UCF101: 13,320 clips of 101 classes from the web, in 25 groups a class (Soomro et al., 2012)."""
 
 import re
+from collections.abc import Iterator
 from pathlib import Path
 
 from ta3n.common.errors import DataMissingError
-from ta3n.datasets.reading.base import OfficialDataset, Role
-from ta3n.datasets.reading.folders import names_in, quoted, video_stem
-from ta3n.datasets.reading.split_files import RoleTable, SplitLine, read_lines, set_role
+from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
+from ta3n.datasets.reading.split_files import ROLES, Role, RoleTable, SplitFile, read_split_files
 
 _SPLITS = (1, 2, 3)
 _NUM_GROUPS = 25
@@ -15,7 +16,7 @@ _TEST_GROUPS_PER_SPLIT = 7
 _LIST_NAME = re.compile(r"(?:train|test)list0[1-3]\.txt")
 # A class folder, a file name and, in the training lists, the label counted from 1 (not used here:
 # the folder says the same).
-_LIST_LINE = re.compile(r"(?P<folder>[^/]+)/(?P<name>[^/]+?)(?:\s+\d+)?")
+_LIST_LINE = re.compile(rf"(?P<folder>[^/]+)/(?P<stem>[^/]+?){SUFFIX_PATTERN}(?:\s+\d+)?")
 _GROUP = re.compile(r"_g(?P<group>\d\d)_c\d\d$")
 
 
@@ -50,7 +51,7 @@ def roles_from_group(stem: str) -> dict[str, Role]:
 
 def holds_splits(folder: Path) -> bool:
     """Tell whether a folder has one of the files trainlist01.txt to testlist03.txt."""
-    return any(_LIST_NAME.fullmatch(name) for name in names_in(folder))
+    return any(_LIST_NAME.fullmatch(name) for name in entry_names(folder))
 
 
 def read_splits(folder: Path) -> RoleTable:
@@ -60,36 +61,22 @@ def read_splits(folder: Path) -> RoleTable:
         DataMissingError: One of a split's two lists is missing, or cannot be read.
         DataConflictError: A line is malformed, or a clip is in both lists of a split.
     """
-    table: RoleTable = {}
-    names = set(names_in(folder))
-    for split in _SPLITS:
-        lists: dict[Role, str] = {
-            "train": f"trainlist0{split}.txt",
-            "test": f"testlist0{split}.txt",
-        }
-        if names.isdisjoint(lists.values()):
-            continue
-        for role, name in lists.items():
-            _require(folder, name, names)
-            for line in read_lines(folder / name):
-                set_role(table, _key(line), split=str(split), role=role, line=line)
-    return table
+    expected = "'<class folder>/<clip>.avi', with or without a label"
+    return read_split_files(_lists(folder), _LIST_LINE, expected)
 
 
-def _require(folder: Path, name: str, names: set[str]) -> None:
-    if name not in names:
-        raise DataMissingError(
-            f"{quoted(folder)} has only one of the two lists of a split: {name} is missing; "
-            f"it comes in {UCF101.splits_hint}"
-        )
-
-
-def _key(line: SplitLine) -> tuple[str, str]:
-    match = _LIST_LINE.fullmatch(line.text)
-    stem = video_stem(match["name"]) if match else None
-    if match is None or stem is None:
-        raise line.malformed("'<class folder>/<clip>.avi', with or without a label")
-    return match["folder"], stem
+def _lists(folder: Path) -> Iterator[SplitFile]:
+    names = set(entry_names(folder))
+    for split in map(str, _SPLITS):
+        lists: dict[Role, str] = {role: f"{role}list0{split}.txt" for role in ROLES}
+        missing = set(lists.values()) - names
+        if len(missing) == 1:
+            raise DataMissingError(
+                f"{quoted(folder)} has only one of the two lists of a split: {missing.pop()} is "
+                f"missing; it comes in {UCF101.splits_hint}"
+            )
+        if not missing:
+            yield from (SplitFile(folder / name, split, role) for role, name in lists.items())
 
 
 UCF101 = OfficialDataset(

@@ -2,45 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.names import did_you_mean
-from ta3n.datasets.benchmarks.benchmark import Benchmark, Side, benchmark_names
-from ta3n.datasets.benchmarks.registry import get_dataset
+from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
+from ta3n.datasets.benchmarks.registry import Catalogue
 from ta3n.datasets.custom.dataset import OWN_SPLIT, OwnDataset, check_own_name
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.folders import quoted
 
 if TYPE_CHECKING:
-    from ta3n.common.own_data import BenchmarkSettings
+    from ta3n.datasets.custom.settings import BenchmarkSettings
 
 
 def own_benchmarks(
-    tables: Mapping[str, BenchmarkSettings], datasets: Sequence[Dataset]
+    tables: Mapping[str, BenchmarkSettings], known: Catalogue
 ) -> tuple[Benchmark, ...]:
     """Return the benchmarks of a settings file.
 
     Args:
         tables: What the file says.
-        datasets: All that there are.
+        known: All datasets, and the benchmarks that others have.
 
     Raises:
         ConfigError: A name is taken, a dataset is unknown, or a folder is of two classes.
     """
+    taken = {benchmark.name for benchmark in known.benchmarks}
     for name in tables:
-        check_own_name(f"[benchmarks.{name}]", name, benchmark_names())
-    return tuple(_benchmark(name, table, datasets) for name, table in tables.items())
+        check_own_name(f"[benchmarks.{name}]", name, taken)
+    return tuple(_benchmark(name, table, known) for name, table in tables.items())
 
 
-def _benchmark(name: str, table: BenchmarkSettings, datasets: Sequence[Dataset]) -> Benchmark:
+def _benchmark(name: str, table: BenchmarkSettings, known: Catalogue) -> Benchmark:
     where = f"[benchmarks.{name}]"
     labels: dict[str, dict[str, int]] = {}
     own: set[str] = set()
     for label, (class_name, folders) in enumerate(table.classes.items()):
         for given, listed in folders.items():
-            dataset = _dataset(given, datasets, where)
+            try:
+                dataset = known.dataset(given)
+            except UsageError as error:
+                raise ConfigError(f"{where}: {error}") from error
             if isinstance(dataset, OwnDataset):
                 own.add(dataset.name)
             for folder in listed:
@@ -59,13 +63,6 @@ def _benchmark(name: str, table: BenchmarkSettings, datasets: Sequence[Dataset])
             for dataset, folders in labels.items()
         },
     )
-
-
-def _dataset(name: str, datasets: Sequence[Dataset], where: str) -> Dataset:
-    try:
-        return get_dataset(name, datasets)
-    except UsageError as error:
-        raise ConfigError(f"{where}: {error}") from error
 
 
 def _check_folder(dataset: Dataset, folder: str, where: str) -> None:

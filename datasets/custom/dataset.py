@@ -15,17 +15,17 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.names import did_you_mean, shorten
-from ta3n.common.own_data import OWN_NAME
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
-from ta3n.datasets.custom.files import ListedFiles
-from ta3n.datasets.custom.lists import Entry, has_splits, no_entry, read_list
+from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
-from ta3n.datasets.reading.base import VIDEO_SUFFIXES, Clip, Dataset, ListedClip, Listing, Role
-from ta3n.datasets.reading.folders import class_folders, find_clip_folder, quoted, videos_in
+from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
+from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, class_folders, find_clip_folder, quoted
+from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
-    from ta3n.common.own_data import DatasetSettings
+    from ta3n.datasets.custom.settings import DatasetSettings
 
 OWN_SPLIT = "1"
 """The name given to the one split of an own dataset."""
@@ -93,17 +93,7 @@ class OwnDataset(Dataset):
                 f"with one of {', '.join(VIDEO_SUFFIXES)}; correct root in [datasets.{self.name}], "
                 "or give lists there"
             )
-        return tuple(
-            Clip(
-                path=f"{folder}/{video.name}",
-                class_name=folder,
-                splits={},
-                size_bytes=video.size_bytes,
-                mtime_ns=video.mtime_ns,
-            )
-            for folder in class_folders(given)
-            for video in videos_in(given / folder)
-        )
+        return tuple(clips_in(given, class_folders(given), lambda _folder, _stem: {}))
 
     def _listed(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
         files = ListedFiles(given)
@@ -113,16 +103,17 @@ class OwnDataset(Dataset):
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
             found = files.find(entry.path)
             if found is None:
-                stem = files.stem_of(entry.path)
+                stem = stem_of(entry.path)
                 listed = ListedClip(class_name=entry.class_name, stem=stem, splits=splits)
                 absent[entry.class_name, stem] = listed
                 continue
+            path, video = found
             clip = Clip(
-                path=found.path,
+                path=path,
                 class_name=entry.class_name,
                 splits=splits,
-                size_bytes=found.size_bytes,
-                mtime_ns=found.mtime_ns,
+                size_bytes=video.size_bytes,
+                mtime_ns=video.mtime_ns,
             )
             if clips.setdefault(clip.path, clip) != clip:
                 raise _twice(entry, clips[clip.path])
@@ -250,9 +241,8 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
 
 
 def _twice(entry: Entry, other: Clip) -> DataConflictError:
-    line = entry.line
     return DataConflictError(
-        f"{quoted(line.file)}, line {line.number}: {quoted(entry.path)} is listed before, for "
+        f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
         f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}, now for "
         f"{quoted(entry.class_name)} and {entry.role or 'no part'}; list it once"
     )

@@ -1,4 +1,4 @@
-"""List files of one's own dataset: which clips there are, of which class, in which part.
+"""List files of one's own dataset: which clips there are, of which class and part, in which files.
 
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
 `class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone. Any
@@ -7,6 +7,7 @@ other file is as video lists are published: `path frames label` on each line, `p
 """
 
 import csv
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -15,7 +16,7 @@ from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.names import did_you_mean, printable, shorten
-from ta3n.datasets.reading.folders import quoted
+from ta3n.datasets.reading.folders import FoundVideo, class_folders, quoted, video_stem, videos_in
 from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
 
 _PATH_COLUMNS = ("path", "video", "file")
@@ -87,7 +88,7 @@ def read_list(
             continue
         path = PurePosixPath(fields.path)
         if not path.name or ".." in path.parts:
-            raise _wrong(line, "the path of a clip")
+            raise line.malformed("the path of a clip")
         yield Entry(
             path=str(path),
             class_name=_class_name(fields.label, path, classes, line),
@@ -150,7 +151,7 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     found = {name: at for name, at in columns.items() if at is not None}
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if len(row) != len(heading):
-            raise _wrong(line, f"{len(heading)} values, as the heading has")
+            raise line.malformed(f"{len(heading)} values, as the heading has")
         yield line, _Fields(**{"label": ""} | {name: row[at].strip() for name, at in found.items()})
 
 
@@ -187,18 +188,16 @@ def _column(heading: Sequence[str], names: Sequence[str]) -> int | None:
 def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: SplitLine) -> str:
     if not label:
         if len(path.parts) < 2:
-            raise _wrong(line, "a path with the folder of its class, or a path and a label")
+            raise line.malformed("a path with the folder of its class, or a path and a label")
         return path.parts[-2]
     if not classes or label in classes:
         return label
     if label.isdigit():
         if int(label) < len(classes):
             return classes[int(label)]
-        raise _wrong(line, f"a label from 0 to {len(classes) - 1}")
-    raise DataConflictError(
-        f"{quoted(line.file)}, line {line.number}: class {quoted(label)} is not one of "
-        f"classes{did_you_mean(label, classes)}"
-    )
+        raise line.malformed(f"a label from 0 to {len(classes) - 1}")
+    nearest = did_you_mean(label, classes)
+    raise DataConflictError(f"{line.place}: class {quoted(label)} is not one of classes{nearest}")
 
 
 def _role(split: str | None, line: SplitLine) -> Role | None:
@@ -207,10 +206,68 @@ def _role(split: str | None, line: SplitLine) -> Role | None:
     try:
         return _SPLITS[split.lower()]
     except KeyError as error:
-        raise _wrong(line, "in a split train, val or test, or in none") from error
+        raise line.malformed("in a split train, val or test, or in none") from error
 
 
-def _wrong(line: SplitLine, expected: str) -> DataConflictError:
-    return DataConflictError(
-        f"{quoted(line.file)}, line {line.number}: {quoted(line.text[:120])} is not {expected}"
-    )
+def stem_of(path: str) -> str:
+    """Return the last part of a listed path, without a video's suffix."""
+    name = PurePosixPath(path).name
+    return video_stem(name) or name
+
+
+class ListedFiles:
+    """Finds listed paths, with or without suffix, under a folder.
+
+    A path whose folder is not there (published lists name folders of whoever wrote them) is looked
+    for by its last part in the class folders.
+
+    Args:
+        root: What paths are relative to.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._folders: dict[str, dict[str, FoundVideo] | None] = {}
+        self._anywhere: dict[str, list[str]] | None = None
+
+    def find(self, path: str) -> tuple[str, FoundVideo] | None:
+        """Return the file that a listed path means, with its path under the root, if it is there.
+
+        Raises:
+            DataConflictError: Several files would do.
+            DataMissingError: A folder cannot be read.
+        """
+        relative = PurePosixPath(path)
+        if relative.is_absolute():
+            root = PurePosixPath(self._root)
+            relative = relative.relative_to(root) if relative.is_relative_to(root) else relative
+        stem = stem_of(path)
+        parent = relative.parent.as_posix()
+        videos = None if relative.is_absolute() else self._videos(parent)
+        if videos is None:
+            parent = self._folder_of(stem, path)
+            videos = self._videos(parent) or {}
+        if (video := videos.get(stem)) is None:
+            return None
+        return PurePosixPath(parent, video.name).as_posix(), video
+
+    def _videos(self, folder: str) -> dict[str, FoundVideo] | None:
+        if folder not in self._folders:
+            path = self._root / folder
+            videos = {v.stem: v for v in videos_in(path)} if path.is_dir() else None
+            self._folders[folder] = videos
+        return self._folders[folder]
+
+    def _folder_of(self, stem: str, path: str) -> str:
+        if self._anywhere is None:
+            self._anywhere = defaultdict(list)
+            for folder in class_folders(self._root):
+                for name in self._videos(folder) or ():
+                    self._anywhere[name].append(folder)
+        folders = self._anywhere.get(stem, ["."])
+        if len(folders) > 1:
+            raise DataConflictError(
+                f"the listed {quoted(path)} may be in {' or '.join(map(quoted, folders))} of "
+                f"{quoted(self._root)}; list it with its folder"
+            )
+        return folders[0]

@@ -9,8 +9,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, quoted, video_stem
-from ta3n.datasets.reading.listing import Clip, Listing
 
 VIDEOS = "videos"
 """What the features of loose videos are kept under, in the place of a dataset's name."""

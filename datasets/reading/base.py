@@ -1,11 +1,12 @@
-"""What a dataset is; those with an official layout and official splits over it."""
+"""What a dataset is and what a scan of it yields; datasets with official layout and splits."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
-from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError, UsageError
+from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.names import did_you_mean, shorten
 from ta3n.datasets.reading.folders import (
     VIDEO_SUFFIXES,
@@ -15,10 +16,101 @@ from ta3n.datasets.reading.folders import (
     quoted,
     videos_in,
 )
-from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
 from ta3n.datasets.reading.split_files import Role, RoleTable, find_split_folder
 
-__all__ = ["VIDEO_SUFFIXES", "Clip", "Dataset", "ListedClip", "Listing", "OfficialDataset", "Role"]
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Clip:
+    """A video file of a dataset.
+
+    Attributes:
+        path: Relative to the clip folder, "/"-separated: `<class folder>/<file name>`. The key.
+        class_name: The class folder. Never taken from the file name, which may spell it otherwise
+            (UCF101's `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
+        splits: Split -> role, for every official split that uses the clip.
+        size_bytes: Size of the file.
+        mtime_ns: Time of its last change.
+    """
+
+    path: str
+    class_name: str
+    splits: Mapping[str, Role]
+    size_bytes: int
+    mtime_ns: int
+
+    @property
+    def stem(self) -> str:
+        """File name without its suffix; what split lists are matched by."""
+        return self.path.rpartition("/")[2].rpartition(".")[0]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ListedClip:
+    """A clip that the official splits name and that is not on disk.
+
+    Attributes:
+        class_name: The class folder it belongs in.
+        stem: Its file name without suffix.
+        splits: Split -> role, as in `Clip`.
+    """
+
+    class_name: str
+    stem: str
+    splits: Mapping[str, Role]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Listing:
+    """What a scan found.
+
+    Attributes:
+        dataset: Name of the dataset.
+        root: The clip folder, absolute, links resolved.
+        clips: Clips on disk, sorted by path, those in no official split too.
+        absent: Clips that the official splits name and that are not on disk, sorted.
+        splits_origin: Where the splits come from, to be shown to people.
+    """
+
+    dataset: str
+    root: Path
+    clips: tuple[Clip, ...]
+    absent: tuple[ListedClip, ...]
+    splits_origin: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class folders with at least one clip, sorted."""
+        return tuple(sorted({clip.class_name for clip in self.clips}))
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of all clips together."""
+        return sum(clip.size_bytes for clip in self.clips)
+
+
+def clips_in(
+    root: Path, folders: Iterable[str], splits_of: Callable[[str, str], Mapping[str, Role]]
+) -> Iterator[Clip]:
+    """Yield the clips of class folders.
+
+    Args:
+        root: Where the folders are.
+        folders: Their names.
+        splits_of: Gives a clip's splits by folder and stem.
+
+    Raises:
+        DataConflictError: Two clips of a folder differ in their suffix only.
+        DataMissingError: A folder cannot be read.
+    """
+    for folder in folders:
+        for video in videos_in(root / folder):
+            yield Clip(
+                path=f"{folder}/{video.name}",
+                class_name=folder,
+                splits=splits_of(folder, video.stem),
+                size_bytes=video.size_bytes,
+                mtime_ns=video.mtime_ns,
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -112,20 +204,13 @@ class OfficialDataset(Dataset):
     def scan(
         self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
     ) -> Listing:
-        """List the clips on disk with their class and official splits.
+        """See `Dataset.scan`.
 
         Args:
             root: The clip folder, or its parent in the official layout.
             splits: The folder with the official split files, or one that holds it; None looks
                 beside and inside the data.
             classes: Class folders to list; None lists all.
-
-        Raises:
-            DataMissingError: Clips, split files or the folder of a class are not there, or a
-                split file cannot be read.
-            DataConflictError: Equal stems in a class folder, a malformed or contradictory split
-                file, or clips of another dataset.
-            UsageError: `classes` names a class that does not exist.
         """
         given = root.expanduser().absolute()
         clip_root = self._find_clips(given)
@@ -136,7 +221,7 @@ class OfficialDataset(Dataset):
         else:
             self._check_classes(classes, clip_root, folders, table)
             folders = tuple(sorted(set(classes)))
-        clips = self._scan_folders(clip_root, folders, table)
+        clips = list(clips_in(clip_root, folders, partial(self._roles, table)))
         if table is None and not any(clip.splits for clip in clips):
             raise self._no_splits(self._split_bases(given, clip_root))
         if classes is not None:
@@ -217,23 +302,18 @@ class OfficialDataset(Dataset):
         table: RoleTable | None,
     ) -> None:
         official = {class_name for class_name, _ in table or {}}
+        names = {*folders, *official}
         for class_name in classes:
-            if class_name not in folders:
-                # Without split files nothing tells a mistyped class from a missing folder.
-                known = table is None or class_name in official
-                raise self._no_class(class_name, clip_root, {*folders, *official}, known=known)
-
-    def _no_class(
-        self, class_name: str, clip_root: Path, names: Iterable[str], *, known: bool
-    ) -> Ta3nError:
-        if not known:
-            nearest = did_you_mean(class_name, sorted(names))
-            return UsageError(f"{self.name} has no class {quoted(class_name)}{nearest}")
-        nearest = "" if class_name in names else did_you_mean(class_name, sorted(names))
-        return DataMissingError(
-            f"class {quoted(class_name)} of {self.name} is not on disk: no folder "
-            f"{quoted(clip_root / class_name)}{nearest}; it comes with {self.source_hint}"
-        )
+            if class_name in folders:
+                continue
+            nearest = "" if class_name in names else did_you_mean(class_name, sorted(names))
+            # Without split files nothing tells a mistyped class from a missing folder.
+            if table is not None and class_name not in official:
+                raise UsageError(f"{self.name} has no class {quoted(class_name)}{nearest}")
+            raise DataMissingError(
+                f"class {quoted(class_name)} of {self.name} is not on disk: no folder "
+                f"{quoted(clip_root / class_name)}{nearest}; it comes with {self.source_hint}"
+            )
 
     def _check_not_empty(
         self, folders: Iterable[str], clips: Iterable[Clip], clip_root: Path
@@ -247,22 +327,7 @@ class OfficialDataset(Dataset):
                     f"{self.source_hint}"
                 )
 
-    def _scan_folders(
-        self, clip_root: Path, folders: Iterable[str], table: RoleTable | None
-    ) -> list[Clip]:
-        return [
-            Clip(
-                path=f"{folder}/{video.name}",
-                class_name=folder,
-                splits=self._roles(folder, video.stem, table),
-                size_bytes=video.size_bytes,
-                mtime_ns=video.mtime_ns,
-            )
-            for folder in folders
-            for video in videos_in(clip_root / folder)
-        ]
-
-    def _roles(self, folder: str, stem: str, table: RoleTable | None) -> Mapping[str, Role]:
+    def _roles(self, table: RoleTable | None, folder: str, stem: str) -> Mapping[str, Role]:
         if table is not None:
             return table.get((self._official_name(folder), stem), {})
         return self.roles_from_name(stem) if self.roles_from_name else {}

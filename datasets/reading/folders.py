@@ -5,15 +5,21 @@ begin with `-`, and any name may be invalid UTF-8 (Python then keeps the bytes a
 """
 
 import os
+import re
 from collections.abc import Iterable
 from pathlib import Path
 from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.names import printable
 
 VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".seq")
 """What counts as a video, compared without regard to case."""
 
+SUFFIX_PATTERN = rf"(?i:{'|'.join(map(re.escape, VIDEO_SUFFIXES))})"
+"""One of them, in a regular expression."""
+
+_PUBLISHED = str.maketrans("", "", "()&")
 _ARCHIVE_SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".7z")
 
 
@@ -34,24 +40,28 @@ class FoundVideo(NamedTuple):
 
 
 def quoted(path: Path | str) -> str:
-    """Return a path or name in quotes, fit for one line of a message on any terminal.
+    """Return a path or name in quotes, fit for one line of a message on any terminal."""
+    return f"'{printable(str(path))}'"
 
-    Line breaks and bytes that are not UTF-8 come out as escapes.
+
+def published_name(stem: str) -> str:
+    """Return a clip's name as in the lists that the authors of TA3N published with their features.
+
+    It lacks `(`, `)` and `&`. No two clips of a built-in dataset come to the same name.
+
+    Args:
+        stem: File name without suffix.
     """
-    shown = (c if c.isprintable() else c.encode("unicode_escape").decode() for c in str(path))
-    return f"'{''.join(shown)}'"
+    return stem.translate(_PUBLISHED)
 
 
 def video_stem(name: str) -> str | None:
     """Return `name` without its video suffix, or None where it has none."""
-    folded = name.lower()
-    for suffix in VIDEO_SUFFIXES:
-        if folded.endswith(suffix) and len(name) > len(suffix):
-            return name[: -len(suffix)]
-    return None
+    match = re.fullmatch(f"(.+){SUFFIX_PATTERN}", name, re.DOTALL)
+    return match[1] if match else None
 
 
-def names_in(folder: Path) -> tuple[str, ...]:
+def entry_names(folder: Path) -> tuple[str, ...]:
     """Return the names in a folder that may well not exist or not be a folder (then none)."""
     try:
         with os.scandir(folder) as entries:
@@ -118,7 +128,7 @@ def find_clip_folder(root: Path, names: Iterable[str]) -> Path | None:
 
 def num_archives(folder: Path) -> int:
     """Return how many archives lie in `folder`: a download that is not unpacked yet."""
-    return sum(name.lower().endswith(_ARCHIVE_SUFFIXES) for name in names_in(folder))
+    return sum(name.lower().endswith(_ARCHIVE_SUFFIXES) for name in entry_names(folder))
 
 
 def _is_folder(entry: os.DirEntry[str]) -> bool:
@@ -129,7 +139,7 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 
 def _holds_video(folder: Path) -> bool:
-    return any(not name.startswith(".") and video_stem(name) for name in names_in(folder))
+    return any(not name.startswith(".") and video_stem(name) for name in entry_names(folder))
 
 
 def _as_video(entry: os.DirEntry[str]) -> FoundVideo | None:

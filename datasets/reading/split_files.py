@@ -4,9 +4,10 @@ A clip's key is (class folder, stem): it survives a change of container, and no 
 more than that.
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import Literal, NamedTuple, TypeAlias
+from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.datasets.reading.folders import quoted
@@ -14,10 +15,14 @@ from ta3n.datasets.reading.folders import quoted
 Role: TypeAlias = Literal["train", "test"]
 """What an official split does with a clip."""
 
+ROLES: tuple[Role, ...] = get_args(Role)
+
 RoleTable: TypeAlias = dict[tuple[str, str], dict[str, Role]]
 """(class folder, stem) -> split -> role. A listed clip that no split uses has an empty entry."""
 
-_LONGEST_SHOWN_LINE = 120
+_ROLE_OF_FLAG: dict[str, Role | None] = {"0": None, "1": "train", "2": "test"}
+_LONGEST_SHOWN = 120
+_FETCH_AGAIN = "fetch the official split files again"
 
 
 class SplitLine(NamedTuple):
@@ -33,13 +38,64 @@ class SplitLine(NamedTuple):
     number: int
     text: str
 
+    @property
+    def place(self) -> str:
+        """File and number, for messages."""
+        return f"{quoted(self.file)}, line {self.number}"
+
     def malformed(self, expected: str) -> DataConflictError:
         """Return the error for a line that does not read as `expected`."""
-        text = self.text[:_LONGEST_SHOWN_LINE]
         return DataConflictError(
-            f"{quoted(self.file)}, line {self.number}: {quoted(text)} is not {expected}; "
-            "fetch the official split files again"
+            f"{self.place}: {quoted(self.text[:_LONGEST_SHOWN])} is not {expected}"
         )
+
+
+class SplitFile(NamedTuple):
+    """A split file, and what is known of all its lines.
+
+    Attributes:
+        path: Where it is.
+        split: The split that it is of.
+        role: Of its clips; None where each line has a flag.
+        folder: Class folder of its clips; None where each line names it.
+    """
+
+    path: Path
+    split: str
+    role: Role | None = None
+    folder: str | None = None
+
+
+def read_split_files(
+    files: Iterable[SplitFile], pattern: re.Pattern[str], expected: str
+) -> RoleTable:
+    """Read split files of one form.
+
+    Args:
+        files: Where they are.
+        pattern: A whole line, with groups `stem` and, where the file does not say it, `folder` and
+            `flag`: 1 is training, 2 is testing, 0 is unused in this split.
+        expected: What a line should be, in words.
+
+    Raises:
+        DataMissingError: A file cannot be read.
+        DataConflictError: A line is malformed, or a split lists a clip for training and testing.
+    """
+    table: RoleTable = {}
+    for file in files:
+        for line in read_lines(file.path):
+            match = pattern.fullmatch(line.text)
+            if match is None:
+                raise line.malformed(f"{expected}; {_FETCH_AGAIN}")
+            key = (file.folder or match["folder"], match["stem"])
+            roles = table.setdefault(key, {})
+            role = file.role or _ROLE_OF_FLAG[match["flag"]]
+            if role and roles.setdefault(file.split, role) != role:
+                raise DataConflictError(
+                    f"{line.place}: {quoted('/'.join(key))} is listed for {role} and for "
+                    f"{roles[file.split]} in split {file.split}; {_FETCH_AGAIN}"
+                )
+    return table
 
 
 def read_lines(file: Path) -> Iterator[SplitLine]:
@@ -61,22 +117,6 @@ def read_lines(file: Path) -> Iterator[SplitLine]:
     for number, line in enumerate(content.split("\n"), start=1):
         if text := line.strip():
             yield SplitLine(file, number, text)
-
-
-def set_role(
-    table: RoleTable, key: tuple[str, str], *, split: str, role: Role, line: SplitLine
-) -> None:
-    """Enter one line of a split file in `table`.
-
-    Raises:
-        DataConflictError: The same split lists the clip for training and for testing.
-    """
-    roles = table.setdefault(key, {})
-    if roles.setdefault(split, role) != role:
-        raise DataConflictError(
-            f"{quoted(line.file)}, line {line.number}: {quoted('/'.join(key))} is listed for "
-            f"{role} and for {roles[split]} in split {split}; fetch the official split files again"
-        )
 
 
 def find_split_folder(

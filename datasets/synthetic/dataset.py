@@ -1,8 +1,10 @@
 """The two domains as datasets like any other, and the class map of the benchmark over them."""
 
+import json
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from ta3n.common.errors import DataConflictError
 from ta3n.datasets.builtin.ucf101 import holds_splits
@@ -12,10 +14,32 @@ from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import RoleTable
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.record import RECORD_NAME, read_record
 
 SYNTHETIC_LABELS: Mapping[str, int] = {motion.name: label for label, motion in enumerate(MOTIONS)}
 """Class folder -> label, for both domains."""
+
+MADE_WITH_NAME = "synthetic.json"
+"""The file that says what a folder was made with."""
+
+
+def read_made_with(root: Path) -> dict[str, Any] | None:
+    """Return what a folder was made with, or None where nothing says so.
+
+    Raises:
+        DataConflictError: The record is not readable.
+    """
+    path = root / MADE_WITH_NAME
+    try:
+        record = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError) as error:
+        raise DataConflictError(
+            f"cannot read {quoted(path)}: {error}; remove {quoted(root)}"
+        ) from error
+    if not isinstance(record, dict):
+        raise DataConflictError(f"{quoted(path)} is not a record of a synthetic dataset")
+    return record
 
 
 def _read_splits(folder: Path, domain: Domain) -> RoleTable:
@@ -25,11 +49,11 @@ def _read_splits(folder: Path, domain: Domain) -> RoleTable:
         DataConflictError: The folder holds the other domain, or a line is malformed.
         DataMissingError: A list is missing.
     """
-    record = read_record(folder.parent)
+    record = read_made_with(folder.parent)
     if record is not None and record.get("domain") != domain:
         raise DataConflictError(
             f"{quoted(folder.parent)} holds synthetic-{record.get('domain')}, not "
-            f"synthetic-{domain} (says {RECORD_NAME}): name the other dataset or folder"
+            f"synthetic-{domain} (says {MADE_WITH_NAME}): name the other dataset or folder"
         )
     return read_ucf101_splits(folder)
 

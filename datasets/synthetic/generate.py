@@ -9,33 +9,87 @@ The folder looks like any other dataset's:
 
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import joblib
 
+from ta3n.common.device import allowed_cpus, leaving_interruption_here
 from ta3n.common.errors import DataConflictError, UsageError
-from ta3n.common.files import replace_file
-from ta3n.common.processes import leaving_interruption_here
+from ta3n.common.files import remove_stale_temporaries, replace_file, temporary_beside
+from ta3n.common.video import write_video
 from ta3n.datasets.reading.folders import quoted
-from ta3n.datasets.synthetic.clips import (
-    CLIPS_PER_GROUP,
-    ClipName,
-    Role,
-    clip_names,
-    remove_stale_parts,
-    write_clip,
-)
+from ta3n.datasets.reading.split_files import Role
+from ta3n.datasets.synthetic.dataset import MADE_WITH_NAME, read_made_with
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
-from ta3n.datasets.synthetic.record import RECORD_NAME, read_record
+from ta3n.datasets.synthetic.motions import MOTIONS
+from ta3n.datasets.synthetic.render import clip_streams, draw_scene, render
 
 # Raise it with every change of what a seed gives, be it a knob or the code that draws.
 GENERATOR_VERSION = 2
 
+CLIPS_PER_GROUP = 4
 # Group numbers have two digits in the names, as UCF101's, and every other one is of this role.
 _MAX_CLIPS_PER_CLASS = 49 * CLIPS_PER_GROUP
 
-Progress = Callable[[int, int], None]
-"""Called with the clips that are there and the clips there shall be."""
+
+@dataclass(frozen=True, slots=True)
+class ClipName:
+    """One clip of a domain; together with the seed it says everything about the content.
+
+    Attributes:
+        domain: Which domain.
+        motion: Index into `MOTIONS`.
+        group: Number of the group, from 1; odd groups are tested on, even ones trained on.
+        clip: Number within the group, from 1.
+    """
+
+    domain: Domain
+    motion: int
+    group: int
+    clip: int
+
+    @property
+    def path(self) -> str:
+        """Path within the dataset's folder, `<Class>/v_<Class>_gGG_cCC.<suffix>`."""
+        name = MOTIONS[self.motion].name
+        suffix = LOOKS[self.domain].suffix
+        return f"{name}/v_{name}_g{self.group:02d}_c{self.clip:02d}{suffix}"
+
+
+def clip_names(domain: Domain, role: Role, clips_per_class: int) -> Iterator[ClipName]:
+    """Yield the clips of one role, class by class.
+
+    Groups are numbered so that a clip's role and content do not depend on how many there are.
+    """
+    for motion in range(len(MOTIONS)):
+        for index in range(clips_per_class):
+            group, clip = divmod(index, CLIPS_PER_GROUP)
+            yield ClipName(domain, motion, 2 * group + (2 if role == "train" else 1), clip + 1)
+
+
+def write_clip(root: Path, name: ClipName, seed: int) -> None:
+    """Render and encode one clip; it has its name when it is complete, and not before.
+
+    Any number of jobs may write the same clip at once: they write the same bytes.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    path = root / name.path
+    look, motion = LOOKS[name.domain], MOTIONS[name.motion]
+    scene = draw_scene(*clip_streams(seed, name.domain, motion, name.group, name.clip), look)
+    with temporary_beside(path) as temporary:
+        write_video(
+            temporary,
+            render(scene, motion, look),
+            frame_rate=look.frame_rate,
+            codec=look.codec,
+            pixel_format=scene.size.pixel_format,
+            options=look.codec_options,
+            container_format=look.suffix[1:],
+        )
+        temporary.replace(path)
 
 
 def generate(
@@ -46,7 +100,7 @@ def generate(
     clips_per_class_train: int = 40,
     clips_per_class_test: int = 20,
     jobs: int | None = None,
-    progress: Progress | None = None,
+    progress: Callable[[int, int], None] | None = None,
 ) -> None:
     """Make a domain complete in `root`: write what is missing, leave what is there.
 
@@ -60,7 +114,7 @@ def generate(
         clips_per_class_train: Training clips of each class.
         clips_per_class_test: Test clips of each class, of other groups than the training clips.
         jobs: Processes that render; None takes one for each CPU that this process may use.
-        progress: Called after each clip.
+        progress: Called after each clip with the clips that are there and those there shall be.
 
     Raises:
         UsageError: A seed, domain or count that makes no sense.
@@ -70,7 +124,8 @@ def generate(
     counts: dict[Role, int] = {"train": clips_per_class_train, "test": clips_per_class_test}
     _check(domain, seed, counts)
     _claim(root, domain, seed, counts)
-    remove_stale_parts(root)
+    for motion in MOTIONS:
+        remove_stale_temporaries(root / motion.name)
     clips = {role: list(clip_names(domain, role, count)) for role, count in counts.items()}
     wanted = [clip for of_role in clips.values() for clip in of_role]
     missing = [clip for clip in wanted if not (root / clip.path).is_file()]
@@ -103,9 +158,9 @@ def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> No
         "seed": seed,
         "clips_per_class": dict(counts),
     }
-    made_with = read_record(root)
+    made_with = read_made_with(root)
     if made_with is None:
-        _write_text(root / RECORD_NAME, json.dumps(record, indent=2) + "\n")
+        _write_text(root / MADE_WITH_NAME, json.dumps(record, indent=2) + "\n")
         return
     for key, value in record.items():
         if made_with.get(key) != value:
@@ -117,7 +172,7 @@ def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> No
 
 def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> Iterator[None]:
     """Write clips in any order, yielding after each."""
-    processes = min(joblib.cpu_count() if jobs is None else jobs, len(clips))
+    processes = min(allowed_cpus() if jobs is None else jobs, len(clips))
     if processes <= 1:
         for clip in clips:
             write_clip(root, clip, seed)

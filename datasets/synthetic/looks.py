@@ -83,32 +83,20 @@ class Variation:
         distractor_size: its radius.
     """
 
-    centre: float
-    size: Range
-    angle_deg: float
-    reach: Range
-    drift: float
-    start: Range
-    end: Range
-    easing: Range
-    vertex_jitter: float
-    distractor_chance: float
-    distractor_size: Range
+    centre: float = 0.05
+    size: Range = (0.2, 0.27)
+    angle_deg: float = 10.0
+    reach: Range = (0.85, 1.1)
+    drift: float = 0.04
+    start: Range = (0.0, 0.1)
+    end: Range = (0.9, 1.0)
+    easing: Range = (0.75, 1.35)
+    vertex_jitter: float = 0.05
+    distractor_chance: float = 0.3
+    distractor_size: Range = (0.04, 0.07)
 
 
-VARIATION = Variation(
-    centre=0.05,
-    size=(0.2, 0.27),
-    angle_deg=10.0,
-    reach=(0.85, 1.1),
-    drift=0.04,
-    start=(0.0, 0.1),
-    end=(0.9, 1.0),
-    easing=(0.75, 1.35),
-    vertex_jitter=0.05,
-    distractor_chance=0.3,
-    distractor_size=(0.04, 0.07),
-)
+VARIATION = Variation()
 
 LOOK_A = Look(
     backgrounds=((240, 240, 236), (226, 232, 238), (238, 230, 218), (228, 236, 226)),

@@ -48,7 +48,7 @@ class State:
     opacity: float = 1.0
 
 
-Progress = Callable[[float, Staging], State]
+Course = Callable[[float, Staging], State]
 """From the motion's progress, 0 to 1, and a staging to a state."""
 
 
@@ -59,13 +59,13 @@ class Motion:
     Attributes:
         name: class name, as in the folders and split lists.
         pair: number of its pair.
-        progress: state of the motion at a progress, common to both members of the pair.
+        course: states of the motion, common to both members of the pair.
         backward: whether this member plays it backwards.
     """
 
     name: str
     pair: int
-    progress: Progress
+    course: Course
     backward: bool
 
 
@@ -98,7 +98,7 @@ def _merge(p: float, at: Staging) -> State:
     return State((left, Pose(at.x + apart, at.y, size, at.angle_deg)))
 
 
-_PAIRS: tuple[tuple[str, str, Progress], ...] = (
+_PAIRS: tuple[tuple[str, str, Course], ...] = (
     ("Grow", "Shrink", _grow),
     ("MoveRight", "MoveLeft", _move_right),
     ("Rise", "Fall", _rise),
@@ -108,7 +108,7 @@ _PAIRS: tuple[tuple[str, str, Progress], ...] = (
 )
 
 MOTIONS: tuple[Motion, ...] = tuple(
-    Motion(name, pair, progress, backward)
-    for pair, (forward_name, backward_name, progress) in enumerate(_PAIRS)
+    Motion(name, pair, course, backward)
+    for pair, (forward_name, backward_name, course) in enumerate(_PAIRS)
     for name, backward in ((forward_name, False), (backward_name, True))
 )

@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import VideoReader, write_video
+from ta3n.common.video import RgbImage, VideoReader, write_video
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.inference.engine import Engine
 from ta3n.extract.inference.preprocessing import crop
 from ta3n.extract.inference.resize import resize_and_crop
 from ta3n.extract.worker.heartbeat import Reporter
-from ta3n.extract.worker.pipeline import Engine, make_shards
+from ta3n.extract.worker.pipeline import make_shards
 from ta3n.extract.worker.protocol import ShardTask, Work
 
 _WIDTH, _HEIGHT, _TEXEL = 320, 240, 8

@@ -39,10 +39,10 @@ from ta3n.extract.bench.report import (
     publish,
     ratios_of,
 )
+from ta3n.extract.inference.engine import start_engine
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.precision import compile_for, in_precision_of
 from ta3n.extract.inference.profiles import profile_of
-from ta3n.extract.worker.pipeline import start_engine
 from ta3n.extract.worker.protocol import Work
 
 _RESIZED_FRAMES = 64
@@ -61,8 +61,14 @@ def measure(options: BenchOptions) -> BenchResult:
         folder = Path(temporary)
         clips = stages.make_clips(folder, options.num_clips, options.clip_frames)
         work = _work(options, folder)
-        engine = start_engine(work)
-        batch_size = int(engine.provenance["batch_size"])
+        engine = start_engine(
+            work.backbone,
+            work.weights,
+            profile=work.profile,
+            device=work.device,
+            batch_size=work.batch_size,
+            policy=work.compile,
+        )
         jobs = _jobs_of_decoding(clips, options, device, stack)
         jobs |= _jobs_of_network(options, device, engine.network)
         runs = stages.PipelineRuns(work, engine)
@@ -80,7 +86,7 @@ def measure(options: BenchOptions) -> BenchResult:
         sizes = [_at_size(runs, clips[: max(len(clips) // part, 1)], options) for part in (4, 2, 1)]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
-        f"{batch_size} frames a batch in use, {options.batch_size or _BATCH_SIZE} else"
+        f"{engine.batch_size} frames a batch in use, {options.batch_size or _BATCH_SIZE} else"
     )
     clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
     return BenchResult(
@@ -222,4 +228,3 @@ def _at_size(runs: stages.PipelineRuns, clips: Sequence[Path], options: BenchOpt
 def main(json_file: str | None, **options: Any) -> None:
     """Measure stage one against its raw limits on this machine; clips are made for it."""
     publish(measure(BenchOptions(**options)), json_file)
-

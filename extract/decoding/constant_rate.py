@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import Frame
+from ta3n.common.video import Frame
 
 # A frame more than this late or early against its place is dropped or repeated.
 _TOLERANCE = 1.1

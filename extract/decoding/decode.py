@@ -7,8 +7,7 @@ from pathlib import Path
 from ta3n.common.errors import ClipError
 from ta3n.common.records import ClipStatus
 from ta3n.common.sampling import FrameSelection, Timing
-from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, nothing
-from ta3n.common.video import VideoReader
+from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.norpix import NorpixReader
 from ta3n.extract.inference.preprocessing import Cropper, crop

@@ -18,7 +18,7 @@ import numpy as np
 from PIL import Image
 
 from ta3n.common.errors import ClipError
-from ta3n.common.streams import Damage, Frame, RgbImage, StreamInfo, nothing
+from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, nothing
 
 _MAGIC = 0xFEED
 _HEADER_BYTES = 1024

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Generic, Self, TypeVar
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome
 
 K = TypeVar("K")
@@ -81,6 +81,15 @@ class ClipFeed(Generic[K]):
             self._room.notify_all()
         self._pool.shutdown(cancel_futures=True)
 
+    def check(self) -> None:
+        """Do nothing, unless the feed has ended: to be called now and then while decoding.
+
+        Raises:
+            StoppedError: If it has.
+        """
+        if self._stopped:
+            raise StoppedError
+
     def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
         """Yield every clip with its crops, which are to be used up before the next clip."""
         ahead: deque[tuple[K, ClipCrops]] = deque()
@@ -104,7 +113,7 @@ class ClipFeed(Generic[K]):
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
         try:
             outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
-        except _StoppedError:
+        except StoppedError:
             return
         except Exception as error:  # noqa: BLE001  one clip must not end the job
             outcome = ClipOutcome(
@@ -120,8 +129,7 @@ class ClipFeed(Generic[K]):
                 started = time.perf_counter()
                 self._room.wait_for(lambda: self._has_room(crops))
                 self.full_s += time.perf_counter() - started
-            if self._stopped:
-                raise _StoppedError
+            self.check()
             crops.items.append(pixels)
             self.held_bytes += pixels.nbytes
             self._items.notify()
@@ -169,7 +177,7 @@ class ClipCrops:
             yield item
 
 
-class _StoppedError(Exception):
+class StoppedError(Exception):
     """The consumer is gone."""
 
 

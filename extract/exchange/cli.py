@@ -59,14 +59,15 @@ def import_command(
     a file .npy, .npz or .pt for each video with an array of frames x features. Videos are matched
     by name. Classes and splits come from --lists, official --splits, or the clips in --root.
     """
-    from ta3n.common.settings_file import load_settings
+    from ta3n.common.settings import load_settings
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.extract.exchange.importing import ImportJob, run_import
     from ta3n.extract.exchange.known_videos import from_dataset, from_lists
     from ta3n.extract.job.run import check_failures, report
+    from ta3n.extract.job.settings import ExtractSections
 
     overrides = {"extract.out": out, "extract.max_failures": max_failures}
-    settings = load_settings(config_file, overrides).settings
+    settings = load_settings(ExtractSections, config_file, overrides).settings
     catalogue = catalogue_of(settings)
     named = catalogue.dataset(dataset)
     if lists:
@@ -122,7 +123,7 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     their features), beside sampled frames.
     """
     from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
-    from ta3n.common.manifest import collect_manifest
+    from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import AlikeClips, describe_nearest
     from ta3n.extract.inspect.show import draw_clip, load_clip, read_sampled
     from ta3n.extract.job.feature_folder import only_feature_folder
@@ -159,8 +160,8 @@ def duplicates_command(folder: Path) -> None:
     The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
     the splits that they are on different sides of. Whether they show the same is for eyes to say.
     """
-    from ta3n.common.manifest import collect_manifest
     from ta3n.common.names import printable
+    from ta3n.common.records import collect_manifest
     from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
     from ta3n.extract.job.feature_folder import only_feature_folder
 

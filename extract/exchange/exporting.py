@@ -8,12 +8,9 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.log import ProgressLine
-from ta3n.common.manifest import collect_manifest
-from ta3n.common.records import USABLE, ClipRecord
-from ta3n.common.rows import Features
-from ta3n.common.store import ShardReader, shard_path
-from ta3n.datasets.reading.folders import quoted, video_stem
-from ta3n.datasets.reading.published import published_name
+from ta3n.common.records import USABLE, ClipRecord, collect_manifest
+from ta3n.common.store import Features, ShardReader, shard_path
+from ta3n.datasets.reading.folders import published_name, quoted, video_stem
 from ta3n.extract.exchange.exported import ExportedVideo, ExportRecord, write_export_record
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 

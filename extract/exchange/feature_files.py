@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from ta3n.common.errors import ClipError, DataMissingError
-from ta3n.common.rows import Features
+from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 
 if TYPE_CHECKING:

@@ -12,7 +12,6 @@ import numpy as np
 from ta3n.common.errors import ClipError, DataConflictError, DataMissingError
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
-from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
 from ta3n.common.records import (
     IMPORTED,
@@ -21,19 +20,18 @@ from ta3n.common.records import (
     Manifest,
     PlannedClip,
     ShardRecord,
+    build_manifest,
 )
-from ta3n.common.rows import Features, crc32_of
-from ta3n.common.store import is_finished, write_shard
-from ta3n.datasets.reading.folders import quoted
-from ta3n.datasets.reading.listing import Clip, ListedClip, Listing
-from ta3n.datasets.reading.published import published_name
+from ta3n.common.store import Features, crc32_of, is_finished, write_shard
+from ta3n.datasets.reading.base import Clip, ListedClip, Listing
+from ta3n.datasets.reading.folders import published_name, quoted
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exported import ExportRecord, read_export_record
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.exchange.known_videos import KnownVideo
+from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
-from ta3n.extract.worker.shards import provenance_of
 
 T = TypeVar("T")
 

@@ -9,9 +9,9 @@ from pathlib import Path, PurePosixPath
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list
-from ta3n.datasets.reading.base import Dataset, ListedClip, OfficialDataset, Role
+from ta3n.datasets.reading.base import Dataset, ListedClip, OfficialDataset
 from ta3n.datasets.reading.folders import quoted, video_stem
-from ta3n.datasets.reading.split_files import find_split_folder
+from ta3n.datasets.reading.split_files import Role, find_split_folder
 
 _SUFFIX = ".avi"
 _LIST_ROLES: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "test"), ("test", "test"))

@@ -12,7 +12,7 @@ from torch import nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.inference.spool import RowSpool
 from ta3n.extract.inference.staging import Slot

@@ -4,6 +4,8 @@ Legend: B batch, D feature width, S side of a crop.
 """
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from statistics import median
 from typing import cast
 
@@ -11,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import CompilePolicy
 from ta3n.extract.backbones import IMAGE_SIZE
+from ta3n.extract.inference.profiles import CompilePolicy
 
 _TIMED_RUNS = 5
 # Below this gain the plain form is kept: its bits do not depend on a compiler.
@@ -55,6 +57,33 @@ def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> n
     assert isinstance(body, nn.Module), "a feature network has a body"
     network.body = HalfPrecision(body)
     return network
+
+
+@contextmanager
+def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
+    """Hold torch's switches, which are the whole process's, as a network needs them; then put back.
+
+    Args:
+        profile: Of the network.
+        device: Where it runs.
+    """
+    if device.type != "cuda":
+        yield
+        return
+    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
+    before = matmul.allow_tf32
+    switches = cudnn.flags(
+        enabled=cudnn.enabled,
+        benchmark=profile == "fast" or cudnn.benchmark,
+        deterministic=cudnn.deterministic,
+        allow_tf32=False,
+    )
+    with torch.cuda.device(device), switches:
+        matmul.allow_tf32 = False
+        try:
+            yield
+        finally:
+            matmul.allow_tf32 = before
 
 
 def is_compiled(policy: CompilePolicy, profile: str, device: torch.device) -> bool:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from PIL import Image
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone
 from ta3n.extract.inference.profiles import has_library_transform
 

@@ -3,8 +3,16 @@
 Nothing heavy is imported here: a finished folder is recognised in a moment.
 """
 
+from typing import TYPE_CHECKING, Literal
+
 from ta3n.common.errors import UsageError
-from ta3n.extract.backbones import Backbone
+from ta3n.common.records import FeatureConfig
+from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
+
+if TYPE_CHECKING:
+    from ta3n.extract.job.settings import ExtractSettings
+
+CompilePolicy = Literal["auto", "on", "off"]
 
 _LIBRARIES = ("torchvision", "timm")
 
@@ -37,3 +45,33 @@ def has_library_transform(profile: str, backbone: Backbone) -> bool:
 def transform_of(profile: str, backbone: Backbone) -> str:
     """Return the library's transform in words where a profile uses it, else nothing."""
     return backbone.transform if has_library_transform(profile, backbone) else ""
+
+
+def feature_config(
+    settings: "ExtractSettings", dataset: str
+) -> tuple[Backbone, str, FeatureConfig]:
+    """Return the backbone, its weights as they are to be loaded, and what makes the features.
+
+    Args:
+        settings: Of stage one.
+        dataset: Full name of the dataset.
+
+    Raises:
+        UsageError: If there is no such backbone, or its library does not give the profile.
+        WeightsError: If a file of weights, or the backbone's library, is not there.
+    """
+    backbone = get_backbone(settings.backbone, settings.weights)
+    weights = backbone.pretrained if settings.weights is None else settings.weights
+    profile = profile_of(settings.profile, backbone)
+    config = FeatureConfig(
+        dataset=dataset,
+        backbone=backbone.name,
+        weights=weights_identity(backbone, weights),
+        profile=profile,
+        transform=transform_of(profile, backbone),
+        image_size=backbone.image_size,
+        frames=settings.frames,
+        feature_dim=backbone.feature_dim,
+        timing=settings.timing,
+    )
+    return backbone, weights, config

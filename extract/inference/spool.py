@@ -11,7 +11,7 @@ from typing import NamedTuple, Self
 
 import numpy as np
 
-from ta3n.common.rows import Features, RowSource
+from ta3n.common.store import Features, RowSource
 
 # A shard of usual size stays in memory; a clip of 100,000 frames does not.
 _BYTES_IN_MEMORY = 256 * 2**20
@@ -24,12 +24,13 @@ class RowSpool:
 
     Args:
         width: D.
-        folder: Where the file lies; None means the system's temporary folder.
+        folder: Where the file lies; None keeps all rows in memory.
     """
 
     def __init__(self, width: int, folder: Path | None) -> None:
-        where = None if folder is None else str(folder)
-        self._file = SpooledTemporaryFile(max_size=_BYTES_IN_MEMORY, dir=where)  # noqa: SIM115
+        # A size of 0 sets no limit.
+        max_size, where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
+        self._file = SpooledTemporaryFile(max_size=max_size, dir=where)  # noqa: SIM115
         self._num_rows = 0
         self._width = width
 

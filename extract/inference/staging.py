@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.inference.resize import resize_and_crop
 
 

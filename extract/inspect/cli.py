@@ -145,8 +145,7 @@ def merge(folder: Path) -> None:
 
 def _lacking_shards(part: Path) -> Iterator[str]:
     """Rebuild the manifest of a dataset; yield what is missing, by the job that is to make it."""
-    from ta3n.common.manifest import PLAN_NAME, build_manifest
-    from ta3n.common.records import Plan, read_record
+    from ta3n.common.records import PLAN_NAME, Plan, build_manifest, read_record
     from ta3n.common.shares import SHARES_NAME, read_count
     from ta3n.extract.job.feature_folder import mend_sidecar
 
@@ -168,15 +167,20 @@ def _lacking_shards(part: Path) -> Iterator[str]:
 
 def _load(folder: Path) -> tuple[Plan, Manifest]:
     """Return the plan, and the manifest as the sidecars have it; nothing is written."""
-    from ta3n.common.manifest import PLAN_NAME, collect_manifest
-    from ta3n.common.records import Plan, read_record
+    from ta3n.common.records import PLAN_NAME, Plan, collect_manifest, read_record
 
     return read_record(Plan, folder / PLAN_NAME), collect_manifest(folder)
 
 
 def _damage(folder: Path) -> Iterator[str]:
-    from ta3n.common.manifest import MANIFEST_NAME, PLAN_NAME, collect_manifest
-    from ta3n.common.records import Manifest, Plan, read_record
+    from ta3n.common.records import (
+        MANIFEST_NAME,
+        PLAN_NAME,
+        Manifest,
+        Plan,
+        collect_manifest,
+        read_record,
+    )
     from ta3n.extract.job.feature_folder import damage_of
 
     plan = read_record(Plan, folder / PLAN_NAME)

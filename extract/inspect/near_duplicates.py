@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 
 from ta3n.common.names import printable
 from ta3n.common.records import USABLE, ClipRecord
-from ta3n.common.rows import Features
 from ta3n.common.sampling import segment_indices
-from ta3n.common.store import ShardReader, shard_path
+from ta3n.common.store import Features, ShardReader, shard_path
 
 NEAR = 0.85
 """Similarity from which on two clips are flagged.

@@ -16,10 +16,9 @@ from ta3n.common.errors import ClipError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.names import did_you_mean, printable, shorten
 from ta3n.common.records import USABLE, ClipRecord
-from ta3n.common.rows import Features
 from ta3n.common.sampling import FrameSelection, segment_indices
-from ta3n.common.store import ShardReader, shard_path
-from ta3n.common.streams import RgbImage
+from ta3n.common.store import Features, ShardReader, shard_path
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import decode_clip
 
 _NUM_SHOWN = 5

@@ -8,9 +8,9 @@ import numpy as np
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import PLAN_NAME
 from ta3n.common.names import shorten
 from ta3n.common.records import (
+    PLAN_NAME,
     USABLE,
     ClipRecord,
     Plan,

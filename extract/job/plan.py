@@ -7,9 +7,9 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError
 from ta3n.common.files import publish_file, replace_file, temporary_beside
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import PLAN_NAME, with_splits_of
 from ta3n.common.names import shorten
 from ta3n.common.records import (
+    PLAN_NAME,
     AbsentClip,
     FeatureConfig,
     Plan,
@@ -17,6 +17,7 @@ from ta3n.common.records import (
     ShardRecord,
     dump_record,
     read_record,
+    with_splits_of,
 )
 from ta3n.common.shares import JobShare
 from ta3n.common.store import sidecar_path

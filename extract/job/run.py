@@ -9,12 +9,11 @@ from pathlib import Path
 from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import build_manifest
 from ta3n.common.names import printable, shorten
-from ta3n.common.records import USABLE, Manifest, Plan
-from ta3n.common.settings import CompilePolicy
+from ta3n.common.records import USABLE, Manifest, Plan, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.extract.backbones import Backbone
+from ta3n.extract.inference.profiles import CompilePolicy
 from ta3n.extract.job.plan import agree_on_plan
 from ta3n.extract.job.tasks import Todo, find_todo
 from ta3n.extract.supervision.progress import JobProgress

@@ -5,7 +5,7 @@ from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.worker.protocol import Alive, Ended, Message, Started
 

@@ -5,29 +5,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from itertools import groupby
 
-import torch
-from torch import nn
-
-from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.errors import DataMissingError
-from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, PlannedClip, ShardRecord
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, is_finished, shard_path, write_shard
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
-from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
-from ta3n.extract.inference.network import load_network
-from ta3n.extract.inference.precision import compiled_if_faster, in_precision_of, is_compiled
-from ta3n.extract.inference.preprocessing import Cropper, cropper_for
-from ta3n.extract.inference.side_by_side import SideBySide
+from ta3n.extract.inference.batches import BatchRunner
+from ta3n.extract.inference.engine import Engine, start_engine
 from ta3n.extract.worker.heartbeat import Reporter, watched
 from ta3n.extract.worker.protocol import Advanced, ShardDone, ShardTask, Work
-from ta3n.extract.worker.shards import ShardBuilder, provenance_of
-
-# A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
-_BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
+from ta3n.extract.worker.shards import ShardBuilder
 
 
 def extract_shards(work: Work, reporter: Reporter) -> None:
@@ -44,26 +33,16 @@ def extract_shards(work: Work, reporter: Reporter) -> None:
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    make_shards(work, reporter, start_engine(work))
-
-
-@dataclass(frozen=True, slots=True)
-class Engine:
-    """What computes features, ready to run.
-
-    Attributes:
-        network: Maps uint8 [B, 224, 224, 3] to float32 [B, D], in the form that is run.
-        runner: The network with its batches.
-        cropper: Applied to frames in decoding threads.
-        provenance: What is behind the numbers that it will compute.
-        max_bytes_ahead: Most bytes of frames that wait for it.
-    """
-
-    network: nn.Module
-    runner: BatchRunner
-    cropper: Cropper
-    provenance: dict[str, str]
-    max_bytes_ahead: int
+    engine = start_engine(
+        work.backbone,
+        work.weights,
+        profile=work.profile,
+        device=work.device,
+        batch_size=work.batch_size,
+        policy=work.compile,
+        num_sharing=work.num_sharing,
+    )
+    make_shards(work, reporter, engine)
 
 
 def make_shards(work: Work, reporter: Reporter, engine: Engine) -> ClipFeed[PlannedClip]:
@@ -78,12 +57,12 @@ def make_shards(work: Work, reporter: Reporter, engine: Engine) -> ClipFeed[Plan
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    worker = _ShardWorker(work, reporter, engine)
+    worker = _ShardWorker(work, reporter, engine, engine.new_runner(work.folder))
     tasks = {task.shard: task for task in work.tasks}
     feed = ClipFeed(
         worker.todo(),
         worker.decode,
-        num_threads=work.decode_threads or _own_cpus(work),
+        num_threads=work.decode_threads or engine.num_cpus,
         max_bytes=engine.max_bytes_ahead,
     )
     with feed:
@@ -99,6 +78,7 @@ class _ShardWorker:
     work: Work
     reporter: Reporter
     engine: Engine
+    runner: BatchRunner
     num_clips: int = 0
     num_frames: int = 0
 
@@ -140,12 +120,12 @@ class _ShardWorker:
             old = None
             if task.kept:
                 old = stack.enter_context(ShardReader(shard_path(self.work.folder, task.shard)))
-            builder = ShardBuilder(task.shard, task.clips, self.engine.runner, old)
+            builder = ShardBuilder(task.shard, task.clips, self.runner, old)
             for clip, crops in decoded:
                 self.num_frames += builder.add(clip, crops)
                 self.num_clips += 1
                 self.reporter.send(Advanced(self.num_clips, self.num_frames, feed.wait_s))
-            spool = stack.enter_context(self.engine.runner.flush())
+            spool = stack.enter_context(self.runner.flush())
             content = builder.finish(spool, self.work.config_hash, self.engine.provenance)
             self._check_root(content.record)
             with self.reporter.publishing:
@@ -167,57 +147,3 @@ class _ShardWorker:
             raise DataMissingError(
                 f"the clips are gone: {root} is missing or empty now; mount it, then run again"
             )
-
-
-def start_engine(work: Work) -> Engine:
-    """Load the network in its fastest form and find out how many frames it takes at a time.
-
-    Raises:
-        WeightsError: If the weights cannot be loaded.
-        DeviceError: If the device is not there, or has no memory left.
-    """
-    device = resolve_device(work.device)
-    if work.num_sharing > 1 and device.type == "cpu":
-        torch.set_num_threads(_own_cpus(work))
-    if device.type == "cuda":
-        # Pinned memory and streams would else belong to the first GPU, and take room there.
-        torch.cuda.set_device(device)
-    network, weights_sha256 = load_network(work.backbone, work.weights, device)
-    network = in_precision_of(work.profile, network, device)
-    image_size = work.backbone.image_size
-    batch_size = work.batch_size or suitable_batch_size(network, device, image_size)
-    if is_compiled(work.compile, work.profile, device):
-        fastest = compiled_if_faster(network, device, batch_size, image_size)
-    else:
-        fastest = network
-    provenance = provenance_of(describe_device(device), weights_sha256, _own_cpus(work))
-    provenance |= {"batch_size": str(batch_size), "compiled": str(fastest is not network)}
-    # A compiled network spreads its layers over the cores by itself.
-    num_threads = _own_cpus(work) if device.type == "cpu" and fastest is network else 1
-    if num_threads > 1:
-        fastest = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
-    LOGGER.info(
-        "%s with weights %s on %s, profile %s, %s%d frames a batch",
-        work.backbone.name,
-        work.weights,
-        provenance["device"],
-        work.profile,
-        f"{num_threads} cores with " if num_threads > 1 else "",
-        batch_size,
-    )
-    runner = BatchRunner(
-        fastest,
-        device=device,
-        batch_size=num_threads * batch_size,
-        piece=batch_size,
-        feature_dim=work.backbone.feature_dim,
-        image_size=image_size,
-        spool_folder=work.folder,
-    )
-    cropper = cropper_for(work.profile, work.backbone, device)
-    return Engine(fastest, runner, cropper, provenance, _BYTES_AHEAD[device.type])
-
-
-def _own_cpus(work: Work) -> int:
-    """Return this worker's part of the CPUs, or fewer where torch was told so."""
-    return min(max(allowed_cpus() // work.num_sharing, 1), torch.get_num_threads())

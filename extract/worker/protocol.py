@@ -6,8 +6,8 @@ from pathlib import Path
 
 from ta3n.common.records import ClipStatus, PlannedClip
 from ta3n.common.sampling import Timing
-from ta3n.common.settings import CompilePolicy
 from ta3n.extract.backbones import Backbone
+from ta3n.extract.inference.profiles import CompilePolicy
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

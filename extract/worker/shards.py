@@ -3,23 +3,18 @@
 Legend: F rows of the shard, D feature width.
 """
 
-import platform
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
-from importlib.metadata import version
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.rows import Features, crc32_of, row_blocks
-from ta3n.common.store import ShardReader
+from ta3n.common.store import Features, ShardReader, crc32_of, row_blocks
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.prefetch import ClipCrops
 from ta3n.extract.inference.batches import BatchRunner
 from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
-
-_RECORDED_PACKAGES = ("ta3n", "torch", "torchvision", "av", "pillow", "numpy", "h5py")
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,18 +136,6 @@ def _computed(span: _Span, spool: RowSpool) -> tuple[ClipRecord, Piece, NDArray[
     piece = Piece(spool, span.first, span.end if usable else span.first)
     numbers = np.asarray(outcome.frame_numbers if usable else (), np.int32)
     return _record(span.clip, outcome, crc, length=piece.end - piece.first), piece, numbers
-
-
-def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[str, str]:
-    """Return what is behind the numbers of a shard: versions, device, weights."""
-    versions = {name: version(name) for name in _RECORDED_PACKAGES}
-    return {
-        **versions,
-        "python": platform.python_version(),
-        "device": device,
-        "threads": str(num_threads),
-        "weights_sha256": weights_sha256,
-    }
 
 
 def _checked(span: _Span, spool: RowSpool) -> tuple[ClipOutcome, int]:

@@ -6,8 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 
 from ..support.feature_folders import made_clips, make_features
 

@@ -14,8 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.datasets.synthetic.generate import generate
 
 from ..support.slurm import Slurm, wait_until

@@ -6,8 +6,7 @@ import av
 import numpy as np
 import pytest
 
-from ta3n.common.streams import colour_warning
-from ta3n.common.video import VideoReader
+from ta3n.common.video import VideoReader, colour_warning
 
 RGB = (200, 80, 40)
 # Red's and blue's share in luma, and FFmpeg's number of the matrix.

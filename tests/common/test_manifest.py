@@ -6,12 +6,12 @@ import pytest
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import replace_file
-from ta3n.common.manifest import build_manifest
 from ta3n.common.records import (
     Manifest,
     Plan,
     PlannedClip,
     ShardRecord,
+    build_manifest,
     dump_record,
     parse_record,
     read_record,
@@ -64,7 +64,7 @@ def test_shard_finished_meanwhile_is_not_lost(
         write_shard(tmp_path, shard_of(second))
         replace_file(path, data)
 
-    monkeypatch.setattr("ta3n.common.manifest.replace_file", replace_while_other_job_ends)
+    monkeypatch.setattr("ta3n.common.records.replace_file", replace_while_other_job_ends)
     assert build_manifest(tmp_path).complete
     assert read_record(Manifest, tmp_path / "manifest.json").complete
 

@@ -11,8 +11,7 @@ import numpy as np
 import pytest
 
 from ta3n.common.records import ShardRecord, read_record
-from ta3n.common.streams import RgbImage
-from ta3n.common.video import write_video
+from ta3n.common.video import RgbImage, write_video
 
 from ..support.tiny import memory_held
 from ..support.videos import WriteClip, clips_of_all_kinds, moving_square

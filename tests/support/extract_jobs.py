@@ -8,8 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ta3n.common.manifest import MANIFEST_NAME, PLAN_NAME
-from ta3n.common.records import Manifest, Plan, read_record
+from ta3n.common.records import MANIFEST_NAME, PLAN_NAME, Manifest, Plan, read_record
 from ta3n.extract.job.feature_folder import damage_of
 
 SCRIPT = Path(__file__).with_name("small_shards.py")

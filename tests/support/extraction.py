@@ -10,7 +10,7 @@ import pytest
 from ta3n.common.records import FeatureConfig, Manifest
 from ta3n.common.shares import JobShare
 from ta3n.common.store import Features, ShardReader, shard_path
-from ta3n.datasets.benchmarks.registry import get_dataset
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.job.plan import make_plan
 from ta3n.extract.job.run import ExtractionJob
@@ -37,7 +37,7 @@ def job(
     device: str = "cpu",
 ) -> ExtractionJob:
     """Return a job on a tree in UCF101's layout, as the command line would make it."""
-    listing = get_dataset("ucf101").scan(root, None, classes)
+    listing = BUILT_IN_CATALOGUE.dataset("ucf101").scan(root, None, classes)
     config = FeatureConfig(
         dataset="ucf101",
         backbone=BACKBONE.name,

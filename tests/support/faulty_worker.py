@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ta3n.common.streams import Frame, nothing
+from ta3n.common.video import Frame, nothing
 from ta3n.extract.decoding import decode
 from ta3n.extract.worker import process as worker
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from ta3n.common.manifest import PLAN_NAME, build_manifest
 from ta3n.common.records import (
+    PLAN_NAME,
     AbsentClip,
     ClipRecord,
     ClipStatus,
@@ -16,11 +16,12 @@ from ta3n.common.records import (
     Plan,
     PlannedClip,
     ShardRecord,
+    build_manifest,
     dump_record,
 )
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, crc32_of, write_shard
-from ta3n.datasets.reading.base import Role
+from ta3n.datasets.reading.split_files import Role
 
 DIM = 8
 SHARD = "shard-00000"

@@ -1,12 +1,13 @@
 """Run folders as training leaves them, with made-up figures."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from ta3n.train.methods.method import METHOD_NAMES, Method, Temporal, method_for
-from ta3n.train.runs.folder import RuleResult, RunConfig, RunFolder, RunResult
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.runs.selection import ChosenEpoch
 
 CLASSES = ("golf", "pull <up>", "walk & run", "ride")
 TOTAL = 20
@@ -25,6 +26,7 @@ def make_config(
     benchmark: str = "ucf-hmdb-small",
     recipe: str = "official",
     switches: Method | None = None,
+    label: str = "",
 ) -> RunConfig:
     """Return what a run is.
 
@@ -39,9 +41,12 @@ def make_config(
         benchmark: Name.
         recipe: Name of the recipe.
         switches: Of the method, instead of those that its name stands for.
+        label: What the method is called, where its name does not say it.
     """
     switches = switches or _known(method, temporal)
-    named = {"name": method, "temporal": temporal, "attention": "none"}
+    record = (switches or Method(name=method, temporal=temporal)).record()
+    if switches is None:
+        record["terms"] = [f"terms_of_{method}"]
     hashes = {name: _HASHES.get(name, "e" * 64) for name in (source, target)}
     return RunConfig(
         benchmark=benchmark,
@@ -49,8 +54,10 @@ def make_config(
         target=target,
         method=method,
         temporal=temporal,
+        label=label or (record["label"] if method in method_names() else method),
+        identity={"method": method, **record, "recipe": [recipe, epochs]},
         settings={
-            "method": asdict(switches) if switches else named,
+            "method": record,
             "recipe": {
                 "name": recipe,
                 "epochs": epochs,
@@ -58,11 +65,13 @@ def make_config(
                 "learning_rate": 0.03,
                 "num_segments": 5,
             },
-            "adaptation": {
-                "coefficients": {"relation": 0.75, "video": 0.75, "frame": 0.5},
+            "weights": {
+                "beta_relation": 0.75,
+                "beta_video": 0.75,
+                "beta_frame": 0.5,
                 "gamma": 0.003,
-                "published": True,
             },
+            "published": True,
             "classes": list(CLASSES),
         },
         data={
@@ -82,8 +91,8 @@ def make_config(
 
 
 def _known(method: str, temporal: str) -> Method | None:
-    module: Temporal = "pooling" if temporal == "pooling" else "relation"
-    return method_for(method, module) if method in METHOD_NAMES else None
+    module = "pooling" if temporal == "pooling" else "relation"
+    return method_for(method, module) if method in method_names() else None
 
 
 def make_run(
@@ -165,5 +174,5 @@ def _prediction(video: int, rights: Mapping[str, int], shift: int) -> dict[str, 
     return {"video": f"class/{video:02d}.avi", "label": label, **said}
 
 
-def _rule(epoch: int, correct: int, *, oracle: bool) -> RuleResult:
-    return RuleResult(epoch=epoch, correct=correct, total=TOTAL, uses_target_labels=oracle)
+def _rule(epoch: int, correct: int, *, oracle: bool) -> ChosenEpoch:
+    return ChosenEpoch(epoch=epoch, correct=correct, total=TOTAL, uses_target_labels=oracle)

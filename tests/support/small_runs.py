@@ -6,9 +6,10 @@ from typing import Any
 
 from click.testing import CliRunner, Result
 
-from ta3n.common.settings import TrainSettings
 from ta3n.train.cli import main
-from ta3n.train.jobs.job import prepare_job, run_job
+from ta3n.train.jobs.execution import run_job
+from ta3n.train.jobs.job import prepare_job
+from ta3n.train.jobs.settings import TrainSettings
 
 
 def ta3n_train(*args: object) -> Result:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from ta3n.common.records import PlannedClip
 from ta3n.extract.backbones import BACKBONES, Backbone
-from ta3n.extract.worker import pipeline
+from ta3n.extract.inference import engine
 from ta3n.extract.worker.heartbeat import Reporter
 from ta3n.extract.worker.pipeline import extract_shards
 from ta3n.extract.worker.protocol import Advanced, Message, ShardTask, Work
@@ -33,7 +33,7 @@ def without_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(backbone: Backbone, _weights: str, _device: torch.device) -> tuple[nn.Module, str]:
         return Tiny(backbone.feature_dim), "0"
 
-    monkeypatch.setattr(pipeline, "load_network", load)
+    monkeypatch.setattr(engine, "load_network", load)
 
 
 def work_on(

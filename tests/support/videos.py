@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 
 WriteClip = Callable[..., Path]
 """Encodes a clip under a path, with optional length, size, seed and codec; returns the path."""

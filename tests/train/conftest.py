@@ -13,9 +13,9 @@ from torch import Tensor
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.methods.adaptation import coefficients_for
-from ta3n.train.methods.method import method_for
-from ta3n.train.methods.recipes import OFFICIAL
+from ta3n.train.methods.registry import method_for
+from ta3n.train.recipe.directions import direction_weights
+from ta3n.train.recipe.recipes import OFFICIAL
 
 from ..support.feature_folders import made_clips, make_features
 
@@ -90,10 +90,12 @@ def make_trainer(make_data: Callable[..., TrainingData]) -> Callable[..., Traine
         **recipe: Any,
     ) -> Trainer:
         small = {"hidden_dim": 16, "relation_dim": 8, "source_batch": 8, "epochs": 4, **recipe}
+        chosen = method_for(method, temporal)
+        usual = direction_weights("ucf-hmdb-full", "hmdb51", "ucf101").values
         settings = RunSettings(
-            method=method_for(method, temporal),
+            method=chosen,
             recipe=replace(OFFICIAL, **small),
-            adaptation=coefficients_for("ucf-hmdb-full", "hmdb51", "ucf101"),
+            weights={name: usual.get(name, w.default) for name, w in chosen.weights.items()},
             num_classes=CLASSES,
             seed=seed,
         )

@@ -1,10 +1,11 @@
-"""The sampled frames of a run's videos, read from the shards onto the device's side.
+"""The tensors of a run: the sampled frames of its videos, read from the shards.
 
-Legend: N videos, K segments, D feature width.
+Legend: N videos, M held-out source videos, K segments, D feature width.
 """
 
 from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,10 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.manifest import with_splits_of
+from ta3n.common.records import with_splits_of
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.train.data.videos import Video
+from ta3n.train.loop.batches import TrainingData
 
 
 def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Tensor:
@@ -54,3 +56,50 @@ def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Te
 def labels_of(videos: Sequence[Video]) -> Tensor:
     """Return the labels, int64 [N]."""
     return torch.tensor([video.label for video in videos], dtype=torch.int64)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HeldOut:
+    """Labelled source videos that nothing is learned from.
+
+    Attributes:
+        features: [M, K, D].
+        labels: int64 [M].
+    """
+
+    features: Tensor
+    labels: Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunData:
+    """The tensors of a run.
+
+    Attributes:
+        training: What training may see.
+        source_videos: Paths of the videos learned from.
+        target_videos: Paths of the unlabelled target training videos; empty without them.
+        held_out: What label-free rules may look at beside; None where the source is not learned
+            from, or holds nothing out.
+        val_features: Target validation features [N, K, D].
+        val_labels: Their labels, int64 [N], for the evaluator alone.
+        val_videos: Their paths.
+    """
+
+    training: TrainingData
+    source_videos: Sequence[str]
+    target_videos: Sequence[str]
+    held_out: HeldOut | None
+    val_features: Tensor
+    val_labels: Tensor
+    val_videos: Sequence[str]
+
+    def to(self, device: torch.device) -> "RunData":
+        """Return the data with all features on a device, in single precision."""
+        held_out = self.held_out
+        return replace(
+            self,
+            training=self.training.to(device, torch.float32),
+            held_out=held_out and replace(held_out, features=held_out.features.to(device)),
+            val_features=self.val_features.to(device),
+        )

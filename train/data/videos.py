@@ -6,16 +6,24 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
-from ta3n.common.manifest import MANIFEST_NAME
 from ta3n.common.names import shorten
-from ta3n.common.records import USABLE, AbsentClip, ClipRecord, Manifest, PlannedClip, read_record
+from ta3n.common.records import (
+    MANIFEST_NAME,
+    USABLE,
+    AbsentClip,
+    ClipRecord,
+    Manifest,
+    PlannedClip,
+    read_record,
+)
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
+from ta3n.datasets.reading.base import Dataset
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,6 +126,39 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
             f"the features of the two domains were made differently: {'; '.join(differences)}; "
             "extract both with the same settings"
         )
+
+
+def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
+    """Return the source's validation videos that share no recording with its training videos.
+
+    Clips cut from one recording look alike (UCF101's groups, HMDB51's films), so that the accuracy
+    on such a clip says how well training clips are remembered. What is left out is logged.
+
+    Args:
+        side: The source's part in a run.
+        dataset: Tells which clips were cut from one recording.
+    """
+    trained = {_recording(dataset, video) for video in side.train}
+    kept = tuple(video for video in side.val if _recording(dataset, video) not in trained)
+    if len(kept) < len(side.val):
+        dropped = [v.clip.path for v in side.val if _recording(dataset, v) in trained]
+        LOGGER.info(
+            "%s: %d of %d validation videos are not held out, as training videos come from the "
+            "same recordings: %s",
+            side.dataset,
+            len(dropped),
+            len(side.val),
+            shorten(dropped, 3),
+        )
+    if not kept:
+        LOGGER.info(
+            "%s: without held-out videos the rules source_val and dev do not apply", side.dataset
+        )
+    return kept
+
+
+def _recording(dataset: Dataset, video: Video) -> tuple[str, str]:
+    return dataset.recording_of(video.clip.class_name, PurePosixPath(video.clip.path).stem)
 
 
 def _read_manifest(folder: Path, dataset: str) -> Manifest:

@@ -2,43 +2,38 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from statistics import mean
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
-    from ta3n.common.settings import Settings, TrainSettings
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.inference.classify import Prediction
+    from ta3n.train.inference.evaluation import RunEvaluation
+    from ta3n.train.inference.trained import TrainedRun
+    from ta3n.train.jobs.settings import TrainSections, TrainSettings
 
 _TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
 """Options of training that an evaluation takes too."""
-
-RULES = ("last", "oracle", "im")
-"""Selection rules whose weights a run keeps."""
+_DATASET_ONLY = frozenset({"features", "allow_missing", "split"})
+_CLIPS_ONLY = frozenset({"weights"})
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationCall:
-    """What is to be evaluated.
+    """What is to be evaluated: options by name, either of `target` and `videos`.
 
-    Attributes:
-        run: A run folder, or a folder of several seeds.
-        target: Dataset whose features are read; None where there are clips.
-        videos: Clips, or folders of them.
-        rule: Which epoch's weights.
-        split: Of the dataset.
-        top_k: How many classes count as a hit, or are shown of a clip.
-        weights: File of the backbone's weights, for clips.
-        out: Folder for the files; None takes the run's own for a dataset, and none for clips.
+    Without `out` the files go to the run's own folder for a dataset, and nowhere for clips.
     """
 
     run: Path
@@ -54,7 +49,22 @@ class EvaluationCall:
 def evaluation_options(function: F) -> F:
     """Add the options that `take_call` takes out again."""
     path = click.Path(path_type=Path)
-    options = (
+    # The last one added is shown first.
+    for add in (
+        click.option(
+            "--weights", type=path, metavar="FILE", help="Of the backbone, where a file made them."
+        ),
+        click.option(
+            "--videos",
+            multiple=True,
+            metavar="FILE|DIR",
+            help="Clips to classify with the run, or folders of them; repeat for more.",
+        ),
+        click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
+        click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
+        click.option(
+            "--rule", type=click.Choice(KEPT_WEIGHTS), help="Whose epoch (default: last)."
+        ),
         click.option(
             "--evaluate",
             type=path,
@@ -62,21 +72,8 @@ def evaluation_options(function: F) -> F:
             help="Train nothing: evaluate a run folder, or all seeds in a folder, on --target or "
             "--videos.",
         ),
-        click.option("--rule", type=click.Choice(RULES), help="Whose epoch (default: last)."),
-        click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
-        click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
-        click.option(
-            "--videos",
-            multiple=True,
-            metavar="FILE|DIR",
-            help="Clips to classify with the run, or folders of them; repeat for more.",
-        ),
-        click.option(
-            "--weights", type=path, metavar="FILE", help="Of the backbone, where a file made them."
-        ),
-    )
-    for option in reversed(options):
-        function = option(function)
+    ):
+        function = add(function)
     return function
 
 
@@ -100,8 +97,8 @@ def take_call(
         if lost := [name for name, value in own.items() if value not in (None, ())]:
             raise UsageError(f"{_dashed(lost)} cannot go without --evaluate RUN; give it too")
         return None
-    given = [name for name, value in {**options, **others}.items() if value not in (None, ())]
-    if wrong := sorted(set(given) - _SHARED):
+    given = {name for name, value in {**options, **others}.items() if value not in (None, ())}
+    if wrong := sorted(given - _SHARED):
         raise UsageError(
             f"--evaluate trains nothing and keeps to the run's settings; leave {_dashed(wrong)} out"
         )
@@ -109,12 +106,15 @@ def take_call(
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
         )
-    _check_kind(own, given)
+    given |= {name for name, value in own.items() if value is not None}
+    kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
+    if wrong := sorted(given & others_only):
+        raise UsageError(f"{_dashed(wrong)} cannot go with --{kind}; use one without the other")
     return EvaluationCall(
         run=run,
         target=target,
         videos=own["videos"],
-        rule=own["rule"] or "last",
+        rule=own["rule"] or LAST,
         split=own["split"] or "val",
         top_k=own["top_k"] or _TOP_K,
         weights=own["weights"],
@@ -122,85 +122,113 @@ def take_call(
     )
 
 
-def _check_kind(own: Mapping[str, Any], given: Sequence[str]) -> None:
-    """Refuse options of clips with a dataset, and of a dataset with clips."""
-    if own["videos"]:
-        kind, wrong = "--videos", [n for n in given if n in ("features", "allow_missing")]
-        wrong += ["split"] if own["split"] else []
-    else:
-        kind, wrong = "--target", ["weights"] if own["weights"] else []
-    if wrong:
-        raise UsageError(f"{_dashed(wrong)} cannot go with {kind}; use one without the other")
-
-
-def _dashed(names: Sequence[str]) -> str:
+def _dashed(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def run_evaluation(call: EvaluationCall, settings: Settings) -> None:
+def run_evaluation(call: EvaluationCall, settings: TrainSections) -> None:
     """Evaluate, print a table, write the files.
 
     Raises:
         Ta3nError: If there is nothing to evaluate, or something does not fit the run.
         OSError: If a file cannot be written.
     """
-    if call.videos:
+    if call.target is None:
         _classify(call, settings.train)
     else:
-        _evaluate(replace(call, target=_full_name(call.target, settings)), settings.train)
-
-
-def _full_name(target: str | None, settings: Settings) -> str | None:
-    """Return the full name of one's own dataset by its short one; other names as they are."""
-    own = {table.short_name: name for name, table in settings.datasets.items()}
-    return target if target is None else own.get(target.lower(), target)
+        own = {table.short_name: name for name, table in settings.datasets.items()}
+        _evaluate(call, own.get(call.target.lower(), call.target), settings.train)
 
 
 def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
     from ta3n.train.inference.classify import predict
-    from ta3n.train.inference.loaded import load_run
-    from ta3n.train.inference.table import print_predictions
+    from ta3n.train.inference.trained import load_run
+    from ta3n.train.runs.folder import write_csv
 
     run = load_run(call.run, rule=call.rule, device=settings.device, weights=call.weights)
-    predictions = predict(run, call.videos, top_k=call.top_k, show_progress=True)
-    print_predictions(run, predictions, call.top_k)
+    predictions = predict(run, call.videos, top_k=call.top_k)
+    _print_predictions(run, predictions, call.top_k)
     if call.out is not None:
-        _write_predictions(predictions, call.out / f"predictions-{run.rule}.csv")
+        rows: list[Sequence[object]] = []
+        for each in predictions:
+            about = (str(each.video), each.status, each.reason)
+            ranked = [(*about, n, *top) for n, top in enumerate(each.top, 1)]
+            rows += ranked or [(*about, "", "", "")]
+        header = ("video", "status", "reason", "rank", "class", "probability")
+        write_csv(call.out / f"predictions-{run.rule}.csv", header, rows)
     if not any(each.top for each in predictions):
         raise DataMissingError("no clip could be classified, for the reasons above")
 
 
-def _evaluate(call: EvaluationCall, settings: TrainSettings) -> None:
+def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> None:
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
-    from ta3n.train.inference.loaded import load_run
-    from ta3n.train.inference.table import print_evaluations
-    from ta3n.train.runs.trained import find_runs
+    from ta3n.train.inference.trained import load_run
+    from ta3n.train.runs.records import find_runs
 
-    assert call.target is not None, "checked with the call"
     paths = find_runs(call.run)
     runs = [load_run(path, rule=call.rule, device=settings.device) for path in paths]
     hashes = {run.config.hash for run in runs}
     if len(hashes) > 1:
         raise UsageError(f"{call.run} holds seeds of {len(hashes)} configurations; name one run")
-    target = load_target(
-        runs[0], settings.features, call.target, allow_missing=settings.allow_missing
-    )
+    target = load_target(runs[0], settings.features, dataset, allow_missing=settings.allow_missing)
     evaluations = [evaluate(run, target, call.split) for run in runs]
     for each in evaluations:
         folder = each.run.path
         if call.out is not None:
             folder = call.out / folder.name if len(runs) > 1 else call.out
         write_evaluation(each, folder, top_k=call.top_k)
-    print_evaluations(evaluations, call.top_k)
+    _print_evaluations(evaluations, call.top_k)
 
 
-def _write_predictions(predictions: Sequence[Prediction], path: Path) -> None:
-    from ta3n.common.files import replace_file
-    from ta3n.train.inference.evaluation import csv_bytes
+def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None:
+    """Print accuracy over all videos and by class, mean and standard deviation over seeds."""
+    from rich.table import Column, Table
 
-    rows: list[Sequence[object]] = []
+    from ta3n.train.runs.tables import open_console, spread
+
+    first, total = evaluations[0], len(evaluations[0].videos)
+    headings = ("videos", "n", "accuracy", "correct videos")
+    table = Table(*(Column(heading, no_wrap=True) for heading in headings))
+    tops = sorted({1, min(top_k, len(first.run.classes))})
+    rows = [(f"all, top-{k}", [e.correct(k) for e in evaluations], total) for k in tops]
+    for name, _, of in first.by_class():
+        hits = [hit for e in evaluations for each, hit, _ in e.by_class() if each == name]
+        rows.append((name, hits, of))
+    for name, correct, of in rows:
+        accuracy = spread([100 * hit / of for hit in correct]) if of else "-"
+        num_correct = f"{correct[0]}" if len(correct) == 1 else f"{mean(correct):.1f}"
+        table.add_row(name, str(len(correct)), accuracy, f"{num_correct} of {of}")
+        if name == f"all, top-{tops[-1]}":
+            table.add_section()
+    epochs = ", ".join(str(e.run.epoch) for e in evaluations)
+    console = open_console()
+    console.print(
+        f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
+        f"{epochs}",
+        highlight=False,
+    )
+    console.print(table)
+    console.print("accuracy in percent, mean ± standard deviation over n seeds")
+
+
+def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k: int) -> None:
+    """Print status and likeliest classes of clips."""
+    from rich.table import Column, Table
+    from rich.text import Text
+
+    from ta3n.common.names import printable
+    from ta3n.train.runs.tables import open_console
+
+    headings = ("video", "status", f"likeliest {min(top_k, len(run.classes))} of the classes")
+    table = Table(*(Column(heading, overflow="fold") for heading in headings))
     for each in predictions:
-        about = (str(each.video), each.status, each.reason)
-        rows += [(*about, n, *top) for n, top in enumerate(each.top, 1)] or [(*about, "", "", "")]
-    header = ("video", "status", "reason", "rank", "class", "probability")
-    replace_file(path, csv_bytes(header, rows))
+        top = ", ".join(f"{c.name} {100 * c.probability:.1f} %" for c in each.top)
+        # Names of files are data, never markup.
+        table.add_row(
+            Text(printable(str(each.video))), each.status, Text(top or printable(each.reason))
+        )
+    console = open_console()
+    console.print(
+        f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}", highlight=False
+    )
+    console.print(table)

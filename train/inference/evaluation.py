@@ -3,11 +3,8 @@
 Shapes: N videos, C classes.
 """
 
-import csv
-import io
 import json
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,9 +15,10 @@ from ta3n.common.files import replace_file
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
-from ta3n.train.data.videos import DomainVideos, load_videos
-from ta3n.train.inference.loaded import TrainedRun, feature_differences
+from ta3n.train.data.videos import DomainVideos, Video, load_videos
+from ta3n.train.inference.trained import TrainedRun, feature_differences
 from ta3n.train.runs.benchmark import benchmark_of, side_named
+from ta3n.train.runs.folder import write_csv
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,26 +27,19 @@ class RunEvaluation:
 
     Attributes:
         run: The run.
-        dataset: Full name.
+        target: The dataset.
         split: `train` or `val`.
-        manifest: Hash of what the features are.
-        videos: Paths of the N videos.
+        videos: The N videos of the split.
         labels: int64 [N].
         logits: [N, C].
     """
 
     run: TrainedRun
-    dataset: str
+    target: DomainVideos
     split: BenchmarkRole
-    manifest: str
-    videos: tuple[str, ...]
+    videos: tuple[Video, ...]
     labels: Tensor
     logits: Tensor
-
-    @property
-    def name(self) -> str:
-        """What its files are called, without suffix."""
-        return f"evaluation-{self.dataset}-{self.split}-{self.run.rule}"
 
     @property
     def predicted(self) -> Tensor:
@@ -72,7 +63,7 @@ class RunEvaluation:
 def load_target(
     run: TrainedRun, features: Path, target: str, *, allow_missing: bool
 ) -> DomainVideos:
-    """Return the videos of a dataset that a run can be evaluated on.
+    """Return the videos of a dataset that a run can be evaluated on, see `load_videos`.
 
     Args:
         run: As loaded.
@@ -100,7 +91,7 @@ def load_target(
         num_segments=run.num_segments,
         allow_missing=allow_missing,
     )
-    if differences := feature_differences(run, videos.manifest):
+    if differences := feature_differences(run, videos.manifest.config):
         raise DataConflictError(
             f"the features in {videos.folder} were made otherwise than those that {run.path} was "
             f"trained on: {'; '.join(differences)}"
@@ -123,15 +114,10 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
     if not videos:
         raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
     features = load_features(target.folder, videos, target.manifest.config.feature_dim)
+    # AdaBN keeps statistics per domain, so the model is told which one it sees.
+    logits = run.logits(features, are_source=target.dataset == run.config.source)
     return RunEvaluation(
-        run=run,
-        dataset=target.dataset,
-        split=split,
-        manifest=target.manifest.content_hash,
-        videos=tuple(video.clip.path for video in videos),
-        labels=labels_of(videos),
-        # AdaBN keeps statistics per domain, so the model is told which one it sees.
-        logits=run.logits(features, are_source=target.dataset == run.config.source),
+        run=run, target=target, split=split, videos=videos, labels=labels_of(videos), logits=logits
     )
 
 
@@ -148,9 +134,9 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
         "seed": run.seed,
         "rule": run.rule,
         "epoch": run.epoch,
-        "dataset": evaluation.dataset,
+        "dataset": evaluation.target.dataset,
         "split": evaluation.split,
-        "manifest": evaluation.manifest,
+        "manifest": evaluation.target.manifest.content_hash,
         "total": total,
         "correct": evaluation.correct(),
         "top_k": top_k,
@@ -160,28 +146,15 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
             for name, correct, of in evaluation.by_class()
         ],
     }
-    text = json.dumps(figures, indent=1) + "\n"
-    replace_file(folder / f"{evaluation.name}.json", text.encode())
-    replace_file(folder / f"{evaluation.name}.csv", _table(evaluation))
-
-
-def _table(evaluation: RunEvaluation) -> bytes:
+    name = f"evaluation-{evaluation.target.dataset}-{evaluation.split}-{run.rule}"
+    replace_file(folder / f"{name}.json", (json.dumps(figures, indent=1) + "\n").encode())
     columns = zip(
-        evaluation.videos,
+        (video.clip.path for video in evaluation.videos),
         evaluation.labels.tolist(),
         evaluation.predicted.tolist(),
         evaluation.logits.softmax(dim=1).tolist(),
         strict=True,
     )
-    names = [f"probability_{name}" for name in evaluation.run.classes]
+    header = ["video", "label", "predicted", *(f"probability_{name}" for name in run.classes)]
     rows = [[video, label, predicted, *each] for video, label, predicted, each in columns]
-    return csv_bytes(["video", "label", "predicted", *names], rows)
-
-
-def csv_bytes(header: Sequence[str], rows: Sequence[Sequence[object]]) -> bytes:
-    """Return a table as CSV. A file name need not be valid Unicode; its bytes are kept."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(header)
-    writer.writerows(rows)
-    return text.getvalue().encode(errors="surrogateescape")
+    write_csv(folder / f"{name}.csv", header, rows)

@@ -11,14 +11,14 @@ from ta3n.common.errors import TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
-from ta3n.train.data.held_out import held_out
+from ta3n.train.data.videos import held_out
 from ta3n.train.runs.folder import RunResult
 
 if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from ta3n.train.data.run_data import HeldOut, RunData
+    from ta3n.train.data.features import HeldOut, RunData
     from ta3n.train.data.videos import DomainVideos, Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.loop.checks import RunSettings
@@ -79,6 +79,15 @@ def run_jobs(
     results = [_results(job) for job in jobs]
     _log_state(jobs, results)
     return results
+
+
+def run_job(job: "TrainingJob") -> list[RunResult]:
+    """Train every seed of one job that is not finished; return the results of all.
+
+    Raises:
+        As `run_jobs`.
+    """
+    return run_jobs([job])[0]
 
 
 def list_tasks(jobs: "Sequence[TrainingJob]") -> list[Task]:
@@ -155,7 +164,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
     """Yield the tasks with the seeds that are left, as it is when each is reached."""
     for job, seeds in tasks:
-        if left := [seed for seed in seeds if job.folder(seed).read_result() is None]:
+        if left := [seed for seed in seeds if not job.folder(seed).is_finished()]:
             yield job, left
 
 
@@ -229,11 +238,9 @@ class _NoTerminal(io.TextIOBase):
 
 
 def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) -> None:
-    from ta3n.train.runs.outcome import log_result
-
     LOGGER.info("%d of %d: %s", done, total, name)
     for result in results:
-        log_result(result)
+        result.log()
 
 
 def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
@@ -242,7 +249,7 @@ def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
     return RunSettings(
         method=job.method,
         recipe=job.recipe,
-        adaptation=job.adaptation,
+        weights=job.weights,
         num_classes=len(job.benchmark.class_names),
         seed=seed,
     )
@@ -250,8 +257,7 @@ def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
 
 def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
-    from ta3n.train.data.features import labels_of
-    from ta3n.train.data.run_data import RunData
+    from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
     learned = job.target if job.method.trains_on == "target" else job.source
@@ -272,8 +278,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
-    from ta3n.train.data.features import labels_of
-    from ta3n.train.data.run_data import HeldOut
+    from ta3n.train.data.features import HeldOut, labels_of
 
     videos = held_out(job.source, job.source_dataset)
     if not videos:

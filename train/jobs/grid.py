@@ -15,7 +15,7 @@ from pydantic import ValidationError
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.names import did_you_mean
-from ta3n.common.settings import TrainSettings
+from ta3n.train.jobs.settings import TrainSettings
 
 GRID_OPTIONS = (
     "beta-relation",

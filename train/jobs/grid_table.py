@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.log import describe_duration
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
-from ta3n.train.jobs.table import open_console, spread
+from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
     from rich.table import Table

@@ -7,19 +7,19 @@ from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.common.log import LOGGER
-from ta3n.common.settings import StackPolicy, TrainSettings, parse_seeds
+from ta3n.common.registry import loaded_plugins
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
-from ta3n.train.jobs.execution import run_jobs
-from ta3n.train.jobs.switches import Choice, choose_adaptation, choose_methods, choose_recipe
-from ta3n.train.methods.adaptation import Adaptation
-from ta3n.train.methods.method import Method
-from ta3n.train.methods.recipes import Recipe
+from ta3n.train.jobs.settings import StackPolicy, TrainSettings, parse_seeds
+from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.identity import identity_of, recipe_for
 from ta3n.train.paper.rows import Row
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.benchmark import benchmark_record
-from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.runs.folder import RunConfig, RunFolder
 
 _FEW_VIDEOS = 30
 
@@ -33,7 +33,8 @@ class TrainingJob:
         row: The row of the paper's tables, if it was asked for as one.
         method: The switches in force.
         recipe: Hyper-parameters in force.
-        adaptation: Trade-offs in force.
+        weights: Of the method's terms, those in force, by name.
+        published: Whether the authors published the weights of this direction.
         seeds: One run each.
         benchmark: Gives the classes.
         source_dataset: Tells which clips of the source were cut from one recording.
@@ -49,7 +50,8 @@ class TrainingJob:
     row: Row | None
     method: Method
     recipe: Recipe
-    adaptation: Adaptation
+    weights: Mapping[str, float]
+    published: bool
     seeds: tuple[int, ...]
     benchmark: Benchmark
     source_dataset: Dataset
@@ -120,36 +122,40 @@ def prepare_variants(
 
 
 @dataclass(frozen=True)
-class _Choices:
-    """What settings come to."""
+class _Chosen:
+    """What settings come to for one row."""
 
-    methods: Sequence[Choice]
+    method: Method
+    row: Row | None
     recipe: Recipe
-    adaptation: Adaptation
-    seeds: tuple[int, ...]
+    weights: Mapping[str, float]
+    published: bool
 
 
-def _choose(settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]) -> _Choices:
-    return _Choices(
-        methods=choose_methods(settings),
-        recipe=choose_recipe(settings),
-        adaptation=choose_adaptation(settings, benchmark.name, *names),
-        seeds=parse_seeds(settings.seeds),
-    )
+def _choose(settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]) -> list[_Chosen]:
+    parse_seeds(settings.seeds)
+    recipe = choose_recipe(settings)
+    chosen = []
+    for choice in choose_methods(settings):
+        weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
+        own = recipe_for(choice.method, recipe, weights)
+        chosen.append(_Chosen(choice.method, choice.row, own, weights, published))
+    return chosen
 
 
 def _jobs(
-    settings: TrainSettings, choices: _Choices, benchmark: Benchmark, pair: "_Pair"
+    settings: TrainSettings, chosen: Sequence[_Chosen], benchmark: Benchmark, pair: "_Pair"
 ) -> Iterator[TrainingJob]:
-    for method, row in ((choice.method, choice.row) for choice in choices.methods):
-        _check_filled(method, pair.source, pair.target)
+    for choice in chosen:
+        _check_filled(choice.method, pair.source, pair.target)
         yield TrainingJob(
-            config=_config(benchmark, method, choices, pair),
-            row=row,
-            method=method,
-            recipe=choices.recipe,
-            adaptation=choices.adaptation,
-            seeds=choices.seeds,
+            config=_config(benchmark, choice, pair),
+            row=choice.row,
+            method=choice.method,
+            recipe=choice.recipe,
+            weights=choice.weights,
+            published=choice.published,
+            seeds=parse_seeds(settings.seeds),
             benchmark=benchmark,
             source_dataset=pair.source_dataset,
             source=pair.source,
@@ -214,19 +220,6 @@ def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJo
     return jobs[0]
 
 
-def run_job(job: TrainingJob) -> list[RunResult]:
-    """Train every seed that is not finished; return the results of all.
-
-    Raises:
-        TrainingError: If a run cannot start or its loss stops being finite.
-        FeatureStoreError: If features or a run folder are damaged.
-        DeviceError: If the device is not there.
-        OSError: If a run folder cannot be written.
-    """
-    log_data([job])
-    return run_jobs([job])[0]
-
-
 def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
     needed = [(target, "val")]
     if method.trains_on == "source":
@@ -241,18 +234,23 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
             )
 
 
-def _config(benchmark: Benchmark, method: Method, choices: _Choices, pair: _Pair) -> RunConfig:
+def _config(benchmark: Benchmark, choice: _Chosen, pair: _Pair) -> RunConfig:
+    method, classes = choice.method, benchmark.class_names
     return RunConfig(
         benchmark=benchmark.name,
         source=pair.source.dataset,
         target=pair.target.dataset,
         method=method.name,
         temporal=method.temporal,
+        label=method.label,
+        identity=identity_of(method, choice.recipe, choice.weights, classes),
         settings={
-            "method": asdict(method),
-            "recipe": asdict(choices.recipe),
-            "adaptation": asdict(choices.adaptation),
-            "classes": list(benchmark.class_names),
+            "method": method.record(),
+            "plugins": list(loaded_plugins()),
+            "recipe": asdict(choice.recipe),
+            "weights": dict(choice.weights),
+            "published": choice.published,
+            "classes": list(classes),
         },
         data=pair.record,
     )
@@ -271,5 +269,5 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(job.target.val),
             100 / len(job.target.val),
         )
-    if any(job.method.uses_target for job in jobs) and not job.adaptation.published:
+    if any(job.method.uses_target for job in jobs) and not job.published:
         LOGGER.info("the loss weights of this direction were never published; see the README")

@@ -1,19 +1,30 @@
-"""From settings to what is run: rows and single switches to methods, recipe and trade-offs.
+"""From settings to what is run: rows and single switches to methods, recipe and weights.
 
 No torch here.
 """
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
-from ta3n.common.settings import TrainSettings
-from ta3n.train.methods.adaptation import Adaptation, ReversalCoefficients, coefficients_for
-from ta3n.train.methods.method import METHOD_NAMES, Method, method_for, parse_levels
-from ta3n.train.methods.recipes import RECIPES, Recipe
+from ta3n.common.errors import UsageError
+from ta3n.common.registry import load_plugin
+from ta3n.train.encoders.registry import ENCODERS
+from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.methods.base import Group, Method
+from ta3n.train.methods.registry import (
+    METHODS,
+    choices,
+    find_choice,
+    find_weight,
+    method_for,
+    parse_levels,
+)
 from ta3n.train.paper.rows import ROWS, Row, find_rows
+from ta3n.train.recipe.directions import direction_weights
+from ta3n.train.recipe.recipes import RECIPES, Recipe
 
-_SWITCHES = ("temporal", "attention", "entropy", "alignment", "norm")
+_SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 _DEFAULT_METHOD = "ta3n"
 
 
@@ -22,7 +33,7 @@ class Choice:
     """A method to run, and the row of a table that it was asked for as.
 
     Args:
-        method: The switches in force.
+        method: Its terms in force.
         row: The row, or none if a method was named instead.
     """
 
@@ -37,10 +48,15 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
     single switch wins over both.
 
     Raises:
-        UsageError: For an unknown row or level, or switches that contradict each other.
+        UsageError: For an unknown row, level, method or weight, or switches that contradict each
+            other.
     """
+    for plugin in settings.plugins:
+        load_plugin(plugin)
     rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
-    return [Choice(method=_method(row, settings), row=row) for row in rows]
+    chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
+    _check_weights(settings, [choice.method for choice in chosen])
+    return chosen
 
 
 def choose_recipe(settings: TrainSettings) -> Recipe:
@@ -51,24 +67,58 @@ def choose_recipe(settings: TrainSettings) -> Recipe:
     """
     changes = {
         "num_segments": settings.segments,
-        "epochs": settings.epochs,
         "source_batch": settings.batch_size,
-        "learning_rate": settings.learning_rate,
-        "max_subsets": settings.max_subsets,
-        "mmd_estimator": settings.mmd_estimator,
+        **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
     return replace(RECIPES[settings.recipe], **_given(changes))
 
 
-def choose_adaptation(
-    settings: TrainSettings, benchmark: str, source: str, target: str
-) -> Adaptation:
-    """Return the trade-offs of a direction with those that are set."""
-    recommended = coefficients_for(benchmark, source, target)
-    levels = {level: getattr(settings, f"beta_{level}") for level in ("relation", "video", "frame")}
-    coefficients: ReversalCoefficients = replace(recommended.coefficients, **_given(levels))
-    weights = {"gamma": settings.gamma, "alpha": settings.alpha, "mu": settings.mu}
-    return replace(recommended, coefficients=coefficients, **_given(weights))
+_OF_RECIPE = (
+    "epochs",
+    "learning_rate",
+    "max_subsets",
+    "mmd_estimator",
+    "momentum",
+    "optimizer",
+    "schedule",
+    "weight_decay",
+)
+
+
+def choose_weights(
+    settings: TrainSettings, method: Method, benchmark: str, source: str, target: str
+) -> tuple[dict[str, float], bool]:
+    """Return the weights of a method's terms, and whether those of the direction were published.
+
+    A weight that is set wins over that of the direction, which wins over the term's own.
+
+    Raises:
+        UsageError: For a value that the weight cannot have.
+    """
+    direction = direction_weights(benchmark, source, target)
+    given = _given_weights(settings)
+    values = {}
+    for name, weight in method.weights.items():
+        values[name] = given.get(name, direction.values.get(name, weight.default))
+        weight.check(values[name])
+    return values, direction.published
+
+
+def _given_weights(settings: TrainSettings) -> dict[str, float]:
+    named = {name: getattr(settings, name) for name in ("gamma", "alpha", "mu")}
+    named |= {f"beta_{level}": getattr(settings, f"beta_{level}") for level in parse_levels("all")}
+    return {**_given(named), **settings.weight}
+
+
+def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
+    for name in settings.weight:
+        find_weight(name)
+        if not any(name in method.weights for method in methods):
+            known = sorted({weight for method in methods for weight in method.weights})
+            names = ", ".join(method.name for method in methods)
+            raise UsageError(
+                f"no term of {names} has the weight {name}; it has {', '.join(known) or 'none'}"
+            )
 
 
 def _method(row: Row | None, settings: TrainSettings) -> Method:
@@ -77,39 +127,51 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
         base = method_for(settings.method or _DEFAULT_METHOD, temporal)
     else:
         base = row.method
-    changes: dict[str, Any] = _given({name: getattr(settings, name) for name in _SWITCHES})
+    terms = list(base.terms)
+    for group in _SWITCHES:
+        choice = getattr(settings, group)
+        if choice is not None:
+            terms = [term for term in terms if term.group != group]
+            terms += [] if choice == "none" else [find_choice(group, choice)]
     if settings.discriminators is not None:
-        changes["discriminators"] = parse_levels(settings.discriminators)
-    return _named(replace(base, **changes), base)
+        placed = parse_levels(settings.discriminators)
+        terms = [term for term in terms if term.group != "adversarial"]
+        terms += [choices("adversarial")[level] for level in placed]
+    method = replace(base, terms=tuple(terms)).on(settings.temporal or base.temporal)
+    added = [METHODS.find(name) for name in settings.add]
+    return _named(method, base).plus(added)
 
 
 def _named(method: Method, base: Method) -> Method:
-    """Name a method after its switches: the same switches always share a name, and so their runs.
+    """Name a method after its terms: the same terms always share a name, and so their runs.
 
     A known combination gets its own name; any other that of its base with what differs.
     """
-    presets = [base, *_presets(), *(row.method for row in ROWS.values())]
-    for preset in presets:
-        if replace(method, name=preset.name) == preset:
+    for preset in (base, *_presets(), *(row.method for row in ROWS.values())):
+        if (preset.terms, preset.temporal, preset.trains_on) == (
+            method.terms,
+            method.temporal,
+            method.trains_on,
+        ):
             return preset
-    ours, theirs = asdict(method), asdict(base)
-    parts = [
-        f"{switch}-{'+'.join(value) or 'none' if switch == 'discriminators' else value}"
-        for switch, value in ours.items()
-        if value != theirs[switch] and switch != "temporal"
+    parts = []
+    if method.discriminators != base.discriminators:
+        parts.append(f"discriminators-{'+'.join(method.discriminators) or 'none'}")
+    parts += [
+        f"{group}-{method.choice(group)}"
+        for group in _SWITCHES
+        if method.choice(group) != base.choice(group)
     ]
     if method.temporal != base.temporal:
         parts.append(f"from-{base.temporal}")
-    return replace(method, name="-".join([base.name, *parts]))
+    return replace(method, name="-".join([base.name, *parts]), label="")
 
 
-def _presets() -> list[Method]:
-    return [
-        method_for(name, temporal)
-        for name in METHOD_NAMES
-        for temporal in ("pooling", "relation")
-        if not (temporal == "pooling" and name in ("ta2n", "ta3n"))
-    ]
+def _presets() -> Iterator[Method]:
+    for method in METHODS.all().values():
+        for temporal in ENCODERS.all().values():
+            if temporal.has_parts or not any(term.needs_parts for term in method.terms):
+                yield method.on(temporal.name)
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

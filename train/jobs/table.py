@@ -1,23 +1,17 @@
 """Results over seeds as a table on the terminal: of one row by selection rule, or of several."""
 
 from collections.abc import Sequence
-from statistics import mean, stdev
+from statistics import mean
 from typing import TYPE_CHECKING
 
-from ta3n.train.report.data.labels import few_rules, rule_note
+from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.folder import RunConfig, RunResult
+from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from ta3n.train.jobs.job import TrainingJob
-
-
-def spread(values: Sequence[float]) -> str:
-    """Return mean and standard deviation over seeds (n - 1), or the value alone for one seed."""
-    if len(values) == 1:
-        return f"{values[0]:.2f}"
-    return f"{mean(values):.2f} ± {stdev(values):.2f}"
 
 
 def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
@@ -83,14 +77,6 @@ def _paper(job: "TrainingJob") -> str:
         return "-"
     figure = job.row.figures.get((job.config.benchmark, job.config.source, job.config.target))
     return "-" if figure is None else f"{figure:.2f}"
-
-
-def open_console() -> "Console":
-    """Return a console that is wide where there is no terminal: a log file takes whole lines."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=180)
 
 
 def _print_heading(console: "Console", config: RunConfig, what: str) -> None:

@@ -16,8 +16,8 @@ from typing import Any, TypeVar
 from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
+from ta3n.common.device import leaving_interruption_here
 from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
-from ta3n.common.processes import leaving_interruption_here
 
 __all__ = ["TerminatedWorkerError", "run_in_processes"]
 

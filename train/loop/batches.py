@@ -16,7 +16,7 @@ from torch import Tensor
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.methods.recipes import Batches
+from ta3n.train.recipe.recipes import Batches
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,11 +92,15 @@ class Batch:
         source_features: [B_S, K, D].
         source_labels: int64 [B_S].
         target_features: [B_T, K, D], or none.
+        source_indices: places of the videos in the training data, int64 [B_S]; none if unknown.
+        target_indices: likewise, [B_T].
     """
 
     source_features: Tensor
     source_labels: Tensor
     target_features: Tensor | None = None
+    source_indices: Tensor | None = None
+    target_indices: Tensor | None = None
 
     @property
     def num_videos(self) -> int:
@@ -141,13 +145,16 @@ class EpochPlan:
         """Gather the batches one by one, on the device of the data."""
         for step in range(self.steps):
             source = self.source_batches[step]
-            target = None
+            target, features = None, None
             if self.target_batches is not None and data.target_features is not None:
-                target = data.target_features.index_select(0, self.target_batches[step])
+                target = self.target_batches[step]
+                features = data.target_features.index_select(0, target)
             yield Batch(
                 source_features=data.source_features.index_select(0, source),
                 source_labels=data.source_labels.index_select(0, source),
-                target_features=target,
+                target_features=features,
+                source_indices=source,
+                target_indices=target,
             )
 
 

@@ -4,14 +4,15 @@ Shapes: C classes.
 """
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.methods.adaptation import Adaptation
-from ta3n.train.methods.method import Method
-from ta3n.train.methods.recipes import Recipe
+from ta3n.train.methods.base import Method
+from ta3n.train.recipe.recipes import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,16 +22,26 @@ class RunSettings:
     Args:
         method: the row of the table.
         recipe: the hyper-parameters.
-        adaptation: the trade-offs of the direction.
+        weights: of the method's terms, by name; a negative one means the DANN ramp.
         num_classes: C.
         seed: the run's seed.
     """
 
     method: Method
     recipe: Recipe
-    adaptation: Adaptation
+    weights: Mapping[str, float]
     num_classes: int
     seed: int
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        return {
+            "method": self.method.record(),
+            "recipe": asdict(self.recipe),
+            "weights": dict(self.weights),
+            "num_classes": self.num_classes,
+            "seed": self.seed,
+        }
 
 
 def check_trainable(settings: RunSettings, data: TrainingData) -> None:

@@ -3,7 +3,7 @@
 Shapes: see `batches` for the data and `model` for the model.
 """
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from typing import Any
 
@@ -11,16 +11,16 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData, plan_epoch
 from ta3n.train.loop.checks import RunSettings, check_finite, check_trainable
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
-from ta3n.train.loop.objective import Objective
+from ta3n.train.loop.objective import Objective, Start, Weights
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.loop.schedule import TradeOffs, learning_rate, progress, resolve_trade_offs
 from ta3n.train.loop.step import SingleLearner, train_step
-from ta3n.train.methods.recipes import Recipe
-from ta3n.train.model.dropout import DropoutMasks, draw_masks
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.recipe.optimizers import make_optimizer
+from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress
 
 
 class Trainer:
@@ -65,11 +65,25 @@ class Trainer:
             num_classes=settings.num_classes,
             feature_dim=data.source_features.shape[2],
         )
-        self.model = TA3N(spec, self._generators.weights).to(device, dtype)
-        self.optimizer = sgd(self.model.parameters(), settings.recipe)
+        self.model = TA3N(spec, self._generators.weights)
+        self._start_states()
+        self.model.to(device, dtype)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.recipe)
         self._learner = SingleLearner(self.model, self.optimizer)
         self.history: list[EpochRecord] = []
         self._within_epoch = False
+
+    def _start_states(self) -> None:
+        """Lay out what terms keep between steps, from the weights at the start."""
+        start = Start(
+            model=self.model,
+            num_source=self.data.num_source,
+            num_target=self.data.num_target,
+            generator=self._generators.fresh("states"),
+        )
+        for term in self.settings.method.terms:
+            if term.start is not None:
+                self.model.keep_state(term.name, term.start(start))
 
     @property
     def epoch(self) -> int:
@@ -103,7 +117,7 @@ class Trainer:
             batch,
             self.draw_masks(batch.num_videos),
             objective=self.objective,
-            trade_offs=self.trade_offs(step, steps_per_epoch),
+            weights=self.weights(step, steps_per_epoch),
         )
         self.set_learning_rate(self.optimizer, step, steps_per_epoch)
         return {**result.losses, **result.measured}
@@ -144,14 +158,15 @@ class Trainer:
             epochs=self.settings.recipe.epochs,
         )
 
-    def trade_offs(self, step: int, steps_per_epoch: int) -> TradeOffs:
-        """Return the weights of the losses at a step of the present epoch."""
+    def weights(self, step: int, steps_per_epoch: int) -> Weights:
+        """Return the weights of the terms at a step of the present epoch, ramps resolved."""
         ramp_step = step if self.settings.recipe.ramp == "step" else 0
-        p = self._progress(ramp_step, steps_per_epoch)
-        return resolve_trade_offs(self.settings.adaptation, p)
+        ramp = dann_ramp(self._progress(ramp_step, steps_per_epoch))
+        configured = self.settings.weights.items()
+        return {name: ramp if weight < 0 else weight for name, weight in configured}
 
     def draw_masks(self, num_videos: int) -> list[DropoutMasks | None]:
-        """Draw the dropout masks of a step, for each phase of the objective."""
+        """Draw the dropout masks of a step, for each update of the objective."""
         spec = self.model.spec
         return [
             draw_masks(
@@ -161,33 +176,27 @@ class Trainer:
                 probability=spec.dropout,
                 dtype=self.data.source_features.dtype,
             )
-            for _ in self.objective.phases
+            for _ in self.objective.updates
         ]
 
     def set_learning_rate(
-        self, optimizer: torch.optim.SGD, step: int, steps_per_epoch: int
+        self, optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int
     ) -> None:
         """Set the rate for the step after this one."""
-        recipe = self.settings.recipe
-        rate = learning_rate(
-            self._progress(step, steps_per_epoch),
-            base=recipe.learning_rate,
-            decay_rate=recipe.lr_decay_rate,
-            decay_power=recipe.lr_decay_power,
-        )
+        rate = learning_rate(self.settings.recipe, self._progress(step, steps_per_epoch))
         for group in optimizer.param_groups:
             group["lr"] = rate
 
     def _record(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         losses, domain_accuracy, attention = split_means(table.means())
-        coefficients = self.trade_offs(plan.steps - 1, plan.steps).coefficients
+        weights = self.weights(plan.steps - 1, plan.steps)
         return EpochRecord(
             epoch=self.epoch + 1,
             steps=plan.steps,
             grad_norm=losses.pop("grad_norm"),
             losses=losses,
             reversal={
-                level: float(getattr(coefficients, level))
+                level: float(weights[f"beta_{level}"])
                 for level in self.settings.method.discriminators
             },
             domain_accuracy=domain_accuracy,
@@ -200,7 +209,7 @@ class Trainer:
     def identity(self) -> dict[str, Any]:
         """What must not differ between a saved state and the run that takes it up."""
         return {
-            **asdict(self.settings),
+            **self.settings.record(),
             "dtype": str(self.data.source_features.dtype),
             "source_shape": list(self.data.source_features.shape),
             "num_target": self.data.num_target,
@@ -246,19 +255,6 @@ class Trainer:
         self._generators.load_state_dict(state["generators"])
         self.history = [EpochRecord(**record) for record in state["history"]]
         self._within_epoch = False
-
-
-def sgd(parameters: Iterable[Tensor], recipe: Recipe) -> torch.optim.SGD:
-    """Return the optimiser of a recipe, at its first rate."""
-    return torch.optim.SGD(
-        parameters,
-        lr=recipe.learning_rate,
-        momentum=recipe.momentum,
-        nesterov=recipe.nesterov,
-        weight_decay=recipe.weight_decay,
-        # One pass over the weights instead of six: an eighth of the time on a CPU.
-        fused=True,
-    )
 
 
 def _copied(value: Any) -> Any:

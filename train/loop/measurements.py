@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ta3n.train.methods.method import Level
+from ta3n.train.methods.base import Level
 from ta3n.train.model.model import ModelOutput
 
 Measured = dict[str, Tensor]

@@ -1,65 +1,31 @@
-"""What a step minimises: the losses of equation 1, of the baselines, and MCD's three steps.
+"""What a step minimises: classification and the terms of a method, update by update.
 
 Shapes: B_S source and B_T target videos, the source first; see `model` for the rest.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from enum import Enum
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.dropout import DropoutMasks
+from ta3n.train.layers.reversal import Coefficient, Coefficients
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured, measure
-from ta3n.train.loop.schedule import TradeOffs
-from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
 from ta3n.train.losses.classification import classification_loss
-from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
-from ta3n.train.losses.domain import domain_loss
-from ta3n.train.losses.entropy import entropy
-from ta3n.train.losses.joint_mmd import joint_mmd_loss
-from ta3n.train.losses.mmd import mmd_loss
-from ta3n.train.methods.method import Method
-from ta3n.train.methods.recipes import Recipe
-from ta3n.train.model.dropout import DropoutMasks
-from ta3n.train.model.model import ModelOutput
+from ta3n.train.methods.base import JOINT, Method, Update
+from ta3n.train.model.model import TA3N, ModelOutput
+from ta3n.train.recipe.recipes import Recipe
 
 Losses = dict[str, Tensor]
-
-_JAN_BANDWIDTHS = (2, 5)  # of logits and video features: the authors' program
-
-
-class Phase(Enum):
-    """One update within a step: which losses, and which weights they move.
-
-    All methods have the phase `JOINT` alone, but for the three steps of MCD (Saito et al.,
-    section 3.3): A is `JOINT`, B is `CLASSIFIERS`, C is `GENERATOR`.
-    """
-
-    JOINT = "joint"
-    CLASSIFIERS = "classifiers"
-    GENERATOR = "generator"
-
-    def moves(self, parameter: str) -> bool:
-        """Say whether the phase may change a parameter of the model, by its name."""
-        is_classifier = parameter.startswith("video_classifier")
-        return self is Phase.JOINT or is_classifier == (self is Phase.CLASSIFIERS)
+Weights = Mapping[str, Coefficient]
+"""The weights in force at one step by name: numbers or 0-d tensors, never a ramp."""
 
 
-class PhaseResult(NamedTuple):
-    """What a phase of a step yields: a tuple, so that it passes through `vmap`.
-
-    Attributes:
-        losses: of `compute_losses`.
-        statistics: of normalised layers, by name.
-        measured: of `measure`, for the joint phase; without a graph.
-    """
-
-    losses: Losses
-    statistics: dict[str, Tensor]
-    measured: Measured
+NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
+"""For forward passes without an adversary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,24 +34,134 @@ class Objective:
 
     Args:
         method: which terms the objective has.
-        recipe: how the discrepancies are measured, and in how many steps MCD is made.
+        recipe: how discrepancies are measured, and in how many updates MCD is made.
     """
 
     method: Method
     recipe: Recipe
 
     @property
-    def phases(self) -> tuple[Phase, ...]:
+    def updates(self) -> tuple[Update, ...]:
         """The updates of a step in their order."""
-        if self.method.alignment != "mcd" or self.recipe.mcd == "one":
-            return (Phase.JOINT,)
-        repeated = (Phase.GENERATOR,) * self.recipe.mcd_generator_updates
-        return (Phase.JOINT, Phase.CLASSIFIERS, *repeated)
+        return self.method.updates(self.recipe)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Start:
+    """What a term may know when it lays out what it keeps between steps.
+
+    Args:
+        model: as it starts.
+        num_source: source training videos.
+        num_target: target training videos, 0 without a target.
+        generator: CPU generator of the run for this purpose.
+    """
+
+    model: TA3N
+    num_source: int
+    num_target: int
+    generator: torch.Generator
+
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext:
+    """What a term sees of a step: that of one run, also where several seeds are stacked.
+
+    Args:
+        model: with the weights of the run; `after_step` sees those after the update.
+        batch: the videos, the labels of the source, and the places of both in the training data.
+        method: whose step it is.
+        recipe: the hyper-parameters.
+        term: whose state `state` is.
+    """
+
+    model: TA3N
+    batch: Batch
+    method: Method
+    recipe: Recipe
+    term: str = ""
 
     @property
-    def reverses_classifiers(self) -> bool:
-        """Whether MCD is made in one step, by a gradient reversal before the classifiers."""
-        return self.method.alignment == "mcd" and self.recipe.mcd == "one"
+    def state(self) -> dict[str, Tensor]:
+        """What the term keeps between steps, by name."""
+        return self.model.state_of(self.term)
+
+    @property
+    def labels(self) -> Tensor:
+        """Of the source videos, int64 [B_S]."""
+        return self.batch.source_labels
+
+    def evaluate(self) -> ModelOutput:
+        """Run the model on the batch without dropout, source first, as it is now."""
+        was_training = self.model.training
+        self.model.eval()
+        try:
+            output: ModelOutput = self.model(
+                step_features(self.batch, self.method), NO_REVERSAL, num_source=self.num_source
+            )
+            return output
+        finally:
+            self.model.train(was_training)
+
+    @property
+    def num_source(self) -> int:
+        """B_S: so many rows of the output are source videos, the others target videos."""
+        return len(self.labels)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step(StepContext):
+    """What the loss of a term sees beside: the model's output on the batch, with dropout.
+
+    Args:
+        output: of the model on source and target, see `step_features`.
+        weights: in force at this step, by name.
+    """
+
+    output: ModelOutput
+    weights: Weights
+
+    @property
+    def source_logits(self) -> Tensor:
+        """Class logits of the source, [B_S, C]."""
+        return self.output.logits[: self.num_source]
+
+    @property
+    def target_logits(self) -> Tensor:
+        """Class logits of the target, [B_T, C]."""
+        return self.output.logits[self.num_source :]
+
+    @property
+    def source_features(self) -> Tensor:
+        """Video features of the source before dropout, [B_S, V]."""
+        return self.output.video_features[: self.num_source]
+
+    @property
+    def target_features(self) -> Tensor:
+        """Video features of the target before dropout, [B_T, V]."""
+        return self.output.video_features[self.num_source :]
+
+    def classification(self) -> Tensor:
+        """Return the classification loss on the source, of both classifiers if there are two."""
+        loss = classification_loss(self.source_logits, self.labels)
+        if self.output.second_logits is not None:
+            second = self.output.second_logits[: self.num_source]
+            loss = loss + classification_loss(second, self.labels)
+        return loss
+
+
+class UpdateResult(NamedTuple):
+    """What an update of a step yields: a tuple, so that it passes through `vmap`.
+
+    Attributes:
+        losses: of `compute_losses`.
+        statistics: of normalised layers, by name.
+        measured: of `measure`, for the joint update; without a graph.
+    """
+
+    losses: Losses
+    statistics: dict[str, Tensor]
+    measured: Measured
 
 
 def step_features(batch: Batch, method: Method) -> Tensor:
@@ -100,136 +176,92 @@ def step_features(batch: Batch, method: Method) -> Tensor:
     return torch.cat([batch.source_features, batch.target_features])
 
 
-def run_phase(
-    forward: Callable[..., ModelOutput],
+def run_update(
+    model: TA3N,
     batch: Batch,
     masks: DropoutMasks | None,
     *,
     objective: Objective,
-    phase: Phase,
-    trade_offs: TradeOffs,
-) -> PhaseResult:
-    """Run the model on a batch, and measure what a phase minimises.
+    weights: Weights,
+    update: Update = JOINT,
+) -> UpdateResult:
+    """Run the model on a batch, and measure what an update minimises.
 
     Args:
-        forward: the model, or a call of it with other weights.
+        model: with the weights of one run.
         batch: videos of this step.
         masks: dropout masks for `step_features`, or none for no dropout.
         objective: what is minimised.
-        phase: which update of the step this is.
-        trade_offs: in force at this step.
+        weights: in force at this step.
+        update: which update of the step this is.
     """
-    joint = phase is Phase.JOINT
-    output = forward(
-        step_features(batch, objective.method),
-        trade_offs.coefficients,
+    method = objective.method
+    output = model(
+        step_features(batch, method),
+        reversal_coefficients(weights),
         masks=masks,
-        levels=objective.method.levels if joint else (),
-        num_source=len(batch.source_features),
-        classifier_reversal=trade_offs.mu if joint and objective.reverses_classifiers else None,
+        levels=method.levels if update is JOINT else (),
+        num_source=len(batch.source_labels),
     )
-    losses = compute_losses(
-        output, batch.source_labels, objective=objective, phase=phase, trade_offs=trade_offs
+    step = Step(
+        model=model,
+        batch=batch,
+        method=method,
+        recipe=objective.recipe,
+        output=output,
+        weights=weights,
     )
-    placed = objective.method.discriminators
-    measured = measure(output, len(batch.source_labels), placed) if joint else {}
-    return PhaseResult(losses, output.statistics, measured)
+    losses = compute_losses(step, update)
+    placed = method.discriminators
+    measured = measure(output, step.num_source, placed) if update is JOINT else {}
+    return UpdateResult(losses, output.statistics, measured)
 
 
-def compute_losses(
-    output: ModelOutput,
-    labels: Tensor,
-    *,
-    objective: Objective,
-    trade_offs: TradeOffs,
-    phase: Phase = Phase.JOINT,
-) -> Losses:
-    """Return every loss of a phase, and their weighted `total`, which is what it minimises.
+def next_states(
+    model: TA3N, batch: Batch, _masks: DropoutMasks | None, *, objective: Objective
+) -> dict[str, Tensor]:
+    """Return what the terms of one run keep after a step, by the name of the model's buffer."""
+    context = StepContext(
+        model=model, batch=batch, method=objective.method, recipe=objective.recipe
+    )
+    return {
+        model.state_name(term.name, name): value
+        for term in objective.method.terms
+        if term.after_step is not None
+        for name, value in term.after_step(replace(context, term=term.name)).items()
+    }
+
+
+def reversal_coefficients(weights: Weights) -> Coefficients:
+    """Return the reversal coefficients among the weights; a level that has none is not judged."""
+    return Coefficients(
+        relation=weights.get("beta_relation", 0.0),
+        video=weights.get("beta_video", 0.0),
+        frame=weights.get("beta_frame", 0.0),
+    )
+
+
+def compute_losses(step: Step, update: Update = JOINT) -> Losses:
+    """Return every loss of an update, and their weighted `total`, which is what it minimises.
 
     Args:
-        output: of the model on `step_features`.
-        labels: of the source videos, int64 [B_S]; they come first in the output.
-        objective: which terms there are.
-        trade_offs: weights of the terms.
-        phase: which update of the step this is.
+        step: the model's output, and the weights of the terms.
+        update: which update of the step this is.
 
     Returns:
-        0-d tensors before their weights, and only what was computed. For the joint phase:
-        `classification` (of both classifiers with MCD), `adversarial_<level>` for each placed
-        discriminator, `attentive_entropy` or `target_entropy`, `discrepancy_<alignment>`, which
-        for MCD in one step is negative, since the classifiers maximise it. For the other phases of
-        MCD: `discrepancy_mcd_maximised` and `discrepancy_mcd_minimised`.
+        0-d tensors before their weights, and only what was computed. For the joint update:
+        `classification` (of both classifiers with MCD), and the loss of each term by its name.
     """
-    if phase is Phase.JOINT:
-        return _joint_losses(output, labels, objective, trade_offs)
-    discrepancy = _target_discrepancy(output, len(labels))
-    if phase is Phase.CLASSIFIERS:
-        total = _classification(output, labels) - discrepancy
-        return {"discrepancy_mcd_maximised": discrepancy, "total": total}
-    return {"discrepancy_mcd_minimised": discrepancy, "total": trade_offs.mu * discrepancy}
-
-
-def _joint_losses(
-    output: ModelOutput, labels: Tensor, objective: Objective, trade_offs: TradeOffs
-) -> Losses:
-    method, num_source = objective.method, len(labels)
-    losses = {"classification": _classification(output, labels)}
+    if update.losses is not None:
+        return update.losses(step)
+    losses = {"classification": step.classification()}
     total = losses["classification"]
-    for level in method.discriminators:
-        logits = output.domain_logits[level]
-        losses[f"adversarial_{level}"] = domain_loss(logits[:num_source], logits[num_source:])
-        total = total + losses[f"adversarial_{level}"]
-    if method.entropy == "attentive":
-        losses["attentive_entropy"] = attentive_entropy_loss(
-            output.logits, output.domain_logits["video"]
-        )
-        total = total + trade_offs.gamma * losses["attentive_entropy"]
-    elif method.entropy == "target":
-        losses["target_entropy"] = entropy(output.logits[num_source:]).mean()
-        total = total + trade_offs.gamma * losses["target_entropy"]
-    if method.alignment in ("dan", "jan"):
-        losses[f"discrepancy_{method.alignment}"] = _kernel_discrepancy(
-            output, num_source, objective
-        )
-        total = total + trade_offs.alpha * losses[f"discrepancy_{method.alignment}"]
-    elif objective.reverses_classifiers:
-        assert output.reversed_logits is not None, "asked for in run_phase"
-        first, second = output.reversed_logits
-        losses["discrepancy_mcd"] = -classifier_discrepancy(first[num_source:], second[num_source:])
-        total = total + losses["discrepancy_mcd"]
+    for term in step.method.terms:
+        loss = None if term.loss is None else term.loss(replace(step, term=term.name))
+        if loss is None:
+            continue
+        losses[term.name] = loss
+        if term.weight is not None and term.scales == "loss":
+            loss = step.weights[term.weight.name] * loss
+        total = total + loss
     return {**losses, "total": total}
-
-
-def _classification(output: ModelOutput, labels: Tensor) -> Tensor:
-    loss = classification_loss(output.logits[: len(labels)], labels)
-    if output.second_logits is not None:
-        loss = loss + classification_loss(output.second_logits[: len(labels)], labels)
-    return loss
-
-
-def _target_discrepancy(output: ModelOutput, num_source: int) -> Tensor:
-    assert output.second_logits is not None, "MCD has a second classifier"
-    return classifier_discrepancy(output.logits[num_source:], output.second_logits[num_source:])
-
-
-def _kernel_discrepancy(output: ModelOutput, num_source: int, objective: Objective) -> Tensor:
-    """Measure DAN's sum of MMDs, or JAN's joint MMD, of [logits, video feature]."""
-    recipe, logits = objective.recipe, output.logits
-    if objective.method.alignment == "jan" and recipe.joint_input == "softmax":
-        logits = logits.softmax(dim=-1)
-    layers = (logits, output.video_features)
-    source = [layer[:num_source] for layer in layers]
-    target = [layer[num_source:] for layer in layers]
-    if objective.method.alignment == "jan":
-        return joint_mmd_loss(
-            source,
-            target,
-            num_bandwidths=_JAN_BANDWIDTHS,
-            estimator=recipe.mmd_estimator,
-            bandwidth_floor=recipe.bandwidth_floor,
-        )
-    each = [
-        mmd_loss(s, t, estimator=recipe.mmd_estimator, bandwidth_floor=recipe.bandwidth_floor)
-        for s, t in zip(source, target, strict=True)
-    ]
-    return torch.stack(each).sum()

@@ -36,13 +36,18 @@ class RunGenerators:
             return torch.Generator(where).manual_seed(_stream_seed(seed, name))
 
         cpu = torch.device("cpu")
+        self._seed = seed
         self.weights = stream("weights", cpu)
         self.source_order = stream("source_order", cpu)
         self.target_order = stream("target_order", cpu)
         self.dropout = stream("dropout", device)
 
+    def fresh(self, name: str) -> torch.Generator:
+        """Return a CPU generator for a purpose that needs it once, at the start."""
+        return torch.Generator().manual_seed(_stream_seed(self._seed, name))
+
     def _streams(self) -> dict[str, torch.Generator]:
-        return vars(self)
+        return {name: each for name, each in vars(self).items() if not name.startswith("_")}
 
     def state_dict(self) -> dict[str, Tensor]:
         """Return the state of every generator as bytes, by name."""

@@ -8,20 +8,23 @@ and gone on with alone at the end of any epoch.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import fields
+from typing import TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, vmap
 
 from ta3n.common.errors import DataConflictError
+from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
-from ta3n.train.loop.engine import Trainer, sgd
+from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord, Measured, read_tables
-from ta3n.train.loop.objective import Losses, Objective, Phase, PhaseResult, run_phase
-from ta3n.train.loop.schedule import TradeOffs
-from ta3n.train.loop.step import train_step
-from ta3n.train.model.dropout import DropoutMasks
-from ta3n.train.model.model import ModelOutput
+from ta3n.train.loop.step import OnOneRun, train_step
+from ta3n.train.model.model import TA3N
+from ta3n.train.recipe.optimizers import make_optimizer
+
+R = TypeVar("R")
 
 
 class StackedTrainer:
@@ -68,7 +71,7 @@ class StackedTrainer:
             batch,
             self._masks(batch),
             objective=first.objective,
-            trade_offs=first.trade_offs(step, steps_per_epoch),
+            weights=first.weights(step, steps_per_epoch),
         )
         for optimizer in (self._learner.optimizer, *(m.optimizer for m in self._members)):
             first.set_learning_rate(optimizer, step, steps_per_epoch)
@@ -82,6 +85,18 @@ class StackedTrainer:
         return [_stack_masks(phase) for phase in zip(*drawn, strict=True)]
 
 
+class _Template(nn.Module):
+    """The model of a member, handed to a function while other weights stand in for its own."""
+
+    def __init__(self, model: TA3N) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, function: OnOneRun[R], batch: Batch, masks: DropoutMasks | None) -> R:
+        """Call the function on the model."""
+        return function(self.model, batch, masks)
+
+
 class StackedLearner:
     """The stacked weights of members, and their one optimiser.
 
@@ -91,12 +106,12 @@ class StackedLearner:
     Attributes:
         parameters: by name, each [N, ...].
         buffers: by name, each [N, ...].
-        optimizer: over the stacked parameters; SGD treats every number by itself.
+        optimizer: over the stacked parameters; it treats every number by itself.
     """
 
     def __init__(self, members: Sequence[Trainer]) -> None:
         self._members = tuple(members)
-        self._template = members[0].model
+        self._template = _Template(members[0].model)
         parameters = [dict(member.model.named_parameters()) for member in members]
         buffers = [dict(member.model.named_buffers()) for member in members]
         stacked = _stack_into_views(parameters)
@@ -104,41 +119,22 @@ class StackedLearner:
             name: tensor.requires_grad_() for name, tensor in stacked.items()
         }
         self.buffers: Mapping[str, Tensor] = _stack_into_views(buffers)
-        self.optimizer = sgd(self.parameters.values(), members[0].settings.recipe)
+        self.optimizer = make_optimizer(self.parameters.values(), members[0].settings.recipe)
         self.optimizer.param_groups[0]["lr"] = members[0].optimizer.param_groups[0]["lr"]
         self._take_over(parameters)
 
-    def run_phase(
-        self,
-        batch: Batch,
-        masks: DropoutMasks | None,
-        *,
-        objective: Objective,
-        phase: Phase,
-        trade_offs: TradeOffs,
-    ) -> PhaseResult:
-        """Return losses [N] and all else [N, ...], see `objective.run_phase`."""
+    def on_each(self, function: OnOneRun[R], batch: Batch, masks: DropoutMasks | None) -> R:
+        """Call a function on the weights of each member; what it returns has a leading [N]."""
 
         def member(
-            parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], own: Losses
-        ) -> PhaseResult:
-            def forward(*args: object, **kwargs: object) -> ModelOutput:
-                weights = {**parameters, **buffers}
-                output: ModelOutput = functional_call(self._template, weights, args, kwargs)
-                return output
+            parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], own: dict[str, Tensor]
+        ) -> R:
+            weights = {f"model.{name}": each for name, each in {**parameters, **buffers}.items()}
+            args = (function, _batch_of(own), _masks_of(own))
+            result: R = functional_call(self._template, weights, args)
+            return result
 
-            return run_phase(
-                forward,
-                _batch_of(own),
-                _masks_of(own),
-                objective=objective,
-                phase=phase,
-                trade_offs=trade_offs,
-            )
-
-        stacked: PhaseResult = vmap(member)(
-            dict(self.parameters), dict(self.buffers), _tensors(batch, masks)
-        )
+        stacked: R = vmap(member)(dict(self.parameters), dict(self.buffers), _tensors(batch, masks))
         return stacked
 
     def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
@@ -155,26 +151,32 @@ class StackedLearner:
         return norms
 
     def hand_over(self) -> None:
-        """Let the members' optimisers see the momenta, as views."""
+        """Let the members' optimisers see their part of the state, as views."""
         for name, tensor in self.parameters.items():
-            momentum = self.optimizer.state[tensor].get("momentum_buffer")
-            if momentum is None:
-                continue
-            for index, member in enumerate(self._members):
-                own = member.model.get_parameter(name)
-                member.optimizer.state[own]["momentum_buffer"] = momentum[index]
+            for key, value in self.optimizer.state[tensor].items():
+                if value is None:
+                    continue
+                for index, member in enumerate(self._members):
+                    own = member.model.get_parameter(name)
+                    # A count of steps is one number for all members.
+                    part = value[index] if value.shape == tensor.shape else value.clone()
+                    member.optimizer.state[own][key] = part
 
     def _take_over(self, parameters: Sequence[Mapping[str, Tensor]]) -> None:
-        """Stack the momenta that members bring from earlier epochs."""
+        """Stack the optimiser's state that members bring from earlier epochs."""
         for name, tensor in self.parameters.items():
             brought = [
-                member.optimizer.state.get(own[name], {}).get("momentum_buffer")
+                member.optimizer.state.get(own[name], {})
                 for member, own in zip(self._members, parameters, strict=True)
             ]
-            known = [momentum for momentum in brought if momentum is not None]
-            if known:
-                assert len(known) == len(brought), "one objective reaches the same weights"
-                self.optimizer.state[tensor]["momentum_buffer"] = torch.stack(known)
+            for key, first in brought[0].items():
+                if first is None:
+                    continue
+                # One objective reaches the same weights, so all members bring the same keys.
+                is_count = first.shape != tensor.shape[1:]
+                self.optimizer.state[tensor][key] = (
+                    first.clone() if is_count else torch.stack([state[key] for state in brought])
+                )
 
 
 def _check_alike(members: Sequence[Trainer]) -> None:
@@ -207,14 +209,17 @@ def _batches(plans: Sequence[EpochPlan], data: TrainingData) -> Iterator[Batch]:
     """Gather the batches of all members, step by step, on the device of the data."""
     for step in range(plans[0].steps):
         source = torch.stack([plan.source_batches[step] for plan in plans])  # [N, B_S]
-        target = None
+        target, features = None, None
         chosen = [p.target_batches[step] for p in plans if p.target_batches is not None]
         if chosen and data.target_features is not None:
-            target = _gather(data.target_features, torch.stack(chosen))
+            target = torch.stack(chosen)  # [N, B_T]
+            features = _gather(data.target_features, target)
         yield Batch(
             source_features=_gather(data.source_features, source),
             source_labels=_gather(data.source_labels, source),
-            target_features=target,
+            target_features=features,
+            source_indices=source,
+            target_indices=target,
         )
 
 
@@ -234,25 +239,20 @@ def _stack_masks(masks: Sequence[DropoutMasks | None]) -> DropoutMasks | None:
     )
 
 
-def _tensors(batch: Batch, masks: DropoutMasks | None) -> Losses:
+def _tensors(batch: Batch, masks: DropoutMasks | None) -> dict[str, Tensor]:
     """Return what differs between members as a dictionary, which is what vmap can map over."""
-    tensors = {"source": batch.source_features, "labels": batch.source_labels}
-    if batch.target_features is not None:
-        tensors["target"] = batch.target_features
+    tensors = {name: getattr(batch, name) for name in _OF_A_BATCH}
     if masks is not None:
-        tensors |= {"frame_mask": masks.frame, "video_mask": masks.video}
-    return tensors
+        tensors |= {"frame": masks.frame, "video": masks.video}
+    return {name: tensor for name, tensor in tensors.items() if tensor is not None}
 
 
-def _batch_of(own: Losses) -> Batch:
-    return Batch(
-        source_features=own["source"],
-        source_labels=own["labels"],
-        target_features=own.get("target"),
-    )
+_OF_A_BATCH = tuple(field.name for field in fields(Batch))
 
 
-def _masks_of(own: Losses) -> DropoutMasks | None:
-    if "frame_mask" not in own:
-        return None
-    return DropoutMasks(frame=own["frame_mask"], video=own["video_mask"])
+def _batch_of(own: Mapping[str, Tensor]) -> Batch:
+    return Batch(**{name: own[name] for name in _OF_A_BATCH if name in own})
+
+
+def _masks_of(own: Mapping[str, Tensor]) -> DropoutMasks | None:
+    return DropoutMasks(frame=own["frame"], video=own["video"]) if "frame" in own else None

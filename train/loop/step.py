@@ -4,17 +4,18 @@ Shapes: a loss is a 0-d tensor for one run, or [N] for N stacked seeds.
 """
 
 from collections.abc import Mapping, Sequence
-from typing import NamedTuple, Protocol
+from functools import partial
+from typing import NamedTuple, Protocol, TypeVar
 
 import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured
-from ta3n.train.loop.objective import Objective, Phase, PhaseResult, run_phase
-from ta3n.train.loop.schedule import TradeOffs
-from ta3n.train.model.dropout import DropoutMasks
+from ta3n.train.loop.objective import Objective, Weights, next_states, run_update
+from ta3n.train.methods.base import JOINT, Update
 from ta3n.train.model.model import TA3N
 
 
@@ -22,13 +23,25 @@ class StepResult(NamedTuple):
     """What a step measured, on the device and without a graph.
 
     Attributes:
-        losses: of `compute_losses` (of a phase that is repeated, the last), with the `total` of
-            the joint phase, and `grad_norm`, the norm of its gradient before clipping.
-        measured: of `measure`, in the joint phase.
+        losses: of `compute_losses` (of an update that is repeated, the last), with the `total` of
+            the joint update, and `grad_norm`, the norm of its gradient before clipping.
+        measured: of `measure`, in the joint update.
     """
 
     losses: Measured
     measured: Measured
+
+
+R = TypeVar("R")
+R_co = TypeVar("R_co", covariant=True)
+
+
+class OnOneRun(Protocol[R_co]):
+    """A function of the model of one run, its batch and its dropout masks."""
+
+    def __call__(self, model: TA3N, batch: Batch, masks: DropoutMasks | None, /) -> R_co:
+        """Return tensors, in dictionaries or named tuples."""
+        ...
 
 
 class Learner(Protocol):
@@ -36,24 +49,16 @@ class Learner(Protocol):
 
     Attributes:
         parameters: by name.
-        buffers: running statistics, by name.
+        buffers: running statistics and what terms keep, by name.
         optimizer: over the parameters.
     """
 
     parameters: Mapping[str, Tensor]
     buffers: Mapping[str, Tensor]
-    optimizer: torch.optim.SGD
+    optimizer: torch.optim.Optimizer
 
-    def run_phase(
-        self,
-        batch: Batch,
-        masks: DropoutMasks | None,
-        *,
-        objective: Objective,
-        phase: Phase,
-        trade_offs: TradeOffs,
-    ) -> PhaseResult:
-        """Run the model on a batch, see `objective.run_phase`."""
+    def on_each(self, function: OnOneRun[R], batch: Batch, masks: DropoutMasks | None) -> R:
+        """Call a function on the weights of each run; its tensors get a leading [N] if stacked."""
         ...
 
     def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
@@ -69,25 +74,15 @@ class SingleLearner:
         optimizer: over the model's parameters.
     """
 
-    def __init__(self, model: TA3N, optimizer: torch.optim.SGD) -> None:
+    def __init__(self, model: TA3N, optimizer: torch.optim.Optimizer) -> None:
         self._model = model
         self.optimizer = optimizer
         self.parameters: Mapping[str, Tensor] = dict(model.named_parameters())
         self.buffers: Mapping[str, Tensor] = dict(model.named_buffers())
 
-    def run_phase(
-        self,
-        batch: Batch,
-        masks: DropoutMasks | None,
-        *,
-        objective: Objective,
-        phase: Phase,
-        trade_offs: TradeOffs,
-    ) -> PhaseResult:
-        """Run the model on a batch, see `objective.run_phase`."""
-        return run_phase(
-            self._model, batch, masks, objective=objective, phase=phase, trade_offs=trade_offs
-        )
+    def on_each(self, function: OnOneRun[R], batch: Batch, masks: DropoutMasks | None) -> R:
+        """Call a function on the model."""
+        return function(self._model, batch, masks)
 
     def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
         """Scale the gradients down to a norm; return the norm before."""
@@ -100,39 +95,40 @@ def train_step(
     masks: Sequence[DropoutMasks | None],
     *,
     objective: Objective,
-    trade_offs: TradeOffs,
+    weights: Weights,
 ) -> StepResult:
     """Make the updates of one step.
 
     Args:
         learner: updated in place, at the optimiser's present rate.
         batch: videos of this step.
-        masks: dropout masks for each phase of the objective.
+        masks: dropout masks for each update of the objective.
         objective: what is minimised.
-        trade_offs: in force at this step.
+        weights: in force at this step.
     """
     all_losses: Measured = {}
     measured: Measured = {}
-    for phase, phase_masks in zip(objective.phases, masks, strict=True):
-        result = learner.run_phase(
-            batch, phase_masks, objective=objective, phase=phase, trade_offs=trade_offs
-        )
-        grad_norm = _update(learner, result.losses["total"], phase, objective.recipe.clip_norm)
+    for update, update_masks in zip(objective.updates, masks, strict=True):
+        run = partial(run_update, objective=objective, weights=weights, update=update)
+        result = learner.on_each(run, batch, update_masks)
+        grad_norm = _move(learner, result.losses["total"], update, objective.recipe.clip_norm)
         losses = {name: loss.detach() for name, loss in result.losses.items()}
-        if phase is Phase.JOINT:
+        if update is JOINT:
             _keep_statistics(learner, result.statistics, objective.recipe.norm_momentum)
             all_losses |= {**losses, "grad_norm": grad_norm}
             measured = result.measured
         else:
             del losses["total"]
             all_losses |= losses
+    if any(term.after_step for term in objective.method.terms):
+        _keep_states(learner, batch, objective)
     return StepResult(all_losses, measured)
 
 
-def _update(learner: Learner, total: Tensor, phase: Phase, clip_norm: float) -> Tensor:
-    """Move what the phase moves; a parameter without a gradient is left alone to the bit."""
+def _move(learner: Learner, total: Tensor, update: Update, clip_norm: float) -> Tensor:
+    """Move what the update moves; a parameter without a gradient is left alone to the bit."""
     learner.optimizer.zero_grad()
-    moved = [tensor for name, tensor in learner.parameters.items() if phase.moves(name)]
+    moved = [tensor for name, tensor in learner.parameters.items() if update.moves(name)]
     # Stacked runs share no weights, so the gradient of the sum is the gradient of each.
     total.sum().backward(inputs=moved)  # type: ignore[no-untyped-call]
     grad_norm = learner.clip(moved, clip_norm)
@@ -144,3 +140,10 @@ def _update(learner: Learner, total: Tensor, phase: Phase, clip_norm: float) -> 
 def _keep_statistics(learner: Learner, statistics: Mapping[str, Tensor], momentum: float) -> None:
     for name, seen in statistics.items():
         learner.buffers[f"{name}.running"].lerp_(seen, momentum)
+
+
+@torch.no_grad()
+def _keep_states(learner: Learner, batch: Batch, objective: Objective) -> None:
+    states = learner.on_each(partial(next_states, objective=objective), batch, None)
+    for name, value in states.items():
+        learner.buffers[name].copy_(value)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor
 
 from ta3n.train.losses.kernels import gaussian_kernel, kernel_discrepancy, paired
-from ta3n.train.methods.recipes import MmdEstimator
+from ta3n.train.recipe.recipes import MmdEstimator
 
 
 def joint_mmd_loss(

@@ -10,7 +10,7 @@ bandwidths is that of TA3N's authors.
 import torch
 from torch import Tensor
 
-from ta3n.train.methods.recipes import MmdEstimator
+from ta3n.train.recipe.recipes import MmdEstimator
 
 MULTIPLIER = 2.0
 

@@ -8,7 +8,7 @@ Source: Long et al., "Learning Transferable Features with Deep Adaptation Networ
 from torch import Tensor
 
 from ta3n.train.losses.kernels import gaussian_kernel, kernel_discrepancy, paired
-from ta3n.train.methods.recipes import MmdEstimator
+from ta3n.train.recipe.recipes import MmdEstimator
 
 NUM_BANDWIDTHS = 5
 

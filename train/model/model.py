@@ -4,23 +4,24 @@ Shapes: B videos (of either domain), K segments, D feature width, H hidden width
 V video feature width (H with TemPooling, R with TemRelation), C classes.
 """
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Literal, cast
 
 import torch
 from torch import Tensor, nn
 
 from ta3n.common.errors import UsageError
-from ta3n.train.methods.method import LEVELS, Attention, Level, Method, Temporal
-from ta3n.train.methods.recipes import NormLayers, Recipe
-from ta3n.train.model.attention import ConventionalAttention, attend, domain_attention
-from ta3n.train.model.discriminator import Discriminator
-from ta3n.train.model.dropout import DropoutMasks
-from ta3n.train.model.initialisation import empty_linear, initialise_default, initialise_normal
-from ta3n.train.model.normalisation import DomainNorm, Domains
-from ta3n.train.model.reversal import Coefficient, Coefficients, reverse_gradient
-from ta3n.train.model.temporal import TemPooling, TemRelation
+from ta3n.train.encoders.registry import ENCODERS, Encoder
+from ta3n.train.layers.attention import ConventionalAttention, attend, domain_attention
+from ta3n.train.layers.discriminator import Discriminator
+from ta3n.train.layers.dropout import DropoutMasks
+from ta3n.train.layers.initialisation import Linear, drawn_from, initialise
+from ta3n.train.layers.normalisation import DomainNorm, Domains
+from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.layers.temporal import EncoderModule
+from ta3n.train.methods.base import LEVELS, Level, Method
+from ta3n.train.recipe.recipes import NormLayers, Recipe
 
 MIN_SEGMENTS = 2
 MAX_SEGMENTS = 25
@@ -38,11 +39,12 @@ class ModelSpec:
         relation_dim: R.
         max_subsets: most frame subsets evaluated per n-frame relation.
         dropout: probability of dropping, in [0, 1).
-        temporal: `pooling` (TemPooling) or `relation` (TemRelation).
+        temporal: name of an encoder, such as `pooling` (TemPooling) or `relation` (TemRelation).
         attention: `domain` for the attention of section 2.3, `conventional` for a learned one
-            (both need relations), or `none`.
+            (both need an encoder with parts, such as relations), or `none`.
         norm_layers: where each domain is normalised, see `Recipe`; `none` nowhere.
         second_classifier: whether there is one, as MCD needs.
+        extra: what makes further modules that terms need, by name.
 
     Raises:
         UsageError: for a value out of its range, or attention without relations.
@@ -55,10 +57,11 @@ class ModelSpec:
     relation_dim: int = 256
     max_subsets: int = 3
     dropout: float = 0.5
-    temporal: Temporal = "relation"
-    attention: Attention = "none"
+    temporal: str = "relation"
+    attention: str = "none"
     norm_layers: NormLayers | Literal["none"] = "none"
     second_classifier: bool = False
+    extra: tuple["Callable[[ModelSpec], Mapping[str, nn.Module]]", ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
@@ -71,16 +74,21 @@ class ModelSpec:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be 1 or above")
         if not 0 <= self.dropout < 1:
             raise UsageError(f"dropout is {self.dropout}; it must be at least 0 and below 1")
-        if self.attention != "none" and self.temporal != "relation":
+        if self.attention != "none" and not self.encoder.has_parts:
             raise UsageError(
-                f"{self.attention} attention weighs n-frame relations, which TemPooling does not"
-                " have; choose the temporal module relation"
+                f"{self.attention} attention weighs n-frame relations, which {self.encoder.label}"
+                " does not have; choose the temporal module relation"
             )
+
+    @property
+    def encoder(self) -> Encoder:
+        """The temporal module."""
+        return ENCODERS.find(self.temporal)
 
     @property
     def video_dim(self) -> int:
         """V, the width of a video feature."""
-        return self.relation_dim if self.temporal == "relation" else self.hidden_dim
+        return cast(int, getattr(self, self.encoder.width))
 
 
 def model_spec(method: Method, recipe: Recipe, *, num_classes: int, feature_dim: int) -> ModelSpec:
@@ -99,8 +107,9 @@ def model_spec(method: Method, recipe: Recipe, *, num_classes: int, feature_dim:
         dropout=recipe.dropout,
         temporal=method.temporal,
         attention=method.attention,
-        norm_layers=recipe.norm_layers if method.norm == "adabn" else "none",
-        second_classifier=method.alignment == "mcd",
+        norm_layers=recipe.norm_layers if any(t.normalises for t in method.terms) else "none",
+        second_classifier=any(term.second_classifier for term in method.terms),
+        extra=tuple(term.modules for term in method.terms if term.modules),
     )
 
 
@@ -114,18 +123,20 @@ class ModelOutput:
         domain_logits: per evaluated level: frame [B, K, 2], relation [B, K-1, 2] in the order
             n = K..2, video [B, 2]. Index 0 is source, 1 is target.
         attention: [B, K-1] in the order n = K..2, or none without attention.
+        classified: video features after dropout, which classifiers and the video discriminator
+            see, [B, V].
+        parts: of the videos, such as relations, before attention, [B, P, V]; none without any.
         second_logits: of the second classifier, [B, C], or none without one.
-        reversed_logits: of both classifiers behind a gradient reversal, each [B, C], or none if
-            not asked for.
         statistics: of the batch, by normalisation, see `Domains`; empty in evaluation.
     """
 
     logits: Tensor
     video_features: Tensor
+    classified: Tensor
+    parts: Tensor | None = None
     domain_logits: dict[Level, Tensor] = field(default_factory=dict)
     attention: Tensor | None = None
     second_logits: Tensor | None = None
-    reversed_logits: tuple[Tensor, Tensor] | None = None
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -144,26 +155,29 @@ class TA3N(nn.Module):
 
     Args:
         spec: the sizes and switches.
-        generator: CPU generator that the weights are drawn from.
+        generator: CPU generator that the weights are drawn from; those of layers of other kinds
+            than `Linear` come from its seed.
+
+    Attributes:
+        spec: as given.
+        encoder: the temporal module.
+        extra: further modules of terms, by name.
+        memory: what terms keep between steps, see `state_of`.
     """
 
     def __init__(self, spec: ModelSpec, generator: torch.Generator) -> None:
         super().__init__()
         self.spec = spec
-        self.frame_fc = empty_linear(spec.feature_dim, spec.hidden_dim)
+        with drawn_from(generator):
+            self._build(spec)
+        initialise(self, generator)
+
+    def _build(self, spec: ModelSpec) -> None:
+        self.frame_fc = Linear(spec.feature_dim, spec.hidden_dim)
         self.frame_discriminator = Discriminator(spec.hidden_dim)
         self.video_discriminator = Discriminator(spec.video_dim)
-        self.video_classifier = empty_linear(spec.video_dim, spec.num_classes)
-        self.pooling = TemPooling()
-        self.relations: TemRelation | None = None
-        if spec.temporal == "relation":
-            self.relations = TemRelation(
-                num_segments=spec.num_segments,
-                hidden_dim=spec.hidden_dim,
-                relation_dim=spec.relation_dim,
-                max_subsets=spec.max_subsets,
-                normalised=spec.norm_layers == "all",
-            )
+        self.video_classifier = Linear(spec.video_dim, spec.num_classes)
+        self.encoder: EncoderModule = spec.encoder.build(spec)
         self.frame_norm: DomainNorm | None = None
         if spec.norm_layers != "none":
             shared = spec.norm_layers == "all"
@@ -173,15 +187,31 @@ class TA3N(nn.Module):
             self.conventional_attention = ConventionalAttention(spec.relation_dim)
         self.video_classifier_2: nn.Linear | None = None
         if spec.second_classifier:
-            self.video_classifier_2 = empty_linear(spec.video_dim, spec.num_classes)
-        self._initialise(generator)
+            self.video_classifier_2 = Linear(spec.video_dim, spec.num_classes)
+        self.extra = nn.ModuleDict()
+        for build in spec.extra:
+            self.extra.update(build(spec))
+        self.memory = nn.Module()
 
-    def _initialise(self, generator: torch.Generator) -> None:
-        for name, module in self.named_modules():
-            if isinstance(module, nn.Linear):
-                as_default = name.startswith(("relations.", "conventional_attention."))
-                start = initialise_default if as_default else initialise_normal
-                start(module, generator)
+    @staticmethod
+    def state_name(term: str, name: str) -> str:
+        """Return the name of the buffer that holds a tensor of a term's state."""
+        return f"memory.{term}/{name.replace('.', '|')}"
+
+    def keep_state(self, term: str, state: Mapping[str, Tensor]) -> None:
+        """Lay out what a term keeps between steps: buffers, so saved and stacked with the rest."""
+        for name, value in state.items():
+            buffer = self.state_name(term, name).removeprefix("memory.")
+            self.memory.register_buffer(buffer, value.detach().clone())
+
+    def state_of(self, term: str) -> dict[str, Tensor]:
+        """Return what a term keeps between steps, by name."""
+        prefix = f"{term}/"
+        return {
+            name.removeprefix(prefix).replace("|", "."): value
+            for name, value in self.memory.named_buffers()
+            if name.startswith(prefix)
+        }
 
     def forward(
         self,
@@ -191,7 +221,6 @@ class TA3N(nn.Module):
         masks: DropoutMasks | None = None,
         levels: Collection[Level] = (),
         num_source: int = 0,
-        classifier_reversal: Coefficient | None = None,
     ) -> ModelOutput:
         """Run the model on videos of any domain.
 
@@ -202,8 +231,6 @@ class TA3N(nn.Module):
             levels: discriminators to evaluate. Attention adds the relation level by itself.
             num_source: the first so many videos are source, the others target; of interest to
                 AdaBN alone.
-            classifier_reversal: also run both classifiers behind a gradient reversal with this
-                coefficient, for MCD in one step.
 
         Raises:
             TrainingError: if a domain is missing from a training batch of AdaBN.
@@ -216,27 +243,25 @@ class TA3N(nn.Module):
         if "frame" in levels:
             domain_logits["frame"] = self.frame_discriminator(frames, coefficients.frame)
         judge = "relation" in levels or self.spec.attention == "domain"
-        video_features, relation_logits, attention = self._aggregate(
-            frames, domains, coefficients.relation, judge=judge
-        )
-        if relation_logits is not None:
-            domain_logits["relation"] = relation_logits
+        parts = self.encoder(frames, domains)  # [B, P, V], or [B, V] without parts
+        video_features, attention = parts, None
+        if self.spec.encoder.has_parts:
+            logits = self.encoder.domain_logits(parts, coefficients.relation) if judge else None
+            if logits is not None:
+                domain_logits["relation"] = logits
+            video_features, attention = self._combine(parts, logits)
         dropped = video_features if masks is None else video_features * masks.video
         if "video" in levels:
             domain_logits["video"] = self.video_discriminator(dropped, coefficients.video)
-        second, reversed_logits = None, None
-        if self.video_classifier_2 is not None:
-            second = self.video_classifier_2(dropped)
-            if classifier_reversal is not None:
-                turned = reverse_gradient(dropped, classifier_reversal)
-                reversed_logits = (self.video_classifier(turned), self.video_classifier_2(turned))
+        second = None if self.video_classifier_2 is None else self.video_classifier_2(dropped)
         return ModelOutput(
             logits=self.video_classifier(dropped),
             video_features=video_features,
+            classified=dropped,
+            parts=parts if self.spec.encoder.has_parts else None,
             domain_logits=domain_logits,
             attention=attention,
             second_logits=second,
-            reversed_logits=reversed_logits,
             statistics=domains.statistics,
         )
 
@@ -247,22 +272,13 @@ class TA3N(nn.Module):
             frames = self.frame_norm(frames, domains)
         return frames.relu()
 
-    def _aggregate(
-        self, frames: Tensor, domains: Domains, coefficient: Coefficient, *, judge: bool
-    ) -> tuple[Tensor, Tensor | None, Tensor | None]:
-        """Map frames [B, K, H] to video features [B, V], relation logits and attention.
-
-        The relation discriminators are evaluated if `judge` says so and there are relations.
-        """
-        if self.relations is None:
-            return self.pooling(frames), None, None
-        relations = self.relations(frames, domains)  # [B, K-1, R]
-        logits = self.relations.domain_logits(relations, coefficient) if judge else None
-        attention = None  # or [B, K-1]
+    def _combine(self, parts: Tensor, logits: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """Sum parts [B, P, V] to video features [B, V], weighed by attention [B, P] if there is."""
+        attention = None
         if self.conventional_attention is not None:
-            attention = self.conventional_attention(relations)
+            attention = self.conventional_attention(parts)
         elif logits is not None and self.spec.attention == "domain":
             attention = domain_attention(logits)
         if attention is not None:
-            relations = attend(relations, attention)
-        return relations.sum(dim=1), logits, attention
+            parts = attend(parts, attention)
+        return parts.sum(dim=1), attention

@@ -8,10 +8,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.reversal import Coefficients
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
+BATCH_SIZE = 512
+"""Videos in a forward pass, while training and after: figures come out to the bit."""
 
 
 class Observation(NamedTuple):
@@ -28,15 +30,15 @@ class Observation(NamedTuple):
 
 @torch.no_grad()
 def observe(
-    model: TA3N, videos: Tensor, batch_size: int, *, are_source: bool = False
+    model: TA3N, videos: Tensor, batch_size: int = BATCH_SIZE, *, are_source: bool = False
 ) -> Observation:
     """Run a model without dropout, leaving it as it was.
 
     Args:
-        model: its weights decide device and type.
-        videos: frame features [N, K, D], on any device.
-        batch_size: videos per forward pass.
-        are_source: whether normalisation per domain takes them for source videos.
+        model: Its weights decide device and type.
+        videos: Frame features [N, K, D], on any device.
+        batch_size: Videos per forward pass.
+        are_source: Whether normalisation per domain takes them for source videos.
     """
     weight = model.video_classifier.weight
     was_training = model.training
@@ -52,8 +54,3 @@ def observe(
         )
     finally:
         model.train(was_training)
-
-
-def predict(model: TA3N, features: Tensor, batch_size: int) -> Tensor:
-    """Return the class logits [N, C] of target videos, see `observe`."""
-    return observe(model, features, batch_size).logits

@@ -6,7 +6,7 @@ that no such number gives was misprinted, or measured on other videos.
 No torch here.
 """
 
-from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.paper.rows import Direction
 
 _DIGITS = 2
@@ -15,7 +15,7 @@ _DIGITS = 2
 def num_target_videos(direction: Direction) -> int | None:
     """Return N, the validation videos of a direction's target in the complete benchmark."""
     benchmark, _, target = direction
-    totals = get_benchmark(benchmark).expected_totals(target)
+    totals = BUILT_IN_CATALOGUE.benchmark(benchmark).expected_totals(target)
     return None if totals is None else totals[1]
 
 

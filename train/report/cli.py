@@ -1,4 +1,4 @@
-"""`ta3n-report`: from run folders to the paper's tables, a verdict and a page."""
+"""`ta3n-report`: from run folders to the paper's tables, a summary and a page."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ _FOLDER = click.Path(path_type=Path)
 @click.option(
     "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
 )
-@click.option("--no-pictures", is_flag=True, help="Tables and verdict only.")
+@click.option("--no-pictures", is_flag=True, help="Tables and summary only.")
 @click.option(
     "--rule",
     "--rules",
@@ -67,7 +67,7 @@ def main(
     *,
     no_pictures: bool,
 ) -> None:
-    """Turn the runs under the folders RUNS into the paper's tables, a verdict and a page.
+    """Turn the runs under the folders RUNS into the paper's tables, a summary and a page.
 
     The runs are only read. Target accuracy is told by every selection rule side by side.
     """

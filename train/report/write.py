@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 from ta3n.common.errors import DataMissingError
 from ta3n.common.files import replace_file
 from ta3n.common.names import printable
-from ta3n.train.report.data.collect import Direction, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns, collect_runs
 from ta3n.train.report.page.page import build_page
 from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
-from ta3n.train.report.tables.sheets import Sheet, print_sheet, to_csv, to_latex, to_markdown
-from ta3n.train.report.tables.table import results_csv
-from ta3n.train.report.tables.verdict import headline
+from ta3n.train.report.tables.rows import results_csv
+from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.summary import main_finding
 
 if TYPE_CHECKING:
-    from ta3n.train.report.figures.gallery import Gallery
+    from ta3n.train.report.figures.look import Gallery
 
 PAGE_NAME, CSV_NAME, FIGURES_NAME, TABLES_NAME = "report.html", "results.csv", "figures", "tables"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
@@ -44,13 +44,13 @@ class Report:
     notes: tuple[str, ...]
 
     def print(self) -> None:
-        """Print the tables of what was run, the verdict, and what was left out or written."""
+        """Print the tables of what was run, the summary, and what was left out or written."""
         told: set[str] = set()
         for sheet in (sheet for sheet in self.contents.sheets if sheet.has_runs):
             print_sheet(sheet, told)
             told |= {sheet.caption, *sheet.notes}
         for analysis in self.contents.analyses:
-            print(f"\n{printable(analysis.direction.label)}: {printable(headline(analysis))}")
+            print(f"\n{printable(analysis.direction.label)}: {printable(main_finding(analysis))}")
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.tables[0].parent}")
@@ -124,7 +124,7 @@ def _galleries(
     }
 
 
-def _prefix(direction: Direction) -> str:
+def _prefix(direction: DirectionRuns) -> str:
     name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
     return re.sub(r"[^\w.-]", "_", name)
 

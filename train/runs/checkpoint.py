@@ -1,27 +1,45 @@
-"""What is kept of a run in progress, and the files it is kept in.
+"""What is kept of a run's models: all that resuming needs, then the weights worth keeping.
 
-Legend: N target validation videos, C classes.
+A run in progress has a checkpoint. A finished one has its weights instead: those of each epoch that
+a rule of `KEPT_WEIGHTS` chose, once, however many rules chose it. Both load on any machine with
+`torch.load(..., weights_only=True)`.
+
+Legend: N target validation videos, C classes, D cached feature width.
 """
 
 import io
+import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
+from pathlib import Path
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 
-from ta3n.common.errors import FeatureStoreError
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
 from ta3n.common.files import replace_file
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.runs.folder import RunFolder
-from ta3n.train.runs.scores import Evaluation, Score
-from ta3n.train.runs.selection import ORACLE, EpochScores, Selection, select
-
-KEPT_WEIGHTS = (ORACLE, "im")
-"""Rules whose weights are kept, where they choose an epoch; those of `last` are the run's own."""
+from ta3n.train.methods.registry import method_of
+from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.recipe.recipes import Recipe
+from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.scores import Evaluation
+from ta3n.train.runs.selection import (
+    KEPT_WEIGHTS,
+    LAST,
+    ChosenEpoch,
+    EpochScores,
+    TargetScore,
+    select,
+)
 
 Weights = Mapping[str, Tensor]
+
+_UNREADABLE = (
+    RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,13 +47,12 @@ class RunState:
     """All that is kept of a run after its last complete epoch; never changed in place.
 
     Args:
-        trainer: a copy of the trainer's state.
-        scores: what can be chosen by, epoch by epoch.
-        predictions: class of each target validation video at the epoch of each rule, int64 [N].
-        last_logits: after the last epoch, [N, C].
-        weights: the model's, at the epochs of `KEPT_WEIGHTS`. The checkpoint holds them too, so
-            that a run that goes on from it has them.
-        label_reads: how many single target labels were read.
+        trainer: A copy of the trainer's state.
+        scores: What can be chosen by, epoch by epoch.
+        predictions: Class of each target validation video at the epoch of each rule, int64 [N].
+        last_logits: After the last epoch, [N, C].
+        weights: The model's, at the epochs of `KEPT_WEIGHTS`.
+        label_reads: How many single target labels were read.
     """
 
     trainer: Mapping[str, Any]
@@ -45,93 +62,67 @@ class RunState:
     weights: Mapping[str, Weights]
     label_reads: int
 
+    @classmethod
+    def after_epoch(
+        cls,
+        before: "RunState | None",
+        trainer: Trainer,
+        evaluation: Evaluation,
+        *,
+        validators: Mapping[str, float],
+        label_reads: int,
+    ) -> "RunState":
+        """Return the state after one more epoch; `before` is None at the start."""
+        new = EpochScores(target=evaluation.score, validators=validators)
+        scores = (*(before.scores if before else ()), new)
+        chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
+        predictions = dict.fromkeys(sorted(chosen), evaluation.logits.argmax(dim=1))
+        state = trainer.state_dict()
+        weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}
+        return cls(
+            trainer=state,
+            scores=scores,
+            predictions={**(before.predictions if before else {}), **predictions},
+            last_logits=evaluation.logits,
+            weights={**(before.weights if before else {}), **weights},
+            label_reads=label_reads,
+        )
+
     @property
     def epoch(self) -> int:
         """Number of epochs done."""
         return len(self.scores)
 
     @property
-    def selections(self) -> dict[str, Selection]:
+    def chosen(self) -> dict[str, ChosenEpoch]:
         """The epoch of every rule, by its name."""
         return select(self.scores)
-
-
-def after_epoch(
-    before: RunState | None,
-    trainer: Trainer,
-    evaluation: Evaluation,
-    *,
-    validators: Mapping[str, float],
-    label_reads: int,
-) -> RunState:
-    """Return the state after one more epoch.
-
-    Args:
-        before: the state until then, None at the start.
-        trainer: at the end of the epoch.
-        evaluation: of that epoch.
-        validators: its label-free scores.
-        label_reads: as in the state.
-    """
-    new = EpochScores(target=evaluation.score, validators=validators)
-    scores = (*(before.scores if before else ()), new)
-    state = trainer.state_dict()
-    chosen_now = {r for r, choice in select(scores).items() if choice.epoch == new.epoch}
-    predicted = evaluation.logits.argmax(dim=1)
-    return RunState(
-        trainer=state,
-        scores=scores,
-        predictions={
-            **(before.predictions if before else {}),
-            **dict.fromkeys(sorted(chosen_now), predicted),
-        },
-        last_logits=evaluation.logits,
-        weights={
-            **(before.weights if before else {}),
-            **{rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen_now},
-        },
-        label_reads=label_reads,
-    )
 
 
 def write_state(folder: RunFolder, state: RunState) -> None:
     """Write the checkpoint, from which a run is gone on with to the bit.
 
     Raises:
-        OSError: if the folder cannot be written.
+        OSError: If the folder cannot be written.
     """
-    plain = {
-        "trainer": state.trainer,
-        "scores": [
-            {"target": asdict(scores.target), "validators": dict(scores.validators)}
-            for scores in state.scores
-        ],
-        "predictions": state.predictions,
-        "last_logits": state.last_logits,
-        "weights": state.weights,
-        "label_reads": state.label_reads,
-    }
-    replace_file(folder.checkpoint, _dump(plain))
+    fields = {name: getattr(state, name) for name in RunState.__dataclass_fields__}
+    scores = [{**asdict(each), "validators": dict(each.validators)} for each in state.scores]
+    _write(folder.checkpoint, {**fields, "scores": scores})
 
 
 def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
     """Read the checkpoint and put the trainer where it left off; None if there is no checkpoint.
 
     Raises:
-        FeatureStoreError: if it is damaged.
-        DataConflictError: if it is of another run.
+        FeatureStoreError: If it is damaged.
+        DataConflictError: If it is of another run.
     """
     if not folder.checkpoint.exists():
         return None
     try:
-        plain = torch.load(folder.checkpoint, map_location="cpu", weights_only=True)
-        plain["scores"] = tuple(
-            EpochScores(target=Score(**scores["target"]), validators=scores["validators"])
-            for scores in plain["scores"]
-        )
-        state = RunState(**plain)
+        state = _state(torch.load(folder.checkpoint, map_location="cpu", weights_only=True))
         trainer.load_state_dict(state.trainer)
-    except (RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError) as error:
+    except _UNREADABLE as error:
         first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FeatureStoreError(
             f"{folder.checkpoint} is damaged: {first}; remove it to train this seed afresh"
@@ -139,27 +130,106 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
     return state
 
 
-def write_best(folder: RunFolder, state: RunState, rule: str) -> None:
-    """Write the weights at the epoch of a rule, with where they come from.
+def _state(plain: dict[str, Any]) -> RunState:
+    """Return a state from its plain values, those of version 0.1 too."""
+    scores = tuple(
+        EpochScores(target=TargetScore(**each["target"]), validators=each["validators"])
+        for each in plain["scores"]
+    )
+    # Version 0.1 did not name the last weights a second time.
+    weights = {LAST: plain["trainer"]["model"], **plain["weights"]}
+    return RunState(**{**plain, "scores": scores, "weights": weights})
 
-    The file loads with `torch.load(..., weights_only=True)` on any machine.
+
+def write_weights(folder: RunFolder, state: RunState) -> None:
+    """Write the weights that are kept of a finished run.
 
     Raises:
-        OSError: if the folder cannot be written.
+        OSError: If the folder cannot be written.
     """
-    choice = state.selections[rule]
-    best = {
-        "config_hash": folder.read_config_hash(),
-        "seed": state.trainer["identity"]["seed"],
-        "rule": rule,
-        "epoch": choice.epoch,
-        "score": choice.score,
-        "model": {name: tensor.cpu() for name, tensor in state.weights[rule].items()},
+    _write(folder.weights, {"config_hash": folder.read_config_hash(), **_kept(state)})
+
+
+def _kept(state: RunState) -> dict[str, Any]:
+    """Return the weights by epoch, and the epoch of each rule."""
+    rules = {rule: state.chosen[rule].epoch for rule in KEPT_WEIGHTS if rule in state.weights}
+    # The same strings everywhere: equal weights make equal files.
+    names = list(state.weights[LAST])
+    epochs = {
+        epoch: {name: state.weights[rule][name].cpu() for name in names}
+        for rule, epoch in rules.items()
     }
-    replace_file(folder.best(rule), _dump(best))
+    return {"seed": state.trainer["identity"]["seed"], "rules": rules, "epochs": epochs}
 
 
-def _dump(value: Mapping[str, Any]) -> bytes:
+class TrainedModel(NamedTuple):
+    """A model in evaluation mode, on the CPU, as it was after an epoch (from 1)."""
+
+    model: TA3N
+    epoch: int
+
+
+def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) -> TrainedModel:
+    """Rebuild the model that a selection rule chose.
+
+    Args:
+        path: The run folder, finished or with a checkpoint; those of version 0.1 have one too.
+        config: What was run.
+        seed: Its seed.
+        rule: One of `KEPT_WEIGHTS`.
+
+    Raises:
+        DataMissingError: If its weights are not there.
+        FeatureStoreError: If they are damaged or of another model.
+        DataConflictError: If they are of another run.
+    """
+    folder = RunFolder(path)
+    file = folder.weights if folder.weights.exists() else folder.checkpoint
+    if not file.exists():
+        raise DataMissingError(
+            f"no {folder.weights.name} or {file.name} in {path}: no epoch of this run was saved"
+        )
+    try:
+        # Mapped: what is not used, such as the optimiser's state, is never read.
+        kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        if file == folder.checkpoint:
+            kept = {"config_hash": config.hash, **_kept(_state(kept))}
+        if (kept["seed"], kept["config_hash"]) != (seed, config.hash):
+            raise DataConflictError(f"{file} is of another run than config.json beside it")
+        if rule not in kept["rules"]:
+            raise DataMissingError(
+                f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
+            )
+        model, epoch = _build(config), kept["rules"][rule]
+        model.load_state_dict(_weights(kept["epochs"][epoch]))
+    except Ta3nError:
+        raise
+    except _UNREADABLE as error:
+        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
+        raise FeatureStoreError(f"{file} cannot be used: {reason}") from error
+    return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
+
+
+def _weights(kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """Return the weights alone, under their names of today: version 0.1 had `relations`."""
+    return {
+        re.sub(r"^relations\.", "encoder.", name): value
+        for name, value in kept.items()
+        if not name.startswith("memory.")
+    }
+
+
+def _build(config: RunConfig) -> TA3N:
+    spec = model_spec(
+        method_of(config.settings["method"], config.settings.get("plugins", ())),
+        Recipe(**config.settings["recipe"]),
+        num_classes=len(config.settings["classes"]),
+        feature_dim=config.data["features"]["feature_dim"],
+    )
+    return TA3N(spec, torch.Generator().manual_seed(0))
+
+
+def _write(path: Path, value: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(value), buffer)
-    return buffer.getvalue()
+    replace_file(path, buffer.getvalue())

@@ -1,9 +1,9 @@
 """Run folders: all that is kept of a run, complete or not there.
 
 `config.json` says what was run, `metrics.jsonl` what each epoch gave, `predictions.csv` what was
-predicted for each target video, `checkpoint.pt` holds the state to resume from, `best-<rule>.pt`
-the weights at the epoch that a rule chose, `result.json` the figures of the finished run,
-`environment.json` where it ran.
+predicted for each target video, `result.json` the figures of the finished run, `environment.json`
+where it ran. `checkpoint.pt` holds the state to resume from; a finished run has `weights.pt`
+instead, the weights at the epochs that rules chose.
 """
 
 import csv
@@ -18,9 +18,14 @@ from typing import Any
 
 from ta3n.common.errors import FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
+from ta3n.common.log import LOGGER
+from ta3n.train.runs.selection import ChosenEpoch
 
 _RECORDED_PACKAGES = ("ta3n", "torch", "numpy", "h5py")
 _HASH_DIGITS = 8
+
+OLD_HASH = "version 0.1"
+"""In the identity of a run of that version, beside the hash that it had."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +36,12 @@ class RunConfig:
         benchmark: Name.
         source: Full name of the source dataset.
         target: Full name of the target dataset.
-        method: Name of the preset.
+        method: Its name.
         temporal: Temporal module.
-        settings: Every switch and hyper-parameter in force.
+        label: What tables call the method.
+        identity: What it is hashed by, beside benchmark, direction and data: all that the method
+            reads, where it is not as usual.
+        settings: Every hyper-parameter in force, for who reads the record.
         data: Hashes of manifests and lists, feature configuration, numbers of videos.
     """
 
@@ -42,41 +50,24 @@ class RunConfig:
     target: str
     method: str
     temporal: str
+    label: str
+    identity: Mapping[str, Any]
     settings: Mapping[str, Any]
     data: Mapping[str, Any]
 
     @property
     def hash(self) -> str:
-        """SHA-256 of all of it."""
-        return sha256_of(canonical_json(asdict(self)))
+        """SHA-256 of what makes two runs one."""
+        if OLD_HASH in self.identity:
+            return str(self.identity[OLD_HASH])
+        made_of = ("benchmark", "source", "target", "identity", "data")
+        return sha256_of(canonical_json({name: getattr(self, name) for name in made_of}))
 
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""
         row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}"
         pair = f"{self.source}-{self.target}"
         return out / self.benchmark / pair / f"{row}-{self.hash[:_HASH_DIGITS]}" / f"seed-{seed}"
-
-
-@dataclass(frozen=True, kw_only=True)
-class RuleResult:
-    """What a selection rule chose.
-
-    Attributes:
-        epoch: From 1.
-        correct: Target validation videos classified correctly.
-        total: All of them.
-        uses_target_labels: Whether the rule itself read target labels.
-    """
-
-    epoch: int
-    correct: int
-    total: int
-    uses_target_labels: bool
-
-    @property
-    def percent(self) -> float:
-        """Accuracy in percent."""
-        return 100 * self.correct / self.total
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,9 +82,18 @@ class RunResult:
     """
 
     seed: int
-    rules: Mapping[str, RuleResult]
+    rules: Mapping[str, ChosenEpoch]
     target_label_reads: int
     coverage: Mapping[str, tuple[int, int]]
+
+    def log(self) -> None:
+        """Log the figures, and how many videos an epoch used."""
+        rules = ", ".join(
+            f"{name} {rule.percent:.2f} % ({rule.correct}/{rule.total}, epoch {rule.epoch})"
+            for name, rule in self.rules.items()
+        )
+        used = ", ".join(f"{n} of {of} {domain}" for domain, (n, of) in self.coverage.items())
+        LOGGER.info("seed %d: %s; an epoch used %s videos", self.seed, rules, used)
 
 
 class RunFolder:
@@ -111,13 +111,30 @@ class RunFolder:
         """Where the state to resume from lies."""
         return self.path / "checkpoint.pt"
 
-    def best(self, rule: str) -> Path:
-        """Return where the weights at the epoch of a selection rule lie."""
-        return self.path / f"best-{rule}.pt"
+    @property
+    def weights(self) -> Path:
+        """Where the weights that are kept of a finished run lie."""
+        return self.path / "weights.pt"
+
+    def is_finished(self) -> bool:
+        """Say whether the figures are there; a checkpoint that a kill left beside them goes.
+
+        Raises:
+            FeatureStoreError: If the figures are damaged.
+            OSError: If the checkpoint cannot be removed.
+        """
+        if self.read_result() is None:
+            return False
+        # A run of version 0.1 has its last weights there alone.
+        if self.weights.exists():
+            self.checkpoint.unlink(missing_ok=True)
+        return True
 
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
-        self._write_json("config.json", {**asdict(config), "seed": seed, "hash": config.hash})
+        record = asdict(config)
+        checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
+        self._write_json("config.json", {**record, "seed": seed, **checks})
 
     def read_config_hash(self) -> str:
         """Return the hash of what is run, from `config.json`.
@@ -145,15 +162,9 @@ class RunFolder:
         replace_file(self.path / "metrics.jsonl", lines.encode())
 
     def write_predictions(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write a row for each target validation video."""
-        text = io.StringIO()
-        writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows)
-        # A file name need not be valid Unicode; its bytes are kept.
-        replace_file(
-            self.path / "predictions.csv", text.getvalue().encode(errors="surrogateescape")
-        )
+        """Write a row for each target validation video, all with the same columns."""
+        values = [tuple(row.values()) for row in rows]
+        write_csv(self.path / "predictions.csv", tuple(rows[0]), values)
 
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on."""
@@ -168,7 +179,7 @@ class RunFolder:
         path = self.path / "result.json"
         try:
             raw = json.loads(path.read_bytes())
-            rules = {name: RuleResult(**rule) for name, rule in raw.pop("rules").items()}
+            rules = {name: ChosenEpoch(**rule) for name, rule in raw.pop("rules").items()}
             coverage = {name: (used, of) for name, (used, of) in raw.pop("coverage").items()}
             return RunResult(rules=rules, coverage=coverage, **raw)
         except FileNotFoundError:
@@ -180,3 +191,16 @@ class RunFolder:
 
     def _write_json(self, name: str, value: Any) -> None:
         replace_file(self.path / name, (json.dumps(value, indent=1) + "\n").encode())
+
+
+def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
+    """Write a table. A file name need not be valid Unicode; its bytes are kept.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(header)
+    writer.writerows(rows)
+    replace_file(path, text.getvalue().encode(errors="surrogateescape"))

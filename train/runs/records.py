@@ -1,4 +1,4 @@
-"""One run folder read back: finished and consistent with itself, or refused with the reason.
+"""Run folders read back: found, and consistent with themselves or refused with the reason.
 
 Needs no torch.
 """
@@ -6,22 +6,31 @@ Needs no torch.
 import csv
 import io
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import FeatureStoreError
-from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.records import FeatureConfig
+from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.train.paper.labels import method_label
+from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
 _RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
 _FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
 _DATA_KEYS = ("manifests", "lists", "videos")
+_SEED_FOLDER = re.compile(r"seed-(\d+)")
+
+_OTHERWISE = (ValueError, TypeError, KeyError, AttributeError)
+"""What comes of reading a file that is no JSON, or that another version wrote."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prediction:
+class PredictedVideo:
     """What a run said about one target validation video.
 
     Attributes:
@@ -57,7 +66,7 @@ class Run:
     config: RunConfig
     result: RunResult
     epochs: tuple[Mapping[str, Any], ...]
-    predictions: tuple[Prediction, ...]
+    predictions: tuple[PredictedVideo, ...]
     environment: Mapping[str, Any]
 
     @property
@@ -87,7 +96,7 @@ def read_run(path: Path) -> Run:
             contradicts another; the message does not name the folder.
     """
     try:
-        config, seed = read_config(path)
+        config, seed = _read_config(path)
         epochs = _read_epochs(path)
         result = RunFolder(path).read_result()
         if result is None:
@@ -104,29 +113,72 @@ def read_run(path: Path) -> Run:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise FeatureStoreError(f"broken, {Path(error.filename or path).name}: {reason}") from error
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
-        reason = (str(error).splitlines() or [""])[0][:200]
-        raise FeatureStoreError(f"broken, {type(error).__name__}: {reason}") from error
+    except _OTHERWISE as error:
+        raise FeatureStoreError(f"broken, {_told(error)}") from error
     _check(run, seed)
     return run
 
 
-def read_config(path: Path) -> tuple[RunConfig, int]:
-    """Return what was run, and its seed.
+def find_runs(path: Path) -> list[Path]:
+    """Return a run folder itself, or those of all seeds in a folder, in order of seed.
 
     Raises:
-        FeatureStoreError: If the file was changed.
-        OSError: If it cannot be read.
-        ValueError: If it is no JSON; a TypeError, KeyError or AttributeError where another version
-            wrote it.
+        DataMissingError: If there is no run.
     """
+    if (path / "config.json").is_file():
+        return [path]
+    seeds = {
+        int(match[1]): folder
+        for folder in (path.iterdir() if path.is_dir() else ())
+        if (match := _SEED_FOLDER.fullmatch(folder.name)) and (folder / "config.json").is_file()
+    }
+    if not seeds:
+        raise DataMissingError(
+            f"no run in {path}; name a folder seed-N with its config.json, or the one above it"
+        )
+    return [folder for _, folder in sorted(seeds.items())]
+
+
+def features_of(config: RunConfig) -> FeatureConfig:
+    """Return how the features of a run were made, and how those of other videos have to be."""
+    return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+
+
+def read_config(path: Path) -> tuple[RunConfig, int]:
+    """Return what was run, finished or not, and its seed.
+
+    Raises:
+        FeatureStoreError: If the record is damaged, or another version wrote it.
+        OSError: If it cannot be read.
+    """
+    try:
+        config, seed = _read_config(path)
+        features_of(config)
+    except FeatureStoreError as error:
+        raise FeatureStoreError(f"{path}: {error}") from error
+    except _OTHERWISE as error:
+        raise FeatureStoreError(
+            f"{path / 'config.json'} is damaged or of another version: {_told(error)}; "
+            "train again with this one"
+        ) from error
+    return config, seed
+
+
+def _read_config(path: Path) -> tuple[RunConfig, int]:
     raw = json.loads((path / "config.json").read_bytes())
     seed, recorded = raw.pop("seed"), raw.pop("hash")
-    config = RunConfig(**raw)
-    if config.hash != recorded:
+    is_old = "checksum" not in raw
+    checksum = raw.pop("checksum", recorded)
+    whole = sha256_of(canonical_json(raw))
+    config = _of_version_0_1(raw, recorded) if is_old else RunConfig(**raw)
+    if whole != checksum:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _check_keys(config: RunConfig) -> None:
@@ -135,7 +187,39 @@ def _check_keys(config: RunConfig) -> None:
     _ = [settings["recipe"][key] for key in _RECIPE_KEYS]
     _ = [data["features"][key] for key in _FEATURE_KEYS]
     _ = [data[key][name] for key in _DATA_KEYS for name in (config.source, config.target)]
-    _ = settings["method"], settings["classes"], settings["adaptation"]["published"]
+    _ = settings["method"], settings["classes"], settings["weights"], settings["published"]
+
+
+def _of_version_0_1(raw: Mapping[str, Any], recorded: str) -> RunConfig:
+    """Return what a run of version 0.1 is: it recorded switches, and hashed everything."""
+    settings = dict(raw["settings"])
+    switches, trade_offs = settings.pop("method"), dict(settings.pop("adaptation"))
+    coefficients = trade_offs.pop("coefficients")
+    terms = [f"adversarial_{level}" for level in switches.get("discriminators", ())]
+    for switch, names in _OLD_SWITCHES.items():
+        terms += [names[switches[switch]]] if switches.get(switch, "none") != "none" else []
+    method = {
+        "name": raw["method"],
+        "label": method_label(raw["method"]),
+        "temporal": raw["temporal"],
+        "terms": terms,
+        "attention": switches.get("attention", "none"),
+        "trains_on": switches.get("trains_on", "source"),
+    }
+    weights = {f"beta_{level}": value for level, value in coefficients.items()}
+    published = trade_offs.pop("published")
+    settings |= {"method": method, "weights": {**weights, **trade_offs}, "published": published}
+    return RunConfig(
+        **{**raw, "settings": settings}, label=method["label"], identity={OLD_HASH: recorded}
+    )
+
+
+_OLD_SWITCHES = {
+    "entropy": {"attentive": "attentive_entropy", "target": "target_entropy"},
+    "alignment": {name: f"discrepancy_{name}" for name in ("dan", "jan", "mcd")},
+    "attention": {"domain": "domain_attention", "conventional": "conventional_attention"},
+    "norm": {"adabn": "adabn"},
+}
 
 
 def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
@@ -146,13 +230,13 @@ def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(line) for line in file.read_text().splitlines())
 
 
-def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[Prediction, ...]:
+def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo, ...]:
     text = (path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
     reader = csv.DictReader(io.StringIO(text))
     if lacking := [name for name in rules if name not in (reader.fieldnames or ())]:
         raise FeatureStoreError(f"broken, predictions.csv lacks the column {lacking[0]}")
     return tuple(
-        Prediction(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
+        PredictedVideo(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
         for row in reader
     )
 
@@ -166,12 +250,6 @@ def _read_environment(path: Path) -> Mapping[str, Any]:
 
 def _check(run: Run, seed: int) -> None:
     """Hold the files against each other, so that no figure of the report rests on half a run."""
-    problems = _contradictions(run, seed)
-    if problems:
-        raise FeatureStoreError(f"broken, {problems[0]}")
-
-
-def _contradictions(run: Run, seed: int) -> Sequence[str]:
     try:
         last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
         num_classes = len(run.config.settings["classes"])
@@ -200,8 +278,10 @@ def _contradictions(run: Run, seed: int) -> Sequence[str]:
             ),
         }
     except (KeyError, TypeError, AttributeError, IndexError) as error:
-        return [f"{type(error).__name__}: {error}"]
-    return [problem for problem, holds in checks.items() if not holds]
+        raise FeatureStoreError(f"broken, {type(error).__name__}: {error}") from error
+    for problem, holds in checks.items():
+        if not holds:
+            raise FeatureStoreError(f"broken, {problem}")
 
 
 def _checked_predictions(run: Run) -> dict[str, bool]:

@@ -1,47 +1,37 @@
-"""Scores on the labelled target, kept apart from training.
+"""What is measured after each epoch: on the labelled target, kept apart from training, and without.
 
-Shapes: N target validation videos, K segments, D feature width, V video feature width, C classes.
+Shapes: N target validation videos, S source training videos, M held-out source videos, K segments,
+D feature width, C classes.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
+from ta3n.train.data.features import RunData
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.prediction import Observation, observe
+from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
+from ta3n.train.runs.selection import TargetScore
+from ta3n.train.validators.base import ValidatorInputs
+from ta3n.train.validators.suite import score_by_rule
+
+# More source training videos than this make an epoch slower and hardly move a score.
+_MAX_SOURCE_VIDEOS = 128
 
 
-@dataclass(frozen=True, kw_only=True)
-class Score:
-    """Correct videos of one epoch, as whole numbers so that no rounding is ever compared."""
-
-    epoch: int
-    correct: int
-    total: int
-
-    @property
-    def accuracy(self) -> float:
-        """Share of correct videos, between 0 and 1."""
-        return self.correct / self.total
-
-
-@dataclass(frozen=True, kw_only=True)
-class Evaluation:
+class Evaluation(NamedTuple):
     """One look at the labelled target.
 
-    Args:
-        score: correct and total over all videos.
-        class_correct: correct videos of each class, length C.
-        class_total: videos of each class, length C.
+    Attributes:
+        score: Over all videos.
         logits: [N, C] on the CPU, in the order of the evaluator's videos.
-        outputs: what the model made of the videos, on its device: nothing in it comes from a label.
+        outputs: What the model made of the videos, on its device: nothing in it comes from a label.
     """
 
-    score: Score
-    class_correct: tuple[int, ...]
-    class_total: tuple[int, ...]
+    score: TargetScore
     logits: Tensor
     outputs: Observation
 
@@ -50,27 +40,20 @@ class Evaluator:
     """The only object that holds target labels.
 
     Args:
-        features: target validation features, [N, K, D].
-        labels: class indices, int64 [N].
+        features: Of target validation videos, [N, K, D].
+        labels: Class indices below C, int64 [N].
         num_classes: C.
-        batch_size: videos per forward pass.
-        label_reads: reads that a resumed run had already made.
+        batch_size: Videos per forward pass.
 
     Attributes:
-        label_reads: how many single target labels were read so far: N for each evaluation.
+        label_reads: How many single target labels were read so far: N for each evaluation.
 
     Raises:
-        DataConflictError: if features and labels do not fit together.
+        DataConflictError: If features and labels do not fit together.
     """
 
     def __init__(
-        self,
-        features: Tensor,
-        labels: Tensor,
-        *,
-        num_classes: int,
-        batch_size: int = 512,
-        label_reads: int = 0,
+        self, features: Tensor, labels: Tensor, *, num_classes: int, batch_size: int = BATCH_SIZE
     ) -> None:
         if len(features) == 0 or labels.shape != features.shape[:1] or labels.dtype != torch.int64:
             raise DataConflictError(
@@ -81,7 +64,7 @@ class Evaluator:
         self._labels = labels.cpu()
         self._num_classes = num_classes
         self._batch_size = batch_size
-        self.label_reads = label_reads
+        self.label_reads = 0
 
     def read_labels(self) -> Tensor:
         """Return the labels [N]: the one way to them, so that no read goes uncounted."""
@@ -89,31 +72,45 @@ class Evaluator:
         return self._labels
 
     def evaluate(self, model: TA3N, epoch: int) -> Evaluation:
-        """Score a model on the target.
-
-        Args:
-            model: as it is at the end of an epoch; left untouched.
-            epoch: the number of that epoch, from 1.
+        """Score a model, which is left untouched, at the end of an epoch (from 1).
 
         Raises:
-            DataConflictError: if a label is no class of the benchmark.
+            DataConflictError: If a label is no class of the benchmark.
         """
         outputs = observe(model, self._features, self._batch_size)
         logits = outputs.logits.cpu()
         labels = self.read_labels()
-        if int(labels.min()) < 0 or int(labels.max()) >= self._num_classes:
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= self._num_classes:
             raise DataConflictError(
-                f"target labels run from {int(labels.min())} to {int(labels.max())}, but there are"
-                f" {self._num_classes} classes; check the class map of the benchmark"
+                f"target labels run from {low} to {high}, but there are {self._num_classes}"
+                " classes; check the class map of the benchmark"
             )
-        hits = labels[logits.argmax(dim=1) == labels]
-        return Evaluation(
-            score=Score(epoch=epoch, correct=len(hits), total=len(labels)),
-            class_correct=self._per_class(hits),
-            class_total=self._per_class(labels),
-            logits=logits,
-            outputs=outputs,
-        )
+        correct = int((logits.argmax(dim=1) == labels).sum())
+        score = TargetScore(epoch=epoch, correct=correct, total=len(labels))
+        return Evaluation(score=score, logits=logits, outputs=outputs)
 
-    def _per_class(self, labels: Tensor) -> tuple[int, ...]:
-        return tuple(torch.bincount(labels, minlength=self._num_classes).tolist())
+
+def label_free_scores(model: TA3N, target: Observation, data: RunData) -> dict[str, float]:
+    """Return the scores of all label-free rules whose inputs a run has, higher is better.
+
+    Args:
+        model: As it is after an epoch; left untouched.
+        target: What it makes of the target validation videos.
+        data: On the run's device. Without held-out source videos, as where the target is learned
+            from, the rules that need the source have no score.
+    """
+    inputs = ValidatorInputs(target_logits=target.logits, target_features=target.features)
+    if data.held_out is not None:
+        # Evenly spread, so that all classes take part, and the same in every epoch and run.
+        every = -(-data.training.num_source // _MAX_SOURCE_VIDEOS)
+        source = data.training.source_features[::every]
+        held_out = observe(model, data.held_out.features, are_source=True)
+        inputs = replace(
+            inputs,
+            source_features=observe(model, source, are_source=True).features,
+            held_out_logits=held_out.logits,
+            held_out_features=held_out.features,
+            held_out_labels=data.held_out.labels,
+        )
+    return score_by_rule(inputs)

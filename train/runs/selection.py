@@ -1,60 +1,64 @@
-"""How an epoch is chosen: by several rules side by side, so that none is ever reported alone."""
+"""How an epoch is chosen: by several rules side by side, so that none is ever reported alone.
+
+Needs no torch.
+"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.runs.scores import Score
 
 LAST, ORACLE = "last", "oracle"
+KEPT_WEIGHTS = (LAST, ORACLE, "im")
+"""Rules whose weights a run keeps, where they choose an epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TargetScore:
+    """One epoch on the labelled target, in whole videos so that no rounding is ever compared.
+
+    Attributes:
+        epoch: From 1.
+        correct: Target validation videos classified correctly.
+        total: All of them.
+    """
+
+    epoch: int
+    correct: int
+    total: int
+
+    @property
+    def percent(self) -> float:
+        """Accuracy in percent."""
+        return 100 * self.correct / self.total
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChosenEpoch(TargetScore):
+    """The epoch that a selection rule chose.
+
+    Attributes:
+        uses_target_labels: Whether the choice itself needed target labels.
+    """
+
+    uses_target_labels: bool
 
 
 @dataclass(frozen=True, kw_only=True)
 class EpochScores:
     """What can be chosen by after one epoch.
 
-    Args:
-        target: correct target videos; only the oracle may look at them.
-        validators: label-free scores by rule, higher is better. What could not be computed is
+    Attributes:
+        target: Correct target videos; only the oracle may look at them.
+        validators: Label-free scores by rule, higher is better. What could not be computed is
             absent.
     """
 
-    target: Score
+    target: TargetScore
     validators: Mapping[str, float] = field(default_factory=dict)
 
-    @property
-    def epoch(self) -> int:
-        """From 1."""
-        return self.target.epoch
 
-    def by_rule(self) -> dict[str, float]:
-        """Return every rule's score. The last epoch always has the highest one of `last`."""
-        return {LAST: self.epoch, ORACLE: self.target.correct, **self.validators}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Selection:
-    """The epoch that a rule chose.
-
-    Args:
-        rule: name of the rule.
-        score: what the rule went by.
-        target: correct target videos at the chosen epoch.
-        uses_target_labels: whether the choice itself needed target labels.
-    """
-
-    rule: str
-    score: float
-    target: Score
-    uses_target_labels: bool
-
-    @property
-    def epoch(self) -> int:
-        """From 1."""
-        return self.target.epoch
-
-
-def select(history: Sequence[EpochScores]) -> dict[str, Selection]:
+def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     """Choose an epoch by every rule.
 
     `last` takes the final epoch and needs no label. `oracle` takes the best epoch on the labelled
@@ -63,21 +67,27 @@ def select(history: Sequence[EpochScores]) -> dict[str, Selection]:
     without a score in any epoch is absent.
 
     Args:
-        history: scores in the order of epochs.
+        history: Scores in the order of epochs.
 
     Raises:
-        TrainingError: if no epoch was scored.
+        TrainingError: If no epoch was scored.
     """
     if not history:
         raise TrainingError("no epoch was evaluated, so none can be chosen; train at least one")
-    chosen: dict[str, Selection] = {}
+    best: dict[str, tuple[float, TargetScore]] = {}
     for scores in history:
-        for rule, score in scores.by_rule().items():
-            if rule not in chosen or score > chosen[rule].score:
-                chosen[rule] = Selection(
-                    rule=rule,
-                    score=score,
-                    target=scores.target,
-                    uses_target_labels=rule == ORACLE,
-                )
-    return chosen
+        target = scores.target
+        # The last epoch always has the highest score of `last`.
+        by_rule = {LAST: target.epoch, ORACLE: target.correct, **scores.validators}
+        for rule, score in by_rule.items():
+            if rule not in best or score > best[rule][0]:
+                best[rule] = score, target
+    return {
+        rule: ChosenEpoch(
+            epoch=target.epoch,
+            correct=target.correct,
+            total=target.total,
+            uses_target_labels=rule == ORACLE,
+        )
+        for rule, (_, target) in best.items()
+    }

@@ -1,54 +1,39 @@
 """Runs from start to finish: train, look at the target after each epoch, keep everything."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 
-from ta3n.common.device import allowed_cpus, describe_device
+from ta3n.common.device import describe_device
 from ta3n.common.errors import TrainingError
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.common.names import shorten
-from ta3n.train.data.run_data import RunData
+from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError, RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.runs.checkpoint import (
-    KEPT_WEIGHTS,
     RunState,
-    after_epoch,
     read_state,
-    write_best,
     write_state,
+    write_weights,
 )
 from ta3n.train.runs.folder import RunFolder, RunResult
-from ta3n.train.runs.outcome import log_result, metric_lines, prediction_rows, result_of
 from ta3n.train.runs.scalars import ScalarWriter
-from ta3n.train.runs.scores import Evaluator
-from ta3n.train.validators.label_free import LabelFreeScores
+from ta3n.train.runs.scores import Evaluator, label_free_scores
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
 
 
 class SeedRun:
-    """One seed in progress: its trainer, its look at the target, and its folder.
+    """One seed in progress, see `run_seed`: its trainer, its look at the target, and its folder.
 
     The state after each epoch is copied, so that whatever happens within the next one, the last
     complete epoch can still be written.
-
-    Args:
-        settings: What to run.
-        data: The tensors.
-        folder: Where everything is kept; a checkpoint in it is gone on with.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
-
-    Raises:
-        TrainingError: If the data cannot be trained on.
-        FeatureStoreError: If the checkpoint is damaged.
-        DataConflictError: If the checkpoint is of another run.
     """
 
     def __init__(
@@ -64,13 +49,11 @@ class SeedRun:
         self._evaluator = Evaluator(
             data.val_features, data.val_labels, num_classes=settings.num_classes
         )
-        self._label_free = LabelFreeScores(data)
         self._data = data
         self._folder = folder
         self._device = device
         self._state = read_state(folder, self.trainer)
         self._epoch_saved = 0
-        self._best_saved: dict[str, int] = {}
         if self._state is not None:
             self._evaluator.label_reads = self._state.label_reads
             LOGGER.info("seed %d goes on after epoch %d", settings.seed, self._state.epoch)
@@ -79,37 +62,25 @@ class SeedRun:
     def note(self, record: EpochRecord) -> str:
         """Look at the target after an epoch; return what is worth showing."""
         evaluation = self._evaluator.evaluate(self.trainer.model, record.epoch)
-        self._state = after_epoch(
+        self._state = RunState.after_epoch(
             self._state,
             self.trainer,
             evaluation,
-            validators=self._label_free.score(self.trainer.model, evaluation.outputs),
+            validators=label_free_scores(self.trainer.model, evaluation.outputs, self._data),
             label_reads=self._evaluator.label_reads,
         )
         return (
             f"seed {self.trainer.settings.seed}: loss {record.losses['total']:.4f}, "
-            f"target {100 * evaluation.score.accuracy:.2f} %"
+            f"target {evaluation.score.percent:.2f} %"
         )
 
     def save(self) -> None:
-        """Write the last complete epoch: checkpoint, best weights, metrics so far."""
-        state = self._state
-        if state is None or self._epoch_saved == state.epoch:
+        """Write the last complete epoch: checkpoint, and metrics so far."""
+        if self._state is None or self._epoch_saved == self._state.epoch:
             return
-        lines = metric_lines(state)
-        if self._scalars is not None:
-            self._scalars.write(lines)
-        write_state(self._folder, state)
-        self._save_best(state)
-        self._folder.write_metrics(lines)
-        self._epoch_saved = state.epoch
-
-    def _save_best(self, state: RunState) -> None:
-        for rule in KEPT_WEIGHTS:
-            choice = state.selections.get(rule)
-            if choice is not None and self._best_saved.get(rule) != choice.epoch:
-                write_best(self._folder, state, rule)
-                self._best_saved[rule] = choice.epoch
+        write_state(self._folder, self._state)
+        self._write_metrics(self._state)
+        self._epoch_saved = self._state.epoch
 
     def save_after_failure(self) -> None:
         """Write the last complete epoch, where the reason to stop is told by someone else."""
@@ -119,22 +90,58 @@ class SeedRun:
             LOGGER.warning("the last epoch could not be saved: %s", error)
 
     def finish(self, seconds_per_epoch: float) -> RunResult:
-        """Write all that is kept of a finished run."""
-        self.save()
-        state, seed = self._state, self.trainer.settings.seed
+        """Write all that is kept of a finished run; the checkpoint goes once that is there."""
+        state = self._state
         assert state is not None, "a run has at least one epoch"
-        labels = self._evaluator.read_labels()
-        self._folder.write_predictions(prediction_rows(state, self._data.val_videos, labels))
-        self._folder.write_environment(
-            describe_device(self._device), allowed_cpus(), seconds_per_epoch
-        )
-        reads = self._evaluator.label_reads
-        result = result_of(state, self._data, seed=seed, label_reads=reads)
+        self._write_metrics(state)
         if self._scalars is not None:
             self._scalars.close()
+        self._folder.write_predictions(self._predictions(state))
+        self._folder.write_environment(
+            describe_device(self._device), torch.get_num_threads(), seconds_per_epoch
+        )
+        write_weights(self._folder, state)
+        result = self._result(state)
         self._folder.write_result(result)
-        log_result(result)
+        self._folder.is_finished()
+        result.log()
         return result
+
+    def _write_metrics(self, state: RunState) -> None:
+        lines = [
+            {
+                **{key: value for key, value in record.items() if value is not None},
+                "target_correct": scores.target.correct,
+                "target_total": scores.target.total,
+                "validators": dict(scores.validators),
+            }
+            for record, scores in zip(state.trainer["history"], state.scores, strict=True)
+        ]
+        if self._scalars is not None:
+            self._scalars.write(lines)
+        self._folder.write_metrics(lines)
+
+    def _predictions(self, state: RunState) -> list[Mapping[str, Any]]:
+        """Return for each video what every rule's epoch predicts, and the last's probability."""
+        columns = {
+            "video": self._data.val_videos,
+            "label": self._evaluator.read_labels().tolist(),
+            **{rule: state.predictions[rule].tolist() for rule in state.chosen},
+            "last_probability": state.last_logits.softmax(dim=1).amax(dim=1).tolist(),
+        }
+        return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+    def _result(self, state: RunState) -> RunResult:
+        record, training = state.trainer["history"][-1], self._data.training
+        coverage = {"source": (record["source_videos"], training.num_source)}
+        if training.target_features is not None:
+            coverage["target"] = (record["target_videos"], training.num_target)
+        return RunResult(
+            seed=self.trainer.settings.seed,
+            rules=state.chosen,
+            target_label_reads=self._evaluator.label_reads,
+            coverage=coverage,
+        )
 
 
 def run_seed(
@@ -145,20 +152,13 @@ def run_seed(
     *,
     tensorboard: bool = False,
 ) -> RunResult:
-    """Train one seed, or go on with it from its checkpoint.
-
-    Args:
-        settings: What to run.
-        data: The tensors.
-        folder: Where everything is kept.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
+    """Train one seed, or go on with it from its checkpoint; everything is kept in its folder.
 
     Raises:
         TrainingError: If a loss stops being finite.
-        FeatureStoreError: If the checkpoint is damaged.
-        DataConflictError: If the checkpoint is of another run.
-        OSError: If the folder cannot be written.
+        FeatureStoreError: If a checkpoint is damaged.
+        DataConflictError: If a checkpoint is of another run.
+        OSError: If a folder cannot be written.
     """
     run = SeedRun(settings, data.to(device), folder, device, tensorboard=tensorboard)
     (result,) = _train([run], ([record] for record in run.trainer.epochs()), data)
@@ -173,22 +173,13 @@ def run_stacked(
     *,
     tensorboard: bool = False,
 ) -> list[RunResult]:
-    """Train several seeds as one batched program; each gets the run folder of a single run.
+    """Train seeds of one row as one batched program, each kept as `run_seed` keeps it.
 
     Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
     stacked, one group after another.
 
-    Args:
-        settings: What to run, alike but for the seed.
-        data: The tensors.
-        folders: One for each seed.
-        device: Where to train.
-        tensorboard: Whether the metrics are also written for TensorBoard.
-
     Raises:
-        TrainingError: If a loss of any seed stops being finite.
-        FeatureStoreError: If a checkpoint is damaged.
-        DataConflictError: If a checkpoint is of another run.
+        Ta3nError: As `run_seed`.
         OSError: If a folder cannot be written.
     """
     on_device = data.to(device)

@@ -1,4 +1,1 @@
-"""Rules that choose an epoch without a target label, one file each.
-
-`names` says what they are and needs no torch; `suite` computes them.
-"""
+"""Rules that choose an epoch without a target label: a file each, found and ordered by `suite`."""

@@ -8,16 +8,7 @@ and the authors' program, whose two-layer network as the domain classifier is a 
 here: convex, hence the same for every run, and fast enough for every epoch.
 """
 
-import torch
-from torch import Tensor
-
-from ta3n.train.validators.domain_classifier import FOLD, importance_weights
-
-LEAST_HELD_OUT = 2
-"""A covariance needs two videos."""
-
-LEAST_IN_DOMAIN = FOLD
-"""So many videos leave one to check the domain classifier on."""
+from ta3n.train.validators.base import Tensor, Validator
 
 
 def deep_embedded_validation(
@@ -36,6 +27,8 @@ def deep_embedded_validation(
         held_out_logits: [M, C].
         held_out_labels: int64 [M].
     """
+    from ta3n.train.validators._domain_classifier import importance_weights
+
     weights = importance_weights(source_features, target_features, held_out_features)
     errors = held_out_logits.argmax(dim=1) != held_out_labels
     return 0.0 - weighted_risk(weights, errors.cpu().double())  # never -0.0
@@ -51,8 +44,21 @@ def weighted_risk(weights: Tensor, errors: Tensor) -> float:
         weights: importance weights W, float64 [M], M at least 2.
         errors: 1 for a wrong prediction, 0 for a right one, float64 [M].
     """
+    import torch
+
     losses = weights * errors
     covariance = torch.cov(torch.stack([losses, weights]))  # [2, 2]
     variance = covariance[1, 1]
     eta = -covariance[0, 1] / variance if variance > 0 else torch.zeros_like(variance)
     return float(losses.mean() + eta * weights.mean() - eta)
+
+
+RULE = Validator(
+    name="dev",
+    place=6,
+    description="low error on held-out source videos, weighted to look like the target",
+    citation="You et al., Deep Embedded Validation, ICML 2019",
+    compute=deep_embedded_validation,
+    # Five leave one to check the domain classifier on, and a covariance needs two.
+    fewest={"source_features": 5, "target_features": 5, "held_out_labels": 2},
+)

@@ -9,17 +9,14 @@ import pytest
 
 from ta3n.common.errors import ConfigError, Ta3nError, UsageError
 from ta3n.datasets.benchmarks.benchmark import (
+    BUILT_IN,
     Benchmark,
     Place,
     Side,
-    benchmark_names,
-    find_benchmark,
-    get_benchmark,
 )
-from ta3n.datasets.benchmarks.registry import get_dataset
-from ta3n.datasets.reading.base import OfficialDataset
-from ta3n.datasets.reading.listing import Listing
-from ta3n.datasets.reading.published import published_name
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.datasets.reading.base import Listing, OfficialDataset
+from ta3n.datasets.reading.folders import published_name
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -36,15 +33,15 @@ SIDE_TOTALS = {
 
 
 def test_the_class_maps_have_the_published_labels() -> None:
-    full = get_benchmark("ucf-hmdb-full")
+    full = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-full")
     assert len(full.class_names) == 12
     assert full.class_names[5] == "punch"
     assert full.classes_of("ucf101")[:3] == ("RockClimbingIndoor", "RopeClimbing", "Fencing")
     assert [full.label_of("ucf101", name) for name in ("BoxingSpeedBag", "Diving")] == [5, None]
     assert full.label_of("hmdb51", "walk") == 11
-    small = get_benchmark("ucf-hmdb-small")
+    small = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
     assert small.label_of("hmdb51", "shoot_ball") == small.label_of("ucf101", "Basketball") == 4
-    olympic = get_benchmark("ucf-olympic")
+    olympic = BUILT_IN_CATALOGUE.benchmark("ucf-olympic")
     assert olympic.label_of("ucf101", "Diving") == 3
     assert olympic.label_of("olympic", "diving_springboard_3m") == 3
     assert olympic.label_of("olympic", "diving_platfrom_10m") is None
@@ -52,11 +49,11 @@ def test_the_class_maps_have_the_published_labels() -> None:
 
 @pytest.mark.parametrize(("name", "dataset"), SIDE_TOTALS)
 def test_expected_totals_are_the_published_ones(name: str, dataset: str) -> None:
-    assert get_benchmark(name).expected_totals(dataset) == SIDE_TOTALS[name, dataset]
+    assert BUILT_IN_CATALOGUE.benchmark(name).expected_totals(dataset) == SIDE_TOTALS[name, dataset]
 
 
 def test_the_official_test_clips_validate() -> None:
-    full = get_benchmark("ucf-hmdb-full")
+    full = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-full")
     assert full.place_of("hmdb51", "golf", {"1": "train"}) == Place("train", 2)
     assert full.place_of("hmdb51", "golf", {"1": "test", "2": "train"}) == Place("val", 2)
     assert full.place_of("hmdb51", "golf", {"2": "train"}) is None
@@ -76,7 +73,7 @@ def test_the_official_test_clips_validate() -> None:
 def test_a_pair_has_a_benchmark_in_both_directions(
     source: str, target: str, name: str | None, found: str
 ) -> None:
-    assert find_benchmark(source, target, name).name == found
+    assert BUILT_IN_CATALOGUE.find_benchmark(source, target, name).name == found
 
 
 @pytest.mark.parametrize(
@@ -91,7 +88,7 @@ def test_a_pair_without_a_benchmark_is_told_the_pairs(
     one_line: OneLine, source: str, target: str, name: str | None, told: str
 ) -> None:
     with pytest.raises(UsageError) as caught:
-        find_benchmark(source, target, name)
+        BUILT_IN_CATALOGUE.find_benchmark(source, target, name)
     message = one_line(caught)
     assert told in message
     assert "ucf and hmdb (ucf-hmdb-full, ucf-hmdb-small)" in message
@@ -100,15 +97,15 @@ def test_a_pair_without_a_benchmark_is_told_the_pairs(
 
 def test_an_unknown_benchmark_gets_the_nearest(one_line: OneLine) -> None:
     with pytest.raises(UsageError) as caught:
-        find_benchmark("ucf", "hmdb", "ucf-hmdb-ful")
+        BUILT_IN_CATALOGUE.find_benchmark("ucf", "hmdb", "ucf-hmdb-ful")
     message = one_line(caught)
     assert "did you mean 'ucf-hmdb-full'?" in message
-    assert all(name in message for name in benchmark_names())
+    assert all(benchmark.name in message for benchmark in BUILT_IN)
 
 
 def test_a_dataset_outside_the_benchmark_is_refused(one_line: OneLine) -> None:
     with pytest.raises(UsageError) as caught:
-        get_benchmark("ucf-olympic").label_of("hmdb51", "walk")
+        BUILT_IN_CATALOGUE.benchmark("ucf-olympic").label_of("hmdb51", "walk")
     assert "it holds ucf101, olympic" in one_line(caught)
 
 
@@ -138,7 +135,7 @@ def listings(shared: Path, tmp_path_factory: pytest.TempPathFactory) -> dict[str
     root = tmp_path_factory.mktemp("official")
     found = {}
     for name, suffix in (("ucf101", "avi"), ("hmdb51", "avi"), ("olympic", "seq")):
-        dataset = get_dataset(name)
+        dataset = BUILT_IN_CATALOGUE.dataset(name)
         assert isinstance(dataset, OfficialDataset)
         folder = next(
             path
@@ -182,7 +179,7 @@ def test_the_published_lists_are_derived_exactly(
             (row["dataset"], row["split"], row["video"], int(row["label"]))
             for row in csv.DictReader(file)
         ]
-    derived = derived_rows(get_benchmark(name), listings)
+    derived = derived_rows(BUILT_IN_CATALOGUE.benchmark(name), listings)
     assert len(derived) == len(published) == TOTALS[name]
     assert sorted(derived) == sorted(published)
     assert len(set(derived)) == len(derived)  # the renaming merges no two clips
@@ -193,7 +190,7 @@ def test_the_published_lists_are_derived_exactly(
 def test_the_expected_counts_are_those_of_the_official_splits(
     listings: dict[str, Listing], name: str, dataset: str
 ) -> None:
-    benchmark = get_benchmark(name)
+    benchmark = BUILT_IN_CATALOGUE.benchmark(name)
     counts = Counter(
         (label, role)
         for row_dataset, role, _, label in derived_rows(benchmark, listings)

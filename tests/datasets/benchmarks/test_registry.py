@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from ta3n.common.errors import Ta3nError, UsageError
-from ta3n.datasets.benchmarks.registry import dataset_names, get_dataset
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE, BUILT_IN_DATASETS
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
 
@@ -24,13 +24,13 @@ OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
     ],
 )
 def test_full_and_short_names_in_any_case(name: str, full: str) -> None:
-    assert get_dataset(name).name == full
-    assert full in dataset_names()
+    assert BUILT_IN_CATALOGUE.dataset(name).name == full
+    assert full in {dataset.name for dataset in BUILT_IN_DATASETS}
 
 
 def test_an_unknown_name_gets_the_nearest(one_line: OneLine) -> None:
     with pytest.raises(UsageError) as caught:
-        get_dataset("ucf11")
+        BUILT_IN_CATALOGUE.dataset("ucf11")
     message = one_line(caught)
     assert "'ucf11'" in message
     assert "did you mean 'ucf101'?" in message

@@ -7,9 +7,10 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
-from ta3n.common.settings_file import load_settings
+from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import Catalogue, catalogue_of
-from ta3n.datasets.reading.listing import Listing
+from ta3n.datasets.custom.settings import DataSections
+from ta3n.datasets.reading.base import Listing
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 TREE = [f"{name}/{name}_s{n}_t1.mp4" for name in ("wave", "turn") for n in range(1, 6)]
@@ -18,7 +19,7 @@ TREE = [f"{name}/{name}_s{n}_t1.mp4" for name in ("wave", "turn") for n in range
 def catalogue(tmp_path: Path, table: str) -> Catalogue:
     file = tmp_path / "pipeline.toml"
     file.write_text(table)
-    return catalogue_of(load_settings(file, {}).settings)
+    return catalogue_of(load_settings(DataSections, file, {}).settings)
 
 
 def scan(tmp_path: Path, table: str, classes: Iterable[str] | None = None) -> Listing:

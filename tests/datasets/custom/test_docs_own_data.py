@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.settings_file import load_settings
+from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import catalogue_of
+from ta3n.datasets.custom.settings import DataSections
 
 PAGE = Path(__file__).parents[3] / "docs" / "own-data.md"
 
@@ -19,7 +20,7 @@ def blocks(language: str) -> list[str]:
 def test_every_table_on_the_page_is_accepted(tmp_path: Path, number: int) -> None:
     file = tmp_path / "pipeline.toml"
     file.write_text(blocks("toml")[number])
-    settings = load_settings(file, {}).settings
+    settings = load_settings(DataSections, file, {}).settings
     catalogue = catalogue_of(settings)
     assert settings.datasets
     for name in settings.datasets:

@@ -41,7 +41,7 @@ def test_a_listing_tells_what_is_there_and_what_is_not(hmdb: Path) -> None:
     ]
     assert listing.classes == ("run", "walk")
     assert listing.num_bytes == 3
-    assert [clip.stem for clip in listing.in_split("1", "test")] == ["r"]
+    assert [clip.stem for clip in listing.clips if clip.splits.get("1") == "test"] == ["r"]
 
 
 def test_size_and_time_are_those_of_the_file(hmdb: Path) -> None:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.datasets.benchmarks.registry import dataset_names, get_dataset
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE, BUILT_IN_DATASETS
 from ta3n.datasets.builtin.hmdb51 import HMDB51
 from ta3n.datasets.builtin.olympic import OLYMPIC
 from ta3n.datasets.builtin.ucf101 import UCF101
@@ -30,9 +30,9 @@ def test_a_clip_belongs_to_the_recording_in_its_name(
     assert dataset.group_of(stem) == group
 
 
-@pytest.mark.parametrize("name", dataset_names())
+@pytest.mark.parametrize("name", [dataset.name for dataset in BUILT_IN_DATASETS])
 def test_every_clip_has_a_group(name: str) -> None:
-    assert get_dataset(name).group_of("clip") == "clip"
+    assert BUILT_IN_CATALOGUE.dataset(name).group_of("clip") == "clip"
 
 
 @pytest.mark.shared

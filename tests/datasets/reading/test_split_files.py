@@ -1,13 +1,19 @@
 """A split file must read the same wherever it was saved, or be refused by line."""
 
 import os
+import re
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError
-from ta3n.datasets.reading.split_files import RoleTable, find_split_folder, read_lines, set_role
+from ta3n.datasets.reading.split_files import (
+    SplitFile,
+    find_split_folder,
+    read_lines,
+    read_split_files,
+)
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
 
@@ -50,13 +56,15 @@ def test_a_missing_file_is_named(tmp_path: Path, one_line: OneLine) -> None:
 
 def test_a_clip_cannot_be_trained_and_tested_on(tmp_path: Path, one_line: OneLine) -> None:
     file = tmp_path / "list.txt"
-    file.write_text("first\nsecond\n")
-    first, second = read_lines(file)
-    table: RoleTable = {}
-    set_role(table, ("walk", "a"), split="1", role="train", line=first)
-    set_role(table, ("walk", "a"), split="2", role="test", line=first)
+    flagged = re.compile(r"(?P<stem>\w+) (?P<flag>\d)")
+    file.write_text("a 1\n")
+    table = read_split_files(
+        [SplitFile(file, "1", folder="walk"), SplitFile(file, "2", "test", "walk")], flagged, ""
+    )
+    assert table == {("walk", "a"): {"1": "train", "2": "test"}}
+    file.write_text("a 1\na 2\n")
     with pytest.raises(DataConflictError) as caught:
-        set_role(table, ("walk", "a"), split="1", role="test", line=second)
+        read_split_files([SplitFile(file, "1", folder="walk")], flagged, "")
     message = one_line(caught)
     assert f"'{file}', line 2" in message
     assert "'walk/a'" in message

@@ -13,12 +13,11 @@ import pytest
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError, UsageError
 from ta3n.common.files import sha256_of_file
 from ta3n.datasets.reading.base import Dataset
-from ta3n.datasets.synthetic.clips import clip_names, write_clip
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B, SYNTHETIC_LABELS
-from ta3n.datasets.synthetic.generate import generate
+from ta3n.datasets.synthetic.generate import clip_names, generate, write_clip
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.scene import clip_streams, draw_scene
+from ta3n.datasets.synthetic.render import clip_streams, draw_scene
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
 DOMAINS: tuple[Domain, ...] = ("a", "b")
@@ -112,10 +111,10 @@ def test_a_rerun_writes_what_is_missing_and_nothing_else(
     victim, *others = sorted(tmp_path.glob("*/*.avi"))
     victim.unlink()
     (tmp_path / "splits" / "testlist01.txt").unlink()
-    stray = victim.with_name(f".{victim.stem}.1-ab.part.avi")
+    stray = victim.with_name(f".{victim.name}.01234567-1-89abcdef.tmp")
     stray.write_bytes(b"half a clip")
     os.utime(stray, (0, 0))
-    recent = stray.with_name(f".{victim.stem}.2-cd.part.avi")
+    recent = stray.with_name(f".{victim.name}.01234567-2-89abcdef.tmp")
     recent.write_bytes(b"of a run beside this one")
     before = {path: path.stat().st_mtime_ns for path in others}
     _generate(tmp_path, "a")
@@ -192,7 +191,8 @@ def test_a_domain_is_a_dataset_like_any_other(
     assert set(listing.classes) == set(SYNTHETIC_LABELS)
     assert len(listing.clips) == NUM_CLIPS
     assert not listing.absent
-    train, test = listing.in_split("1", "train"), listing.in_split("1", "test")
+    train = [clip for clip in listing.clips if clip.splits.get("1") == "train"]
+    test = [clip for clip in listing.clips if clip.splits.get("1") == "test"]
     assert (len(train), len(test)) == (12 * NUM_TRAIN, 12 * NUM_TEST)
 
 

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
+from ta3n.common.video import RgbImage
 from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Staging
-from ta3n.datasets.synthetic.render import Frame, render
-from ta3n.datasets.synthetic.scene import Scene, clip_streams, draw_scene
+from ta3n.datasets.synthetic.render import Scene, clip_streams, draw_scene, render
 
 PAIRS = list(zip(MOTIONS[::2], MOTIONS[1::2], strict=True))
 DOMAINS: tuple[Domain, ...] = ("a", "b")
@@ -18,7 +18,7 @@ def _scene(
     return draw_scene(*clip_streams(seed, domain, motion, group, clip), LOOKS[domain])
 
 
-def _frames(domain: Domain, motion: Motion, scene: Scene) -> list[Frame]:
+def _frames(domain: Domain, motion: Motion, scene: Scene) -> list[RgbImage]:
     return list(render(scene, motion, LOOKS[domain]))
 
 
@@ -60,7 +60,7 @@ def test_members_of_a_pair_draw_their_scenes_from_one_distribution(domain: Domai
 def test_a_turn_stays_well_under_half_a_turn() -> None:
     turn = next(motion for motion in MOTIONS if motion.name == "TurnClockwise")
     at = Staging(x=0, y=0, size=0.2, angle_deg=0, reach=VARIATION.reach[1])
-    first, last = (turn.progress(p, at).poses[0].angle_deg for p in (0.0, 1.0))
+    first, last = (turn.course(p, at).poses[0].angle_deg for p in (0.0, 1.0))
     assert 90 < last - first < 150
 
 
@@ -70,7 +70,7 @@ def test_shapes_never_leave_the_middle_square_entirely(motion: Motion) -> None:
     reach = VARIATION.centre + VARIATION.drift / 2
     at = Staging(x=reach, y=reach, size=VARIATION.size[0], angle_deg=0, reach=VARIATION.reach[1])
     for progress in np.linspace(0, 1, 11):
-        for pose in motion.progress(progress, at).poses:
+        for pose in motion.course(progress, at).poses:
             assert max(abs(pose.x), abs(pose.y)) - 0.5 * pose.size < 0.5
 
 

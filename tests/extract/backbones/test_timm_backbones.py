@@ -13,7 +13,7 @@ from PIL import Image
 from torch import nn
 
 from ta3n.common.errors import UsageError, WeightsError
-from ta3n.common.manifest import collect_manifest
+from ta3n.common.records import collect_manifest
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.extract.backbones import get_backbone, load_backbone, weights_identity
 from ta3n.extract.cli import main

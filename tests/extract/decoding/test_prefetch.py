@@ -6,7 +6,7 @@ from collections.abc import Generator
 import numpy as np
 import pytest
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.prefetch import ClipFeed
 

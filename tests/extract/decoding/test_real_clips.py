@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ta3n.common.records import ClipRecord, Manifest, read_record
 from ta3n.common.store import Features, ShardReader, shard_path
+from ta3n.extract import extract_features
 from ta3n.extract.cli import main
 
 pytestmark = pytest.mark.shared
@@ -69,6 +70,18 @@ def test_features_are_the_same_alone_mixed_and_sampled(
     every = rows(tmp_path / "alone", alone)
     # The centres of five equal parts of 72 frames.
     np.testing.assert_allclose(rows(out, clip), every[[7, 21, 36, 50, 64]], rtol=1e-4, atol=1e-5)
+
+
+def test_python_gives_the_rows_of_the_command(shared: Path, sampled: tuple[Path, Manifest]) -> None:
+    out, manifest = sampled
+    root = shared / "clips" / "hmdb51_org"
+    found = extract_features(
+        root, backbone="resnet18", weights="random:0", frames="segments:5", batch_size=16
+    )
+    assert len(found) == len(manifest.clips)
+    for clip in manifest.clips:
+        ours = found[str(root.resolve() / clip.path)]
+        assert np.array_equal(ours.features, rows(out, clip))
 
 
 def test_both_commands_end_in_a_table(

@@ -9,10 +9,9 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
-from ta3n.common.manifest import MANIFEST_NAME
-from ta3n.common.records import Manifest, read_record
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
-from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 from ta3n.extract.inspect.cli import main
 
@@ -210,7 +209,7 @@ def test_all_published_videos_are_matched(shared: Path, tmp_path: Path) -> None:
         values = np.zeros((int(row["published_frames"]), 1), np.float32)
         write_array(values, tmp_path / "arrays" / f"{row['video']}.npy")
     common = ("import", tmp_path / "arrays", "--dataset", "hmdb51", *MADE)
-    benchmark = get_benchmark("ucf-hmdb-full")
+    benchmark = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-full")
     listed = (*common, "--lists", shared / "lists" / "ucf-hmdb-full.csv", "--benchmark")
     assert run(*listed, benchmark.name, "--out", tmp_path / "one").exit_code == 0
     splits = ("--splits", shared / "splits" / "hmdb51", "--out", tmp_path / "two")

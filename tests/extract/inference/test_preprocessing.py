@@ -8,7 +8,7 @@ from torchvision.models import ResNet18_Weights
 from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resize
 
 from ta3n.common.errors import UsageError
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.inference.network import FeatureNetwork
 from ta3n.extract.inference.preprocessing import crop, cropper_for

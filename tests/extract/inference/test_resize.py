@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from ta3n.common.streams import RgbImage
+from ta3n.common.video import RgbImage
 from ta3n.extract.inference.preprocessing import centre_offset, resized_size
 from ta3n.extract.inference.resize import resize_and_crop
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ta3n.common.rows import crc32_of, row_blocks
+from ta3n.common.store import crc32_of, row_blocks
 from ta3n.extract.inference import spool as spool_module
 from ta3n.extract.inference.spool import Piece, PiecedRows, RowSpool
 

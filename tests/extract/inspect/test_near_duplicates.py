@@ -9,17 +9,18 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.manifest import PLAN_NAME, build_manifest, collect_manifest
 from ta3n.common.records import (
+    PLAN_NAME,
     ClipRecord,
     ClipStatus,
     Plan,
     PlannedClip,
     ShardRecord,
+    build_manifest,
+    collect_manifest,
     dump_record,
 )
-from ta3n.common.rows import Features, crc32_of
-from ta3n.common.store import write_shard
+from ta3n.common.store import Features, crc32_of, write_shard
 from ta3n.extract.inspect.cli import main
 from ta3n.extract.inspect.near_duplicates import NEAR, AlikeClips
 

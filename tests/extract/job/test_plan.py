@@ -5,8 +5,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.manifest import PLAN_NAME
-from ta3n.common.records import Plan, read_record
+from ta3n.common.records import PLAN_NAME, Plan, read_record
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.extract.job.plan import agree_on_plan, make_plan
 

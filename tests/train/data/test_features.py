@@ -8,7 +8,7 @@ import torch
 
 from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.store import ShardReader, shard_path
-from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, load_videos
 
@@ -19,7 +19,11 @@ from ...support.feature_folders import DIM, SHARD, made_clips, make_features
 def side(tmp_path: Path) -> DomainVideos:
     make_features(tmp_path, "ucf101", made_clips("ucf101"), frames="all")
     return load_videos(
-        tmp_path, get_benchmark("ucf-hmdb-small"), "ucf101", num_segments=5, allow_missing=True
+        tmp_path,
+        BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small"),
+        "ucf101",
+        num_segments=5,
+        allow_missing=True,
     )
 
 

@@ -5,17 +5,15 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.datasets.benchmarks.benchmark import get_benchmark
-from ta3n.datasets.benchmarks.registry import get_dataset
-from ta3n.train.data.held_out import held_out
-from ta3n.train.data.videos import DomainVideos, Video, load_videos
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
 
 
 def load(features: Path, dataset: str) -> DomainVideos:
     make_features(features, dataset, made_clips(dataset, num_train=1, num_test=1))
-    benchmark = get_benchmark("ucf-hmdb-small")
+    benchmark = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
     return load_videos(features, benchmark, dataset, num_segments=5, allow_missing=True)
 
 
@@ -47,7 +45,7 @@ def test_videos_of_a_trained_group_are_not_held_out(
             "v_Biking_g02_c04": "Biking",
         },
     )
-    assert [v.clip.path for v in held_out(side, get_dataset(side.dataset))] == [
+    assert [v.clip.path for v in held_out(side, BUILT_IN_CATALOGUE.dataset(side.dataset))] == [
         "PullUps/v_PullUps_g02_c01.avi"
     ]
     assert "ucf101: 2 of 3 validation videos are not held out" in log.text
@@ -63,7 +61,7 @@ def test_clips_of_one_film_are_not_held_out(tmp_path: Path) -> None:
             "Other_golf_f_cm_np1_ba_bad_15": "golf",
         },
     )
-    (kept,) = held_out(side, get_dataset(side.dataset))
+    (kept,) = held_out(side, BUILT_IN_CATALOGUE.dataset(side.dataset))
     assert kept.clip.path == "golf/Other_golf_f_cm_np1_ba_bad_15.avi"
 
 
@@ -72,7 +70,7 @@ def test_all_are_held_out_and_nothing_said_where_none_is_shared(
 ) -> None:
     side = load(tmp_path, "ucf101")
     log.clear()
-    assert held_out(side, get_dataset(side.dataset)) == side.val
+    assert held_out(side, BUILT_IN_CATALOGUE.dataset(side.dataset)) == side.val
     assert len(side.val) == 5
     assert log.text == ""
 
@@ -81,5 +79,5 @@ def test_rules_that_need_held_out_videos_are_named_where_there_are_none(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
     side = replace(load(tmp_path, "ucf101"), val=())
-    assert held_out(side, get_dataset(side.dataset)) == ()
+    assert held_out(side, BUILT_IN_CATALOGUE.dataset(side.dataset)) == ()
     assert "ucf101: without held-out videos the rules source_val and dev do not apply" in log.text

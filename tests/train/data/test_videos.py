@@ -6,12 +6,12 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.datasets.benchmarks.benchmark import get_benchmark
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
 
 from ...support.feature_folders import ROLES, MadeClip, made_clips, make_features
 
-SMALL = get_benchmark("ucf-hmdb-small")
+SMALL = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
 
 
 def load(
@@ -106,7 +106,11 @@ def test_complete_benchmark_needs_no_consent(tmp_path: Path) -> None:
 def test_classes_outside_the_benchmark_are_left_alone(tmp_path: Path) -> None:
     make_features(tmp_path, "ucf101", made_clips("ucf101"))
     full = load_videos(
-        tmp_path, get_benchmark("ucf-olympic"), "ucf101", num_segments=5, allow_missing=True
+        tmp_path,
+        BUILT_IN_CATALOGUE.benchmark("ucf-olympic"),
+        "ucf101",
+        num_segments=5,
+        allow_missing=True,
     )
     assert {video.clip.class_name for video in full.train} == {"Basketball"}
 

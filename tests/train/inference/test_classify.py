@@ -16,9 +16,10 @@ import pytest
 from click.testing import CliRunner
 
 from ta3n.common.errors import DataConflictError, UsageError, WeightsError
+from ta3n.extract import api
 from ta3n.extract.cli import main as extract
 from ta3n.train import Prediction, TrainedRun, load_run, predict
-from ta3n.train.inference.loaded import weights_option
+from ta3n.train.inference.trained import weights_option
 
 from ...support.small_runs import ta3n_train, train
 from ...support.videos import WriteClip
@@ -135,6 +136,17 @@ def test_command_line_agrees_whatever_else_is_in_the_call(
     together = dict(predictions[name].top)
     alone = {row["class"]: float(row["probability"]) for row in rows}
     assert alone == pytest.approx(together, abs=1e-5)
+
+
+def test_backbone_is_loaded_once_for_all_calls(
+    run: TrainedRun, clips: Mapping[str, Path], predictions: Mapping[str, Prediction]
+) -> None:
+    loaded = api._engine.cache_info().misses
+    name = next(iter(clips))
+    for _ in range(2):
+        (found,) = predict(run, clips[name], top_k=12)
+        assert dict(found.top) == pytest.approx(dict(predictions[name].top), abs=1e-5)
+    assert api._engine.cache_info().misses == loaded
 
 
 def test_nothing_classified_is_no_success(

@@ -12,10 +12,9 @@ import torch
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.train import load_run
 from ta3n.train.data.features import load_features
-from ta3n.train.inference.cli import RULES
 from ta3n.train.inference.evaluation import evaluate, load_target
-from ta3n.train.runs.checkpoint import KEPT_WEIGHTS
-from ta3n.train.runs.selection import LAST
+from ta3n.train.runs import session
+from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 from ...support.feature_folders import DIM, made_clips, make_features
 from ...support.small_runs import ta3n_train, train
@@ -38,11 +37,7 @@ def rows_of(path: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-def test_rules_on_offer_are_those_whose_weights_are_kept() -> None:
-    assert (LAST, *KEPT_WEIGHTS) == RULES
-
-
-@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("rule", KEPT_WEIGHTS)
 def test_own_target_gives_the_figures_of_the_run(
     features: Path, runs: Path, tmp_path: Path, rule: str
 ) -> None:
@@ -68,6 +63,32 @@ def test_own_target_gives_the_figures_of_the_run(
     if rule == LAST:
         likeliest = [max(float(v) for k, v in r.items() if "probability" in k) for r in ours]
         assert likeliest == [float(r["last_probability"]) for r in theirs]
+
+
+@pytest.mark.parametrize("version", ["this", "0.1"])
+def test_weights_are_found_in_a_checkpoint_too(
+    features: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, version: str
+) -> None:
+    """Of a run in progress; one of version 0.1 has it when finished, without its last as a rule."""
+
+    def stop(run: session.SeedRun, _: float) -> None:
+        run.save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.SeedRun, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train("ucf", "hmdb", features, tmp_path, benchmark="ucf-hmdb-small")
+    (checkpoint,) = tmp_path.rglob("checkpoint.pt")
+    if version == "0.1":
+        state = torch.load(checkpoint, weights_only=True)
+        del state["weights"]["last"]
+        torch.save(state, checkpoint)
+    for rule in KEPT_WEIGHTS:
+        ours = load_run(checkpoint.parent, rule=rule, device="cpu")
+        theirs = load_run(runs / "seed-0", rule=rule, device="cpu")
+        assert ours.epoch == theirs.epoch
+        other = theirs.model.state_dict()
+        assert all(torch.equal(v, other[name]) for name, v in ours.model.state_dict().items())
 
 
 def test_seeds_are_evaluated_together_on_the_source_too(features: Path, runs: Path) -> None:
@@ -132,16 +153,16 @@ def test_features_made_otherwise_are_refused_with_the_difference(
 
 
 def damaged(folder: Path, kind: str) -> None:
-    config, checkpoint = folder / "config.json", folder / "checkpoint.pt"
+    config, weights = folder / "config.json", folder / "weights.pt"
     raw = json.loads(config.read_text())
     if kind == "cut":
-        checkpoint.write_bytes(checkpoint.read_bytes()[:1000])
+        weights.write_bytes(weights.read_bytes()[:1000])
     elif kind == "text":
-        checkpoint.write_text("no checkpoint")
+        weights.write_text("no weights")
     elif kind == "code":
-        torch.save({"trainer": Path("x")}, checkpoint)
+        torch.save({"epochs": Path("x")}, weights)
     elif kind == "gone":
-        checkpoint.unlink()
+        weights.unlink()
     elif kind == "foreign":
         config.write_text(json.dumps({**raw, "seed": 7}))
     elif kind == "older":
@@ -151,7 +172,9 @@ def damaged(folder: Path, kind: str) -> None:
         raw["settings"]["classes"] = raw["settings"]["classes"][:2]
         config.write_text(json.dumps(raw))
     else:
-        (folder / "best-im.pt").unlink()
+        kept = torch.load(weights, weights_only=True)
+        del kept["rules"]["im"]
+        torch.save(kept, weights)
 
 
 @pytest.mark.parametrize(
@@ -165,7 +188,7 @@ def damaged(folder: Path, kind: str) -> None:
         ("foreign", "oracle", "is of another run"),
         ("older", "last", "damaged or of another version"),
         ("edited", "last", "does not match its own hash"),
-        ("no best", "im", "no best-im.pt"),
+        ("no score", "im", "no weights by the rule im"),
     ],
 )
 def test_damage_is_told_in_one_line(

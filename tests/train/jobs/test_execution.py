@@ -29,8 +29,8 @@ def make_jobs(features: Path, out: Path, **changes: Any) -> list[TrainingJob]:
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
-    state = torch.load(folder.checkpoint, weights_only=True)
-    model: dict[str, torch.Tensor] = state["trainer"]["model"]
+    kept = torch.load(folder.weights, weights_only=True)
+    model: dict[str, torch.Tensor] = kept["epochs"][kept["rules"]["last"]]
     return model
 
 
@@ -256,6 +256,6 @@ def test_the_record_says_every_switch(features: Path, tmp_path: Path) -> None:
     run_jobs([job])
     record = json.loads((job.folder(0).path / "config.json").read_text())
     assert record["method"] == "ta3n-attention-conventional"
-    assert record["settings"]["method"]["attention"] == "conventional"
+    assert "conventional_attention" in record["settings"]["method"]["terms"]
     assert record["settings"]["recipe"]["batches"] == "cycle"
-    assert record["settings"]["adaptation"]["alpha"] == 0.1
+    assert record["settings"]["weights"]["beta_frame"] == 0.5

@@ -3,11 +3,12 @@
 from pathlib import Path
 
 import pytest
+from click import Context
 
 from ta3n.common.errors import ConfigError, UsageError
-from ta3n.common.settings import TrainSettings
 from ta3n.train.cli import main
 from ta3n.train.jobs.grid import GRID_OPTIONS, read_grid
+from ta3n.train.jobs.settings import TrainSettings
 
 
 def written(folder: Path, text: str) -> Path:
@@ -30,7 +31,7 @@ def test_every_combination_comes_once_in_the_order_of_the_file(tmp_path: Path) -
 
 
 def test_what_a_grid_varies_are_options_of_the_command() -> None:
-    known = {name for option in main.params for name in option.opts}
+    known = {name for option in main.get_params(Context(main)) for name in option.opts}
     assert {f"--{option}" for option in GRID_OPTIONS} <= known
 
 

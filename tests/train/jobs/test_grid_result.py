@@ -32,8 +32,9 @@ def made_grid(
     folders = []
     for gamma, corrects, scores in zip(GAMMAS, CORRECT, im, strict=True):
         config = make_config()
-        settings = {**config.settings, "adaptation": {"gamma": gamma, "published": False}}
-        config = replace(config, settings=settings)
+        settings = {**config.settings, "weights": {"gamma": gamma}, "published": False}
+        identity = {**config.identity, "weights": {"gamma": gamma}}
+        config = replace(config, settings=settings, identity=identity)
         folders.append(
             [
                 make_run(out, config, seed, right, scores={"im": score, **more})

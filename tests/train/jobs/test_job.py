@@ -15,7 +15,8 @@ from ta3n.common.errors import (
     FeatureStoreError,
     UsageError,
 )
-from ta3n.train.jobs.job import TrainingJob, prepare_job, run_job
+from ta3n.train.jobs.execution import run_job
+from ta3n.train.jobs.job import TrainingJob, prepare_job
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
@@ -58,14 +59,12 @@ def test_every_method_trains_to_a_complete_run_folder(
         assert result.target_label_reads == 5 * 15
         path = it.folder(result.seed).path
         assert sorted(p.name for p in path.iterdir()) == [
-            "best-im.pt",
-            "best-oracle.pt",
-            "checkpoint.pt",
             "config.json",
             "environment.json",
             "metrics.jsonl",
             "predictions.csv",
             "result.json",
+            "weights.pt",
         ]
         metrics = read_metrics(it, result.seed)
         assert [line["epoch"] for line in metrics] == [1, 2, 3, 4]
@@ -117,14 +116,9 @@ def test_interrupted_run_goes_on_to_the_same_end(
     assert job(features, tmp_path / "b").folder(0).read_result() is None
     assert run_job(job(features, tmp_path / "b")) == whole
     one, two = (job(features, tmp_path / name) for name in "ab")
-    for name in ("metrics.jsonl", "predictions.csv", "best-oracle.pt", "best-im.pt"):
+    for name in ("metrics.jsonl", "predictions.csv", "weights.pt"):
         first, second = (it.folder(0).path / name for it in (one, two))
         assert first.read_bytes() == second.read_bytes()
-    weights = [
-        torch.load(it.folder(0).checkpoint, weights_only=True)["trainer"]["model"]
-        for it in (one, two)
-    ]
-    assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
 
 
 def test_damaged_checkpoint_is_named(features: Path, tmp_path: Path) -> None:
@@ -141,12 +135,12 @@ def test_settings_reach_the_run_and_its_record(features: Path, tmp_path: Path) -
     )
     assert it.recipe.learning_rate == 0.01
     assert it.recipe.source_batch == 10
-    assert it.adaptation.coefficients.relation == -1
-    assert it.adaptation.coefficients.video == 0.75
+    assert it.weights["beta_relation"] == -1
+    assert it.weights["beta_video"] == 0.75
     run_job(it)
     record = json.loads((it.folder(0).path / "config.json").read_text())
     assert record["settings"]["recipe"]["learning_rate"] == 0.01
-    assert record["settings"]["adaptation"]["gamma"] == 0.5
+    assert record["settings"]["weights"]["gamma"] == 0.5
     assert record["data"]["videos"]["hmdb51"] == {"train": 30, "val": 15}
     assert record["hash"] == it.config.hash
 
@@ -164,10 +158,8 @@ def test_target_validation_labels_never_reach_the_weights(features: Path, tmp_pa
         ),
     )
     first, second = run_job(it), run_job(shuffled)
-    weights = [
-        torch.load(j.folder(0).checkpoint, weights_only=True)["trainer"]["model"]
-        for j in (it, shuffled)
-    ]
+    kept = [torch.load(j.folder(0).weights, weights_only=True) for j in (it, shuffled)]
+    weights = [each["epochs"][each["rules"]["last"]] for each in kept]
     assert all(torch.equal(weights[0][key], weights[1][key]) for key in weights[0])
     assert first != second
 

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from ta3n.common.settings_file import load_settings
+from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import catalogue_of, folders_of
 from ta3n.datasets.cli import main as datasets
+from ta3n.datasets.custom.settings import DataSections
 from ta3n.extract.cli import main as extract
 from ta3n.train.cli import main as train
 
@@ -144,7 +145,7 @@ def test_the_larger_layouts_on_the_page(
     lay_out(tmp_path)
     checked = run(datasets, "check", benchmark)
     assert checked.exit_code == 0, checked.output
-    settings = load_settings(None, {}).settings
+    settings = load_settings(DataSections, None, {}).settings
     catalogue = catalogue_of(settings)
     found = catalogue.benchmark(benchmark)
     for name, (num_train, num_val) in counts.items():

@@ -5,9 +5,10 @@ from typing import Any
 import pytest
 
 from ta3n.common.errors import UsageError
-from ta3n.common.settings import TrainSettings
-from ta3n.train.jobs.switches import choose_adaptation, choose_methods, choose_recipe
-from ta3n.train.methods.method import Method, method_for
+from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import method_for
 
 
 def choose(**settings: Any) -> Method:
@@ -29,7 +30,7 @@ def test_a_method_takes_the_rows_place_and_keeps_its_temporal_module() -> None:
 
 def test_a_switch_wins_over_row_and_method() -> None:
     method = choose(rows=["table3/ta3n"], method="ta2n", attention="conventional", norm="adabn")
-    assert (method.attention, method.norm) == ("conventional", "adabn")
+    assert (method.attention, method.choice("norm")) == ("conventional", "adabn")
     assert method.discriminators == method_for("ta2n", "relation").discriminators
     assert method.name == "ta2n-attention-conventional-norm-adabn"
 
@@ -57,7 +58,7 @@ def test_switches_apply_to_every_row() -> None:
     )
     choices = choose_methods(settings)
     assert [choice.row.name for choice in choices if choice.row] == ["table3/ta2n", "table3/ta3n"]
-    assert {choice.method.entropy for choice in choices} == {"target"}
+    assert {choice.method.choice("entropy") for choice in choices} == {"target"}
 
 
 @pytest.mark.parametrize(
@@ -85,7 +86,11 @@ def test_hyper_parameters_win_over_the_recipe() -> None:
 
 def test_weights_win_over_those_of_the_direction() -> None:
     settings = TrainSettings.model_validate({"alpha": -1, "mu": 0.5, "beta_frame": 2})
-    adaptation = choose_adaptation(settings, "ucf-hmdb-full", "ucf101", "hmdb51")
-    assert (adaptation.alpha, adaptation.mu) == (-1, 0.5)
-    assert (adaptation.coefficients.frame, adaptation.coefficients.video) == (2, 0.75)
-    assert adaptation.gamma == 0.003
+
+    def weights(method: str) -> dict[str, float]:
+        chosen = method_for(method, "relation")
+        return choose_weights(settings, chosen, "ucf-hmdb-full", "ucf101", "hmdb51")[0]
+
+    assert (weights("dan"), weights("mcd")) == ({"alpha": -1}, {"mu": 0.5})
+    ta3n = weights("ta3n")
+    assert (ta3n["beta_frame"], ta3n["beta_video"], ta3n["gamma"]) == (2, 0.75, 0.003)

@@ -14,8 +14,8 @@ from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.checks import NonFiniteError, check_finite
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.loop.schedule import dann_ramp
-from ta3n.train.model.prediction import predict
+from ta3n.train.model.prediction import observe
+from ta3n.train.recipe.schedule import dann_ramp
 
 from ...support.waiting import NoWaiting
 
@@ -151,7 +151,7 @@ def test_a_run_beats_chance_on_both_domains(make_trainer: MakeTrainer, make_data
     train(trainer)
     assert data.target_features is not None
     for features in (data.source_features, data.target_features):
-        hits = predict(trainer.model, features, 7).argmax(1) == data.source_labels
+        hits = observe(trainer.model, features, 7).logits.argmax(1) == data.source_labels
         assert hits.float().mean() > 0.8  # chance is a third
 
 
@@ -160,12 +160,11 @@ def test_the_ramp_is_frozen_within_an_epoch_only_in_the_official_recipe(
     make_trainer: MakeTrainer, make_data: MakeData, ramp: str, p: float
 ) -> None:
     settings = make_trainer(ramp=ramp).settings
-    coefficients = replace(settings.adaptation.coefficients, frame=-1.0)
-    adaptation = replace(settings.adaptation, coefficients=coefficients)
-    trainer = Trainer(replace(settings, adaptation=adaptation), make_data())
-    at_third_step = trainer.trade_offs(2, 3).coefficients
-    assert (at_third_step.relation, at_third_step.video) == (1.0, 0.75)
-    assert at_third_step.frame == pytest.approx(dann_ramp(p))
+    weights = {**settings.weights, "beta_frame": -1.0}
+    trainer = Trainer(replace(settings, weights=weights), make_data())
+    at_third_step = trainer.weights(2, 3)
+    assert (at_third_step["beta_relation"], at_third_step["beta_video"]) == (1.0, 0.75)
+    assert at_third_step["beta_frame"] == pytest.approx(dann_ramp(p))
 
 
 def test_a_run_that_diverges_stops_and_names_the_loss(
@@ -217,7 +216,7 @@ def test_prediction_needs_no_dropout_and_changes_nothing(
     trainer, features = make_trainer(), make_data().source_features
     trainer.run_epoch()
     before = trainer.state_dict()
-    first, second = (predict(trainer.model, features, size) for size in (21, 4))
+    first, second = (observe(trainer.model, features, size).logits for size in (21, 4))
     torch.testing.assert_close(first, second)
     assert trainer.model.training
     after = trainer.state_dict()

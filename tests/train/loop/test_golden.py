@@ -10,20 +10,20 @@ import pytest
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.loop.batches import Batch
-from ta3n.train.loop.engine import sgd
 from ta3n.train.loop.objective import Objective, step_features
-from ta3n.train.loop.schedule import TradeOffs
 from ta3n.train.loop.step import SingleLearner, train_step
 from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
 from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
 from ta3n.train.losses.entropy import entropy
 from ta3n.train.losses.joint_mmd import joint_mmd_loss
 from ta3n.train.losses.mmd import mmd_loss
-from ta3n.train.methods.method import Method, method_for
-from ta3n.train.methods.recipes import OFFICIAL
+from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, model_spec
-from ta3n.train.model.reversal import Coefficients
+from ta3n.train.recipe.optimizers import make_optimizer
+from ta3n.train.recipe.recipes import OFFICIAL
 
 Wave = Callable[[tuple[int, ...], float, float], Tensor]
 
@@ -46,14 +46,13 @@ class GoldenCase:
         self.method: Method = METHODS[name]
         self.figures = figures
         self._wave = wave
-        self.trade_offs = TradeOffs(
-            coefficients=Coefficients(*figures["settings"]["beta"]),
-            gamma=figures["settings"]["gamma"],
-            alpha=figures["settings"].get("alpha", 0),
-            mu=figures["settings"].get("mu", 0),
-        )
+        self.coefficients = Coefficients(*figures["settings"]["beta"])
+        self.weights = {
+            **{f"beta_{level}": beta for level, beta in self.coefficients._asdict().items()},
+            **{name: figures["settings"].get(name, 0) for name in ("gamma", "alpha", "mu")},
+        }
         self.model = self._model()
-        self.learner = SingleLearner(self.model, sgd(self.model.parameters(), OFFICIAL))
+        self.learner = SingleLearner(self.model, make_optimizer(self.model.parameters(), OFFICIAL))
 
     def _model(self) -> TA3N:
         recipe = replace(OFFICIAL, hidden_dim=8)
@@ -80,14 +79,14 @@ class GoldenCase:
             self.batch(step),
             [None],
             objective=Objective(method=self.method, recipe=OFFICIAL),
-            trade_offs=self.trade_offs,
+            weights=self.weights,
         )
         return {name: value.item() for name, value in result.losses.items()}
 
 
 def ours(name: str) -> str:
-    """Return our name of a parameter: `relation_5.fc.weight` is `relations.5.fc.weight`."""
-    return re.sub(r"^relation_(?=\d)", "relations.", name)
+    """Return our name of a parameter: `relation_5.fc.weight` is `encoder.5.fc.weight`."""
+    return re.sub(r"^relation_(?=\d)", "encoder.", name)
 
 
 def close(actual: Tensor, expected: Any, rtol: float) -> None:
@@ -105,9 +104,9 @@ def test_the_methods_place_what_the_reference_placed(case: GoldenCase) -> None:
     settings = case.figures["settings"]
     placed = {level for level, is_placed in settings["place"].items() if is_placed}
     assert set(case.method.discriminators) == placed
-    assert (case.method.entropy == "attentive") == bool(settings["ent"])
-    assert (case.method.alignment == "jan") == bool(settings.get("jan"))
-    assert (case.method.alignment == "mcd") == bool(settings.get("mcd"))
+    assert (case.method.choice("entropy") == "attentive") == bool(settings["ent"])
+    assert (case.method.choice("alignment") == "jan") == bool(settings.get("jan"))
+    assert (case.method.choice("alignment") == "mcd") == bool(settings.get("mcd"))
     assert (case.method.attention == "domain") == (settings["attn"] == "TransAttn")
 
 
@@ -116,7 +115,7 @@ def test_first_forward_pass(case: GoldenCase) -> None:
     batch = case.batch(0)
     assert batch.target_features is not None
     output = case.model(
-        torch.cat([batch.source_features, batch.target_features]), case.trade_offs.coefficients
+        torch.cat([batch.source_features, batch.target_features]), case.coefficients
     )
     close(output.logits, expected["logits_source"] + expected["logits_target"], rtol=1e-8)
     assert (output.attention is not None) == ("attention_source" in expected)

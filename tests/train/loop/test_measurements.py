@@ -10,7 +10,7 @@ import torch
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import measure, read_tables, split_means
-from ta3n.train.loop.objective import step_features
+from ta3n.train.loop.objective import reversal_coefficients, step_features
 from ta3n.train.model.model import ModelOutput
 
 MakeData = Callable[..., TrainingData]
@@ -23,7 +23,10 @@ def test_domain_accuracy_is_balanced_over_domains_of_unequal_size() -> None:
     # Three of four source videos and one of two target videos are told.
     video = torch.cat([told, told, told, called_target, called_target, told])
     output = ModelOutput(
-        logits=torch.zeros(6, 3), video_features=torch.zeros(6, 4), domain_logits={"video": video}
+        logits=torch.zeros(6, 3),
+        video_features=torch.zeros(6, 4),
+        classified=torch.zeros(6, 4),
+        domain_logits={"video": video},
     )
     measured = measure(output, 4, ("video",))
     assert measured["domain_accuracy_video"] == pytest.approx((3 / 4 + 1 / 2) / 2)
@@ -37,6 +40,7 @@ def test_frames_and_relations_count_one_by_one_and_only_what_is_placed() -> None
     output = ModelOutput(
         logits=torch.zeros(2, 3),
         video_features=torch.zeros(2, 4),
+        classified=torch.zeros(2, 4),
         domain_logits={"frame": frame, "relation": torch.zeros(2, 4, 2)},
     )
     measured = measure(output, 1, ("frame",))
@@ -47,7 +51,10 @@ def test_frames_and_relations_count_one_by_one_and_only_what_is_placed() -> None
 def test_attention_starts_with_the_two_frame_relation() -> None:
     weights = torch.tensor([[0.5, 0.6, 0.7, 0.8], [0.7, 0.6, 0.5, 1.0]])  # 5-frame first
     output = ModelOutput(
-        logits=torch.zeros(2, 3), video_features=torch.zeros(2, 4), attention=weights
+        logits=torch.zeros(2, 3),
+        video_features=torch.zeros(2, 4),
+        classified=torch.zeros(2, 4),
+        attention=weights,
     )
     steps = [{"total": torch.tensor(float(n)), **measure(output, 1, ())} for n in (1, 2)]
     (table,) = read_tables(steps, 1)
@@ -88,8 +95,8 @@ def test_the_record_has_what_the_method_places(
     record = trainer.run_epoch()
     assert set(record.domain_accuracy) == set(record.reversal) == set(placed)
     assert all(0 <= accuracy <= 1 for accuracy in record.domain_accuracy.values())
-    published = trainer.settings.adaptation.coefficients
-    assert record.reversal == {level: getattr(published, level) for level in placed}
+    weights = trainer.settings.weights
+    assert record.reversal == {level: weights[f"beta_{level}"] for level in placed}
     assert (record.attention is not None) == has_attention
     assert record.attention is None or len(record.attention) == 4
 
@@ -98,10 +105,9 @@ def test_a_ramped_coefficient_is_recorded_as_it_was_at_the_last_step(
     make_trainer: MakeTrainer, make_data: MakeData
 ) -> None:
     settings = make_trainer(ramp="step").settings
-    coefficients = replace(settings.adaptation.coefficients, frame=-1.0)
-    ramped = replace(settings, adaptation=replace(settings.adaptation, coefficients=coefficients))
+    ramped = replace(settings, weights={**settings.weights, "beta_frame": -1.0})
     trainer = Trainer(ramped, make_data())
-    last = trainer.trade_offs(2, 3).coefficients.frame
+    last = trainer.weights(2, 3)["beta_frame"]
     assert trainer.run_epoch().reversal["frame"] == last
 
 
@@ -114,7 +120,7 @@ def test_the_measures_are_those_of_the_step_that_was_made(
     (batch,) = make_trainer(**recipe).begin_epoch().batches(data)
     features = step_features(batch, trainer.settings.method)
     output = make_trainer(**recipe).model(
-        features, trainer.trade_offs(0, 1).coefficients, levels=("video", "frame")
+        features, reversal_coefficients(trainer.weights(0, 1)), levels=("video", "frame")
     )
     record = trainer.run_epoch()
     for level, logits in output.domain_logits.items():

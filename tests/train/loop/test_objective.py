@@ -9,11 +9,11 @@ import torch
 
 from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.loop.objective import Objective, Phase, compute_losses, run_phase
-from ta3n.train.loop.schedule import TradeOffs
+from ta3n.train.loop.objective import NO_REVERSAL, Objective, Step, compute_losses, run_update
 from ta3n.train.losses.entropy import entropy
-from ta3n.train.methods.method import method_for
-from ta3n.train.methods.recipes import OFFICIAL, PAPER
+from ta3n.train.methods.base import Update
+from ta3n.train.methods.registry import find_choice, method_for
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]
@@ -47,7 +47,7 @@ def test_three_steps_of_mcd_move_what_they_should_to_the_bit(
     trainer._step(whole_batch(make_data()), 0, 3)
     start, a, b, *cs = snapshots
     assert len(cs) == 2
-    reached = {"frame_fc", *(f"relations.{n}.fc" for n in (2, 3, 4, 5))}
+    reached = {"frame_fc", *(f"encoder.{n}.fc" for n in (2, 3, 4, 5))}
     both = {"video_classifier", "video_classifier_2"}
     for before, after, moved in ((start, a, reached | both), (a, b, both), (b, cs[0], reached)):
         changed = {name for name in after if not torch.equal(before[name], after[name])}
@@ -60,28 +60,28 @@ def test_step_b_maximises_the_discrepancy_and_step_c_minimises_it(
     make_trainer: MakeTrainer, make_data: MakeData
 ) -> None:
     trainer = make_trainer("mcd", dropout=0.0, **THREE)
-    trade_offs = replace(trainer.trade_offs(0, 1), mu=0.5)
+    weights = {**trainer.weights(0, 1), "mu": 0.5}
 
-    def measure(phase: Phase) -> dict[str, torch.Tensor]:
+    def measure(update: Update) -> dict[str, torch.Tensor]:
         batch, objective = whole_batch(make_data()), trainer.objective
-        return run_phase(
-            trainer.model, batch, None, objective=objective, phase=phase, trade_offs=trade_offs
+        return run_update(
+            trainer.model, batch, None, objective=objective, update=update, weights=weights
         ).losses
 
-    joint, b, c = (measure(phase) for phase in Phase)
+    joint, b, c, _ = (measure(update) for update in trainer.objective.updates)
     discrepancy = b["discrepancy_mcd_maximised"]
     assert discrepancy > 0
     torch.testing.assert_close(b["total"], joint["classification"] - discrepancy)
     torch.testing.assert_close(c["total"], 0.5 * discrepancy)
 
 
-def test_phases_follow_method_and_recipe() -> None:
-    def phases(method: str, recipe: Any) -> int:
-        return len(Objective(method=method_for(method, "pooling"), recipe=recipe).phases)
+def test_updates_follow_method_and_recipe() -> None:
+    def updates(method: str, recipe: Any) -> int:
+        return len(Objective(method=method_for(method, "pooling"), recipe=recipe).updates)
 
-    assert phases("mcd", OFFICIAL) == 1
-    assert phases("mcd", PAPER) == 2 + PAPER.mcd_generator_updates
-    assert phases("jan", PAPER) == 1
+    assert updates("mcd", OFFICIAL) == 1
+    assert updates("mcd", PAPER) == 2 + PAPER.mcd_generator_updates
+    assert updates("jan", PAPER) == 1
 
 
 @pytest.mark.parametrize(
@@ -108,14 +108,20 @@ def test_target_entropy_is_that_of_target_videos_alone(
     make_trainer: MakeTrainer, make_data: MakeData
 ) -> None:
     trainer = make_trainer("source-only", dropout=0.0)
-    method = replace(trainer.settings.method, entropy="target")
-    objective = Objective(method=method, recipe=trainer.settings.recipe)
-    trade_offs = TradeOffs(coefficients=trainer.trade_offs(0, 1).coefficients, gamma=0.3)
+    method = replace(trainer.settings.method, terms=(find_choice("entropy", "target"),))
     data = make_data()
     assert data.target_features is not None
     videos = torch.cat([data.source_features, data.target_features])
-    output = trainer.model(videos, trade_offs.coefficients)
-    losses = compute_losses(output, data.source_labels, objective=objective, trade_offs=trade_offs)
+    output = trainer.model(videos, NO_REVERSAL)
+    step = Step(
+        model=trainer.model,
+        batch=whole_batch(data),
+        method=method,
+        recipe=trainer.settings.recipe,
+        output=output,
+        weights={"gamma": 0.3},
+    )
+    losses = compute_losses(step)
     expected = entropy(output.logits[21:]).mean()
     torch.testing.assert_close(losses["target_entropy"], expected)
     total = losses["classification"] + 0.3 * expected

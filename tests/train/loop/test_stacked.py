@@ -12,7 +12,7 @@ from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.stacked import StackedTrainer
-from ta3n.train.methods.recipes import OFFICIAL, PAPER
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 from ...support.waiting import NoWaiting
 

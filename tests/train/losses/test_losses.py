@@ -5,11 +5,11 @@ import math
 import pytest
 import torch
 
+from ta3n.train.layers.attention import attend, domain_attention
 from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
 from ta3n.train.losses.classification import classification_loss
 from ta3n.train.losses.domain import domain_loss
 from ta3n.train.losses.entropy import entropy
-from ta3n.train.model.attention import attend, domain_attention
 
 
 def test_entropy_of_an_undecided_and_of_a_certain_video() -> None:

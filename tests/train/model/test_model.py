@@ -6,17 +6,19 @@ from typing import Any, cast
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call, grad_and_value, stack_module_state, vmap
 
 from ta3n.common.errors import UsageError
-from ta3n.train.loop.objective import Objective, compute_losses
-from ta3n.train.loop.schedule import TradeOffs
-from ta3n.train.methods.method import Level, method_for
-from ta3n.train.methods.recipes import OFFICIAL
-from ta3n.train.model.dropout import DropoutMasks, draw_masks
+from ta3n.train.layers.dropout import DropoutMasks, draw_masks
+from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.layers.temporal import TemRelation
+from ta3n.train.loop.batches import Batch
+from ta3n.train.loop.objective import Objective, Weights, run_update
+from ta3n.train.methods.base import LEVELS, Level
+from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, ModelSpec
-from ta3n.train.model.reversal import Coefficients
+from ta3n.train.recipe.recipes import OFFICIAL
 
 SPEC = ModelSpec(
     num_classes=4, feature_dim=6, hidden_dim=8, relation_dim=7, dropout=0.5, attention="domain"
@@ -76,9 +78,9 @@ def test_only_needed_discriminators_are_evaluated(
 def test_attention_lets_gradients_through() -> None:
     model = make_model()
     model(torch.rand(2, 5, 6), HALF).logits.sum().backward()
-    relations = model.relations
-    assert relations is not None
-    for relation in relations.relations():
+    encoder = model.encoder
+    assert isinstance(encoder, TemRelation)
+    for relation in encoder.relations():
         assert relation.discriminator.output.weight.grad is not None
 
 
@@ -97,7 +99,7 @@ def test_same_seed_same_weights_whatever_the_global_generator() -> None:
 def test_weights_start_as_the_recipe_says() -> None:
     spec = ModelSpec(num_classes=12, feature_dim=64, hidden_dim=128, relation_dim=128)
     for name, value in make_model(spec).state_dict().items():
-        if name.startswith("relations."):
+        if name.startswith("encoder."):
             fan_in = make_model(spec).get_submodule(name.rpartition(".")[0]).in_features
             bound = cast(int, fan_in) ** -0.5
             assert value.abs().max() <= bound, name
@@ -157,10 +159,27 @@ def close(actual: Tensor, expected: Tensor) -> None:
     torch.testing.assert_close(actual, expected, rtol=1e-9, atol=1e-13)
 
 
+class Losses(nn.Module):
+    """All losses of a step, from the weights of one member."""
+
+    def __init__(self, model: TA3N) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(
+        self, features: Tensor, labels: Tensor, beta: Tensor, masks: DropoutMasks
+    ) -> dict[str, Tensor]:
+        objective = Objective(method=method_for("ta3n", "relation"), recipe=OFFICIAL)
+        weights: Weights = {**{f"beta_{level}": beta for level in LEVELS}, "gamma": 0.3}
+        batch = Batch(
+            source_features=features[:3], source_labels=labels, target_features=features[3:]
+        )
+        return run_update(self.model, batch, masks, objective=objective, weights=weights).losses
+
+
 def test_two_stacked_members_equal_the_single_ones() -> None:
     """Weights, masks and coefficients of two seeds run, with gradients, as one program."""
-    objective = Objective(method=method_for("ta3n", "relation"), recipe=OFFICIAL)
-    members = [make_model(seed=seed).double() for seed in (3, 4)]
+    members = [Losses(make_model(seed=seed).double()) for seed in (3, 4)]
     features = torch.rand(2, 5, 5, 6, dtype=torch.float64)
     labels = torch.tensor([0, 3, 1])
     betas = torch.tensor([0.75, 0.25], dtype=torch.float64)
@@ -169,13 +188,9 @@ def test_two_stacked_members_equal_the_single_ones() -> None:
     def losses(
         weights: Mapping[str, Tensor], features: Tensor, beta: Tensor, frame: Tensor, video: Tensor
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        masks = DropoutMasks(frame=frame, video=video)
-        kwargs = {"masks": masks, "levels": objective.method.levels}
-        trade_offs = TradeOffs(coefficients=Coefficients(beta, beta, beta), gamma=0.3)
-        args = (features, trade_offs.coefficients)
-        output = functional_call(members[0], dict(weights), args, kwargs)
-        terms = compute_losses(output, labels, objective=objective, trade_offs=trade_offs)
-        return terms["total"], {**terms, "logits": output.logits}
+        args = (features, labels, beta, DropoutMasks(frame=frame, video=video))
+        terms = functional_call(members[0], dict(weights), args)
+        return terms["total"], terms
 
     step = grad_and_value(losses, has_aux=True)
     weights, _ = stack_module_state(cast(list[Any], members))

@@ -1,7 +1,6 @@
 """If this breaks, Table 2 lacks an earlier work, or gives it a figure that it never had."""
 
-from ta3n.train.paper.cited import CITED
-from ta3n.train.paper.rows import ROWS
+from ta3n.train.paper.rows import CITED, ROWS
 
 
 def test_table_two_cites_five_works_and_no_other_table_any() -> None:

@@ -71,7 +71,7 @@ def test_every_table_comes_as_markdown_latex_and_csv(ran: Path) -> None:
     assert 0 < float(ta2n["p_corrected"]) <= 1
 
 
-def test_terminal_tells_tables_verdict_notes_and_files(ran: Path) -> None:
+def test_terminal_tells_tables_summary_notes_and_files(ran: Path) -> None:
     printed = (ran / "printed").read_text()
     assert "Table 2: UCF-Olympic and UCF-HMDB (small)" in printed
     # Only directions that were run.

@@ -5,7 +5,8 @@ from dataclasses import replace
 import pytest
 
 from ta3n.common.errors import DataConflictError, UsageError
-from ta3n.datasets.benchmarks.benchmark import Benchmark, Side, get_benchmark
+from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.runs.benchmark import benchmark_of, benchmark_record, side_named
 from ta3n.train.runs.folder import RunConfig
 
@@ -24,6 +25,8 @@ CONFIG = RunConfig(
     target="web",
     method="ta3n",
     temporal="relation",
+    label="TA3N",
+    identity={},
     settings={"classes": ["a", "b"]},
     data={"benchmark": benchmark_record(OWN)},
 )
@@ -41,7 +44,7 @@ def test_a_run_knows_its_own_benchmark() -> None:
 
 def test_a_built_in_benchmark_is_the_built_in_one() -> None:
     config = replace(CONFIG, benchmark="ucf-olympic")
-    assert benchmark_of(config) is get_benchmark("ucf-olympic")
+    assert benchmark_of(config) is BUILT_IN_CATALOGUE.benchmark("ucf-olympic")
 
 
 def test_a_run_without_the_record_is_told() -> None:

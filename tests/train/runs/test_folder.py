@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.train.runs.folder import RuleResult, RunConfig, RunFolder, RunResult
+from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
+from ta3n.train.runs.selection import ChosenEpoch
 
 CONFIG = RunConfig(
     benchmark="ucf-hmdb-small",
@@ -14,14 +15,16 @@ CONFIG = RunConfig(
     target="hmdb51",
     method="ta3n",
     temporal="relation",
+    label="TA3N",
+    identity={"terms": ["attentive_entropy"]},
     settings={"recipe": {"name": "official", "epochs": 30}},
     data={"manifests": {"ucf101": "a"}},
 )
 RESULT = RunResult(
     seed=3,
     rules={
-        "last": RuleResult(epoch=30, correct=3, total=4, uses_target_labels=False),
-        "oracle": RuleResult(epoch=7, correct=4, total=4, uses_target_labels=True),
+        "last": ChosenEpoch(epoch=30, correct=3, total=4, uses_target_labels=False),
+        "oracle": ChosenEpoch(epoch=7, correct=4, total=4, uses_target_labels=True),
     },
     target_label_reads=124,
     coverage={"source": (10, 12)},
@@ -34,7 +37,7 @@ def test_folder_name_tells_the_row_and_changes_with_anything_that_matters(tmp_pa
     assert folder.parent.name.startswith("ta3n-relation-official-")
     assert folder.name == "seed-3"
     others = [
-        replace(CONFIG, settings={"recipe": {"name": "official", "epochs": 29}}),
+        replace(CONFIG, identity={"terms": ["attentive_entropy"], "recipe": {"epochs": 29}}),
         replace(CONFIG, data={"manifests": {"ucf101": "b"}}),
         replace(CONFIG, method="ta2n"),
     ]

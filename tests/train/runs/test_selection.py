@@ -3,12 +3,11 @@
 import pytest
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.runs.scores import Score
-from ta3n.train.runs.selection import EpochScores, select
+from ta3n.train.runs.selection import EpochScores, TargetScore, select
 
 
 def scores(epoch: int, correct: int, **validators: float) -> EpochScores:
-    score = Score(epoch=epoch, correct=correct, total=9)
+    score = TargetScore(epoch=epoch, correct=correct, total=9)
     return EpochScores(target=score, validators=validators)
 
 
@@ -21,14 +20,14 @@ def test_rules_stand_side_by_side_and_the_first_of_equals_wins() -> None:
         "oracle": 2,
         "im": 2,
     }
-    assert [choice.target.correct for choice in chosen.values()] == [6, 8, 8]
+    assert [choice.correct for choice in chosen.values()] == [6, 8, 8]
     assert [rule for rule, choice in chosen.items() if choice.uses_target_labels] == ["oracle"]
 
 
 def test_a_rule_chooses_among_the_epochs_that_it_could_score() -> None:
     chosen = select([scores(1, 3), scores(2, 2, dev=-0.5), scores(3, 1, dev=-0.2), scores(4, 0)])
     assert chosen["dev"].epoch == 3
-    assert chosen["dev"].score == -0.2
+    assert chosen["dev"].correct == 1
     assert "im" not in chosen
 
 

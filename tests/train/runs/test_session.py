@@ -13,7 +13,7 @@ import torch
 
 from ta3n.common.errors import TrainingError
 from ta3n.common.log import ProgressLine
-from ta3n.train.data.run_data import HeldOut, RunData
+from ta3n.train.data.features import HeldOut, RunData
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
@@ -24,8 +24,24 @@ from ta3n.train.runs.session import SeedRun, run_seed, run_stacked
 MakeData = Callable[..., TrainingData]
 MakeTrainer = Callable[..., Trainer]
 CPU = torch.device("cpu")
+KEPT_FILES = {
+    "config.json",
+    "environment.json",
+    "metrics.jsonl",
+    "predictions.csv",
+    "result.json",
+    "weights.pt",
+}
 CONFIG = RunConfig(
-    benchmark="b", source="s", target="t", method="m", temporal="relation", settings={}, data={}
+    benchmark="b",
+    source="s",
+    target="t",
+    method="m",
+    temporal="relation",
+    label="M",
+    identity={},
+    settings={},
+    data={},
 )
 
 
@@ -105,10 +121,10 @@ def test_a_loss_that_is_not_finite_is_told_with_its_videos_and_the_epoch_before_
     assert run_seed(settings, run_data, kept, CPU) == run_seed(settings, run_data, whole, CPU)
     if not stacked:
         assert metrics(kept) == metrics(whole)
-    assert all(bool(t.isfinite().all()) for t in load(kept.checkpoint)["trainer"]["model"].values())
+    assert all(bool(t.isfinite().all()) for t in load(kept.weights)["epochs"][4].values())
 
 
-def test_the_weights_of_the_best_epochs_are_those_epochs_weights(
+def test_the_weights_that_are_kept_are_those_of_the_chosen_epochs_once_each(
     make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
 ) -> None:
     run = folder(tmp_path)
@@ -117,39 +133,53 @@ def test_the_weights_of_the_best_epochs_are_those_epochs_weights(
     weights = {}
     for record in trainer.epochs():
         weights[record.epoch] = trainer.state_dict()["model"]
-    for rule in ("oracle", "im"):
-        best = load(run.best(rule))
-        assert (best["rule"], best["epoch"]) == (rule, result.rules[rule].epoch)
-        assert (best["config_hash"], best["seed"]) == (CONFIG.hash, 1)
-        assert best["model"].keys() == weights[1].keys()
-        for name, value in best["model"].items():
-            assert torch.equal(value, weights[best["epoch"]][name])
-    assert best["score"] == max(line["validators"]["im"] for line in metrics(run))
+    kept = load(run.weights)
+    assert kept["rules"] == {rule: result.rules[rule].epoch for rule in ("last", "oracle", "im")}
+    assert (kept["config_hash"], kept["seed"]) == (CONFIG.hash, 1)
+    assert set(kept["epochs"]) == set(kept["rules"].values())
+    for epoch, model in kept["epochs"].items():
+        assert model.keys() == weights[1].keys()
+        assert all(torch.equal(value, weights[epoch][name]) for name, value in model.items())
+    size = sum(value.nbytes for value in weights[1].values())
+    assert run.weights.stat().st_size < len(kept["epochs"]) * size + 30_000
+    assert not run.checkpoint.exists()
 
 
-def test_a_checkpoint_holds_the_best_weights_that_the_rest_of_the_run_does_not_reach(
+@pytest.mark.parametrize("place", ["write_metrics", "write_weights", "write_result", "unlink"])
+def test_a_run_that_is_killed_while_its_end_is_written_ends_the_same(
     make_trainer: MakeTrainer,
     run_data: RunData,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    place: str,
 ) -> None:
-    """The process died after the checkpoint and before the best weights were written."""
+    """The last checkpoint is of epoch 5 of 6, and has best weights that the rest does not reach."""
     settings = make_trainer(epochs=6).settings
     whole, broken = folder(tmp_path / "a"), folder(tmp_path / "b")
     run_seed(settings, run_data, whole, CPU)
     monkeypatch.setattr(session, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+    save = SeedRun.save
+    monkeypatch.setattr(SeedRun, "save", lambda run: save(run) if run.trainer.epoch < 6 else None)
 
-    def die(run: SeedRun, state: Any) -> None:
-        if state.epoch == 5:
-            raise KeyboardInterrupt
+    holder: Any = {"write_weights": session, "unlink": Path}.get(place, RunFolder)
+    original = getattr(holder, place)
 
-    monkeypatch.setattr(SeedRun, "_save_best", die)
+    def die(*args: Any, **options: Any) -> Any:
+        early = place == "write_metrics" and len(args[1]) < 6
+        if early or (place == "unlink" and args[0] != broken.checkpoint):
+            return original(*args, **options)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(holder, place, die)
     with pytest.raises(KeyboardInterrupt):
         run_seed(settings, run_data, broken, CPU)
     monkeypatch.undo()
-    assert not broken.best("oracle").exists()
-    run_seed(settings, run_data, broken, CPU)
-    for name in ("best-oracle.pt", "best-im.pt", "metrics.jsonl", "predictions.csv", "result.json"):
+    assert len(load(broken.checkpoint)["scores"]) == 5
+    assert broken.is_finished() == (place == "unlink")
+    if place != "unlink":
+        run_seed(settings, run_data, broken, CPU)
+    assert {path.name for path in broken.path.iterdir()} == KEPT_FILES
+    for name in KEPT_FILES - {"environment.json"}:
         assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes(), name
 
 
@@ -162,9 +192,10 @@ def test_scrambled_target_labels_change_the_oracle_and_counts_and_nothing_else(
     others = [run_data, replace(run_data, val_labels=scrambled_labels)]
     runs = [folder(tmp_path / str(n)) for n in range(2)]
     first, second = (run_seed(settings, d, r, CPU) for d, r in zip(others, runs, strict=True))
-    weights = [load(run.checkpoint)["trainer"]["model"] for run in runs]
-    assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
-    assert runs[0].best("im").read_bytes() == runs[1].best("im").read_bytes()
+    kept = [load(run.weights) for run in runs]
+    for rule in ("last", "im"):
+        weights = [each["epochs"][each["rules"][rule]] for each in kept]
+        assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     lines, scrambled = ([{**line, "target_correct": 0} for line in metrics(run)] for run in runs)
     assert lines == scrambled
     assert set(lines[0]["validators"]) == {

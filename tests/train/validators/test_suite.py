@@ -1,5 +1,7 @@
 """If this breaks, a run records no scores, or scores by which no epoch can be chosen."""
 
+import subprocess
+import sys
 from dataclasses import fields, replace
 from math import isfinite
 
@@ -9,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ta3n.train.validators.names import RULES
-from ta3n.train.validators.suite import ValidatorInputs, Validators
+from ta3n.train.validators.base import ValidatorInputs
+from ta3n.train.validators.suite import RULES
+from ta3n.train.validators.suite import score_by_rule as score
 
-NAMES = [rule.name for rule in RULES]
+NAMES = ["source_val", "entropy", "im", "snd", "bnm", "dev", "corr_c"]
 FROM_PREDICTIONS = ["entropy", "im", "snd", "bnm", "corr_c"]
 
 
@@ -33,14 +36,24 @@ def make(
     )
 
 
-def score(inputs: ValidatorInputs) -> dict[str, float]:
-    return {str(name): value for name, value in Validators().score(inputs).items()}
-
-
 def test_all_rules_are_scored_in_their_order() -> None:
     scores = score(make())
-    assert list(scores) == NAMES
+    assert list(scores) == NAMES == [rule.name for rule in RULES]
     assert all(type(value) is float and isfinite(value) for value in scores.values())
+
+
+def test_every_rule_is_described_in_a_line() -> None:
+    for rule in RULES:
+        assert rule.description
+        assert rule.citation
+        assert "\n" not in rule.description + rule.citation
+        assert set(rule.fewest) <= set(rule.inputs) <= {field.name for field in fields(make())}
+
+
+def test_what_rules_are_called_needs_no_torch() -> None:
+    """Tables and the command line's help read it."""
+    program = "import sys, ta3n.train.validators.suite; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], cwd="/").returncode == 0
 
 
 def test_nothing_random_happens() -> None:

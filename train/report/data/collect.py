@@ -14,9 +14,16 @@ from typing import Any
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.names import shorten
-from ta3n.train.report.data.labels import METHOD_ORDER, method_label, rule_place
-from ta3n.train.runs.folder import RuleResult, RunConfig
+from ta3n.train.paper.labels import (
+    NOT_ADAPTING,
+    method_label,
+    method_place,
+    paper_methods,
+    rule_place,
+)
+from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.selection import ChosenEpoch
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -24,23 +31,36 @@ _SHOWN_DIFFERENCES = 3
 
 
 @dataclass(frozen=True, kw_only=True)
-class Row:
-    """One row of the table: a configuration and its seeds.
+class RunGroup:
+    """The runs of one configuration over seeds: a row of our tables.
 
     Attributes:
         config: What was run.
         runs: One for each seed, by seed.
-        variant: What tells it from rows of the same method and temporal module, or empty.
+        variant: What tells it from groups of the same method and temporal module, or empty.
+        newcomer: Number of its method among those that the paper does not have, by name; 0 for one
+            that it has.
     """
 
     config: RunConfig
     runs: tuple[Run, ...]
     variant: str = ""
+    newcomer: int = 0
+
+    @property
+    def method(self) -> str:
+        """What the method is called: as the runs have recorded, else as the paper has it."""
+        return _method(self.config)
+
+    @property
+    def adapts(self) -> bool:
+        """Whether it learns from target videos without their labels."""
+        return self.config.method not in NOT_ADAPTING
 
     @property
     def label(self) -> str:
         """Method, temporal module and variant, in words."""
-        label = f"{method_label(self.config.method)}, {self.config.temporal}"
+        label = f"{self.method}, {self.config.temporal}"
         return f"{label} ({self.variant})" if self.variant else label
 
     @property
@@ -63,7 +83,7 @@ class Row:
         """Target validation videos."""
         return self.runs[0].result.rules["last"].total
 
-    def chosen(self, rule: str) -> list[RuleResult]:
+    def chosen(self, rule: str) -> list[ChosenEpoch]:
         """Return what a rule chose, by seed; nothing where the row lacks the rule."""
         return [run.result.rules[rule] for run in self.runs] if rule in self.rules else []
 
@@ -73,20 +93,20 @@ class Row:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Direction:
+class DirectionRuns:
     """The rows of one source and target.
 
     Attributes:
         benchmark: Name.
         source: Full name of the source dataset.
         target: Full name of the target dataset.
-        rows: In the order of the paper's Table 3.
+        rows: In the order of the paper's Table 3, then other methods by name.
     """
 
     benchmark: str
     source: str
     target: str
-    rows: tuple[Row, ...]
+    rows: tuple[RunGroup, ...]
 
     @property
     def label(self) -> str:
@@ -108,7 +128,7 @@ class RunSet:
         notes: What was left out and why, a line each.
     """
 
-    directions: tuple[Direction, ...]
+    directions: tuple[DirectionRuns, ...]
     notes: tuple[str, ...]
 
 
@@ -138,7 +158,7 @@ def collect_runs(*folders: Path) -> RunSet:
     for run in runs:
         grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
     directions = tuple(
-        Direction(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
+        DirectionRuns(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
         for key, group in sorted(grouped.items())
     )
     return RunSet(directions=directions, notes=tuple(found.notes))
@@ -238,36 +258,41 @@ def _short(value: Any) -> str:
     return text[:12] if re.fullmatch(r"[0-9a-f]{64}", text) else text
 
 
-def _rows(runs: Sequence[Run]) -> tuple[Row, ...]:
+def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
     by_hash: dict[str, list[Run]] = defaultdict(list)
     for run in runs:
         by_hash[run.config.hash].append(run)
-    configs = {key: group[0].config for key, group in by_hash.items()}
+    configs = [group[0].config for group in by_hash.values()]
+    newcomers = sorted({config.method for config in configs} - set(paper_methods()))
     rows = [
-        Row(
-            config=configs[key],
+        RunGroup(
+            config=config,
             runs=tuple(sorted(group, key=lambda run: run.seed)),
-            variant=_variant(configs[key], list(configs.values())),
+            variant=_variant(config, configs),
+            newcomer=newcomers.index(config.method) if config.method in newcomers else 0,
         )
-        for key, group in by_hash.items()
+        for config, group in zip(configs, by_hash.values(), strict=True)
     ]
     return tuple(sorted(rows, key=_place))
 
 
-def _place(row: Row) -> tuple[int, str, str, str, str]:
-    method = row.config.method
-    # A method unknown here stands before the paper's own two.
-    place = METHOD_ORDER.index(method if method in METHOD_ORDER else "")
-    return place, method, row.config.temporal, row.variant, row.config.hash
+def _place(row: RunGroup) -> tuple[tuple[int, str], str, str, str]:
+    config = row.config
+    return method_place(config.method), config.temporal, row.variant, config.hash
+
+
+def _method(config: RunConfig) -> str:
+    return config.label or method_label(config.method)
 
 
 def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
-    """Return the settings in which rows of the same method and temporal module differ."""
-    same = [c for c in others if (c.method, c.temporal) == (config.method, config.temporal)]
+    """Return the settings in which rows that would be called the same differ."""
+    called = _method(config), config.temporal
+    same = [c for c in others if (_method(c), c.temporal) == called]
     if len(same) == 1:
         return ""
-    flat = [flatten(c.settings) for c in same]
-    ours = flatten(config.settings)
+    flat = [_differing(c) for c in same]
+    ours = _differing(config)
     keys = [
         k
         for k in dict.fromkeys(k for f in flat for k in f)
@@ -275,6 +300,15 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     ]
     named = [f"{key.rpartition('.')[2]} {ours[key]}" for key in keys if key in ours]
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
+
+
+_TOLD_BY_THE_NAME = ("method.label", "method.terms")
+
+
+def _differing(config: RunConfig) -> dict[str, Any]:
+    """Return the settings that can tell rows apart."""
+    flat = flatten({key: value for key, value in config.settings.items() if key != "plugins"})
+    return {key: value for key, value in flat.items() if key not in _TOLD_BY_THE_NAME}
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

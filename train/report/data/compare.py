@@ -7,8 +7,8 @@ from typing import Literal
 
 import numpy as np
 
-from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.data.labels import METHOD_ORDER, NOT_ADAPTING
+from ta3n.train.paper.labels import paper_methods
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import LEVEL, Difference, Hits, compare_hits, holm
 
 Call = Literal["ahead", "level", "behind", "one seed"]
@@ -32,8 +32,8 @@ class Comparison:
         p_corrected: p for all comparisons of the family together (Holm); None with one seed.
     """
 
-    row: Row
-    reference: Row
+    row: RunGroup
+    reference: RunGroup
     difference: Difference
     p_corrected: float | None
 
@@ -68,13 +68,13 @@ class Analysis:
         comparisons: One for every other row that has the rule, in their order.
     """
 
-    direction: Direction
+    direction: DirectionRuns
     rule: str
-    focal: Row | None
+    focal: RunGroup | None
     comparisons: tuple[Comparison, ...]
 
     @property
-    def rows(self) -> list[Row]:
+    def rows(self) -> list[RunGroup]:
         """The rows that have the rule."""
         return [row for row in self.direction.rows if self.rule in row.rules]
 
@@ -84,13 +84,13 @@ class Analysis:
         chosen = [choice for row in self.rows for choice in row.chosen(self.rule)]
         return any(choice.uses_target_labels for choice in chosen)
 
-    def against(self, row: Row) -> Comparison | None:
+    def against(self, row: RunGroup) -> Comparison | None:
         """Return the comparison with a row, or None if there is none."""
         found = [c for c in self.comparisons if c.reference is row]
         return found[0] if found else None
 
 
-def analyse(direction: Direction, rule: str = "last") -> Analysis:
+def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
     """Hold the focal row of a direction against every other row, by one rule.
 
     The p values are corrected for all of these comparisons.
@@ -109,18 +109,18 @@ def analyse(direction: Direction, rule: str = "last") -> Analysis:
     return Analysis(direction=direction, rule=rule, focal=focal, comparisons=comparisons)
 
 
-def compare(row: Row, reference: Row, rule: str) -> Difference:
+def compare(row: RunGroup, reference: RunGroup, rule: str) -> Difference:
     """Hold a row against another one of the same direction, by a rule that both have."""
     return compare_hits(hits_of(row, rule), hits_of(reference, rule))
 
 
-def hits_of(row: Row, rule: str) -> Hits:
+def hits_of(row: RunGroup, rule: str) -> Hits:
     """Return what a row classified correctly: 1 or 0, [S seeds, N videos]."""
     hits = [[p.chosen[rule] == p.label for p in run.predictions] for run in row.runs]
     return np.array(hits, dtype=np.float64)
 
 
-def gain(row: Row, direction: Direction, rule: str) -> float | None:
+def gain(row: RunGroup, direction: DirectionRuns, rule: str) -> float | None:
     """Return the accuracy over source only with the same temporal module, in points, or None."""
     reference = source_only_for(row, direction)
     if reference is None or rule not in row.rules or rule not in reference.rules:
@@ -128,14 +128,14 @@ def gain(row: Row, direction: Direction, rule: str) -> float | None:
     return mean(row.percents(rule)) - mean(reference.percents(rule))
 
 
-def source_only_for(row: Row, direction: Direction) -> Row | None:
+def source_only_for(row: RunGroup, direction: DirectionRuns) -> RunGroup | None:
     """Return the source-only row with the temporal module of a row, as in the paper's Table 3."""
     if row.config.method == "source-only":
         return None
     return pick(direction.rows, "source-only", row.config.temporal)
 
 
-def pick(rows: Sequence[Row], method: str, temporal: str | None = None) -> Row | None:
+def pick(rows: Sequence[RunGroup], method: str, temporal: str | None = None) -> RunGroup | None:
     """Return the row of a method with most seeds, or None; accuracy plays no part in it."""
     fitting = [
         row
@@ -145,24 +145,29 @@ def pick(rows: Sequence[Row], method: str, temporal: str | None = None) -> Row |
     return max(fitting, key=lambda row: len(row.runs)) if fitting else None
 
 
-def focal_row(direction: Direction) -> Row | None:
+def focal_row(direction: DirectionRuns) -> RunGroup | None:
     """Return the row that the report is about: TA3N, else the adapting method nearest to it.
 
-    Nearest in the paper's order, not by accuracy: that would choose on target labels.
+    Nearest in the paper's order, or else the first by name; not by accuracy, since that would
+    choose on target labels.
     """
-    adapting = [row for row in direction.rows if row.config.method not in NOT_ADAPTING]
-    known = [m for m in reversed(METHOD_ORDER) if pick(adapting, m)]
-    names = known or [row.config.method for row in adapting]
-    if not names:
+    adapting = [row for row in direction.rows if row.adapts]
+    if not adapting:
         return None
-    return pick(adapting, names[0], "relation") or pick(adapting, names[0])
+    known = [row for row in adapting if row.config.method in paper_methods()]
+    method = (known[-1] if known else adapting[0]).config.method
+    return pick(adapting, method, "relation") or pick(adapting, method)
 
 
-def rivals(focal: Row, rows: Sequence[Row]) -> list[Row]:
-    """Return one row of every other method of the paper's Table 3 that does not see target labels.
+def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return one row of every other method that was run and does not see target labels.
 
-    Of the focal row's temporal module where there is one. Ablations are no rivals.
+    Of the focal row's temporal module where there is one.
     """
-    names = [m for m in METHOD_ORDER if m not in ("target-only", focal.config.method)]
-    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in names]
+    names = dict.fromkeys(row.config.method for row in rows)
+    found = [
+        pick(rows, name, focal.config.temporal) or pick(rows, name)
+        for name in names
+        if name not in ("target-only", focal.config.method)
+    ]
     return [row for row in found if row is not None]

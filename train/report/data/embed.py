@@ -15,24 +15,23 @@ from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
-from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import load_videos
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.benchmark import benchmark_of
+from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run
-from ta3n.train.runs.trained import load_trained
 
-Part = Literal["source train", "source val", "target val"]
-PARTS: tuple[Part, ...] = ("source train", "source val", "target val")
+Subset = Literal["source train", "source val", "target val"]
+SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
 _BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartFeatures:
-    """Cached features of one part of a benchmark.
+class SubsetFeatures:
+    """Cached features of one subset of a benchmark.
 
     Attributes:
         features: float32 [N, K, D].
@@ -48,8 +47,8 @@ class PartFeatures:
 
 
 @dataclass(frozen=True, kw_only=True)
-class PartEmbedding:
-    """What one model makes of one part.
+class SubsetEmbedding:
+    """What one model makes of one subset.
 
     Attributes:
         features: Video features before the classifier, float32 [N, V].
@@ -66,41 +65,36 @@ class PartEmbedding:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEmbedding:
-    """What one seed's model makes of all parts that were loaded.
+    """What one seed's model makes of all subsets that were loaded.
 
     Attributes:
         seed: Of the run.
-        parts: Empty parts of the benchmark are absent.
+        subsets: Empty ones of the benchmark are absent.
     """
 
     seed: int
-    parts: Mapping[Part, PartEmbedding]
+    subsets: Mapping[Subset, SubsetEmbedding]
 
     @property
-    def source(self) -> PartEmbedding:
+    def source(self) -> SubsetEmbedding:
         """Held-out source videos, or training ones where the benchmark holds none out."""
-        return self.parts.get("source val") or self.parts["source train"]
+        return self.subsets.get("source val") or self.subsets["source train"]
 
     @property
-    def target(self) -> PartEmbedding:
+    def target(self) -> SubsetEmbedding:
         """Target validation videos."""
-        return self.parts["target val"]
+        return self.subsets["target val"]
 
 
-def load_parts(
-    direction: Direction,
-    features: Path,
-    *,
-    parts: Sequence[Part] = PARTS,
-    benchmark: Benchmark | None = None,
-) -> dict[Part, PartFeatures]:
+def load_subsets(
+    direction: DirectionRuns, features: Path, subsets: Sequence[Subset] = SUBSETS
+) -> dict[Subset, SubsetFeatures]:
     """Read cached features through the loading code of training.
 
     Args:
         direction: Whose videos.
         features: Folder that stage one wrote.
-        parts: Which; one that has no videos is left out.
-        benchmark: None takes the one that the runs were trained on.
+        subsets: Which; one that has no videos is left out.
 
     Raises:
         DataMissingError: If features are missing.
@@ -109,12 +103,12 @@ def load_parts(
     """
     config = direction.rows[0].config
     num_segments = config.settings["recipe"]["num_segments"]
-    found = benchmark or benchmark_of(config)
-    loaded: dict[Part, PartFeatures] = {}
+    benchmark = benchmark_of(config)
+    loaded: dict[Subset, SubsetFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
         domain = load_videos(
             features,
-            found,
+            benchmark,
             dataset,
             num_segments=num_segments,
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
@@ -126,10 +120,10 @@ def load_parts(
                 f"the features of {dataset} in {features} are not those that the runs used"
             )
         dim = domain.manifest.config.feature_dim
-        for part in PARTS:
-            videos = domain.train if part.endswith("train") else domain.val
-            if part in parts and part.startswith(side) and videos:
-                loaded[part] = PartFeatures(
+        for subset in SUBSETS:
+            videos = domain.train if subset.endswith("train") else domain.val
+            if subset in subsets and subset.startswith(side) and videos:
+                loaded[subset] = SubsetFeatures(
                     features=load_features(domain.folder, videos, dim),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
@@ -140,48 +134,45 @@ def load_parts(
     return loaded
 
 
-def embed_row(row: Row, parts: Mapping[Part, PartFeatures]) -> list[RunEmbedding]:
-    """Run every seed's last model over all parts, without dropout.
-
-    Args:
-        row: Its checkpoints are read.
-        parts: As loaded.
+def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[RunEmbedding]:
+    """Run every seed's last model over all subsets, without dropout.
 
     Raises:
-        DataMissingError: If a checkpoint is missing.
-        FeatureStoreError: If one is damaged, or is not the model that the run reported on.
+        DataMissingError: If weights are missing.
+        FeatureStoreError: If they are damaged, or not the model that the run reported on.
     """
-    return [_embed_run(run, parts) for run in row.runs]
+    return [_embed_run(run, subsets) for run in row.runs]
 
 
-def _embed_run(run: Run, parts: Mapping[Part, PartFeatures]) -> RunEmbedding:
+def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
-    embedded: dict[Part, PartEmbedding] = {
-        name: _embed(model, part, is_source=name != "target val") for name, part in parts.items()
+    embedded: dict[Subset, SubsetEmbedding] = {
+        name: _embed(model, subset, is_source=name != "target val")
+        for name, subset in subsets.items()
     }
-    if not all(np.isfinite(part.features).all() for part in embedded.values()):
-        raise FeatureStoreError(f"{run.path / 'checkpoint.pt'} gives features that are not finite")
-    _check_predictions(run, embedded["target val"], parts["target val"].videos)
-    return RunEmbedding(seed=run.seed, parts=embedded)
+    if not all(np.isfinite(subset.features).all() for subset in embedded.values()):
+        raise FeatureStoreError(f"{run.path / 'weights.pt'} gives features that are not finite")
+    _check_predictions(run, embedded["target val"], subsets["target val"].videos)
+    return RunEmbedding(seed=run.seed, subsets=embedded)
 
 
 @torch.no_grad()
-def _embed(model: TA3N, part: PartFeatures, *, is_source: bool) -> PartEmbedding:
+def _embed(model: TA3N, subset: SubsetFeatures, *, is_source: bool) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     outputs = [
         model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
-        for batch in torch.split(part.features, _BATCH)
+        for batch in torch.split(subset.features, _BATCH)
     ]
     attention = [output.attention for output in outputs if output.attention is not None]
-    return PartEmbedding(
+    return SubsetEmbedding(
         features=torch.cat([output.video_features for output in outputs]).numpy(),
         attention=torch.cat(attention).numpy() if attention else None,
-        labels=part.labels,
+        labels=subset.labels,
         predicted=torch.cat([output.logits.argmax(dim=1) for output in outputs]).numpy(),
     )
 
 
-def _check_predictions(run: Run, target: PartEmbedding, videos: tuple[str, ...]) -> None:
+def _check_predictions(run: Run, target: SubsetEmbedding, videos: tuple[str, ...]) -> None:
     """Make sure that what is drawn is the model whose accuracy is reported.
 
     Another device rounds differently, so that a video between two classes may change sides.
@@ -191,6 +182,6 @@ def _check_predictions(run: Run, target: PartEmbedding, videos: tuple[str, ...])
     different = sum(recorded.get(video) != predicted for video, predicted in pairs)
     if different > max(1, len(videos) // 50):
         raise FeatureStoreError(
-            f"{run.path / 'checkpoint.pt'} predicts {different} of {len(videos)} target videos "
+            f"{run.path / 'weights.pt'} predicts {different} of {len(videos)} target videos "
             "otherwise than the run recorded"
         )

@@ -24,6 +24,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import stats
 
 Hits = NDArray[np.float64]
 
@@ -99,8 +100,9 @@ def compare_hits(ours: Hits, theirs: Hits) -> Difference:
     """
     both = len(ours) > 1 and len(theirs) > 1
     gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
-    ours_error, theirs_error = _seeds_error(ours), _seeds_error(theirs)
-    videos_error = float(gaps.std(ddof=1)) / sqrt(len(gaps)) if len(gaps) > 1 else 0.0
+    means = ours.mean(axis=1), theirs.mean(axis=1)  # [S], [S']
+    ours_error, theirs_error = (_standard_error(100 * mean) for mean in means)
+    videos_error = _standard_error(gaps)
     points = float(gaps.mean())
     parts = [
         (ours_error, len(ours) - 1),
@@ -114,7 +116,7 @@ def compare_hits(ours: Hits, theirs: Hits) -> Difference:
         interval=_difference_interval(ours, theirs) if both else None,
         p=_welch_p(points, parts) if both else None,
         p_videos=_sign_flip_p(gaps),
-        p_seeds=_permutation_p(ours.mean(axis=1), theirs.mean(axis=1)) if both else None,
+        p_seeds=_permutation_p(means, "independent") if both else None,
     )
 
 
@@ -135,18 +137,15 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 
 def rank_correlation(one: Sequence[float], other: Sequence[float]) -> float | None:
     """Return Spearman's rank correlation, or None for fewer than three pairs or a constant."""
-    from scipy import stats
-
     if len(one) < 3 or len(set(one)) == 1 or len(set(other)) == 1:
         return None
     found = float(stats.spearmanr(one, other).statistic)
     return None if isnan(found) else found
 
 
-def _seeds_error(hits: Hits) -> float:
-    """Return the standard error of a row's mean accuracy over seeds, in points; 0 for one seed."""
-    percents = 100 * hits.mean(axis=1)  # [S]
-    return float(percents.std(ddof=1)) / sqrt(len(percents)) if len(percents) > 1 else 0.0
+def _standard_error(percents: NDArray[np.float64]) -> float:
+    """Return the standard error of a mean, in points; 0 for a single value."""
+    return float(stats.sem(percents)) if len(percents) > 1 else 0.0
 
 
 def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
@@ -159,8 +158,6 @@ def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
         points: The difference.
         parts: Standard error and degrees of freedom of each independent part.
     """
-    from scipy import stats
-
     # Rounding leaves crumbs where there is no difference, or no spread.
     spread = sum(error**2 for error, _ in parts)
     if abs(points) < 1e-9:
@@ -173,25 +170,14 @@ def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
 
 
 def _sign_flip_p(gaps: NDArray[np.float64]) -> float:
-    """Return p of the paired permutation test: for each video the rows might change places.
-
-    Exact where few videos tell the rows apart, from random flips else.
-    """
-    # A video on which both are equally right flips to itself.
+    """Return p of the paired permutation test: for each video the rows might change places."""
+    # A video on which both are equally right flips to itself; a single other one tells nothing.
     telling = gaps[np.abs(gaps) > 1e-9]
-    return _exact_p((telling,), "samples") if len(telling) else 1.0
+    return _permutation_p((telling,), "samples") if len(telling) > 1 else 1.0
 
 
-def _permutation_p(ours: NDArray[np.float64], theirs: NDArray[np.float64]) -> float:
-    """Return p of the permutation test over the seeds of both rows; exact for few of them."""
-    return _exact_p((ours, theirs), "independent")
-
-
-def _exact_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float:
-    from scipy import stats
-
-    if len(samples) == 1 and len(samples[0]) == 1:
-        return 1.0
+def _permutation_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float:
+    """Return p of a permutation test; exact for few values, from random permutations else."""
 
     def statistic(*data: NDArray[np.float64], axis: int) -> Any:
         means = [values.mean(axis=axis) for values in data]

@@ -5,34 +5,29 @@ from statistics import mean, stdev
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
-from ta3n.train.report.data.collect import Direction, Row
-from ta3n.train.report.figures.look import GREY, Panel, draw, headline, new_figure, row_look
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.figures.look import GREY, Picture, draw, new_figure, picture, row_look
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 
 
-def plot_accuracy(direction: Direction, name: str) -> Panel:
-    """Draw `last` and `oracle` accuracy of every row, the first row on top.
-
-    Args:
-        direction: Whose rows.
-        name: Stem of the files.
-    """
+def accuracy_picture(direction: DirectionRuns) -> Picture:
+    """Draw `last` and `oracle` accuracy of every row, the first row on top."""
     rows = direction.rows
     with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
         for place, row in enumerate(rows):
-            for rule in _OFFSET:
-                _draw_row(axes, row, rule, place + _OFFSET[rule])
+            for rule, offset in _OFFSET.items():
+                _draw_row(axes, row, rule, place + offset)
         axes.set_yticks(range(len(rows)), [row.label for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
-        headline(figure, "Target accuracy by row")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
-        return draw(figure, name, _alt(direction))
+        panel = draw(figure, "accuracy", "Target accuracy by row", _alt(direction))
+    return picture("accuracy", panel)
 
 
-def _draw_row(axes: Axes, row: Row, rule: str, place: float) -> None:
+def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:
     values = row.percents(rule)
     if not values:
         return
@@ -69,7 +64,7 @@ def _legend() -> list[Line2D]:
     return [filled, opened, tick, Line2D([], [], color=GREY, label="± standard deviation")]
 
 
-def _alt(direction: Direction) -> str:
+def _alt(direction: DirectionRuns) -> str:
     parts = [
         f"{row.label}: last {mean(row.percents('last')):.1f} %"
         + (f", oracle {mean(row.percents('oracle')):.1f} %" if "oracle" in row.rules else "")

@@ -10,20 +10,22 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from ta3n.train.report.data.embed import PartEmbedding, RunEmbedding
-from ta3n.train.report.data.series import LEAST_ATTENTION, relation_names
+from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
 from ta3n.train.report.figures.look import (
     REFERENCE,
     SOURCE,
     TARGET,
     Panel,
+    Picture,
     draw,
-    headline,
     legend_below,
     new_figure,
+    picture,
     shown_name,
     write_in_cell,
 )
+from ta3n.train.report.figures.training import ALIKE, LEAST_ATTENTION, relation_names
 
 _MOST_CLASSES = 24
 _MOST_LYING_NAMES = 6
@@ -32,41 +34,43 @@ _LEAST_TOP = 0.4
 _SIDES = (("source", SOURCE, -0.13), ("target", TARGET, 0.13))
 
 
-def plot_attention(label: str, runs: Sequence[RunEmbedding], name: str) -> Panel:
-    """Draw mean attention of each n-frame relation, with the middle half of the videos.
+def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) -> Picture:
+    """Draw domain attention by relation, and by class where there are not too many.
 
     Args:
-        label: What the row is called.
-        runs: Of its seeds, with attention.
-        name: Stem of the files.
+        row: The row.
+        runs: What its models make of the videos, with attention.
+        source: Which source videos, in words.
     """
+    by_relation = _plot_attention(row.method, runs)
+    by_class = _plot_class_attention(row.method, row.classes, runs)
+    facts = {"method": row.method, "source": source}
+    if by_class is None:
+        return picture("attention", by_relation, **facts)
+    return picture("attention", by_relation, by_class, more=("caption", "by_class"), **facts)
+
+
+def _plot_attention(label: str, runs: Sequence[RunEmbedding]) -> Panel:
+    """Draw mean attention of each n-frame relation, with the middle half of the videos."""
     with new_figure(3.9) as (figure, axes):
         for side, look, offset in _SIDES:
             _draw_side(axes, [_attention(run, side) for run in runs], side, look, offset)
         num_relations = _attention(runs[0], "source").shape[1]
         _name_relations(axes, num_relations, narrow=False)
-        axes.axhline(LEAST_ATTENTION, label="1 − ln 2: domains look alike", **REFERENCE)  # noqa: RUF001
+        axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
         axes.set(xlabel="relation", ylabel="domain attention w (no unit)")
-        headline(figure, f"Domain attention of {label}")
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.5, num_relations - 0.5)
         high = axes.get_ylim()[1]
         axes.set_ylim(LEAST_ATTENTION - 0.02, min(1.02, max(high, _LEAST_TOP)))
         legend_below(figure, axes, columns=2)
-        return draw(figure, name, _alt(label, runs))
+        return draw(figure, "attention", f"Domain attention of {label}", _alt(label, runs))
 
 
-def plot_class_attention(
-    label: str, classes: Sequence[str], runs: Sequence[RunEmbedding], name: str
+def _plot_class_attention(
+    label: str, classes: Sequence[str], runs: Sequence[RunEmbedding]
 ) -> Panel | None:
-    """Draw mean attention by class and relation, or nothing where there are too many classes.
-
-    Args:
-        label: What the row is called.
-        classes: Names by label.
-        runs: Of its seeds, with attention.
-        name: Stem of the files.
-    """
+    """Draw mean attention by class and relation, or nothing where there are too many classes."""
     if len(classes) > _MOST_CLASSES:
         return None
     tables = {side: _by_class(runs, side, len(classes)) for side, *_ in _SIDES}
@@ -82,18 +86,23 @@ def plot_class_attention(
             _write_values(axes, table, (limits["vmin"] + limits["vmax"]) / 2)
         both[0].set_yticks(range(len(classes)), [shown_name(name) for name in classes], fontsize=9)
         figure.supxlabel("relation", fontsize=10)
-        headline(figure, f"Domain attention of {label} by class")
         bar = figure.colorbar(image, ax=both, pad=0.02, aspect=30)
         bar.set_label("mean attention w (no unit)")
         bar.outline.set_visible(False)
         alt = f"Heat map of mean domain attention by class and relation, from {known.min():.2f} to "
-        return draw(figure, name, f"{alt}{known.max():.2f}, source beside target.")
+        title = f"Domain attention of {label} by class"
+        alt += f"{known.max():.2f}, source beside target."
+        return draw(figure, "attention-by-class", title, alt)
+
+
+def _side(run: RunEmbedding, side: str) -> SubsetEmbedding:
+    return run.source if side == "source" else run.target
 
 
 def _attention(run: RunEmbedding, side: str) -> NDArray[np.float32]:
-    part: PartEmbedding = run.source if side == "source" else run.target
-    assert part.attention is not None, "only rows with attention come here"
-    return part.attention[:, ::-1]  # [N, K-1], the 2-frame relation first
+    attention = _side(run, side).attention
+    assert attention is not None, "only rows with attention come here"
+    return attention[:, ::-1]  # [N, K-1], the 2-frame relation first
 
 
 def _name_relations(axes: Axes, num_relations: int, *, narrow: bool) -> None:
@@ -124,8 +133,7 @@ def _draw_side(
 def _by_class(runs: Sequence[RunEmbedding], side: str, num_classes: int) -> NDArray[np.float64]:
     """Return mean attention [C, K-1] over seeds and videos; NaN for a class without videos."""
     attention = np.concatenate([_attention(run, side) for run in runs])
-    parts = [run.source if side == "source" else run.target for run in runs]
-    labels = np.concatenate([part.labels for part in parts])
+    labels = np.concatenate([_side(run, side).labels for run in runs])
     table = np.full((num_classes, attention.shape[1]), np.nan)
     for label in np.unique(labels):
         table[label] = attention[labels == label].mean(axis=0)

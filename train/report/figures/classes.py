@@ -1,4 +1,4 @@
-"""Accuracy of every class before and after adaptation, on the same videos.
+"""Classes: accuracy of each before and after adaptation, and which is taken for which.
 
 Legend: C classes, N target validation videos.
 """
@@ -9,22 +9,29 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from numpy.typing import NDArray
 
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import hits_of
-from ta3n.train.report.data.labels import method_label
 from ta3n.train.report.figures.look import (
     GREY,
+    WIDTH_IN,
     Panel,
+    Picture,
     draw,
-    headline,
     legend_below,
+    minus,
     new_figure,
+    picture,
     row_look,
     shown_name,
+    write_in_cell,
 )
 
-_MOST_CLASSES = 40
+_MOST_CHANGES = 40
+_MOST_CLASSES_WITH_COUNTS = 16
+_MOST_CLASSES_WITH_NAMES = 40
+_DARK = 0.55
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +58,7 @@ class ClassChange:
         return self.after - self.before
 
 
-def class_changes(row: Row, reference: Row) -> list[ClassChange]:
+def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
     """Hold the last epoch of two rows against each other by class, in the order of the labels.
 
     Every video counts with the share of seeds that have it right, under one row less the other.
@@ -75,22 +82,38 @@ def class_changes(row: Row, reference: Row) -> list[ClassChange]:
     return changes
 
 
-def plot_class_changes(row: Row, reference: Row, name: str) -> Panel:
-    """Draw a line from before to after for every class, the largest gain on top.
-
-    With very many classes only those that change most are drawn.
+def class_changes_picture(row: RunGroup, reference: RunGroup | None) -> Picture | str:
+    """Draw what adaptation does to each class.
 
     Args:
         row: After adaptation.
-        reference: Before it.
-        name: Stem of the files.
+        reference: Source only with the same temporal module, or None.
+    """
+    if reference is None:
+        temporal = row.config.temporal
+        return f"Accuracy by class before and after: there is no source-only row with {temporal}."
+    untested = [change.name for change in class_changes(row, reference) if not change.num_videos]
+    return picture(
+        "class-changes",
+        plot_class_changes(row, reference),
+        more=("caption", "untested") if untested else (),
+        reference=reference.label,
+        row=row.label,
+        untested=", ".join(untested),
+    )
+
+
+def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
+    """Draw a line from before to after for every class, the largest gain on top.
+
+    With very many classes only those that change most are drawn.
     """
     changes = class_changes(row, reference)
     tested = sorted((c for c in changes if c.num_videos), key=lambda c: -c.points)
     shown = tested
-    if len(tested) > _MOST_CLASSES:
-        limit = sorted((abs(c.points) for c in tested), reverse=True)[_MOST_CLASSES - 1]
-        shown = [c for c in tested if abs(c.points) >= limit][:_MOST_CLASSES]
+    if len(tested) > _MOST_CHANGES:
+        limit = sorted((abs(c.points) for c in tested), reverse=True)[_MOST_CHANGES - 1]
+        shown = [c for c in tested if abs(c.points) >= limit][:_MOST_CHANGES]
     with new_figure(1.7 + 0.27 * len(shown)) as (figure, axes):
         for place, change in enumerate(shown):
             _draw_change(axes, place, change, row, reference, first=place == 0)
@@ -101,14 +124,14 @@ def plot_class_changes(row: Row, reference: Row, name: str) -> Panel:
         axes.set_xlim(-3, 103)
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="target accuracy (%)", ylabel="class (target videos)")
-        headline(figure, f"{method_label(row.config.method)} against source only by class")
         _write_beside(axes, -0.65, "change")
         legend_below(figure, axes, columns=2)
-        return draw(figure, name, _alt(row, reference, changes))
+        title = f"{row.method} against source only by class"
+        return draw(figure, "class-changes", title, _changes_alt(row, reference, changes))
 
 
 def _draw_change(
-    axes: Axes, place: int, change: ClassChange, row: Row, reference: Row, *, first: bool
+    axes: Axes, place: int, change: ClassChange, row: RunGroup, reference: RunGroup, *, first: bool
 ) -> None:
     # A gain and a loss differ by more than colour: the line of a loss is dashed.
     line = "-" if change.points >= 0 else (0, (2, 1))
@@ -143,12 +166,11 @@ def _write_beside(axes: Axes, place: float, text: str) -> None:
 
 
 def _signed(change: ClassChange) -> str:
-    # A true minus sign is as wide as the plus.
-    text = f"{change.points:+.0f}".replace("-", "−")  # noqa: RUF001
+    text = minus(f"{change.points:+.0f}")
     return text if np.isnan(change.error) else f"{text} ± {change.error:.0f}"
 
 
-def _alt(row: Row, reference: Row, changes: list[ClassChange]) -> str:
+def _changes_alt(row: RunGroup, reference: RunGroup, changes: list[ClassChange]) -> str:
     parts = [
         f"{c.name} {c.before:.0f} to {c.after:.0f} % ({c.num_videos} videos)"
         if c.num_videos
@@ -159,3 +181,73 @@ def _alt(row: Row, reference: Row, changes: list[ClassChange]) -> str:
         f"Accuracy by class on the target, from {reference.label} to {row.label}, "
         f"mean over seeds. {'; '.join(parts)}."
     )
+
+
+def confusion_picture(row: RunGroup) -> Picture:
+    """Draw which class a row takes for which."""
+    num = len(row.runs)
+    seeds = f"summed over {num} seeds" if num > 1 else "of one seed"
+    return picture("confusion", plot_confusion(row), row=row.label, seeds=seeds)
+
+
+def confusion_counts(row: RunGroup) -> NDArray[np.int64]:
+    """Return [C, C]: videos of a true class (row) by predicted class, summed over seeds."""
+    counts = np.zeros((len(row.classes), len(row.classes)), np.int64)
+    pairs = np.array([(p.label, p.last) for run in row.runs for p in run.predictions])
+    np.add.at(counts, (pairs[:, 0], pairs[:, 1]), 1)
+    return counts
+
+
+def plot_confusion(row: RunGroup) -> Panel:
+    """Draw the confusion matrix of the last epoch; every row of a class with videos sums to 1."""
+    counts = confusion_counts(row)
+    totals = counts.sum(axis=1, keepdims=True)
+    shares = np.divide(counts, totals, out=np.full(counts.shape, np.nan), where=totals > 0)
+    with new_figure(0.9 * WIDTH_IN) as (figure, axes):
+        image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+        axes.set_facecolor("#eeeeee")
+        axes.grid(visible=False)
+        _name_classes(axes, row.classes)
+        if len(row.classes) <= _MOST_CLASSES_WITH_COUNTS:
+            _write_counts(axes, counts, shares)
+        axes.set(xlabel="predicted class", ylabel="true class")
+        bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
+        bar.set_label("share of the true class")
+        bar.outline.set_visible(False)
+        title = f"Confusion matrix of {row.method} on the target"
+        return draw(figure, "confusion", title, _confusion_alt(row, counts))
+
+
+def _name_classes(axes: Axes, classes: list[str]) -> None:
+    named = len(classes) <= _MOST_CLASSES_WITH_NAMES
+    places = range(len(classes)) if named else range(0, len(classes), 10)
+    size = 8.5 if len(classes) <= _MOST_CLASSES_WITH_COUNTS else 6
+    names = [shown_name(classes[i]) if named else str(i) for i in places]
+    axes.set_xticks(places, names, rotation=90, fontsize=size)
+    axes.set_yticks(places, names, fontsize=size)
+    axes.tick_params(length=0)
+
+
+def _write_counts(axes: Axes, counts: NDArray[np.int64], shares: NDArray[np.float64]) -> None:
+    for (true, predicted), count in np.ndenumerate(counts):
+        if count:
+            colour = "white" if shares[true, predicted] > _DARK else "black"
+            write_in_cell(axes, predicted, true, str(count), colour)
+
+
+def _confusion_alt(row: RunGroup, counts: NDArray[np.int64]) -> str:
+    totals = counts.sum(axis=1)
+    wrong = counts.copy()
+    np.fill_diagonal(wrong, 0)
+    right = ", ".join(
+        f"{name} {100 * counts[i, i] / totals[i]:.0f} %" if totals[i] else f"{name} has no video"
+        for i, name in enumerate(row.classes)
+    )
+    text = f"Confusion matrix of {row.label} on the target. Right: {right}."
+    if wrong.any():
+        true, predicted = np.unravel_index(int(wrong.argmax()), wrong.shape)
+        text += (
+            f" Most frequent mistake: {row.classes[true]} taken for {row.classes[predicted]}, "
+            f"{wrong[true, predicted]} of {totals[true]}."
+        )
+    return text

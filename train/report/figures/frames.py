@@ -1,4 +1,4 @@
-"""Contact sheet: sampled frames of the target videos with the highest and the lowest attention.
+"""Sampled frames of the target videos with the highest and the lowest attention.
 
 Legend: N videos, K segments, H height, W width in pixels.
 """
@@ -10,22 +10,24 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from ta3n.common.errors import ClipError
-from ta3n.common.names import printable
-from ta3n.common.streams import RgbImage
-from ta3n.train.report.data.clips import find_clip, read_frames
-from ta3n.train.report.data.embed import PartFeatures, RunEmbedding
-from ta3n.train.report.data.series import relation_names
+from ta3n.common.names import printable, shorten
+from ta3n.common.video import RgbImage, VideoReader
+from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures
 from ta3n.train.report.figures.look import (
     DPI,
     WIDTH_IN,
     Panel,
+    Picture,
     draw,
-    headline,
     new_figure,
+    picture,
     shown_name,
 )
+from ta3n.train.report.figures.training import relation_names
 
 _VIDEOS = 3
 _GAP = 8
@@ -58,6 +60,42 @@ class ShownVideo:
     frames: tuple[RgbImage, ...]
 
 
+def frames_pictures(
+    row: RunGroup,
+    target: SubsetFeatures,
+    runs: Sequence[RunEmbedding],
+    videos: Path,
+    dataset: str,
+) -> list[Picture | str]:
+    """Draw the target videos with the highest and the lowest attention, as far as they are there.
+
+    Args:
+        row: Whose attention.
+        target: Target validation videos.
+        runs: What the row's models make of them, with attention.
+        videos: Folder with the clips.
+        dataset: Full name of the target.
+    """
+    order = by_attention(runs).tolist()
+    panels, failures = [], []
+    seen: set[str] = set()
+    for which, places in (("highest", order), ("lowest", order[::-1])):
+        left = [place for place in places if target.videos[place] not in seen]
+        shown, failed = read_videos(left, target, row.classes, runs, videos, dataset)
+        failures += failed
+        seen |= {video.path for video in shown}
+        if shown:
+            title = f"Target videos with the {which} attention"
+            panels.append(plot_frames(title, shown, f"frames-{which}"))
+    found: list[Picture | str] = []
+    if failures:
+        told = shorten(dict.fromkeys(failures), 2)
+        found.append(f"Frames of some target videos, looked for in {videos}: {told}.")
+    if panels:
+        found.append(picture("frames", *panels, row=row.label))
+    return found
+
+
 def by_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.int64]:
     """Return the target videos [N] from the highest to the lowest peak over the relations.
 
@@ -69,7 +107,7 @@ def by_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.int64]:
 
 def read_videos(
     order: Sequence[int],
-    target: PartFeatures,
+    target: SubsetFeatures,
     classes: Sequence[str],
     runs: Sequence[RunEmbedding],
     videos: Path,
@@ -109,6 +147,47 @@ def read_videos(
     return shown, failures
 
 
+def find_clip(videos: Path, dataset: str, path: str) -> Path | None:
+    """Return where a clip lies, or None.
+
+    Args:
+        videos: Folder with a folder for each dataset, or the dataset's own.
+        dataset: Full name.
+        path: As the manifest has it.
+    """
+    places = (videos / dataset / path, videos / path)
+    return next((place for place in places if place.is_file()), None)
+
+
+def read_frames(path: Path, numbers: Sequence[int], width: int) -> list[RgbImage]:
+    """Decode some frames of a clip: K images [H, W, 3].
+
+    Args:
+        path: The clip.
+        numbers: K frame numbers from 0, in rising order; one may occur several times.
+        width: W of the images; H follows.
+
+    Raises:
+        ClipError: If the clip cannot be decoded so far.
+    """
+    found: dict[int, RgbImage] = {}
+    with VideoReader(path) as reader:
+        for number, frame in enumerate(reader.frames()):
+            if number in numbers:
+                found[number] = _scaled(frame.rgb(), width)
+            if number >= numbers[-1]:
+                break
+    if numbers[-1] not in found:
+        raise ClipError(f"gives no frame {numbers[-1]}")
+    return [found[number] for number in numbers]
+
+
+def _scaled(pixels: RgbImage, width: int) -> RgbImage:
+    height = max(1, round(pixels.shape[0] * width / pixels.shape[1]))
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.LANCZOS)
+    return np.asarray(image, np.uint8)
+
+
 def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
     """Draw the frames of some videos, each with its class, prediction and attention.
 
@@ -122,7 +201,6 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
     height = 0.5 + sum(0.97 * WIDTH_IN * share + 0.6 for share in shares)
     grid = {"nrows": len(videos), "squeeze": False, "height_ratios": shares}
     with new_figure(height, **grid) as (figure, cells):
-        headline(figure, title)
         for axes, video, strip in zip(cells[:, 0], videos, strips, strict=True):
             # In SVG the pixels are kept as they are, and not scaled down.
             axes.imshow(strip, interpolation="none")
@@ -133,10 +211,10 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
             axes.tick_params(length=0, pad=2)
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
-            about = f"{shown_name(video.label, 24)}, {_verdict(video)}"
+            about = f"{shown_name(video.label, 24)}, {_judged(video)}"
             axes.set_title(f"{about}\nattention: {_relations(video)}", fontsize=9)
             axes.set_anchor("N")
-        return draw(figure, name, f"{title}. {' '.join(map(_told, videos))}")
+        return draw(figure, name, title, f"{title}. {' '.join(map(_told, videos))}")
 
 
 def _strip(frames: Sequence[RgbImage]) -> RgbImage:
@@ -148,7 +226,7 @@ def _strip(frames: Sequence[RgbImage]) -> RgbImage:
 
 def _described(
     place: int,
-    target: PartFeatures,
+    target: SubsetFeatures,
     classes: Sequence[str],
     runs: Sequence[RunEmbedding],
     numbers: tuple[int, ...],
@@ -179,7 +257,7 @@ def _thinned(numbers: tuple[int, ...]) -> tuple[int, ...]:
     return tuple(numbers[place] for place in places)
 
 
-def _verdict(video: ShownVideo) -> str:
+def _judged(video: ShownVideo) -> str:
     seeds = f" ({video.agreeing})" if video.agreeing else ""
     if video.predicted == video.label:
         return f"predicted right{seeds}"
@@ -202,6 +280,6 @@ def _pairs(names: Sequence[str], values: NDArray[np.float32]) -> Iterator[str]:
 
 def _told(video: ShownVideo) -> str:
     return (
-        f"{printable(video.path)}: {printable(video.label)}, {_verdict(video)}, "
+        f"{printable(video.path)}: {printable(video.label)}, {_judged(video)}, "
         f"attention {_relations(video)}."
     )

@@ -6,10 +6,12 @@ letters of 10 points, so that they can be read on a page of 400 pixels.
 """
 
 import io
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -20,12 +22,10 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
 from matplotlib.layout_engine import ConstrainedLayoutEngine
-from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 from PIL import Image
 
 from ta3n.common.names import printable
-from ta3n.train.report.data.collect import Row
+from ta3n.train.report.data.collect import RunGroup
 
 WIDTH_IN = 5.0
 DPI = 200
@@ -49,7 +49,14 @@ _LOOKS = {
     "ta2n": ("#009E73", "v"),
     "ta3n": ("#0072B2", "o"),
 }
-_UNKNOWN_LOOK = ("#8C6D1F", "*")
+_OTHER_LOOKS = (
+    ("#8C6D1F", "*"),
+    ("#882255", "p"),
+    ("#44AA99", "h"),
+    ("#6A3D9A", "d"),
+    ("#A6761D", "8"),
+)
+"""Of methods that the paper does not have, by name; with more of them than looks they repeat."""
 
 LINE_LOOKS: tuple[dict[str, Any], ...] = (
     {"color": "#000000", "linestyle": "-", "marker": "s"},
@@ -61,35 +68,8 @@ LINE_LOOKS: tuple[dict[str, Any], ...] = (
 )
 """Of lines that stand for no row; with more lines than looks they begin again."""
 
-_STYLE: Any = {
-    "font.size": 10,
-    "axes.titlesize": 10,
-    "axes.titlelocation": "left",
-    "axes.labelsize": 10,
-    "axes.edgecolor": GREY,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.axisbelow": True,
-    "axes.grid": True,
-    "grid.color": "#dddddd",
-    "grid.linewidth": 0.6,
-    "xtick.color": GREY,
-    "ytick.color": GREY,
-    "xtick.labelcolor": "black",
-    "ytick.labelcolor": "black",
-    "legend.frameon": False,
-    "legend.fontsize": 9,
-    "legend.handlelength": 2.4,
-    "lines.linewidth": 1.7,
-    "lines.markersize": 5.5,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "svg.fonttype": "path",
-    # A dollar sign in a name is a dollar sign.
-    "text.parse_math": False,
-    # Equal runs give equal bytes.
-    "svg.hashsalt": "ta3n",
-}
+_HERE = Path(__file__).parent
+_CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -109,6 +89,66 @@ class Panel:
     png: bytes
 
 
+@dataclass(frozen=True, kw_only=True)
+class Picture:
+    """Panels that belong together.
+
+    Attributes:
+        heading: What they are about.
+        caption: What is shown.
+        reading: How to read it, and what it does not show.
+        panels: At least one.
+    """
+
+    heading: str
+    caption: str
+    reading: str
+    panels: tuple[Panel, ...]
+
+
+def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -> Picture:
+    """Put panels under the heading, and above the caption, that `captions.toml` has for them.
+
+    Args:
+        name: Of the picture.
+        panels: At least one.
+        more: Parts of the caption, in order; none means `caption` alone.
+        facts: What the caption names.
+    """
+    texts = _CAPTIONS[name]
+    caption = " ".join(texts[part].strip() for part in more or ["caption"])
+    return Picture(
+        heading=texts["heading"],
+        caption=caption.format(**facts),
+        reading=texts["reading"].strip(),
+        panels=panels,
+    )
+
+
+@dataclass(kw_only=True)
+class Gallery:
+    """All pictures of a direction that could be drawn.
+
+    Attributes:
+        prefix: Goes before the name of every panel.
+        pictures: In the order of the page.
+        missing: Why others could not, a line each.
+    """
+
+    prefix: str = ""
+    pictures: list[Picture] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
+
+    def add(self, *found: Picture | str) -> None:
+        """Put pictures at the end; in the place of one that could not be drawn stands why."""
+        for item in found:
+            if isinstance(item, str):
+                self.missing.append(item)
+                continue
+            panels = (replace(panel, name=f"{self.prefix}{panel.name}") for panel in item.panels)
+            self.pictures.append(replace(item, panels=tuple(panels)))
+
+
 @contextmanager
 def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]]:
     """Give a figure in the common look, with one plot or those asked for.
@@ -120,18 +160,25 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
     with mpl.rc_context():
         # A reader's own settings must not change the pictures.
         mpl.rcdefaults()
-        mpl.rcParams.update(_STYLE)
+        mpl.style.use(_HERE / "pictures.mplstyle")
         # The last label of an axis may reach past its end, which the layout does not see.
         layout = ConstrainedLayoutEngine(w_pad=0.1)
         figure = Figure(figsize=(WIDTH_IN, height_in), layout=layout)
         yield figure, figure.subplots(**subplots)
 
 
-def draw(figure: Figure, name: str, alt: str) -> Panel:
+def draw(figure: Figure, name: str, title: str, alt: str) -> Panel:
     """Turn a figure into files; call it within `new_figure`.
 
     The canvases are asked directly: `Figure.savefig` lays everything out twice for each file.
+
+    Args:
+        figure: With everything but its title.
+        name: Stem of the files.
+        title: Stands at the left edge, where long class names leave it most room.
+        alt: What it shows.
     """
+    figure.suptitle(title, x=0.01, ha="left", fontsize=11, weight="bold")
     svg, png = io.BytesIO(), io.BytesIO()
     figure.set_dpi(DPI)
     canvas = FigureCanvasAgg(figure)
@@ -145,46 +192,6 @@ def draw(figure: Figure, name: str, alt: str) -> Panel:
         svg, metadata={"Date": None}
     )
     return Panel(name=name, alt=alt, svg=svg.getvalue(), png=png.getvalue())
-
-
-def draw_band(
-    axes: Axes,
-    curves: NDArray[np.float64],
-    label: str,
-    look: dict[str, Any],
-    *,
-    first_mark: int,
-) -> None:
-    """Draw the mean of curves over epochs, with the band from the lowest to the highest.
-
-    Args:
-        axes: To draw on.
-        curves: [seeds, epochs].
-        label: In the legend.
-        look: Keywords of the line.
-        first_mark: Marks are few, and of several lines staggered: the number of this line.
-    """
-    epochs = np.arange(1, curves.shape[1] + 1)
-    every = max(1, len(epochs) // 6)
-    low, high = curves.min(axis=0), curves.max(axis=0)
-    axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
-    axes.plot(
-        epochs,
-        curves.mean(axis=0),
-        label=label,
-        markevery=(first_mark % every, every),
-        markeredgecolor="white",
-        markeredgewidth=0.6,
-        **look,
-    )
-
-
-def finish_epochs(figure: Figure, axes: Axes, columns: int = 2) -> None:
-    """Name the axis of epochs, with whole numbers only, and put the legend under the plot."""
-    axes.set_xlabel("epoch")
-    axes.margins(x=0.02)
-    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
-    legend_below(figure, axes, columns)
 
 
 def shown_name(name: str, most: int = 18) -> str:
@@ -214,20 +221,16 @@ def write_in_cell(axes: Axes, column: int, row: int, text: str, colour: str) -> 
     drawn.set_in_layout(False)
 
 
-def headline(figure: Figure, text: str) -> None:
-    """Put the title at the left edge, where long class names leave it most room."""
-    figure.suptitle(text, x=0.01, ha="left", fontsize=11, weight="bold")
-
-
 def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
     """Put the legend under the plot, where it can cover no data."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
-def row_look(row: Row) -> dict[str, Any]:
+def row_look(row: RunGroup) -> dict[str, Any]:
     """Return colour, marker and line of a row: method by colour and marker, module by line."""
-    colour, marker = _LOOKS.get(row.config.method, _UNKNOWN_LOOK)
+    other = _OTHER_LOOKS[row.newcomer % len(_OTHER_LOOKS)]
+    colour, marker = _LOOKS.get(row.config.method, other)
     line = "-" if row.config.temporal == "relation" else "--"
     return {
         "color": colour,
@@ -235,3 +238,8 @@ def row_look(row: Row) -> dict[str, Any]:
         "linestyle": ":" if row.variant else line,
         "linewidth": 2.3 if row.config.method == "ta3n" else 1.4,
     }
+
+
+def minus(text: str) -> str:
+    """Return a number with a true minus sign, which is as wide as the plus."""
+    return text.replace("-", "−")  # noqa: RUF001

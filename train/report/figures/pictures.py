@@ -1,29 +1,26 @@
 """All pictures of a direction: those of the run folders, then those of the trained models."""
 
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import Ta3nError
-from ta3n.train.report.data.collect import Direction, Row
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import focal_row, source_only_for
-from ta3n.train.report.figures.gallery import Gallery
-from ta3n.train.report.figures.pictures_of_runs import (
-    accuracy_picture,
-    add_class_changes,
-    add_selection,
-    add_training,
-    confusion_picture,
-    curves_picture,
-)
+from ta3n.train.report.figures.accuracy import accuracy_picture
+from ta3n.train.report.figures.classes import class_changes_picture, confusion_picture
+from ta3n.train.report.figures.look import Gallery, Picture
+from ta3n.train.report.figures.selection import selection_picture
+from ta3n.train.report.figures.training import curves_picture, domain_pictures
 
 if TYPE_CHECKING:
-    from ta3n.train.report.figures.pictures_of_models import Models
+    from ta3n.train.report.figures.models import Models
 
 
 def draw_pictures(
-    direction: Direction, features: Path | None, prefix: str = "", videos: Path | None = None
+    direction: DirectionRuns, features: Path | None, prefix: str = "", videos: Path | None = None
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
@@ -34,7 +31,7 @@ def draw_pictures(
         videos: Folder with the clips of the target, or None: its own, or one with a folder for
             each dataset.
     """
-    gallery = Gallery()
+    gallery = Gallery(prefix=prefix)
     focal = focal_row(direction)
     with ExitStack() as stack:
         future: Future[Models] | None = None
@@ -42,42 +39,41 @@ def draw_pictures(
             # The models run while the pictures that need none are drawn.
             pool = stack.enter_context(ThreadPoolExecutor(1))
             future = pool.submit(_run_models, direction, focal, features)
-        _draw_runs(gallery, direction, focal, prefix)
+        gallery.add(*_run_pictures(direction, focal))
         if focal is None:
             return gallery
         if future is None:
-            gallery.missing.append(
-                "t-SNE, attention, frames: the report was made without features."
-            )
+            gallery.add("t-SNE, attention, frames: the report was made without features.")
             return gallery
         try:
             models = future.result()
         except Ta3nError as error:
-            gallery.missing.append(f"t-SNE, attention, frames: {error}.")
+            gallery.add(f"t-SNE, attention, frames: {error}.")
             return gallery
-    from ta3n.train.report.figures.pictures_of_models import add_model_pictures
+    from ta3n.train.report.figures.models import model_pictures
 
-    add_model_pictures(gallery, models, direction.target, videos, prefix)
+    gallery.add(*model_pictures(models, direction.target, videos))
     return gallery
 
 
-def _run_models(direction: Direction, focal: Row, features: Path) -> "Models":
+def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> "Models":
     # Torch and scikit-learn are imported only where they are needed.
-    from ta3n.train.report.figures.pictures_of_models import run_models
+    from ta3n.train.report.figures.models import run_models
 
     return run_models(direction, focal, features)
 
 
-def _draw_runs(gallery: Gallery, direction: Direction, focal: Row | None, prefix: str) -> None:
-    gallery.add(accuracy_picture(direction, prefix))
+def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
+    """Yield the pictures that need nothing but run folders."""
+    yield accuracy_picture(direction)
     if focal is None:
-        gallery.missing.append("Pictures of an adapted model: no adapting method was run.")
-        gallery.add(curves_picture(direction, None, prefix))
+        yield "Pictures of an adapted model: no adapting method was run."
+        yield curves_picture(direction, None)
         return
     if focal.config.method != "ta3n":
-        gallery.missing.append(f"TA3N was not run; {focal.label} takes its place in the pictures.")
-    add_class_changes(gallery, focal, source_only_for(focal, direction), prefix)
-    gallery.add(confusion_picture(focal, prefix))
-    gallery.add(curves_picture(direction, focal, prefix))
-    add_training(gallery, focal, prefix)
-    add_selection(gallery, focal, prefix)
+        yield f"TA3N was not run; {focal.label} takes its place in the pictures."
+    yield class_changes_picture(focal, source_only_for(focal, direction))
+    yield confusion_picture(focal)
+    yield curves_picture(direction, focal)
+    yield from domain_pictures(focal)
+    yield selection_picture(focal)

@@ -9,11 +9,11 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from ta3n.train.report.data.collect import Row
-from ta3n.train.report.data.labels import method_label, rule_place
-from ta3n.train.report.data.series import names_in
+from ta3n.train.paper.labels import rule_place
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.figures.look import TARGET, Panel, draw, headline, new_figure
+from ta3n.train.report.figures.look import TARGET, Panel, Picture, draw, minus, new_figure, picture
+from ta3n.train.report.figures.training import measured_names
 from ta3n.train.runs.records import Run
 
 _COLUMNS = 2
@@ -22,13 +22,13 @@ _MOST_POINTS = 40
 _SHADES = ("#b5d3e9", "#6baed6", "#2171b5", "#08306b")
 
 
-def scored_rules(row: Row) -> list[str]:
+def scored_rules(row: RunGroup) -> list[str]:
     """Return the rules that have a score in some epoch of some seed."""
-    names = sorted(names_in(row, "validators"), key=rule_place)
+    names = sorted(measured_names(row, "validators"), key=rule_place)
     return [name for name in names if any(_points(run, name) for run in row.runs)]
 
 
-def mean_rank_correlation(row: Row, rule: str) -> float | None:
+def mean_rank_correlation(row: RunGroup, rule: str) -> float | None:
     """Return Spearman's correlation of score and accuracy over epochs, mean over seeds.
 
     Returns:
@@ -42,12 +42,16 @@ def mean_rank_correlation(row: Row, rule: str) -> float | None:
     return mean(known) if known else None
 
 
-def plot_selection(row: Row, name: str) -> Panel | None:
-    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
+def selection_picture(row: RunGroup) -> Picture | str:
+    """Draw how the scores of the label-free rules follow accuracy over the epochs."""
+    panel = plot_selection(row)
+    if panel is None:
+        return f"Selection: the runs of {row.label} kept no validator scores."
+    return picture("selection", panel, row=row.label)
 
-    Args:
-        row: Whose epochs.
-        name: Stem of the files.
+
+def plot_selection(row: RunGroup) -> Panel | None:
+    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
 
     Returns:
         Nothing where no score was kept.
@@ -69,11 +73,11 @@ def plot_selection(row: Row, name: str) -> Panel | None:
         # The lowest of each column.
         for axes in panels[max(len(rules) - _COLUMNS, 0) : len(rules)]:
             axes.set_xlabel("score (higher is better)")
-        headline(figure, f"Rules that need no target labels, {method_label(row.config.method)}")
         _explain(figure, len(row.runs[0].epochs))
         told = "; ".join(f"{rule} {_rho(value)}" for rule, value in found.items())
         what = f"Scatter plots of target accuracy against the score of {len(rules)} selection rules"
-        return draw(figure, name, f"{what} over the epochs of {row.label}. {told}.")
+        title = f"Rules that need no target labels, {row.method}"
+        return draw(figure, "selection", title, f"{what} over the epochs of {row.label}. {told}.")
 
 
 def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:
@@ -82,7 +86,7 @@ def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:
     return [(epoch, score, accuracy) for epoch, (score, accuracy) in epochs if score is not None]
 
 
-def _draw_rule(axes: Axes, row: Row, rule: str) -> None:
+def _draw_rule(axes: Axes, row: RunGroup, rule: str) -> None:
     stretches = _stretches(len(row.runs[0].epochs))
     for run in row.runs:
         points = _points(run, rule)
@@ -132,6 +136,5 @@ def _explain(figure: Figure, num_epochs: int) -> None:
 
 
 def _rho(value: float | None) -> str:
-    # The letters are what the measure is called, and the minus as wide as the plus.
-    text = "undefined" if value is None else f"{value:+.2f}".replace("-", "−")  # noqa: RUF001
+    text = "undefined" if value is None else minus(f"{value:+.2f}")
     return f"ρ = {text}"  # noqa: RUF001

@@ -1,1 +1,1 @@
-"""The report's tables and its verdict."""
+"""The report's tables and its summary."""

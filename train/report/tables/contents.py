@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 from ta3n.common.errors import UsageError
 from ta3n.common.names import did_you_mean
+from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunSet
 from ta3n.train.report.data.compare import Analysis, analyse
-from ta3n.train.report.data.labels import rule_place
-from ta3n.train.report.paper.tables import TITLES, is_any_row, paper_sheet
+from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
+from ta3n.train.report.tables.rows import comparisons_sheet, rows_sheet
 from ta3n.train.report.tables.rule_scores import rules_sheet
-from ta3n.train.report.tables.sheets import Sheet
-from ta3n.train.report.tables.table import comparisons_sheet, rows_sheet
+from ta3n.train.report.tables.sheet import Sheet
 
 SHEET_NAMES = (*TITLES, "others", "comparisons", "rules")
 _COMPARED_BY = "last"

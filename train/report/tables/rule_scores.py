@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
 
-from ta3n.train.report.data.collect import Direction
-from ta3n.train.report.data.labels import rule_citation, rule_note
+from ta3n.train.paper.labels import rule_citation, rule_note
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.statistics import rank_correlation
-from ta3n.train.report.tables.cells import Number, Words
-from ta3n.train.report.tables.sheets import Block, Column, Line, Sheet
+from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, number, words
 from ta3n.train.runs.records import Run
 
 
@@ -36,7 +35,7 @@ class RuleSummary:
     label_reads: int
 
 
-def summarise_rules(direction: Direction, rules: Sequence[str]) -> list[RuleSummary]:
+def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[RuleSummary]:
     """Return a summary of each rule that some run has.
 
     Target-only rows are left out: they train on target labels, so that nothing is chosen without.
@@ -46,7 +45,7 @@ def summarise_rules(direction: Direction, rules: Sequence[str]) -> list[RuleSumm
     return [_summary(rule, group) for rule, group in having.items() if group]
 
 
-def rules_sheet(directions: Sequence[Direction], rules: Sequence[str]) -> Sheet:
+def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
     """Return the table of selection rules, a block for each direction."""
     columns = (
         Column(head="rule", names=("rule",), words=True),
@@ -85,7 +84,7 @@ def _source(rule: str) -> str:
     return f" ({citation})" if citation else ""
 
 
-def _reads(direction: Direction) -> str:
+def _reads(direction: DirectionRuns) -> str:
     runs = [run for row in direction.rows for run in row.runs]
     total = sum(run.result.target_label_reads for run in runs)
     return (
@@ -129,11 +128,11 @@ def _across(runs: Sequence[Run], rule: str) -> float | None:
 
 def _line(found: RuleSummary) -> Line:
     return (
-        Words(found.rule),
-        Number(found.accuracy),
-        None if found.gap is None else Number(found.gap),
-        None if found.within is None else Number(found.within),
-        None if found.across is None else Number(found.across),
-        Number(found.label_reads, 0),
-        Number(found.num_runs, 0),
+        words(found.rule),
+        number(found.accuracy),
+        number(found.gap),
+        number(found.within),
+        number(found.across),
+        number(found.label_reads, 0),
+        number(found.num_runs, 0),
     )

@@ -33,12 +33,13 @@ def test_rows_stand_in_the_papers_order_with_their_seeds(tmp_path: Path) -> None
         "Source only, pooling",
         "Source only, relation",
         "RevGrad, pooling",
-        "ours, relation",
         "TA3N, relation",
+        "ours, relation",
     ]
-    assert direction.rows[-1].seeds == [0, 1]
-    assert direction.rows[-1].percents("last") == [75, 70]
-    assert direction.rows[-1].percents("oracle") == [80, 75]
+    ta3n = direction.rows[-2]
+    assert ta3n.seeds == [0, 1]
+    assert ta3n.percents("last") == [75, 70]
+    assert ta3n.percents("oracle") == [80, 75]
 
 
 def test_rows_of_one_method_are_told_apart_by_what_differs(tmp_path: Path) -> None:

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import Direction, Row, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
 from ta3n.train.report.figures.classes import class_changes, plot_class_changes
 
 from ....support.made_runs import CLASSES, make_config, make_run
 
 
-def rows(out: Path) -> tuple[Row, Row]:
+def rows(out: Path) -> tuple[RunGroup, RunGroup]:
     """Source only has videos 0 to 9 right; TA3N 4 to 13, and its second seed 4 to 7 alone."""
     make_run(out, make_config("source-only"), 0, (1, 2, 10))
     make_run(out, make_config("ta3n"), 0, (1, 2, 10), shift=4)
@@ -19,7 +19,7 @@ def rows(out: Path) -> tuple[Row, Row]:
     return found(direction, "ta3n"), found(direction, "source-only")
 
 
-def found(direction: Direction, method: str) -> Row:
+def found(direction: DirectionRuns, method: str) -> RunGroup:
     return next(row for row in direction.rows if row.config.method == method)
 
 
@@ -41,6 +41,6 @@ def test_a_class_without_videos_is_named_and_not_drawn(tmp_path: Path) -> None:
         object.__setattr__(run, "predictions", tuple(p for p in run.predictions if p.label != 2))
     changes = class_changes(ours, theirs)
     assert [change.num_videos for change in changes] == [5, 5, 0, 5]
-    panel = plot_class_changes(ours, theirs, "x")
+    panel = plot_class_changes(ours, theirs)
     assert "walk & run has no target video" in panel.alt
     assert "golf 60 to 40 % (5 videos)" in panel.alt

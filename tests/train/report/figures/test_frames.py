@@ -1,13 +1,23 @@
 """If this breaks, a report shows other videos than those it speaks of."""
 
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
-from ta3n.train.report.data.embed import PartEmbedding, PartFeatures, RunEmbedding
-from ta3n.train.report.figures.frames import ShownVideo, by_attention, plot_frames, read_videos
+from ta3n.common.errors import ClipError
+from ta3n.common.video import VideoReader
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
+from ta3n.train.report.figures.frames import (
+    ShownVideo,
+    by_attention,
+    find_clip,
+    plot_frames,
+    read_frames,
+    read_videos,
+)
 
 from ....support.videos import WriteClip
 
@@ -20,17 +30,17 @@ def embedded(seed: int, predicted: int) -> RunEmbedding:
     """Five target videos whose 4-frame relation, of 2 to 5 frames, has the peak."""
     attention = np.full((len(PEAKS), 4), 0.31, np.float32)
     attention[:, 1] = PEAKS  # in the order n = 5..2
-    part = PartEmbedding(
+    part = SubsetEmbedding(
         features=np.zeros((len(PEAKS), 2), np.float32),
         attention=attention,
         labels=np.zeros(len(PEAKS), np.int64),
         predicted=np.full(len(PEAKS), predicted),
     )
-    return RunEmbedding(seed=seed, parts={"target val": part})
+    return RunEmbedding(seed=seed, subsets={"target val": part})
 
 
 RUNS = (embedded(0, 1), embedded(1, 1), embedded(2, 0))
-TARGET = PartFeatures(
+TARGET = SubsetFeatures(
     features=torch.zeros(len(PEAKS), 5, 2),
     labels=np.zeros(len(PEAKS), np.int64),
     videos=tuple(f"golf/{number}.avi" for number in range(len(PEAKS))),
@@ -74,3 +84,38 @@ def test_without_clips_it_gives_up(tmp_path: Path) -> None:
     shown, failures = read(tmp_path)
     assert shown == []
     assert len(failures) == 5
+
+
+def test_frames_are_those_of_the_numbers(tmp_path: Path, write_clip: WriteClip) -> None:
+    clip = write_clip(tmp_path / "a.avi", 12)
+    found = read_frames(clip, (1, 6, 6, 10), 96)
+    with VideoReader(clip) as reader:
+        every = [frame.rgb() for frame in islice(reader.frames(), 12)]
+    assert len(found) == 4
+    for number, pixels in zip((1, 6, 6, 10), found, strict=True):
+        assert np.array_equal(pixels, every[number])
+
+
+def test_frames_keep_their_proportions(tmp_path: Path, write_clip: WriteClip) -> None:
+    clip = write_clip(tmp_path / "a.avi", 3)
+    assert [frame.shape for frame in read_frames(clip, (0, 2), 48)] == [(32, 48, 3)] * 2
+
+
+def test_short_and_broken_clips_are_told(tmp_path: Path, write_clip: WriteClip) -> None:
+    clip = write_clip(tmp_path / "a.avi", 3)
+    with pytest.raises(ClipError, match="gives no frame 7"):
+        read_frames(clip, (0, 7), 48)
+    clip.write_bytes(b"no video")
+    with pytest.raises(ClipError, match="cannot be opened"):
+        read_frames(clip, (0,), 48)
+
+
+def test_clips_lie_in_the_datasets_folder_or_a_folder_of_datasets(tmp_path: Path) -> None:
+    for folder in ("all/hmdb51/golf", "own/golf"):
+        (tmp_path / folder).mkdir(parents=True)
+        (tmp_path / folder / "a.avi").touch()
+    for name in ("all", "own"):
+        found = find_clip(tmp_path / name, "hmdb51", "golf/a.avi")
+        assert found is not None
+        assert found.is_file()
+    assert find_clip(tmp_path / "own", "hmdb51", "golf/b.avi") is None

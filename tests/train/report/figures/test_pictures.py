@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.report.data.collect import Direction, collect_runs
-from ta3n.train.report.figures.gallery import Gallery
+from ta3n.train.report.data.collect import DirectionRuns, collect_runs
+from ta3n.train.report.figures.look import Gallery
 from ta3n.train.report.figures.pictures import draw_pictures
 
 from ....support.feature_folders import made_clips
@@ -22,7 +22,7 @@ MEASURED: dict[str, Sequence[Any]] = {"attention": ATTENTION, "domain_accuracy":
 SCORES = {"im": (0.1, 0.3, 0.2), "entropy": (-1.0, -0.5, -0.1)}
 
 
-def direction(out: Path) -> Direction:
+def direction(out: Path) -> DirectionRuns:
     (found,) = collect_runs(out).directions
     return found
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import Row, collect_runs
+from ta3n.train.report.data.collect import RunGroup, collect_runs
 from ta3n.train.report.figures.selection import mean_rank_correlation, plot_selection, scored_rules
 
 from ....support.made_runs import make_config, make_run
@@ -12,7 +12,7 @@ from ....support.made_runs import make_config, make_run
 CORRECTS = (2, 4, 6, 8)
 
 
-def made_row(out: Path, **scores: tuple[float, ...]) -> Row:
+def made_row(out: Path, **scores: tuple[float, ...]) -> RunGroup:
     config = make_config(epochs=len(CORRECTS))
     make_run(out, config, 0, CORRECTS, scores=scores)
     (direction,) = collect_runs(out).directions
@@ -31,10 +31,10 @@ def test_rank_correlation_is_that_of_score_and_accuracy(tmp_path: Path) -> None:
 
 def test_picture_tells_every_rule_and_its_correlation(tmp_path: Path) -> None:
     row = made_row(tmp_path, im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0))
-    panel = plot_selection(row, "x")
+    panel = plot_selection(row)
     assert panel is not None
     assert "im ρ = +1.00; bnm ρ = undefined" in panel.alt  # noqa: RUF001
 
 
 def test_runs_without_scores_have_no_picture(tmp_path: Path) -> None:
-    assert plot_selection(made_row(tmp_path), "x") is None
+    assert plot_selection(made_row(tmp_path)) is None

@@ -146,11 +146,11 @@ def test_names_in_the_data_are_text(tmp_path: Path) -> None:
     assert "pull <up>" in " ".join(image["alt"] for image in page.attributes("img"))
 
 
-def test_without_checkpoints_the_page_says_why(trained: Trained, tmp_path: Path) -> None:
+def test_without_weights_the_page_says_why(trained: Trained, tmp_path: Path) -> None:
     runs = tmp_path / "runs"
-    shutil.copytree(trained.runs, runs, ignore=shutil.ignore_patterns("checkpoint.pt"))
+    shutil.copytree(trained.runs, runs, ignore=shutil.ignore_patterns("weights.pt"))
     lost = write_report([runs], tmp_path / "b", features=trained.features, command="x")
-    assert "no checkpoint.pt in" in page_of(lost).text
+    assert "no weights.pt or checkpoint.pt in" in page_of(lost).text
     assert not [path for path in lost.figures if "tsne" in path.name]
     assert any("t-SNE" in note for note in lost.notes)
 

@@ -4,16 +4,15 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import Direction, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns, collect_runs
 from ta3n.train.report.tables.rule_scores import rules_sheet, summarise_rules
-from ta3n.train.report.tables.sheets import cell_text
 
 from ....support.made_runs import TOTAL, make_config, make_run
 
 RULES = ("last", "im", "snd", "oracle")
 
 
-def make_direction(folder: Path) -> Direction:
+def make_direction(folder: Path) -> DirectionRuns:
     """Two runs of four epochs; `im` orders epochs rightly, `snd` in reverse."""
     for seed, corrects in enumerate(((2, 10, 16, 12), (4, 8, 14, 10))):
         scores = {"im": [c / 10 - seed for c in corrects], "snd": [-float(c) for c in corrects]}
@@ -65,7 +64,7 @@ def test_rules_are_described_and_unknown_ones_are_shown_all_the_same(tmp_path: P
     direction = collect_runs(tmp_path).directions[0]
     assert direction.rules == ["last", "im", "new", "oracle"]
     sheet = rules_sheet([direction], direction.rules)
-    assert [cell_text(line[0]) for line in sheet.blocks[0].lines] == direction.rules
+    assert [line[0].text for line in sheet.blocks[0].lines] == direction.rules
     told = dict(note.split(": ", 1) for note in sheet.notes[1:])
     assert told["im"].startswith("no target label: certain target predictions")
     assert "Shi and Sha" in told["im"]

@@ -1,0 +1,127 @@
+"""Things that register themselves, found by the file that they are in, and plug-ins of a user.
+
+A registry belongs to a package: each of its modules registers what it holds when it is imported,
+which happens when a name is asked for. Nothing is listed anywhere else.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import pkgutil
+import sys
+from pathlib import Path
+from typing import Any, Generic, Protocol, TypeVar
+
+from ta3n.common.errors import UsageError
+from ta3n.common.names import did_you_mean
+
+
+class _Named(Protocol):
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def rank(self) -> int: ...
+
+
+T = TypeVar("T", bound=_Named)
+
+
+class Registry(Generic[T]):
+    """What the modules of a package, and plug-ins, have registered.
+
+    Args:
+        option: Where one of them is asked for: it stands in messages.
+        package: Whose modules register something.
+    """
+
+    def __init__(self, option: str, package: str) -> None:
+        self._option = option
+        self._package = package
+        self._items: dict[str, T] = {}
+        self._is_complete = False
+
+    def register(self, item: T) -> T:
+        """Add something by its name, and return it.
+
+        Raises:
+            UsageError: If the name is taken by something else.
+        """
+        if self._items.setdefault(item.name, item) is not item:
+            raise UsageError(
+                f"{self._option} {item.name!r} is registered twice; rename one of them"
+            )
+        return item
+
+    def all(self) -> dict[str, T]:
+        """Return everything by its name, in order of rank and name."""
+        if not self._is_complete:
+            package = importlib.import_module(self._package)
+            for module in pkgutil.iter_modules(package.__path__):
+                importlib.import_module(f"{self._package}.{module.name}")
+            self._is_complete = True
+        ordered = sorted(self._items.values(), key=lambda item: (item.rank, item.name))
+        return {item.name: item for item in ordered}
+
+    def find(self, name: str) -> T:
+        """Return what has a name.
+
+        Raises:
+            UsageError: If there is nothing of that name.
+        """
+        module = f"{self._package}.{name.replace('-', '_')}"
+        if name not in self._items and not self._is_complete and importlib.util.find_spec(module):
+            importlib.import_module(module)
+        if name not in self._items and name not in self.all():
+            known = list(self.all())
+            raise UsageError(
+                f"{self._option} {name!r} is not known{did_you_mean(name, known)};"
+                f" choose one of {', '.join(known)}"
+            )
+        return self._items[name]
+
+
+_PLUGINS: dict[str, Any] = {}
+
+
+def load_plugin(plugin: str) -> None:
+    """Import a module, or a file, that registers something; once in a process.
+
+    Args:
+        plugin: Name of a module that Python finds, or a file `NAME.py`.
+
+    Raises:
+        UsageError: If there is no such file or module.
+    """
+    if plugin in _PLUGINS:
+        return
+    if not plugin.endswith(".py"):
+        try:
+            _PLUGINS[plugin] = importlib.import_module(plugin)
+        except ModuleNotFoundError as error:
+            raise UsageError(f"plugin {plugin}: {error}; give a module or a .py file") from error
+        return
+    path = Path(plugin).expanduser().resolve()
+    if not path.is_file():
+        raise UsageError(f"no plugin file {path}")
+    name = f"ta3n_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    if name not in sys.modules:
+        spec = importlib.util.spec_from_file_location(name, path)
+        assert spec is not None, "a .py file has a loader"
+        assert spec.loader is not None, "a .py file has a loader"
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[name] = module
+        try:
+            spec.loader.exec_module(module)
+        except BaseException:
+            del sys.modules[name]
+            raise
+    _PLUGINS[plugin] = sys.modules[name]
+
+
+def loaded_plugins() -> tuple[str, ...]:
+    """Return the plug-ins of this process, files by their whole path: other processes need them."""
+    return tuple(
+        str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
+        for plugin in _PLUGINS
+    )

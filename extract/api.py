@@ -1,0 +1,202 @@
+"""Features of videos in memory: stage one as one function, without a dataset and without files.
+
+Legend: F kept frames of a clip, D feature width.
+"""
+
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from os import PathLike, fspath
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from pydantic import ValidationError
+
+from ta3n.common.errors import UsageError
+from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
+from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.store import Features
+from ta3n.common.video import RgbImage
+from ta3n.datasets.custom.loose import scan_videos
+from ta3n.extract.backbones import Backbone
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
+from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.inference.engine import Engine, start_engine
+from ta3n.extract.inference.precision import torch_switched
+from ta3n.extract.inference.profiles import CompilePolicy, feature_config
+from ta3n.extract.job.plan import make_plan
+from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.worker.shards import ShardBuilder, ShardContent
+
+_NETWORKS_KEPT = 2
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ClipFeatures:
+    """The features of one clip, or why there are none.
+
+    Attributes:
+        features: A row for each kept frame in time order, float32 [F, D]; F is 0 without features.
+        frame_numbers: Number of each row's frame in the clip, from 0, int32 [F].
+        status: `ok`; `partial`: damaged, fewer frames than there were; `empty`: no frame; `failed`.
+        reason: Why the status is not `ok`, or empty.
+        warning: What to know of features that are there, such as HDR colours, or empty.
+        num_frames: Frames that decoding gave, or those of a constant rate where that was asked for.
+        declared_frames: Frames that the container declares, or None.
+        frame_rate: Frames per second, or None.
+        config: All that decides the numbers; equal for all clips of a call.
+    """
+
+    features: Features
+    frame_numbers: NDArray[np.int32]
+    status: ClipStatus
+    reason: str
+    warning: str
+    num_frames: int
+    declared_frames: int | None
+    frame_rate: float | None
+    config: FeatureConfig
+
+
+def extract_features(
+    paths: str | PathLike[str] | Sequence[str | PathLike[str]],
+    *,
+    backbone: str = "resnet101",
+    weights: str | PathLike[str] | None = None,
+    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = None,
+    frames: str = "all",
+    timing: Timing = "frames",
+    device: str = "auto",
+    batch_size: int | None = None,
+    decode_threads: int | None = None,
+    compile: CompilePolicy = "auto",  # noqa: A002  as the option is called
+) -> dict[str, ClipFeatures]:
+    """Decode videos and return features of their frames: the rows that `ta3n-extract` writes.
+
+        from ta3n.extract import extract_features
+
+        clips = extract_features(["one.mp4", "folder"], backbone="resnet50", frames="segments:5")
+        for path, clip in clips.items():
+            print(path, clip.status, clip.features.shape)  # /data/one.mp4 ok (5, 2048)
+
+    All happens in this process, and no file is written. The network stays loaded for the next calls
+    with the same backbone, weights, profile and device. A damaged clip has its status and keeps no
+    other from its features. But a clip that crashes the decoder takes this process with it, and one
+    that hangs it is waited for: `ta3n-extract` survives both.
+
+    Args:
+        paths: A video or a folder, or several; of a folder all videos in it and below are taken.
+        backbone: A classifier of torchvision, `efficientnet_lite0`, or `timm:NAME`.
+        weights: Name of published weights such as `imagenet1k_v1`, a file, or `random:SEED`; None
+            takes the backbone's.
+        profile: How a frame becomes the network's input, and in which precision it runs; None takes
+            the backbone's.
+        frames: `all`, or only those of `segments:K`, `every:N` or `fps:F`.
+        timing: Frames as decoded (`frames`), or at a constant rate (`cfr`).
+        device: `auto`, `cpu` or `cuda:N`.
+        batch_size: Frames in one forward pass, of each core on a CPU; None takes what suits.
+        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
+        compile: Whether the network is compiled; `auto` does so on a GPU for profile `fast`.
+
+    Returns:
+        The features by absolute path, links to folders resolved, sorted by path.
+
+    Raises:
+        UsageError: For a value that is not known, or no path.
+        DataMissingError: A path is not there, or a folder holds no video.
+        WeightsError: The weights are missing, damaged, or of another network.
+        DeviceError: The device is not there, or has not enough memory.
+    """
+    settings = _settings(
+        backbone=backbone,
+        weights=None if weights is None else fspath(weights),
+        profile=profile,
+        frames=frames,
+        timing=timing,
+        device=device,
+        batch_size=batch_size,
+        decode_threads=decode_threads,
+        compile=compile,
+    )
+    given = [paths] if isinstance(paths, str | PathLike) else paths
+    listing = scan_videos([Path(path) for path in given])
+    described, named, config = feature_config(settings, listing.dataset)
+    clips = make_plan(listing, config, selection="", limit=None).clips
+    engine = _engine(described, named, config.weights, config.profile, device, batch_size, compile)
+    with torch_switched(config.profile, engine.device):
+        content = _extract(listing.root, clips, config, engine, decode_threads)
+    return {
+        str(listing.root / clip.path): _clip(clip, content, config) for clip in content.record.clips
+    }
+
+
+def _settings(**values: object) -> ExtractSettings:
+    try:
+        return ExtractSettings.model_validate(values)
+    except ValidationError as error:
+        first = error.errors()[0]
+        reason = first["msg"].removeprefix("Value error, ")
+        raise UsageError(f"{first['loc'][0]} = {first['input']!r}: {reason}") from error
+
+
+@lru_cache(maxsize=_NETWORKS_KEPT)
+def _engine(
+    backbone: Backbone,
+    weights: str,
+    _identity: str,
+    profile: str,
+    device: str,
+    batch_size: int | None,
+    policy: CompilePolicy,
+) -> Engine:
+    """Return the network, loaded once; a file of weights that has changed has another identity."""
+    return start_engine(
+        backbone, weights, profile=profile, device=device, batch_size=batch_size, policy=policy
+    )
+
+
+def _extract(
+    root: Path,
+    clips: Sequence[PlannedClip],
+    config: FeatureConfig,
+    engine: Engine,
+    decode_threads: int | None,
+) -> ShardContent:
+    selection = FrameSelection.parse(config.frames)
+
+    def decode(clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
+        path = root / clip.path
+        # An interruption must not wait until long clips are decoded to their end.
+        return decode_clip(
+            path, selection, feed.check, timing=config.timing, cropper=engine.cropper
+        )
+
+    runner = engine.new_runner(spool_folder=None)
+    builder = ShardBuilder(clips[0].shard, tuple(clips), runner)
+    feed = ClipFeed(
+        clips,
+        decode,
+        num_threads=decode_threads or engine.num_cpus,
+        max_bytes=engine.max_bytes_ahead,
+    )
+    with feed:
+        for clip, crops in feed:
+            builder.add(clip, crops)
+    return builder.finish(runner.flush(), config.hash, engine.provenance)
+
+
+def _clip(clip: ClipRecord, content: ShardContent, config: FeatureConfig) -> ClipFeatures:
+    rows = slice(clip.start, clip.start + clip.length)
+    return ClipFeatures(
+        features=content.features[rows],
+        frame_numbers=content.frames[rows],
+        status=clip.status,
+        reason=clip.error,
+        warning=clip.warning,
+        num_frames=clip.num_frames,
+        declared_frames=clip.declared_frames,
+        frame_rate=clip.frame_rate,
+        config=config,
+    )

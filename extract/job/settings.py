@@ -1,0 +1,78 @@
+"""What can be set of stage one: `[extract]`, and the options of `ta3n-extract`."""
+
+import re
+from pathlib import Path
+from typing import Literal
+
+from pydantic import field_validator
+
+from ta3n.common.errors import UsageError
+from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.settings import Section, setting
+from ta3n.datasets.custom.settings import DataSections
+from ta3n.extract.inference.profiles import CompilePolicy
+
+
+class ExtractSettings(Section):
+    """Stage one. None follows from the rest: from the backbone, the device, or the CPUs allowed."""
+
+    out: Path = setting("features", "Features go to DIR/<dataset>, or DIR/videos.", metavar="DIR")
+    backbone: str = setting(
+        "resnet101", "resnet101 (default), any of torchvision, timm:NAME ...", metavar="NAME"
+    )
+    weights: str | None = setting(
+        None, "imagenet1k_v1 (default), FILE, or random:SEED.", metavar="W"
+    )
+    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = setting(
+        None, "ta3n (default); fast: half precision on a GPU; torchvision, timm.", metavar="P"
+    )
+    frames: str = setting(
+        "all", "all (default); segments:K, every:N or fps:F keep only those.", metavar="F"
+    )
+    timing: Timing = setting("frames", "frames (default), or cfr: at a constant rate.", metavar="T")
+    benchmark: str | None = setting(
+        None, "Only the classes of this benchmark, or all.", metavar="NAME"
+    )
+    classes: tuple[str, ...] = setting((), "Only these class folders.", metavar="A,B")
+    limit: int | None = setting(None, "Only N clips, spread over the dataset.", metavar="N", ge=1)
+    allow_missing: bool = setting(False, "Go on if a class is not on disk.")
+    device: str = setting(
+        "auto", "auto (default), cpu, cuda:N, or several: cuda:0,cuda:1.", metavar="D"
+    )
+    batch_size: int | None = setting(
+        None, "Frames in one forward pass.", metavar="B", ge=1, le=4096
+    )
+    compile: CompilePolicy = setting(
+        "auto", "auto (default), on or off: compile the network.", metavar="C"
+    )
+    decode_threads: int | None = setting(
+        None, "Clips decoded side by side.", metavar="N", ge=1, le=256
+    )
+    clip_timeout: float = setting(
+        60.0, "Give a clip up after S idle seconds.", metavar="S", gt=0, le=86400
+    )
+    supervise: bool = setting(
+        True, "Survive clips that crash or hang (default); --no-supervise is for debugging."
+    )
+    max_failures: str = setting("100%", "End with 3 if more clips fail.", metavar="N|P%")
+
+    @field_validator("max_failures")
+    @classmethod
+    def _count_or_percent(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]+%?", value):
+            raise ValueError("not a number of clips such as 10, or percent of them such as 5%")
+        return value
+
+    @field_validator("frames")
+    @classmethod
+    def _known_frames(cls, value: str) -> str:
+        try:
+            return str(FrameSelection.parse(value))
+        except UsageError as error:
+            raise ValueError(str(error)) from error
+
+
+class ExtractSections(DataSections):
+    """All that `ta3n-extract` reads of a settings file."""
+
+    extract: ExtractSettings = ExtractSettings()

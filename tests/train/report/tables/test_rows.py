@@ -1,0 +1,85 @@
+"""If this breaks, the table says something else than the runs."""
+
+import csv
+import io
+from pathlib import Path
+
+from ta3n.train.report.data.collect import collect_runs
+from ta3n.train.report.data.compare import analyse
+from ta3n.train.report.tables.rows import comparisons_sheet, results_csv, rows_sheet, split_rules
+
+from ....support.made_runs import make_config, make_rows, make_run
+
+ROWS = {
+    ("target-only", "relation"): (19, 20),
+    ("source-only", "relation"): (9, 8),
+    ("revgrad", "pooling"): (10, 10),
+    ("ta3n", "relation"): (15,),
+}
+
+
+def test_cells_equal_a_hand_computation(tmp_path: Path) -> None:
+    (direction,) = collect_runs(make_rows(tmp_path, ROWS)).directions
+    it = analyse(direction)
+    sheet = rows_sheet("own", "Own", [(it, direction.rows)], ("last", "oracle"))
+    heads = [column.head for column in sheet.columns]
+    assert heads[2:7] == ["last", "oracle", "gain", "videos", "n"]
+    (block,) = sheet.blocks
+    assert [[cell.text for cell in line[:7]] for line in block.lines] == [
+        ["Target only", "relation", "97.50 ± 3.54", "100.00 ± 0.00", "+55.00", "19.5 of 20", "2"],
+        ["Source only", "relation", "42.50 ± 3.54", "47.50 ± 3.54", "", "8.5 of 20", "2"],
+        # Its source-only row with the same temporal module was not run.
+        ["RevGrad", "pooling", "50.00 ± 0.00", "55.00 ± 0.00", "", "10.0 of 20", "2"],
+        ["TA3N", "relation", "75.00", "80.00", "+32.50", "15.0 of 20", "1"],
+    ]
+    assert block.marked == 3
+
+
+def test_a_rule_that_a_row_lacks_stays_empty(tmp_path: Path) -> None:
+    make_run(tmp_path, make_config(), 0, (1, 2, 3), scores={"im": (1, 3, 2)})
+    make_run(tmp_path, make_config("source-only"), 0, (1, 2, 3))
+    (direction,) = collect_runs(tmp_path).directions
+    it = analyse(direction, "im")
+    (block,) = rows_sheet("own", "Own", [(it, direction.rows)], ("last", "im")).blocks
+    source, ours = [[cell.text for cell in line] for line in block.lines]
+    assert source[2:] == ["15.00", "", "", "", "1", "", ""]
+    assert ours[2:4] == ["15.00", "10.00"]
+
+
+def test_comparisons_tell_points_videos_interval_and_all_tests(tmp_path: Path) -> None:
+    rows = {("ta3n", "relation"): (15, 13, 14), ("source-only", "relation"): (9, 8, 8)}
+    (direction,) = collect_runs(make_rows(tmp_path, rows)).directions
+    sheet = comparisons_sheet([analyse(direction)])
+    assert sheet.title == "TA3N, relation against every other row"
+    (line,) = sheet.blocks[0].lines
+    cells = dict(zip([c.head for c in sheet.columns], (cell.text for cell in line), strict=True))
+    assert (cells["against"], cells["points"], cells["videos"]) == (
+        "Source only, relation",
+        "+28.33",
+        "+5.7",
+    )
+    assert cells["reading"] == "beats it"
+    # Three seeds against three, all of them better: two of twenty ways are as extreme.
+    assert cells["p, seeds"] == "0.100"
+    assert all(cells.values())
+
+
+def test_few_rules_stand_first_and_only_those_on_a_terminal() -> None:
+    rules = ["last", "source_val", "entropy", "im", "oracle"]
+    assert split_rules(rules, "last") == (["last", "im", "oracle"], ["source_val", "entropy"])
+    assert split_rules(rules, "entropy")[0] == ["last", "entropy", "im", "oracle"]
+    assert split_rules(["snd", "bnm"], "snd") == (["snd", "bnm"], [])
+
+
+def test_csv_holds_every_seed_and_rule(tmp_path: Path) -> None:
+    found = collect_runs(make_rows(tmp_path, ROWS))
+    lines = list(csv.DictReader(io.StringIO(results_csv(found.directions).decode())))
+    assert len(lines) == 7 * 2
+    for line in lines:
+        row = next(r for r in found.directions[0].rows if r.config.hash == line["config_hash"])
+        run = next(r for r in row.runs if r.seed == int(line["seed"]))
+        rule = run.result.rules[line["rule"]]
+        assert (line["method"], line["temporal"]) == (row.config.method, row.config.temporal)
+        assert float(line["accuracy_percent"]) == rule.percent
+        assert (int(line["correct"]), int(line["total"])) == (rule.correct, rule.total)
+        assert line["uses_target_labels"] == str(line["rule"] == "oracle")

@@ -1,0 +1,1 @@
+"""Encoders: from the frames of a video to its feature. One file each; `registry` finds them."""

@@ -1,0 +1,54 @@
+"""What an encoder says of itself. No torch here.
+
+An encoder is one file in this folder, or in a plug-in, that registers one object. Its module maps
+frame features [B, K, H] to a video feature [B, V], or to parts [B, P, V] that are summed.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from ta3n.common.registry import Registry
+
+if TYPE_CHECKING:
+    from ta3n.train.layers.temporal import EncoderModule
+    from ta3n.train.model.model import ModelSpec
+
+
+@dataclass(frozen=True, kw_only=True)
+class Encoder:
+    """A temporal module, by name.
+
+    Args:
+        name: on the command line.
+        label: in tables.
+        source: where it is described.
+        build: makes the module. Its weights are drawn from the run's seed, whatever layers it is
+            made of.
+        width: which width of the model V is: `hidden_dim` (H) or `relation_dim` (R).
+        has_parts: whether it yields parts, such as relations, which can have a discriminator each
+            and be weighed by attention.
+        reads: fields of the recipe that it depends on, beside the number of frames and H.
+        rank: place in lists.
+    """
+
+    name: str
+    label: str
+    source: str
+    build: "Callable[[ModelSpec], EncoderModule]"
+    width: Literal["hidden_dim", "relation_dim"] = "hidden_dim"
+    has_parts: bool = False
+    reads: tuple[str, ...] = ()
+    rank: int = 100
+
+
+ENCODERS: Registry[Encoder] = Registry("--temporal", "ta3n.train.encoders")
+
+
+def register_encoder(encoder: Encoder) -> Encoder:
+    """Make an encoder known under its name.
+
+    Raises:
+        UsageError: If the name is taken.
+    """
+    return ENCODERS.register(encoder)

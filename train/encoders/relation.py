@@ -1,0 +1,35 @@
+"""TemRelation: what 2, 3 .. K frames in their order say together."""
+
+from typing import TYPE_CHECKING
+
+from ta3n.train.encoders.registry import Encoder, register_encoder
+
+if TYPE_CHECKING:
+    from ta3n.train.layers.temporal import TemRelation
+    from ta3n.train.model.model import ModelSpec
+
+
+def _build(spec: "ModelSpec") -> "TemRelation":
+    from ta3n.train.layers.temporal import TemRelation
+
+    return TemRelation(
+        num_segments=spec.num_segments,
+        hidden_dim=spec.hidden_dim,
+        relation_dim=spec.relation_dim,
+        max_subsets=spec.max_subsets,
+        normalised=spec.norm_layers == "all",
+    )
+
+
+RELATION = register_encoder(
+    Encoder(
+        name="relation",
+        label="TemRelation",
+        source="section 2.2",
+        build=_build,
+        width="relation_dim",
+        has_parts=True,
+        reads=("relation_dim", "max_subsets"),
+        rank=2,
+    )
+)

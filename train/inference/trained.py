@@ -1,0 +1,190 @@
+"""A run that was trained, loaded to be used: on cached features here, on clips in `classify`.
+
+Shapes: N videos, K segments, D cached feature width, C classes.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from ta3n.common.device import resolve_device
+from ta3n.common.errors import UsageError, WeightsError
+from ta3n.common.files import sha256_of_file
+from ta3n.common.records import FeatureConfig
+from ta3n.common.sampling import FrameSelection
+from ta3n.train.model.model import TA3N
+from ta3n.train.model.prediction import observe
+from ta3n.train.runs.checkpoint import load_trained
+from ta3n.train.runs.folder import RunConfig
+from ta3n.train.runs.records import features_of, find_runs, read_config
+from ta3n.train.runs.selection import LAST
+
+_OF_A_FILE = "sha256:"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedRun:
+    """A run that can classify: `load_run` makes it.
+
+    Attributes:
+        path: Its folder.
+        config: What was run.
+        seed: Its seed.
+        rule: The selection rule that chose the weights.
+        epoch: The epoch that they are of, from 1.
+        model: In evaluation mode, on the device.
+        device: Where it runs.
+        weights: File of the backbone's weights, where they are of a file.
+    """
+
+    path: Path
+    config: RunConfig
+    seed: int
+    rule: str
+    epoch: int
+    model: TA3N
+    device: torch.device
+    weights: Path | None
+
+    @property
+    def title(self) -> str:
+        """Method, temporal module, benchmark and direction, in words."""
+        config = self.config
+        return (
+            f"{config.method} with {config.temporal} ({config.benchmark}, {config.source} → "
+            f"{config.target})"
+        )
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names; the index is the label."""
+        return tuple(self.config.settings["classes"])
+
+    @property
+    def num_segments(self) -> int:
+        """K, frames of a video."""
+        return int(self.config.settings["recipe"]["num_segments"])
+
+    @property
+    def features(self) -> FeatureConfig:
+        """How the features were made, and how those of new clips are: backbone, weights ..."""
+        return features_of(self.config)
+
+    def predict_features(
+        self, features: Tensor | NDArray[np.floating[Any]], *, are_source: bool = False
+    ) -> NDArray[np.float32]:
+        """Return the class probabilities of videos, float32 [N, C].
+
+        Args:
+            features: Cached frame features of the K sampled frames in time order, [N, K, D].
+            are_source: Whether normalisation per domain takes them for source videos.
+
+        Raises:
+            UsageError: For another shape, or values that are not finite.
+        """
+        logits = self.logits(torch.as_tensor(features), are_source=are_source)
+        return logits.softmax(dim=1).numpy()
+
+    def logits(self, features: Tensor, *, are_source: bool = False) -> Tensor:
+        """Return the class logits [N, C] on the CPU; as `predict_features` otherwise."""
+        wanted = (self.num_segments, self.features.feature_dim)
+        if features.ndim != 3 or tuple(features.shape[1:]) != wanted:
+            raise UsageError(
+                f"features have the shape {list(features.shape)}; this run takes [N, {wanted[0]}, "
+                f"{wanted[1]}], the sampled frames of N videos"
+            )
+        if not features.isfinite().all():
+            raise UsageError("features hold values that are not finite")
+        if len(features) == 0:
+            return torch.empty(0, len(self.classes))
+        return observe(self.model, features, are_source=are_source).logits.cpu()
+
+
+def load_run(
+    path: str | Path, *, rule: str = LAST, device: str = "auto", weights: str | Path | None = None
+) -> TrainedRun:
+    """Load a run, finished or with at least one epoch saved.
+
+    Args:
+        path: Its folder `seed-N`, or the one above where that holds a single seed.
+        rule: Which epoch's weights: `last`, `oracle` or `im`.
+        device: `auto`, `cpu` or `cuda:N`.
+        weights: File of the backbone's weights, where the features were made with a file.
+
+    Raises:
+        UsageError: If there are several seeds, or for an unknown device.
+        DataMissingError: If there is no run, or no weights of this rule.
+        FeatureStoreError: If a file is damaged or of another version.
+        WeightsError: If the file is not that of the run's features.
+        DeviceError: If the device is not there.
+    """
+    runs = find_runs(Path(path))
+    if len(runs) > 1:
+        names = ", ".join(run.name for run in runs)
+        raise UsageError(f"{path} holds several runs ({names}); name one of them")
+    config, seed = read_config(runs[0])
+    trained = load_trained(runs[0], config, seed=seed, rule=rule)
+    on = resolve_device(device)
+    run = TrainedRun(
+        path=runs[0],
+        config=config,
+        seed=seed,
+        rule=rule,
+        epoch=trained.epoch,
+        model=trained.model.to(on),
+        device=on,
+        weights=None if weights is None else Path(weights),
+    )
+    if run.weights is not None:
+        weights_option(run, run.weights)
+    return run
+
+
+def weights_option(run: TrainedRun, file: Path | None) -> str:
+    """Return what to give stage one as weights, so that they are the run's, of a file or not.
+
+    Raises:
+        WeightsError: If a file is needed, is not there, is another one, or is not called for.
+    """
+    identity = run.features.weights
+    if not identity.startswith(_OF_A_FILE):
+        if file is not None:
+            raise WeightsError(
+                f"the run's features were made with the weights {identity}, not with a file; "
+                f"leave {file} out"
+            )
+        return identity if identity.startswith("random:") else identity.partition(":")[0]
+    if file is None:
+        raise WeightsError(
+            f"the run's features were made with a file of weights ({identity}); name it with "
+            "--weights FILE, or weights=FILE in Python"
+        )
+    if not file.is_file():
+        raise WeightsError(f"no file of weights {file}")
+    if _OF_A_FILE + sha256_of_file(file) != identity:
+        raise WeightsError(
+            f"{file} is not the file of weights that the run's features were made with: its "
+            f"SHA-256 is not {identity.removeprefix(_OF_A_FILE)}"
+        )
+    return str(file.absolute())
+
+
+def feature_differences(run: TrainedRun, config: FeatureConfig) -> list[str]:
+    """Return in words where features were made otherwise than those that a run was trained on.
+
+    Features of all frames and of the sampled ones alone are the same where both have a frame.
+    """
+    ours = run.features.model_dump(exclude={"dataset"})
+    theirs = config.model_dump(exclude={"dataset"})
+    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
+        del theirs["frames"]
+    return [
+        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
+        for key, value in theirs.items()
+        if value != ours[key]
+    ]

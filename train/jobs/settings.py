@@ -1,0 +1,166 @@
+"""What can be set of stage two: `[train]`, and the options of `ta3n-train`. Needs no torch."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator
+
+from ta3n.common.errors import UsageError
+from ta3n.common.settings import Section, setting
+from ta3n.datasets.custom.settings import DataSections
+from ta3n.train.encoders.registry import ENCODERS
+from ta3n.train.methods.base import Group
+from ta3n.train.methods.registry import choices, method_names
+from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
+
+StackPolicy = Literal["auto", "on", "off"]
+
+
+def _names(group: Group) -> str:
+    return "|".join(["none", *choices(group)])
+
+
+class TrainSettings(Section):
+    """Stage two. None takes what the row, the method or the recipe has.
+
+    A method that is named wins over a row, and a single switch over both.
+    """
+
+    features: Path = setting(
+        "features", "What ta3n-extract wrote (default: features).", metavar="DIR"
+    )
+    out: Path = setting("runs", "Folder for runs (default: runs).", metavar="DIR")
+    benchmark: str | None = setting(
+        None, "Default: the first one that holds the two datasets.", metavar="NAME"
+    )
+    rows: tuple[str, ...] = setting(
+        (),
+        "Rows such as table3/ta3n, or all under a name such as table4; repeat or separate by ','.",
+        metavar="NAMES",
+        names=("--row", "--rows"),
+        multiple=True,
+    )
+    method: str | None = setting(
+        None,
+        f"Default: the row's, or ta3n. There are {', '.join(method_names())}.",
+        metavar="NAME",
+    )
+    add: tuple[str, ...] = setting(
+        (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
+    )
+    weight: dict[str, float] = setting(
+        {},
+        "A term's weight, see --list-methods; repeat for more.",
+        metavar="NAME=VALUE",
+        multiple=True,
+    )
+    plugins: tuple[str, ...] = setting(
+        (),
+        "A file or module that registers a method or a temporal module of one's own.",
+        metavar="FILE",
+        names=("--plugin",),
+        multiple=True,
+    )
+    temporal: str | None = setting(
+        None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
+    )
+    attention: str | None = setting(
+        None, "Over the relations; default: the method's.", metavar=_names("attention")
+    )
+    entropy: str | None = setting(
+        None, "To minimise; default: the method's.", metavar=_names("entropy")
+    )
+    discriminators: str | None = setting(
+        None,
+        "none, all, or some of frame (G_sd), relation (G_rd), video (G_td): frame,video.",
+        metavar="LEVELS",
+    )
+    alignment: str | None = setting(
+        None, "Discrepancy; default: the method's.", metavar=_names("alignment")
+    )
+    norm: str | None = setting(None, "Default: the method's.", metavar=_names("norm"))
+    recipe: str = setting("official", "official (default) or mended.", choices=tuple(RECIPES))
+    seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
+    epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1)
+    segments: int = setting(5, "Frames a video, 2 to 25 (default: 5).", metavar="K", ge=2, le=25)
+    batch_size: int | None = setting(
+        None, "Source videos a step (default: 128).", metavar="B", ge=1
+    )
+    learning_rate: float | None = setting(None, "Before decay (default: 0.03).", metavar="LR", gt=0)
+    optimizer: Optimizer | None = setting(None, "Default: the recipe's, sgd.")
+    schedule: Schedule | None = setting(None, "Of the rate; default: the recipe's, inverse.")
+    momentum: float | None = setting(None, "Default: the recipe's 0.9.", metavar="X", ge=0)
+    weight_decay: float | None = setting(None, "Default: the recipe's 1e-4.", metavar="X", ge=0)
+    beta_relation: float | None = setting(None, "Reversal of G_rd; < 0: DANN ramp.", metavar="X")
+    beta_video: float | None = setting(None, "The same for G_td.", metavar="X")
+    beta_frame: float | None = setting(None, "The same for G_sd.", metavar="X")
+    gamma: float | None = setting(None, "Weight of the entropy.", metavar="X", ge=0)
+    alpha: float | None = setting(None, "Weight of DAN or JAN; < 0: DANN ramp.", metavar="X")
+    mu: float | None = setting(None, "MCD's effect on features; < 0: DANN ramp.", metavar="X")
+    mmd_estimator: MmdEstimator | None = setting(None, "Default: the recipe's.")
+    max_subsets: int | None = setting(
+        None, "Frame subsets a relation (default: 3).", metavar="N", ge=1
+    )
+    allow_missing: bool = setting(False, "Train on the clips at hand.")
+    stack: StackPolicy = setting(
+        "auto",
+        "Train the seeds of a row as one program; auto (default): on a GPU, without --shard.",
+    )
+    jobs: int = setting(1, "Processes on CPUs, one thread each.", metavar="N", ge=1, le=1024)
+    tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
+    device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
+
+    @field_validator("weight", mode="before")
+    @classmethod
+    def _names_and_values(cls, value: Any) -> Any:
+        if isinstance(value, dict):
+            return value
+        pairs = [str(part).partition("=") for part in value]
+        if any(not (name.strip() and equals) for name, equals, _ in pairs):
+            raise ValueError("not NAME=VALUE, such as alpha=0.3")
+        return {name.strip().replace("-", "_"): number for name, _, number in pairs}
+
+    @field_validator("add", "plugins", "rows", mode="before")
+    @classmethod
+    def _one_or_several(cls, value: Any) -> Any:
+        names = [value] if isinstance(value, str) else value
+        if not isinstance(names, list | tuple) or not all(isinstance(n, str) for n in names):
+            return value
+        return tuple(part.strip() for name in names for part in name.split(",") if part.strip())
+
+    @field_validator("seeds", mode="before")
+    @classmethod
+    def _count_or_list(cls, value: Any) -> Any:
+        return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+    @field_validator("seeds")
+    @classmethod
+    def _readable_seeds(cls, value: str) -> str:
+        if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?", value):
+            raise ValueError("not a count such as 5 (seeds 0 to 4), or a list such as 0,3 or 2-4")
+        return value
+
+
+class TrainSections(DataSections):
+    """All that `ta3n-train` reads of a settings file."""
+
+    train: TrainSettings = TrainSettings()
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read seeds: a count (`5` is 0 to 4) or a list with ranges (`0,3`, `2-4`, `7,` for seed 7).
+
+    Raises:
+        UsageError: If a range runs backwards, a seed comes twice, or none is left.
+    """
+    if text.isdigit():
+        seeds = list(range(int(text)))
+    else:
+        seeds = []
+        for part in filter(None, text.split(",")):
+            first, _, last = part.partition("-")
+            seeds += range(int(first), int(last or first) + 1)
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UsageError(f"seeds {text!r} name no seed, or one twice; use 5, 0,3,7 or 2-4")
+    return tuple(seeds)

@@ -1,0 +1,316 @@
+"""What a method is made of: terms with their weights, and what they need. No torch here.
+
+A method is one file in this folder, or a plug-in of a user, that registers one `Method`. Its terms
+can be combined with those of any other.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from ta3n.common.errors import UsageError
+from ta3n.train.encoders.registry import ENCODERS, Encoder
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from ta3n.train.loop.objective import Start, Step, StepContext
+    from ta3n.train.model.model import ModelSpec
+    from ta3n.train.recipe.recipes import Recipe
+
+Level = Literal["relation", "video", "frame"]
+LEVELS: tuple[Level, ...] = get_args(Level)
+
+Group = Literal["adversarial", "entropy", "alignment", "", "attention", "norm"]
+"""Terms of one group take each other's place where a switch such as `--alignment` names one."""
+
+_GROUPS: tuple[Group, ...] = get_args(Group)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Weight:
+    """A number that says how much of a term there is.
+
+    Args:
+        name: as options, grids and records call it: `--weight NAME=VALUE`.
+        default: its value, where a direction has none of its own.
+        about: what it does, for lists.
+        origin: where the default comes from.
+        ramps: whether a negative value means the DANN ramp, from 0 to 1 over the run.
+    """
+
+    name: str
+    default: float
+    about: str
+    origin: str
+    ramps: bool = False
+
+    def check(self, value: float) -> None:
+        """Refuse what it cannot be.
+
+        Raises:
+            UsageError: for a value that is not finite, or negative where that means nothing.
+        """
+        if not (abs(value) < float("inf") and (value >= 0 or self.ramps)):
+            raise UsageError(f"weight {self.name} is {value}; it must be a number, 0 or above")
+
+
+def reversal(level: Level) -> Weight:
+    """Return the gradient reversal coefficient of a level's discriminators, beta of equation 1.
+
+    The domain losses themselves have weight 1.
+    """
+    return Weight(
+        name=f"beta_{level}",
+        default={"relation": 1.0, "video": 0.75, "frame": 0.5}[level],
+        about=f"gradient reversal of {_DISCRIMINATORS[level]}",
+        origin="published for UCF-HMDB",
+        ramps=True,
+    )
+
+
+_DISCRIMINATORS: Mapping[Level, str] = {"relation": "G_rd", "video": "G_td", "frame": "G_sd"}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Update:
+    """One update within a step: what it minimises, and which weights it moves.
+
+    Args:
+        name: such as `joint`.
+        moves: says of a parameter of the model, by its name, whether the update may change it.
+        losses: every loss of the update and their weighted `total`; none for the joint objective
+            of classification and all terms.
+    """
+
+    name: str
+    moves: Callable[[str], bool]
+    losses: "Callable[[Step], dict[str, Tensor]] | None" = None
+
+
+def _everything(_parameter: str) -> bool:
+    return True
+
+
+JOINT = Update(name="joint", moves=_everything)
+"""The update that every step begins with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Term:
+    """A part of a method: most often one loss, weighed and added to the others.
+
+    All functions are called on the weights of one run, also where several seeds are trained as one
+    program: they have no branch on data and draw no random numbers.
+
+    Args:
+        name: of its loss in records, and of the term in what is saved.
+        label: in words, for tables.
+        loss: 0-d, before its weight, or none where the recipe has it made in another way; left out
+            for a term that only changes the model or keeps a state.
+        weight: of the loss; none stands for 1.
+        scales: whether the weight multiplies the `loss`, or takes part in its `gradient` alone,
+            which is then the term's own business.
+        group: see `Group`, with `choice`, its name within the group.
+        choice: what a switch calls it.
+        level: a discriminator whose loss this is.
+        levels: further discriminators that must be evaluated.
+        attends: attention over the parts of a video: `domain` or `conventional`.
+        normalises: whether the model normalises each domain by itself.
+        second_classifier: whether the model has two classifiers.
+        needs_parts: whether only encoders with parts, such as relations, will do.
+        uses_target: whether unlabelled target videos take part in a step.
+        reads: fields of the recipe that it depends on.
+        updates: the updates of a step, if there is more than the joint one.
+        modules: further modules of the model by name, `step.model.extra[name]`. Their weights are
+            drawn from the run's seed, whatever layers they are made of.
+        start: tensors to keep between steps, by name: `step.state`. They are saved and restored
+            with the model, and stacked with it.
+        after_step: new values of those tensors (or of some), after the weights were updated.
+    """
+
+    name: str
+    label: str
+    loss: "Callable[[Step], Tensor | None] | None" = None
+    weight: Weight | None = None
+    scales: Literal["loss", "gradient"] = "loss"
+    group: Group = ""
+    choice: str = ""
+    level: Level | None = None
+    levels: tuple[Level, ...] = ()
+    attends: Literal["", "domain", "conventional"] = ""
+    normalises: bool = False
+    second_classifier: bool = False
+    needs_parts: bool = False
+    uses_target: bool = True
+    reads: tuple[str, ...] = ()
+    updates: "Callable[[Recipe], tuple[Update, ...]] | None" = None
+    modules: "Callable[[ModelSpec], Mapping[str, nn.Module]] | None" = None
+    start: "Callable[[Start], Mapping[str, Tensor]] | None" = None
+    after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Method:
+    """A set of terms under a name, with the temporal module that they are trained with.
+
+    Args:
+        name: on the command line and in records.
+        label: in tables and pictures.
+        source: where it is described.
+        terms: in any order; kept in one order, so that equal sets are equal.
+        with_encoder: other terms for some temporal modules, by name of the module.
+        temporal: name of the temporal module.
+        trains_on: the domain whose labels are learned from.
+        rank: place in lists; the paper's come first.
+
+    Raises:
+        UsageError: for terms that contradict each other or the temporal module.
+    """
+
+    name: str
+    label: str = ""
+    source: str = field(default="", compare=False)
+    terms: tuple[Term, ...] = ()
+    with_encoder: Mapping[str, tuple[Term, ...]] | None = None
+    temporal: str = "relation"
+    trains_on: Literal["source", "target"] = "source"
+    rank: int = field(default=100, compare=False)
+
+    def __post_init__(self) -> None:
+        unique = {term.name: term for term in self.terms}
+        ordered = sorted(
+            unique.values(),
+            key=lambda term: (
+                _GROUPS.index(term.group),
+                LEVELS.index(term.level) if term.level else 0,
+                term.name,
+            ),
+        )
+        object.__setattr__(self, "terms", tuple(ordered))
+        if not self.label:
+            object.__setattr__(self, "label", self.name)
+        for need, what in (("attends", "attentions"), ("updates", "ways to make a step")):
+            several = [term.label for term in self.terms if getattr(term, need)]
+            if len(several) > 1:
+                raise UsageError(f"{self.name} has two {what}: {' and '.join(several)}; take one")
+        if self.trains_on == "target" and any(term.uses_target for term in self.terms):
+            raise UsageError(
+                f"{self.name} trains on target labels, so there is nothing to align;"
+                " drop discriminators, entropy, alignment, norm and what was added"
+            )
+
+    def on(self, temporal: str) -> "Method":
+        """Return the method with a temporal module.
+
+        Raises:
+            UsageError: for one that cannot carry it, or that there is not.
+        """
+        encoder = ENCODERS.find(temporal)
+        terms = (self.with_encoder or {}).get(temporal, self.terms)
+        for term in terms:
+            if term.needs_parts and not encoder.has_parts:
+                raise UsageError(
+                    f"{self.name} uses {term.label}, which {encoder.label} does not have;"
+                    " choose the temporal module relation"
+                )
+        return replace(self, temporal=temporal, terms=terms, with_encoder=None)
+
+    def plus(self, others: "Sequence[Method]") -> "Method":
+        """Return the method with the terms of others added.
+
+        Raises:
+            UsageError: for terms that contradict each other or the temporal module.
+        """
+        if not others:
+            return self
+        added = [term for other in others for term in other.on(self.temporal).terms]
+        return replace(
+            self,
+            name="+".join([self.name, *(other.name for other in others)]),
+            label=" + ".join([self.label, *(other.label for other in others)]),
+            source="; ".join(filter(None, [self.source, *(other.source for other in others)])),
+            terms=(*self.terms, *added),
+            with_encoder=None,
+        )
+
+    @property
+    def encoder(self) -> Encoder:
+        """The temporal module."""
+        return ENCODERS.find(self.temporal)
+
+    @property
+    def uses_target(self) -> bool:
+        """Whether unlabelled target videos take part in a step."""
+        return any(term.uses_target for term in self.terms)
+
+    @property
+    def discriminators(self) -> tuple[Level, ...]:
+        """Levels whose domain loss is part of the objective."""
+        return tuple(term.level for term in self.terms if term.level)
+
+    @property
+    def levels(self) -> tuple[Level, ...]:
+        """Levels whose discriminator must be evaluated for the objective.
+
+        Those placed, and what terms need beside them. What attention needs, the model adds.
+        """
+        extra = {level for term in self.terms for level in term.levels}
+        return tuple(level for level in LEVELS if level in {*self.discriminators, *extra})
+
+    @property
+    def attention(self) -> str:
+        """Attention over the parts of a video: `domain`, `conventional` or `none`."""
+        return next((term.attends for term in self.terms if term.attends), "none")
+
+    def choice(self, group: Group) -> str:
+        """Return the name of the term in a group, or `none`."""
+        return next((term.choice for term in self.terms if term.group == group), "none")
+
+    @property
+    def weights(self) -> dict[str, Weight]:
+        """Every weight that training depends on, by name."""
+        found = {term.weight.name: term.weight for term in self.terms if term.weight}
+        judged = {*self.levels, *(("relation",) if self.attention == "domain" else ())}
+        for level in LEVELS:
+            if level in judged:
+                weight = reversal(level)
+                found.setdefault(weight.name, weight)
+        return found
+
+    @property
+    def reads(self) -> tuple[str, ...]:
+        """Fields of the recipe that matter to this method and may not matter to others."""
+        read = {*self.encoder.reads, *(name for term in self.terms for name in term.reads)}
+        return tuple(sorted(read | ({"batches"} if self.uses_target else set())))
+
+    def updates(self, recipe: "Recipe") -> tuple[Update, ...]:
+        """Return the updates of a step in their order; the joint one comes first."""
+        more = next((term.updates for term in self.terms if term.updates), None)
+        return more(recipe) if more else (JOINT,)
+
+    def describe(self) -> str:
+        """Return what it is made of in words, such as `relation, G_sd, domain attention`."""
+        placed = [_DISCRIMINATORS[level] for level in reversed(self.discriminators)]
+        order: tuple[Group, ...] = ("attention", "entropy", "alignment", "", "norm")
+        others = [term.label for group in order for term in self.terms if term.group == group]
+        learned = ["target labels"] if self.trains_on == "target" else []
+        return ", ".join([self.temporal, *placed, *others, *learned])
+
+    def record(self) -> dict[str, Any]:
+        """Return what `registry.method_of` makes the method of again, as plain values."""
+        return {
+            "name": self.name,
+            "label": self.label,
+            "temporal": self.temporal,
+            "terms": [term.name for term in self.terms],
+            "attention": self.attention,
+            "trains_on": self.trains_on,
+        }
+
+    def __reduce__(self) -> Any:
+        # Functions of a plug-in cannot be sent to another process: it is loaded there as well.
+        from ta3n.common.registry import loaded_plugins
+        from ta3n.train.methods.registry import method_of
+
+        return method_of, (self.record(), loaded_plugins())

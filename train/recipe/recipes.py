@@ -1,0 +1,131 @@
+"""The two recipes, `official` and `paper`, as plain data.
+
+Everything here is read by the command line before anything heavy is imported, so this module
+must not import torch. `docs/recipes.md` says what the two recipes differ in and why.
+
+Sources: "Temporal Attentive Alignment for Video Domain Adaptation" (Chen et al.), sections 2-3, and
+the settings of its authors' published program where the paper is silent.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from ta3n.common.errors import UsageError
+
+Ramp = Literal["epoch", "step"]
+Batches = Literal["zip", "cycle"]
+MmdEstimator = Literal["paired", "biased", "unbiased"]
+JointInput = Literal["logits", "softmax"]
+McdSteps = Literal["one", "three"]
+NormLayers = Literal["spatial", "all"]
+Optimizer = Literal["sgd", "adam", "adamw"]
+Schedule = Literal["inverse", "cosine", "constant"]
+
+MMD_ESTIMATORS: tuple[MmdEstimator, ...] = get_args(MmdEstimator)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe:
+    """Hyper-parameters that every row of a table shares.
+
+    Args:
+        name: what the recipe is called in run records.
+        num_segments: frames K taken from each video.
+        hidden_dim: width H of a frame's feature after the spatial module.
+        relation_dim: width R of an n-frame relation.
+        max_subsets: most ordered frame subsets evaluated per n.
+        dropout: probability of dropping, after the spatial module and before the classifier.
+        optimizer: `sgd`, `adam` or `adamw`.
+        learning_rate: rate of the very first step.
+        schedule: how the rate goes on, see `schedule.learning_rate`.
+        lr_decay_rate: a of the schedule `inverse`.
+        lr_decay_power: b of the schedule `inverse`.
+        momentum: of SGD, or the first beta of Adam.
+        nesterov: whether the momentum of SGD is Nesterov's.
+        adam_beta2: second beta of Adam.
+        weight_decay: L2 penalty, or the decoupled decay of AdamW.
+        clip_norm: largest L2 norm of the whole gradient.
+        epochs: passes over the source.
+        source_batch: source videos per step; the target's follows from the sizes of the domains.
+        ramp: how often a trade-off on the DANN ramp is renewed. The authors' program renews it
+            at the first step of an epoch only.
+        batches: `zip` ends an epoch with the domain that has fewer batches, as the authors'
+            loaders do; `cycle` goes on with a fresh permutation of it until the other is done.
+        mmd_estimator: for DAN and JAN; `paired` is the biased one on as many videos of either
+            domain as the smaller part of the batch has, as in the authors' program.
+        joint_input: what JAN compares beside the video features: logits, or their softmax.
+        bandwidth_floor: smallest kernel bandwidth. The authors have none, and divide by zero
+            where all features of a batch agree.
+        mcd: `one` step with a reversal (the authors), or the `three` steps of Saito et al.
+        mcd_generator_updates: how often the third step is made, n of Saito et al.
+        norm_layers: where AdaBN normalises: after the linear of the `spatial` module with scale
+            and shift per domain (the authors), or after `all` linear layers that make features,
+            with scale and shift shared (Li et al.).
+        norm_momentum: share of a batch in the running statistics.
+
+    Raises:
+        UsageError: for a value out of its range.
+    """
+
+    name: str
+    num_segments: int = 5
+    hidden_dim: int = 512
+    relation_dim: int = 256
+    max_subsets: int = 3
+    dropout: float = 0.5
+    optimizer: Optimizer = "sgd"
+    learning_rate: float = 0.03
+    schedule: Schedule = "inverse"
+    lr_decay_rate: float = 10.0
+    lr_decay_power: float = 0.75
+    momentum: float = 0.9
+    nesterov: bool = True
+    adam_beta2: float = 0.999
+    weight_decay: float = 1e-4
+    clip_norm: float = 20.0
+    epochs: int = 30
+    source_batch: int = 128
+    ramp: Ramp = "epoch"
+    batches: Batches = "zip"
+    mmd_estimator: MmdEstimator = "paired"
+    joint_input: JointInput = "logits"
+    bandwidth_floor: float = 1e-12
+    mcd: McdSteps = "one"
+    mcd_generator_updates: int = 4
+    norm_layers: NormLayers = "spatial"
+    norm_momentum: float = 0.1
+
+    def __post_init__(self) -> None:
+        positive = ("learning_rate", "clip_norm", "epochs", "source_batch", "bandwidth_floor")
+        for name in (*positive, "mcd_generator_updates", "norm_momentum"):
+            if not getattr(self, name) > 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
+        for name in ("lr_decay_rate", "lr_decay_power", "weight_decay", "momentum"):
+            if not getattr(self, name) >= 0:
+                raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or above")
+        for name, known in (("optimizer", Optimizer), ("schedule", Schedule)):
+            if getattr(self, name) not in get_args(known):
+                raise UsageError(
+                    f"{name} is {getattr(self, name)!r}; choose one of {', '.join(get_args(known))}"
+                )
+        if self.optimizer != "sgd" and not (self.momentum < 1 and 0 <= self.adam_beta2 < 1):
+            raise UsageError("the betas of Adam are momentum and adam_beta2; both must be below 1")
+        if self.nesterov and self.momentum == 0:
+            raise UsageError("nesterov needs a momentum above 0; set nesterov to false")
+
+
+OFFICIAL = Recipe(name="official")
+
+PAPER = Recipe(
+    name="paper",
+    ramp="step",
+    batches="cycle",
+    mmd_estimator="unbiased",
+    joint_input="softmax",
+    bandwidth_floor=1e-6,
+    mcd="three",
+    norm_layers="all",
+)
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (OFFICIAL, PAPER)}

@@ -1,0 +1,45 @@
+"""Schedules over the true number of steps of a run: learning rate and gradient reversal.
+
+p is the progress of a run. The authors' program counts epochs from 1 and steps from 0, so p starts
+at 1/epochs and ends just above 1; this is kept, because it shapes the first and the last epoch.
+No torch here.
+"""
+
+from math import cos, exp, pi
+
+from ta3n.train.recipe.recipes import Recipe
+
+
+def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> float:
+    """Return p = (step + epoch * steps) / (epochs * steps).
+
+    Args:
+        epoch: current epoch, from 1.
+        step: current step within the epoch, from 0.
+        steps_per_epoch: steps in every epoch of the run.
+        epochs: epochs of the whole run.
+    """
+    return (step + epoch * steps_per_epoch) / (epochs * steps_per_epoch)
+
+
+def learning_rate(recipe: Recipe, p: float) -> float:
+    """Return the rate of the step after the one at p; the very first step uses the rate at 0.
+
+    `inverse` is base / (1 + a p) ** b (Ganin and Lempitsky), `cosine` falls to 0 along half a
+    cosine, `constant` stays.
+
+    Args:
+        recipe: names the schedule, with the rate at the start, a and b.
+        p: progress at the step just made.
+    """
+    base = recipe.learning_rate
+    if recipe.schedule == "constant":
+        return base
+    if recipe.schedule == "cosine":
+        return base * (1 + cos(pi * min(p, 1.0))) / 2
+    return float(base / (1 + recipe.lr_decay_rate * p) ** recipe.lr_decay_power)
+
+
+def dann_ramp(p: float) -> float:
+    """Return 2 / (1 + exp(-10 p)) - 1, which rises from 0 towards 1 (Ganin and Lempitsky)."""
+    return 2 / (1 + exp(-10 * p)) - 1

@@ -1,0 +1,244 @@
+"""Source against target features in the plane, with the distance in numbers under it.
+
+Legend: M source and N target videos, V feature width.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import mean
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+from sklearn.linear_model import LogisticRegression
+from sklearn.manifold import TSNE
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics.pairwise import euclidean_distances
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
+
+from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.report.data.embed import RunEmbedding
+from ta3n.train.report.figures.look import (
+    SOURCE,
+    TARGET,
+    WIDTH_IN,
+    Panel,
+    Picture,
+    draw,
+    legend_below,
+    new_figure,
+    picture,
+)
+from ta3n.train.runs.tables import spread
+
+Array = NDArray[np.float32]
+
+LEAST_VIDEOS = 5
+_FOLDS = 5
+_PERPLEXITY = 30
+# Twice the stage of early exaggeration: the picture and its loss hardly change after that.
+_ITERATIONS = 500
+_MOST_VIDEOS = 300
+
+
+@dataclass(frozen=True, kw_only=True)
+class DomainDistance:
+    """Two measures of the same gap; both are 0 where the domains cannot be told apart.
+
+    Attributes:
+        proxy_a: Proxy A-distance, 0 to 2.
+        mmd2: Unbiased squared maximum mean discrepancy; may fall slightly below 0.
+    """
+
+    proxy_a: float
+    mmd2: float
+
+
+def domain_distance(source: Array, target: Array) -> DomainDistance | None:
+    """Measure how well source [M, V] and target [N, V] can be told apart.
+
+    Returns:
+        The distances, or None where a domain has fewer than two videos.
+    """
+    if min(len(source), len(target)) < 2:
+        return None
+    return DomainDistance(proxy_a=proxy_a_distance(source, target), mmd2=mmd2(source, target))
+
+
+def proxy_a_distance(source: Array, target: Array) -> float:
+    """Return 2 (1 - 2 e) with e the error of a linear domain classifier on held-out videos.
+
+    Of Ben-David et al., "Analysis of Representations for Domain Adaptation" (2006). Each video is
+    judged by a classifier that did not see it; e is the mean of both domains' errors, so that a
+    larger domain counts no more. An error above chance counts as chance.
+
+    Args:
+        source: [M, V], at least 2.
+        target: [N, V], at least 2.
+    """
+    features = np.concatenate([source, target])
+    domains = np.repeat([0, 1], [len(source), len(target)])
+    folds = StratifiedKFold(min(_FOLDS, len(source), len(target)), shuffle=True, random_state=0)
+    classifier = make_pipeline(
+        StandardScaler(), LogisticRegression(max_iter=1000, class_weight="balanced")
+    )
+    judged = cross_val_predict(classifier, features, domains, cv=folds)
+    error = 1 - balanced_accuracy_score(domains, judged)
+    return float(max(0.0, 2 * (1 - 2 * error)))
+
+
+def mmd2(source: Array, target: Array) -> float:
+    """Return the unbiased squared MMD with the kernel exp(-d² / 2 s²), s the median distance.
+
+    Of Gretton et al., "A Kernel Two-Sample Test" (2012), lemma 6; the median is that of all pairs
+    of different videos of both domains.
+
+    Args:
+        source: [M, V], at least 2.
+        target: [N, V], at least 2.
+    """
+    together = np.concatenate([source, target]).astype(np.float64)
+    squared = euclidean_distances(together, squared=True)
+    upper = squared[np.triu_indices(len(together), k=1)]
+    # Equal features everywhere have no scale; any will do then.
+    scale = float(np.median(upper)) or 1.0
+    kernel = np.exp(-squared / (2 * scale))
+    m = len(source)
+    return float(_off_diagonal(kernel[:m, :m]) + _off_diagonal(kernel[m:, m:])) - 2 * float(
+        kernel[:m, m:].mean()
+    )
+
+
+def _off_diagonal(kernel: NDArray[np.float64]) -> float:
+    n = len(kernel)
+    return float((kernel.sum() - np.trace(kernel)) / (n * (n - 1)))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Map:
+    """The videos of both domains in the plane, under one row.
+
+    Attributes:
+        source: Places of source videos [M, 2].
+        target: Places of target videos [N, 2].
+        seed: Whose model gave the features.
+        proxy_a: Proxy A-distance in the full feature space, mean and spread over seeds, as text.
+        mmd2: The same of the squared MMD.
+    """
+
+    source: NDArray[np.float64]
+    target: NDArray[np.float64]
+    seed: int
+    proxy_a: str
+    mmd2: str
+
+
+def make_map(runs: Sequence[RunEmbedding]) -> Map:
+    """Place the videos of a row's first seed, and measure the distance under all seeds.
+
+    Args:
+        runs: Of the row's seeds, with at least `LEAST_VIDEOS` videos of each domain.
+    """
+    # Threads gain nothing on so few videos, and wait for each other where cores are shared.
+    with threadpool_limits(1):
+        source, target = (_sampled(s.features) for s in (runs[0].source, runs[0].target))
+        places = _tsne(np.concatenate([source, target]))
+        found = [domain_distance(run.source.features, run.target.features) for run in runs]
+    distances = [distance for distance in found if distance is not None]
+    assert distances, "there are enough videos"
+    return Map(
+        source=places[: len(source)],
+        target=places[len(source) :],
+        seed=runs[0].seed,
+        proxy_a=spread([distance.proxy_a for distance in distances], 2),
+        mmd2=spread([distance.mmd2 for distance in distances], 3),
+    )
+
+
+def tsne_picture(
+    before: RunGroup | None, after: RunGroup, maps: Sequence[Map], source: str
+) -> Picture:
+    """Draw source and target in feature space, before adaptation if that was run, and after.
+
+    Args:
+        before: Source only with the same temporal module, or None.
+        after: The row after adaptation.
+        maps: Of the rows that there are.
+        source: Which source videos, in words.
+    """
+    rows = {"after": after} if before is None else {"before": before, "after": after}
+    shown = [(row, when, found) for (when, row), found in zip(rows.items(), maps, strict=True)]
+    names = " and ".join(f"{when} adaptation ({row.label})" for row, when, _ in shown)
+    told = "; ".join(
+        f"{when} proxy A-distance {found.proxy_a}, MMD² {found.mmd2}" for _, when, found in shown
+    )
+    panels = [_plot_tsne(row, when, found) for row, when, found in shown]
+    return picture("tsne", *panels, rows=names, source=source, distances=told)
+
+
+def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:
+    sides = ((found.source, SOURCE, "source"), (found.target, TARGET, "target"))
+    distance = f"proxy A-distance {found.proxy_a} (0: alike, 2: apart)"
+    rest = f"MMD² {found.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
+    with new_figure(WIDTH_IN) as (figure, axes):
+        for points, look, side in sides:
+            _scatter(axes, points, look, f"{side} ({len(points)} videos)")
+        axes.set(xticks=[], yticks=[])
+        axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
+        _make_square(axes, np.concatenate([found.source, found.target]))
+        legend_below(figure, axes, columns=2)
+        counts = f"{len(found.source)} source and {len(found.target)} target videos"
+        alt = f"t-SNE of {counts} under {row.label}, seed {found.seed}; {distance}, {rest}."
+        return draw(figure, f"tsne-{when}", f"{when.capitalize()} adaptation: {row.label}", alt)
+
+
+def _scatter(axes: Axes, points: NDArray[np.float64], look: dict[str, str], label: str) -> None:
+    filled = look is SOURCE
+    axes.plot(
+        points[:, 0],
+        points[:, 1],
+        linestyle="none",
+        marker=look["marker"],
+        markersize=4.5,
+        markerfacecolor=look["color"] if filled else "none",
+        markeredgecolor=look["color"],
+        markeredgewidth=0.3 if filled else 1.0,
+        alpha=0.6 if filled else 0.9,
+        label=label,
+    )
+
+
+def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
+    """Give both directions the same scale, with the points in the middle."""
+    low, high = points.min(axis=0), points.max(axis=0)
+    middle, reach = (low + high) / 2, 0.54 * float((high - low).max())
+    axes.set_xlim(middle[0] - reach, middle[0] + reach)
+    axes.set_ylim(middle[1] - reach, middle[1] + reach)
+    axes.set_box_aspect(1)
+
+
+def _sampled(features: Array) -> Array:
+    """Return at most so many videos that the picture can be read, evenly from the list."""
+    if len(features) <= _MOST_VIDEOS:
+        return features
+    chosen = np.linspace(0, len(features) - 1, _MOST_VIDEOS).round().astype(int)
+    sampled: Array = features[chosen]
+    return sampled
+
+
+def _tsne(features: Array) -> NDArray[np.float64]:
+    """Return places [N, 2]: the same settings and seed for every picture."""
+    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
+    # Where a collapsed model gives all videos the same features there are no main directions.
+    spread = np.count_nonzero(features.std(axis=0)) >= 2
+    tsne = TSNE(
+        perplexity=perplexity,
+        init="pca" if spread else "random",
+        learning_rate="auto",
+        max_iter=_ITERATIONS,
+        random_state=0,
+    )
+    return np.asarray(tsne.fit_transform(features), np.float64)

@@ -1,0 +1,239 @@
+"""What training measured after each epoch, and the pictures of it.
+
+Legend: S seeds, E epochs, K segments.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from math import isfinite, log
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import NDArray
+
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.figures.look import (
+    LINE_LOOKS,
+    REFERENCE,
+    Panel,
+    Picture,
+    draw,
+    legend_below,
+    new_figure,
+    picture,
+    row_look,
+)
+from ta3n.train.runs.records import Run
+
+Curves = NDArray[np.float64]
+
+LEAST_ATTENTION = 1 - log(2)
+"""Domain attention of a relation whose discriminator guesses (section 2.3)."""
+ALIKE = "1 − ln 2: domains look alike"  # noqa: RUF001
+"""What `LEAST_ATTENTION` is called in pictures."""
+
+# More relations cannot be told apart: then the shortest, the longest, and some between them.
+_MOST_RELATIONS = 6
+
+
+def attention_kind(row: RunGroup) -> str:
+    """Return what kind of attention a row has: `domain`, `conventional` or `none`."""
+    return str(row.config.settings["method"].get("attention", "none"))
+
+
+def relation_names(num_relations: int) -> list[str]:
+    """Return what the relations are called, the shortest first."""
+    return [f"{n}-frame" for n in range(2, num_relations + 2)]
+
+
+def accuracy_curves(row: RunGroup) -> Curves:
+    """Return target accuracy in percent: [S, E]."""
+    return np.asarray([run.accuracies for run in row.runs], np.float64)
+
+
+def curves_of(row: RunGroup, *keys: str) -> Curves | None:
+    """Return a measurement of every epoch: [S, E].
+
+    A seed that lacks it in any epoch is left out, as runs of an earlier version may.
+
+    Args:
+        row: Whose seeds.
+        keys: Where it lies in an epoch's record, from the outside in.
+
+    Returns:
+        The curves, or None where no seed has them.
+    """
+    found = [[_number(_inner(epoch, keys)) for epoch in run.epochs] for run in row.runs]
+    complete = [curve for curve in found if all(isfinite(value) for value in curve)]
+    return np.asarray(complete, np.float64) if complete else None
+
+
+def attention_curves(row: RunGroup) -> Curves | None:
+    """Return mean attention of each relation, the 2-frame one first: [S, E, K-1], or None."""
+    num_relations = row.config.settings["recipe"]["num_segments"] - 1
+    found = [_attention(run, num_relations) for run in row.runs]
+    complete = [curve for curve in found if curve is not None]
+    return np.stack(complete) if complete else None
+
+
+def measured_names(row: RunGroup, key: str) -> list[str]:
+    """Return the names that a table of measurements has in any epoch, in order of appearance."""
+    tables = (epoch.get(key) for run in row.runs for epoch in run.epochs)
+    return list(dict.fromkeys(name for t in tables if isinstance(t, Mapping) for name in t))
+
+
+def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
+    """Draw accuracy over epochs of every row, and the losses of the focal one."""
+    accuracy = _plot_accuracy(direction)
+    if focal is None:
+        return picture("curves", accuracy)
+    losses = _plot_losses(focal)
+    return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
+
+
+def domain_pictures(row: RunGroup) -> list[Picture | str]:
+    """Draw how discriminators and attention of a row develop in training, as far as it has any."""
+    found: list[Picture | str] = []
+    domain, attention = _plot_domain_accuracy(row), None
+    if attention_kind(row) == "none":
+        found.append(f"Attention in training: {row.label} has no attention.")
+    elif (attention := _plot_attention(row)) is None:
+        found.append(f"Attention in training: the runs of {row.label} kept none.")
+    if domain is None:
+        found.append(f"Domain accuracy: the runs of {row.label} kept none.")
+    drawn = {"discriminators": domain, "attention": attention}
+    panels = {part: panel for part, panel in drawn.items() if panel is not None}
+    if panels:
+        more = [*panels, "caption"]
+        found.append(picture("domains", *panels.values(), more=more, row=row.label))
+    return found
+
+
+def _plot_accuracy(direction: DirectionRuns) -> Panel:
+    curves = {row.label: accuracy_curves(row) for row in direction.rows}
+    with new_figure(3.6 + 0.2 * ((len(curves) + 1) // 2)) as (figure, axes):
+        _draw_lines(axes, curves, [row_look(row) for row in direction.rows])
+        axes.set_ylabel("target accuracy (%)")
+        axes.set_ylim(bottom=0)
+        legend_below(figure, axes, 2)
+        alt = "Lines of target accuracy in percent over epochs, mean over seeds."
+        return draw(
+            figure, "learning-curves", "Target accuracy in training", f"{alt} {_ends(curves, 0)}."
+        )
+
+
+def _plot_losses(row: RunGroup) -> Panel:
+    terms = {
+        term: curves_of(row, "losses", term)
+        for term in measured_names(row, "losses")
+        if term != "total"
+    }
+    known = {term: curve for term, curve in terms.items() if curve is not None}
+    curves = {_term_label(term): curve for term, curve in known.items()}
+    with new_figure(4.0) as (figure, axes):
+        _draw_lines(axes, curves)
+        if any(term.startswith("adversarial") for term in known):
+            axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
+        axes.set_ylabel("loss (nats)")
+        axes.set_ylim(bottom=0)
+        legend_below(figure, axes, 2)
+        alt = f"Lines of the losses of {row.label} over epochs, mean over seeds."
+        title = f"Loss terms of {row.method} in training"
+        return draw(figure, "losses", title, f"{alt} {_ends(curves, 3)}.")
+
+
+def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
+    """Draw the accuracy of every discriminator, or nothing where it was not kept."""
+    key = "domain_accuracy"
+    found = {level: curves_of(row, key, level) for level in measured_names(row, key)}
+    curves = {level: 100 * curve for level, curve in found.items() if curve is not None}
+    if not curves:
+        return None
+    with new_figure(3.7) as (figure, axes):
+        _draw_lines(axes, {f"{level} discriminator": c for level, c in curves.items()})
+        # Both domains count the same, so that one who knows nothing has half of them right.
+        axes.axhline(50, label="guessing", **REFERENCE)
+        axes.set_ylabel("domain accuracy (%)")
+        axes.set_ylim(min(40.0, min(curve.min() for curve in curves.values()) - 2), 102)
+        legend_below(figure, axes, 2)
+        alt = f"Lines of the domain accuracy of {row.label} in percent over epochs, mean over seeds"
+        title = f"Discriminators of {row.method} in training"
+        return draw(figure, "domain-accuracy", title, f"{alt}; 50 is guessing. {_ends(curves, 0)}.")
+
+
+def _plot_attention(row: RunGroup) -> Panel | None:
+    """Draw mean attention of each relation, or nothing where it was not kept."""
+    curves = attention_curves(row)
+    if curves is None:
+        return None
+    names = relation_names(curves.shape[2])
+    every = -(-len(names) // _MOST_RELATIONS)
+    numbers = [*range(0, len(names) - 1, every), len(names) - 1]
+    shown = {f"{names[n]} relation": curves[:, :, n] for n in numbers}
+    with new_figure(3.9) as (figure, axes):
+        _draw_lines(axes, shown)
+        if attention_kind(row) == "domain":
+            axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
+        axes.set_ylabel("mean attention w (no unit)")
+        legend_below(figure, axes, 2)
+        alt = f"Lines of the mean attention of {row.label} by relation over epochs, mean over seeds"
+        title = f"Attention of {row.method} in training"
+        return draw(figure, "attention-in-training", title, f"{alt}. {_ends(shown, 2)}.")
+
+
+def _draw_lines(
+    axes: Axes, curves: Mapping[str, Curves], looks: Sequence[dict[str, Any]] = LINE_LOOKS
+) -> None:
+    """Draw means of curves [S, E] over epochs, with bands from the lowest seed to the highest."""
+    for number, (label, curve) in enumerate(curves.items()):
+        look = looks[number % len(looks)]
+        epochs = np.arange(1, curve.shape[1] + 1)
+        # Marks are few, and those of several lines staggered.
+        every = max(1, len(epochs) // 6)
+        low, high = curve.min(axis=0), curve.max(axis=0)
+        axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
+        axes.plot(
+            epochs,
+            curve.mean(axis=0),
+            label=label,
+            markevery=(number % every, every),
+            markeredgecolor="white",
+            markeredgewidth=0.6,
+            **look,
+        )
+    axes.set_xlabel("epoch")
+    axes.margins(x=0.02)
+    axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
+
+
+def _term_label(name: str) -> str:
+    """Return a name of a loss term that can be read."""
+    kind, _, level = name.partition("_")
+    return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
+
+
+def _ends(curves: Mapping[str, Curves], digits: int) -> str:
+    """Return where each line begins and ends, in words."""
+    means = {name: curve.mean(axis=0) for name, curve in curves.items()}
+    return "; ".join(
+        f"{name} from {mean[0]:.{digits}f} to {mean[-1]:.{digits}f}" for name, mean in means.items()
+    )
+
+
+def _attention(run: Run, num_relations: int) -> Curves | None:
+    rows = [epoch.get("attention") for epoch in run.epochs]
+    if not all(isinstance(r, list) and len(r) == num_relations for r in rows):
+        return None
+    curve = np.asarray([[_number(value) for value in r or ()] for r in rows], np.float64)
+    return curve if np.isfinite(curve).all() else None
+
+
+def _inner(record: Any, keys: Iterable[str]) -> Any:
+    for key in keys:
+        record = record.get(key) if isinstance(record, Mapping) else None
+    return record
+
+
+def _number(value: Any) -> float:
+    return float(value) if isinstance(value, int | float) else float("nan")

@@ -1,1 +1,0 @@
-"""The paper's tables, with our figures beside the printed ones."""

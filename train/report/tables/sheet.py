@@ -1,0 +1,261 @@
+"""A table as data, and the four kinds of text it can become: Markdown, LaTeX, CSV, terminal."""
+
+import csv
+import io
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import mean, stdev
+
+from jinja2 import Environment, FileSystemLoader
+
+from ta3n.train.report.data.statistics import Interval
+from ta3n.train.runs.tables import open_console, spread
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """What stands in a table, without arguments nothing.
+
+    Attributes:
+        text: What a reader sees.
+        values: One value for each CSV column of the table's column, unrounded; or none.
+    """
+
+    text: str = ""
+    values: tuple[object, ...] = ()
+
+
+EMPTY = Cell()
+Line = tuple[Cell, ...]
+
+
+def signed(value: float, digits: int = 1) -> str:
+    """Return a difference with its sign, a real minus; zero has none."""
+    text = f"{abs(value):.{digits}f}"
+    if float(text) == 0:
+        return text
+    return f"{'+' if value > 0 else '−'}{text}"  # noqa: RUF001
+
+
+def p_text(p: float) -> str:
+    """Return a p value with three decimals; what is smaller is said to be."""
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+
+
+def words(text: str) -> Cell:
+    """Return text as a cell."""
+    return Cell(text, (text,))
+
+
+def number(value: float | None, digits: int = 2) -> Cell:
+    """Return a number, rounded for the reader; None is empty."""
+    return EMPTY if value is None else Cell(f"{value:.{digits}f}", (value,))
+
+
+def difference(value: float | None, digits: int = 2) -> Cell:
+    """Return a difference with its sign; None is empty."""
+    return EMPTY if value is None else Cell(signed(value, digits), (value,))
+
+
+def probability(p: float | None) -> Cell:
+    """Return a p value; None is empty."""
+    return EMPTY if p is None else Cell(p_text(p), (p,))
+
+
+def over_seeds(percents: Sequence[float]) -> Cell:
+    """Return mean and standard deviation over seeds, the latter empty for one; none are empty."""
+    if not percents:
+        return EMPTY
+    deviation = stdev(percents) if len(percents) > 1 else ""
+    return Cell(spread(percents), (mean(percents), deviation))
+
+
+def tally(correct: float, total: int) -> Cell:
+    """Return correct videos, a mean over seeds, out of all."""
+    return Cell(f"{correct:.1f} of {total}", (correct, total))
+
+
+def span(interval: Interval | None, *, sign: bool = False) -> Cell:
+    """Return both ends of an interval, of a level or, with a sign, of a difference."""
+    if interval is None:
+        return EMPTY
+    ends = (interval.low, interval.high)
+    low, high = (signed(end) if sign else f"{end:.1f}" for end in ends)
+    return Cell(f"{low} to {high}", ends)
+
+
+def printed(percent: float, mark: str = "") -> Cell:
+    """Return a figure that the paper prints, with the mark of a footnote or without."""
+    return Cell(f"{percent:.2f}{mark}", (percent, mark))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Column:
+    """A column.
+
+    Attributes:
+        head: What stands over it.
+        names: Its columns in a CSV file: one for each value of a cell.
+        words: Whether it holds words, not numbers.
+        terminal: Whether it is shown on a terminal and on paper, where there is room for few.
+    """
+
+    head: str
+    names: tuple[str, ...]
+    words: bool = False
+    terminal: bool = True
+
+
+@dataclass(frozen=True, kw_only=True)
+class Block:
+    """The lines of one source and target.
+
+    Attributes:
+        label: Source and target, in words.
+        lines: Cells by column.
+        has_runs: Whether anything in it was run.
+        marked: Number of the line that stands out.
+        notes: Footnotes of this block alone.
+    """
+
+    label: str
+    lines: tuple[Line, ...]
+    has_runs: bool = True
+    marked: int | None = None
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sheet:
+    """A table.
+
+    Attributes:
+        name: Stem of its files.
+        title: What it is, in few words.
+        caption: What its figures are.
+        columns: From left to right.
+        blocks: From top to bottom.
+        notes: Footnotes of all blocks.
+    """
+
+    name: str
+    title: str
+    caption: str
+    columns: tuple[Column, ...]
+    blocks: tuple[Block, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def has_runs(self) -> bool:
+        """Whether anything in it was run."""
+        return any(block.has_runs for block in self.blocks)
+
+
+def to_csv(sheet: Sheet) -> str:
+    """Return a CSV file: numbers unrounded, the source and target in the first column."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["direction", *(name for column in sheet.columns for name in column.names)])
+    for block in sheet.blocks:
+        for line in block.lines:
+            cells = zip(sheet.columns, line, strict=True)
+            values = [cell.values or ("",) * len(column.names) for column, cell in cells]
+            writer.writerow([block.label, *(value for some in values for value in some)])
+    return text.getvalue()
+
+
+def to_markdown(sheet: Sheet) -> str:
+    """Return a table for each source and target, and the footnotes as a list."""
+    return _MARKDOWN.get_template("table.md.j2").render(sheet=sheet)
+
+
+def to_latex(sheet: Sheet) -> str:
+    """Return a floating table with booktabs rules; it shrinks to the width of the text."""
+    own = [note for block in sheet.blocks for note in block.notes]
+    notes = dict.fromkeys((*own, *sheet.notes))
+    return _LATEX.get_template("table.tex.j2").render(sheet=sheet, notes=notes)
+
+
+def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
+    """Print what was run of a table on standard output.
+
+    Args:
+        sheet: The table.
+        told: Notes that need no repeating.
+    """
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = [n for n, column in enumerate(sheet.columns) if column.terminal]
+    console = open_console()
+    console.print(f"\n{sheet.title}", highlight=False, markup=False, style="bold")
+    for block in (block for block in sheet.blocks if block.has_runs):
+        table = Table(title=Text(block.label), title_justify="left")
+        for n in shown:
+            column = sheet.columns[n]
+            table.add_column(
+                Text(column.head),
+                overflow="fold",
+                justify="left" if column.words else "right",
+            )
+        for number, line in enumerate(block.lines):
+            style = "bold" if number == block.marked else None
+            table.add_row(*(Text(line[n].text) for n in shown), style=style)
+        console.print(table)
+        for note in block.notes:
+            console.print(note, highlight=False, markup=False)
+    for note in (sheet.caption, *sheet.notes):
+        if note not in told:
+            console.print(note, highlight=False, markup=False)
+
+
+_MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
+_LATEX_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": "$<$",
+    ">": "$>$",
+    "|": r"\textbar{}",
+    "±": r"$\pm$",
+    "−": "$-$",  # noqa: RUF001
+    "→": r"$\rightarrow$",
+    "†": r"$\dagger$",
+    "‡": r"$\ddagger$",
+    "“": "``",
+    "”": "''",
+    **{special: f"\\{special}" for special in "&%$#_{}"},
+}
+
+
+def _markdown(value: object) -> str:
+    return _MARKDOWN_SPECIAL.sub(r"\\\1", _one_line(value))
+
+
+def _latex(value: object) -> str:
+    return "".join(_LATEX_SPECIAL.get(character, character) for character in _one_line(value))
+
+
+def _one_line(value: object) -> str:
+    return " ".join(str(value).split())
+
+
+def _environment(escape: Callable[[object], str]) -> Environment:
+    """Return what fills in templates of a language in which braces have a meaning of their own."""
+    return Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        finalize=escape,
+        block_start_string="<%",
+        block_end_string="%>",
+        variable_start_string="<<",
+        variable_end_string=">>",
+        trim_blocks=True,
+        keep_trailing_newline=True,
+    )
+
+
+_MARKDOWN, _LATEX = _environment(_markdown), _environment(_latex)

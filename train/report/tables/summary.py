@@ -1,0 +1,177 @@
+"""The result in sentences that are true whatever the data say."""
+
+from collections.abc import Sequence
+from statistics import mean
+
+from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
+from ta3n.train.report.data.statistics import LEVEL, Interval
+from ta3n.train.report.tables.sheet import p_text, signed
+
+_PHRASES: dict[Call, str] = {
+    "ahead": "beats",
+    "level": "is not told apart from",
+    "behind": "falls behind",
+}
+_MUCH = f"{100 * LEVEL:.0f} %"
+_ALPHA = f"{1 - LEVEL:.2f}"
+
+
+def main_finding(analysis: Analysis) -> str:
+    """Return how the focal row compares with every other method, in one paragraph."""
+    focal = analysis.focal
+    if focal is None:
+        return _no_focal(analysis)
+    name = _short_name(focal, focal)
+    subject = f"{name} ({_level(focal, analysis.rule)})"
+    found = [analysis.against(row) for row in rivals(focal, analysis.rows)]
+    comparisons = [comparison for comparison in found if comparison is not None]
+    if not comparisons:
+        return f"{subject} stands alone: there is no row to hold it against."
+    one_seed = [c for c in comparisons if c.call == "one seed"]
+    claims = _claims(subject, [c for c in comparisons if c.call != "one seed"])
+    sentences = [claims, _one_seed(name if claims else subject, one_seed)]
+    sentences.append(_not_shown(name, comparisons))
+    if all(c.reference.config.method != "source-only" for c in comparisons):
+        sentences.append("There is no source-only row, so the gain by adapting is unknown.")
+    return " ".join(filter(None, sentences))
+
+
+def further_findings(analysis: Analysis) -> list[str]:
+    """Return what stands below it: gap closed, what relations gave; last, how to read."""
+    sentences = [*filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))]
+    total = analysis.direction.rows[0].total
+    chosen = (
+        "which is chosen on target labels and not to be had in practice"
+        if analysis.reads_target_labels
+        else "which no target label chose"
+    )
+    num = sum(c.p_corrected is not None for c in analysis.comparisons)
+    rows = "row" if num == 1 else "rows"
+    sentences.append(
+        f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
+        f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
+        f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
+        f"{_MUCH} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. Not "
+        f"told apart does not mean equal. One of the {total} target videos is worth "
+        f"{100 / total:.2f} points."
+    )
+    return sentences
+
+
+def _no_focal(analysis: Analysis) -> str:
+    rule, rows = analysis.rule, analysis.rows
+    if not rows:
+        return f"No row has the rule {rule} for every seed, so there is nothing to compare by it."
+    levels = ", ".join(f"{row.label} {mean(row.percents(rule)):.1f} %" for row in rows)
+    adapting = any(r.adapts for r in analysis.direction.rows)
+    why = (
+        f"The adapting method that this is about lacks the rule {rule} for some seed"
+        if adapting
+        else "No adapting method was run"
+    )
+    return f"{why}: {levels}."
+
+
+def _level(row: RunGroup, rule: str) -> str:
+    correct = mean(choice.correct for choice in row.chosen(rule))
+    seeds = f"n = {len(row.runs)}" if len(row.runs) > 1 else "one seed"
+    percent = mean(row.percents(rule))
+    return f"{percent:.1f} % right on the target, {correct:.1f} of {row.total} videos, {seeds}"
+
+
+def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
+    if not comparisons:
+        return ""
+    listed = _join(
+        [
+            f"{signed(c.points)} points or {signed(c.videos)} videos against "
+            f"{_short_name(c.reference, c.row)}"
+            for c in comparisons
+        ]
+    )
+    return (
+        f"{name} is at {listed}, with one seed on at least one side: that allows no interval, no "
+        "test and no claim."
+    )
+
+
+def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
+    parts = []
+    for call, phrase in _PHRASES.items():
+        group = [c for c in comparisons if c.call == call]
+        if group:
+            parts.append(f"{phrase} {_join([_with_error(c) for c in group])}")
+    return f"{name} {_join(parts, ', and ')}." if parts else ""
+
+
+def _with_error(c: Comparison) -> str:
+    p = "none" if c.p_corrected is None else p_text(c.p_corrected)
+    sign = "" if p.startswith("<") else "= "
+    return (
+        f"{_short_name(c.reference, c.row)} ({signed(c.points)} points or {signed(c.videos)} "
+        f"videos{_interval(c.difference.interval)}, corrected p {sign}{p})"
+    )
+
+
+def _interval(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    return f", {_MUCH} interval {signed(interval.low)} to {signed(interval.high)} points"
+
+
+def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
+    """Say plainly against which adapting methods there is no win."""
+    unclear = [
+        _short_name(c.reference, c.row)
+        for c in comparisons
+        if c.call in ("level", "one seed") and c.reference.adapts
+    ]
+    if not unclear:
+        return ""
+    return f"{name} is not shown to be better than {_join(unclear, ' or ')} here."
+
+
+def _gap_closed(analysis: Analysis) -> str:
+    focal = analysis.focal
+    if focal is None:
+        return ""
+    low = pick(analysis.rows, "source-only", focal.config.temporal)
+    high = pick(analysis.rows, "target-only", focal.config.temporal)
+    if low is None or high is None:
+        return ""
+    floor, ceiling, ours = (mean(row.percents(analysis.rule)) for row in (low, high, focal))
+    if ceiling <= floor:
+        return (
+            "Training on target labels gives no more than training on the source: there is no "
+            "domain gap to close."
+        )
+    share = 100 * (ours - floor) / (ceiling - floor)
+    return (
+        f"Of the gap of {ceiling - floor:.1f} points between source only and target only, "
+        f"{_short_name(focal, focal)} closes {signed(share, 0).lstrip('+')} %."
+    )
+
+
+def _temporal_gain(analysis: Analysis) -> str:
+    relation = pick(analysis.rows, "source-only", "relation")
+    pooling = pick(analysis.rows, "source-only", "pooling")
+    if relation is None or pooling is None:
+        return ""
+    found = compare(relation, pooling, analysis.rule)
+    trust = _interval(found.interval) if found.interval else ", from one seed"
+    return (
+        f"Without adaptation, the relation module is at {signed(found.points)} points against "
+        f"pooling{trust}."
+    )
+
+
+def _short_name(row: RunGroup, focal: RunGroup) -> str:
+    """Name the method; add the temporal module only where it differs from the focal row's."""
+    name = row.method if row.adapts else row.method.lower()
+    same = row.config.temporal == focal.config.temporal
+    return name if same else f"{name} with {row.config.temporal}"
+
+
+def _join(parts: Sequence[str], last: str = " and ") -> str:
+    return last.join(filter(None, (", ".join(parts[:-1]), parts[-1])))
