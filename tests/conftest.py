@@ -1,5 +1,6 @@
 """Fixtures for all tests."""
 
+import logging
 import os
 from pathlib import Path
 
@@ -10,6 +11,7 @@ if int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1")) > 1:
     os.environ["OMP_NUM_THREADS"] = "1"
 
 from ta3n.common.device import allowed_cpus
+from ta3n.common.log import LOGGER
 from ta3n.common.video import write_video
 from ta3n.extract.job import plan
 
@@ -76,3 +78,13 @@ def ucf_tree(tmp_path_factory: pytest.TempPathFactory, write_clip: WriteClip) ->
 def one_clip_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let small data make many shards."""
     monkeypatch.setattr(plan, "_CLIPS_PER_SHARD", 1)
+
+
+@pytest.fixture
+def log(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> pytest.LogCaptureFixture:
+    """Return what is told on the way, which our logger does not pass on."""
+    monkeypatch.setattr(LOGGER, "propagate", True)
+    caplog.set_level(logging.INFO)
+    return caplog

@@ -12,10 +12,8 @@ import pytest
 
 from ta3n.common.records import ShardRecord, read_record
 from ta3n.common.video import RgbImage, write_video
-from ta3n.extract.worker.messages import Advanced, Message, Reporter
-from ta3n.extract.worker.shards import extract_shards
 
-from ..support.tiny import resident_mb, without_network, work_on
+from ..support.tiny import memory_held
 from ..support.videos import WriteClip, clips_of_all_kinds, moving_square
 
 NUM_CLIPS = int(os.environ.get("TA3N_SOAK_CLIPS", "10000"))
@@ -25,18 +23,10 @@ EVERY = 1000
 def test_memory_over_many_clips(
     tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without_network(monkeypatch)
-    root, folder = tmp_path / "clips", tmp_path / "features"
-    folder.mkdir()
-    work = work_on(root, folder, clips_of_all_kinds(root, write_clip, NUM_CLIPS))
-    held: list[float] = []
-
-    def look(message: Message) -> None:
-        if isinstance(message, Advanced) and message.num_clips % EVERY == 0:
-            held.append(resident_mb())
-            print(f"{message.num_clips:6d} clips: {held[-1]:.1f} MB resident", flush=True)
-
-    extract_shards(work, Reporter(look))
+    paths = clips_of_all_kinds(tmp_path / "clips", write_clip, NUM_CLIPS)
+    held = memory_held(tmp_path, paths, monkeypatch, lambda num_clips: num_clips % EVERY == 0)
+    for number, mb in enumerate(held, start=1):
+        print(f"{number * EVERY:6d} clips: {mb:.1f} MB resident")
     assert held[-1] - held[0] < 32
 
 

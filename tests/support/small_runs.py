@@ -17,8 +17,8 @@ def ta3n_train(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
-    """Train for a few epochs on a CPU; return the folder of all seeds."""
+def small_settings(features: Path, out: Path, **changes: Any) -> TrainSettings:
+    """Return settings of a run of a few epochs on a CPU."""
     settings: Mapping[str, Any] = {
         "features": features,
         "out": out,
@@ -28,6 +28,11 @@ def train(source: str, target: str, features: Path, out: Path, **changes: Any) -
         "device": "cpu",
         **changes,
     }
-    job = prepare_job(source, target, TrainSettings.model_validate(settings))
+    return TrainSettings.model_validate(settings)
+
+
+def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
+    """Train for a few epochs on a CPU; return the folder of all seeds."""
+    job = prepare_job(source, target, small_settings(features, out, **changes))
     run_job(job)
     return job.folder(job.seeds[0]).path.parent

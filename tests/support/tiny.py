@@ -1,6 +1,6 @@
 """Stage one without a real network: what decoding, batches and shards need by themselves."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from ta3n.common.records import FeatureConfig, PlannedClip
 from ta3n.extract.backbones import BACKBONES, Backbone
 from ta3n.extract.inference import engine
-from ta3n.extract.worker.messages import ShardTask, Work
+from ta3n.extract.worker.messages import Advanced, Message, Reporter, ShardTask, Work
+from ta3n.extract.worker.shards import extract_shards
 
 
 class Tiny(nn.Module):
@@ -65,6 +66,27 @@ def work_on(
         decode_threads=2,
         tasks=tuple(_tasks(paths)),
     )
+
+
+def memory_held(
+    folder: Path, paths: list[str], monkeypatch: pytest.MonkeyPatch, when: Callable[[int], bool]
+) -> list[float]:
+    """Extract clips of `folder / "clips"` to `folder / "features"`.
+
+    Returns:
+        The memory in MB that is held after so many clips as `when` says.
+    """
+    without_network(monkeypatch)
+    root, features = folder / "clips", folder / "features"
+    features.mkdir()
+    held: list[float] = []
+
+    def look(message: Message) -> None:
+        if isinstance(message, Advanced) and when(message.num_clips):
+            held.append(resident_mb())
+
+    extract_shards(work_on(root, features, paths), Reporter(look))
+    return held
 
 
 def _tasks(paths: list[str]) -> Iterator[ShardTask]:

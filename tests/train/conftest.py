@@ -17,6 +17,8 @@ from ta3n.train.methods.registry import method_for
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import OFFICIAL
 
+from ..support.feature_folders import made_clips, make_features
+
 GOLDEN = Path(__file__).parents[1] / "golden"
 CLASSES, SEGMENTS, WIDTH = 3, 5, 8
 
@@ -31,6 +33,15 @@ def golden_reference() -> Any:
 def golden_functions() -> Any:
     """Return the reference figures of losses and schedules."""
     return json.loads((GOLDEN / "functions_reference.json").read_text())
+
+
+@pytest.fixture(scope="module")
+def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return made-up features of both datasets of `ucf-hmdb-small`."""
+    folder = tmp_path_factory.mktemp("features")
+    for seed, dataset in enumerate(("ucf101", "hmdb51")):
+        make_features(folder, dataset, made_clips(dataset), seed=seed)
+    return folder
 
 
 @pytest.fixture(scope="session")

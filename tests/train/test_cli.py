@@ -10,19 +10,9 @@ from click.testing import CliRunner, Result
 from ta3n.train.cli import main
 from ta3n.train.methods.registry import method_names
 
-from ..support.feature_folders import made_clips, make_features
-
 
 def run(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("features")
-    for dataset in ("ucf101", "hmdb51"):
-        make_features(folder, dataset, made_clips(dataset))
-    return folder
 
 
 def train(features: Path, out: Path, *more: object) -> Result:

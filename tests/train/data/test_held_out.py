@@ -1,25 +1,14 @@
 """If this breaks, a model is judged on videos whose twins it was trained on."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
-
-
-@pytest.fixture
-def log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def load(features: Path, dataset: str) -> DomainVideos:

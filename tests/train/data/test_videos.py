@@ -1,13 +1,11 @@
 """If this breaks, a run trains on other videos than its benchmark says, without a word."""
 
-import logging
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
 
@@ -20,15 +18,6 @@ def load(
     features: Path, dataset: str = "ucf101", *, segments: int = 5, allow_missing: bool = True
 ) -> DomainVideos:
     return load_videos(features, SMALL, dataset, num_segments=segments, allow_missing=allow_missing)
-
-
-@pytest.fixture
-def log(
-    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> pytest.LogCaptureFixture:
-    monkeypatch.setattr(LOGGER, "propagate", True)
-    caplog.set_level(logging.INFO)
-    return caplog
 
 
 def test_videos_have_label_role_and_sampled_rows(tmp_path: Path) -> None:

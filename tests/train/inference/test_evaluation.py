@@ -21,14 +21,6 @@ from ...support.small_runs import ta3n_train, train
 
 
 @pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("features")
-    for dataset in ("ucf101", "hmdb51"):
-        make_features(folder, dataset, made_clips(dataset))
-    return folder
-
-
-@pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory, features: Path) -> Path:
     out = tmp_path_factory.mktemp("runs")
     return train("ucf", "hmdb", features, out, benchmark="ucf-hmdb-small", seeds="2")

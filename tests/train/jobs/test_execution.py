@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,33 +15,15 @@ from ta3n.common.shares import JobShare
 from ta3n.train.jobs import execution
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
-from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunFolder
 
-from ...support.feature_folders import made_clips, make_features
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("features")
-    for seed, dataset in enumerate(("ucf101", "hmdb51")):
-        make_features(folder, dataset, made_clips(dataset), seed=seed)
-    return folder
+from ...support.small_runs import small_settings
 
 
 def make_jobs(features: Path, out: Path, **changes: Any) -> list[TrainingJob]:
-    settings: Mapping[str, Any] = {
-        "features": features,
-        "out": out,
-        "benchmark": "ucf-hmdb-small",
-        "epochs": 3,
-        "batch_size": 10,
-        "allow_missing": True,
-        "device": "cpu",
-        **changes,
-    }
-    jobs = prepare_jobs("ucf", "hmdb", TrainSettings.model_validate(settings))
+    changes = {"benchmark": "ucf-hmdb-small", **changes}
+    jobs = prepare_jobs("ucf", "hmdb", small_settings(features, out, **changes))
     small = replace(jobs[0].recipe, hidden_dim=16, relation_dim=8)
     return [replace(job, recipe=small) for job in jobs]
 

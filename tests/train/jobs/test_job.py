@@ -2,7 +2,6 @@
 
 import csv
 import json
-from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,32 +17,15 @@ from ta3n.common.errors import (
 )
 from ta3n.train.jobs.execution import run_job
 from ta3n.train.jobs.job import TrainingJob, prepare_job
-from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("features")
-    for seed, dataset in enumerate(("ucf101", "hmdb51")):
-        make_features(folder, dataset, made_clips(dataset), seed=seed)
-    return folder
+from ...support.small_runs import small_settings
 
 
 def job(features: Path, out: Path, **changes: Any) -> TrainingJob:
-    settings: Mapping[str, Any] = {
-        "features": features,
-        "out": out,
-        "benchmark": "ucf-hmdb-small",
-        "epochs": 4,
-        "batch_size": 10,
-        "allow_missing": True,
-        "device": "cpu",
-        **changes,
-    }
-    return prepare_job("ucf", "hmdb", TrainSettings.model_validate(settings))
+    changes = {"benchmark": "ucf-hmdb-small", "epochs": 4, **changes}
+    return prepare_job("ucf", "hmdb", small_settings(features, out, **changes))
 
 
 def read_metrics(job: TrainingJob, seed: int = 0) -> list[dict[str, Any]]:
@@ -165,7 +147,7 @@ def test_settings_reach_the_run_and_its_record(features: Path, tmp_path: Path) -
 
 def test_target_validation_labels_never_reach_the_weights(features: Path, tmp_path: Path) -> None:
     """Other target labels give another score, and the same weights to the bit."""
-    it = job(features, tmp_path / "a", epochs=40)
+    it = job(features, tmp_path / "a", epochs=10)
     shuffled = replace(
         it,
         out=tmp_path / "b",

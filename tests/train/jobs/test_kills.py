@@ -11,20 +11,11 @@ from click.testing import CliRunner
 from ta3n.train.cli import main
 
 from ...support.extract_jobs import send, wait_until
-from ...support.feature_folders import made_clips, make_features
 from ...support.train_jobs import arguments, epochs_saved, start
 
 pytestmark = pytest.mark.slow
 
 RUN = ("--method", "revgrad", "--temporal", "pooling", "--epochs", 30)
-
-
-@pytest.fixture(scope="module")
-def features(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("features")
-    for seed, dataset in enumerate(("ucf101", "hmdb51")):
-        make_features(folder, dataset, made_clips(dataset), seed=seed)
-    return folder
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ def test_workers_end_with_their_parent_and_keep_what_is_done(
     assert all(epochs_saved(out)[seed] >= count for seed, count in saved.items())
     if number is not signal.SIGKILL:
         assert process.returncode == 75, stderr
-        assert stderr.splitlines()[-1].startswith("ta3n-train: interrupted by")
+        assert stderr.splitlines()[-1].startswith("ta3n-train: interrupted by"), stderr
         assert "Traceback" not in stderr
 
 

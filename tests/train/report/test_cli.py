@@ -88,9 +88,8 @@ def test_terminal_tells_tables_summary_notes_and_files(ran: Path) -> None:
 
 
 def test_equal_runs_give_equal_tables(ran: Path) -> None:
-    before = contents(ran / "out" / "tables")
-    assert report(ran, "runs", "more", "--out", "out").exit_code == 0
-    assert contents(ran / "out" / "tables") == before
+    assert report(ran, "runs", "more", "--out", "same").exit_code == 0
+    assert contents(ran / "same" / "tables") == contents(ran / "out" / "tables")
 
 
 def test_a_rule_that_is_asked_for_decides_what_is_compared(ran: Path) -> None:
