@@ -6,13 +6,14 @@ plan and the sidecars whenever a job ends.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
@@ -39,9 +40,15 @@ def _inside(path: str) -> str:
     return path
 
 
+def _shard_name(name: str) -> str:
+    if not re.fullmatch(r"shard-[0-9]{5,9}", name):
+        raise ValueError(f"shard name {name!r} is not shard-NNNNN")
+    return name
+
+
 # Records may come from anyone: what they name is only ever looked for inside its own folder.
 RelativePath = Annotated[str, AfterValidator(_inside)]
-ShardName = Annotated[str, Field(pattern=r"^shard-[0-9]{5,9}$")]
+ShardName = Annotated[str, AfterValidator(_shard_name)]
 
 
 class Record(BaseModel):
