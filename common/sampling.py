@@ -14,7 +14,7 @@ _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 
 def segment_indices(num_frames: int, num_segments: int) -> list[int]:
-    """Return the frames that stand for `num_segments` equal parts of a clip.
+    """Return the K zero-based frame numbers that stand for K equal parts of a clip, in time order.
 
     The centre of each part, the same in training and testing: `int(n/K/2 + i*n/K)`. A clip with
     fewer frames than segments gives all its frames and repeats the last (official recipe of
@@ -23,9 +23,6 @@ def segment_indices(num_frames: int, num_segments: int) -> list[int]:
     Args:
         num_frames: n, frames in the clip, at least 1.
         num_segments: K, at least 1.
-
-    Returns:
-        K zero-based frame numbers in time order.
 
     Raises:
         ValueError: If either count is below 1.
@@ -86,11 +83,7 @@ class FrameSelection:
         return self.every is not None or self.fps is not None
 
     def keeps(self, number: int, frame_rate: float | None) -> bool:
-        """Say whether a frame is kept, whatever the length of its clip; not for segments.
-
-        Args:
-            number: Of the frame, from 0.
-            frame_rate: Of the clip, in frames per second.
+        """Say whether frame `number`, from 0, of any clip of that rate is kept; not for segments.
 
         Raises:
             ClipError: If the rate is needed and not known.

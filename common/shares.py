@@ -16,12 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class JobShare:
-    """The part of a list that one job of an array does: every N-th item.
-
-    Attributes:
-        index: i, from 0.
-        count: N.
-    """
+    """The part of a list that one job of an array does: `count` is N, every N-th from `index`."""
 
     index: int = 0
     count: int = 1
@@ -81,10 +76,7 @@ def agree_on_count(path: Path, share: JobShare) -> None:
 
 
 def read_count(path: Path) -> int:
-    """Return into how many parts some work is cut.
-
-    Args:
-        path: The file that keeps N.
+    """Return into how many parts some work is cut, as the file that keeps N says.
 
     Raises:
         FeatureStoreError: If the file is damaged.

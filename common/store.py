@@ -39,16 +39,13 @@ ROWS_AT_ONCE = 4096
 
 
 class RowSource(Protocol):
-    """Rows [F, D] that can be had in slices; an array will do."""
+    """Rows [F, D] that can be had in slices without step; an array will do."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """F and D."""
-        ...
 
-    def __getitem__(self, rows: slice, /) -> Features:
-        """Return the rows of a slice without step."""
-        ...
+    def __getitem__(self, rows: slice, /) -> Features: ...
 
 
 _STATUS_CODES = {"ok": 0, "partial": 1, "empty": 2, "failed": 3, "crashed": 4, "timeout": 5}
@@ -77,12 +74,7 @@ def row_blocks(source: RowSource, first: int = 0, end: int | None = None) -> Ite
 
 
 def crc32_of(rows: Features, before: int = 0) -> int:
-    """Return the CRC-32 of feature rows as they lie in a shard.
-
-    Args:
-        rows: Rows [F, D].
-        before: The CRC-32 of the rows before these, to go on from.
-    """
+    """Return the CRC-32 of rows [F, D] as they lie in a shard, going on from that `before` them."""
     return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data, before)
 
 
@@ -198,13 +190,7 @@ def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
 
 
 class ShardReader:
-    """An open shard.
-
-    Args:
-        path: The shard file.
-
-    Attributes:
-        record: The sidecar's copy inside it.
+    """An open shard, with the sidecar's copy inside it as `record`.
 
     Raises:
         FeatureStoreError: If the file is missing, is no shard, or contradicts its record.
