@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import handles_errors, say
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -58,7 +58,7 @@ def info(folder: Path) -> None:
 
     for part in _parts(folder):
         for line in contents(part):
-            _say(line)
+            say(line)
 
 
 @main.command()
@@ -73,7 +73,7 @@ def verify(folder: Path) -> None:
         damaged = list(damage(part))
         num_damaged += len(damaged)
         for line in damaged or [f"{part}: sound"]:
-            _say(line)
+            say(line)
     if num_damaged:
         raise FeatureStoreError(
             f"{num_damaged} damaged; ta3n-extract --repair, with the line that made the features, "
@@ -110,7 +110,7 @@ def merge(folder: Path) -> None:
         if lines:
             incomplete.append(str(part))
         for line in lines or [f"{part}: complete"]:
-            _say(line)
+            say(line)
     if incomplete:
         raise DataMissingError(
             f"{', '.join(incomplete)}: shards are missing; give the jobs that make them again"
@@ -272,11 +272,6 @@ def _parts(folder: Path) -> Iterator[Path]:
     from ta3n.extract.job.feature_folder import feature_folders
 
     return feature_folders(folder)
-
-
-def _say(line: str) -> None:
-    # Names and records may come from anyone: nothing of them may steer the terminal.
-    click.echo(printable(line))
 
 
 if __name__ == "__main__":
