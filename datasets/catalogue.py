@@ -46,8 +46,7 @@ def folders_of(
     Args:
         dataset: Which one.
         settings: Say so in `[data.NAME]`, or in the dataset's own table.
-        root: As given for one call, which wins.
-        splits: Likewise.
+        root: As given for one call, which wins; `splits` likewise.
 
     Raises:
         UsageError: Nobody says where the clips lie.

@@ -13,19 +13,11 @@ from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.check import (
-    DatasetClips,
-    Problem,
-    find_notes,
-    find_problems,
-    select_clips,
-)
+from ta3n.datasets.check import DatasetClips, Problem, find_notes, find_problems, select_clips
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
@@ -152,11 +144,12 @@ def _chosen(
     if benchmark is None:
         return [dataset], None
     whole = catalogue.benchmark(benchmark)
-    whole.side(dataset.name)
+    whole.side(dataset.name)  # it must hold it
     return [dataset], whole
 
 
 def _print_counts(parts: Sequence[DatasetClips]) -> None:
+    from rich.console import Console
     from rich.table import Table
 
     table = Table("class", show_footer=True)
@@ -170,16 +163,11 @@ def _print_counts(parts: Sequence[DatasetClips]) -> None:
     for name in parts[0].class_names:
         counts = (str(part.count(name, role)) for part in parts for role in _WORDS)
         table.add_row(printable(name), *counts)
-    _console().print(table)
+    # Not a terminal: never fold a table to 80 columns, scripts read it.
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, markup=False).print(table)
     for part in parts:
         say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
-    # Not a terminal: never fold a table to 80 columns, scripts read it.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
 
 
 if __name__ == "__main__":

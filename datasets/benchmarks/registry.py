@@ -16,24 +16,12 @@ from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B
 
 T = TypeVar("T")
 
-# One line a dataset.
-BUILT_IN_DATASETS: tuple[Dataset, ...] = (
-    UCF101,
-    HMDB51,
-    OLYMPIC,
-    SYNTHETIC_A,
-    SYNTHETIC_B,
-)
+BUILT_IN_DATASETS: tuple[Dataset, ...] = (UCF101, HMDB51, OLYMPIC, SYNTHETIC_A, SYNTHETIC_B)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """Datasets and benchmarks by name. It can be sent to other processes.
-
-    Attributes:
-        datasets: The built-in ones, then one's own.
-        benchmarks: Likewise.
-    """
+    """Datasets and benchmarks by name, the built-in ones first. Other processes can have it."""
 
     datasets: tuple[Dataset, ...] = BUILT_IN_DATASETS
     benchmarks: tuple[Benchmark, ...] = BUILT_IN
