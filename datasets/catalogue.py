@@ -28,8 +28,7 @@ def catalogue_of(settings: DataSections) -> Catalogue:
     """
     if not settings.datasets and not settings.benchmarks:
         return BUILT_IN_CATALOGUE
-    from ta3n.datasets.custom.benchmarks import own_benchmarks
-    from ta3n.datasets.custom.dataset import own_datasets
+    from ta3n.datasets.custom.dataset import own_benchmarks, own_datasets
 
     mine = own_datasets(settings.datasets)
     known = replace(BUILT_IN_CATALOGUE, datasets=(*BUILT_IN_CATALOGUE.datasets, *mine))

@@ -1,4 +1,4 @@
-"""Datasets of one's own, as `[datasets.NAME]` describes them.
+"""Datasets and benchmarks of one's own, as `[datasets.NAME]` and `[benchmarks.NAME]` describe them.
 
 The clips lie in class folders, or lists name them with their classes. The splits come from the
 lists, from a pattern in the names, or from a ratio; they are one split, called `1`.
@@ -21,7 +21,8 @@ from ta3n.common.errors import (
     did_you_mean,
     shorten,
 )
-from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
 from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
@@ -31,7 +32,7 @@ from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, class_folders, find_cl
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
-    from ta3n.datasets.custom.settings import DatasetSettings
+    from ta3n.datasets.custom.settings import BenchmarkSettings, DatasetSettings
 
 OWN_SPLIT = "1"
 """The name given to the one split of an own dataset."""
@@ -39,11 +40,7 @@ OWN_SPLIT = "1"
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataset(Dataset):
-    """A dataset as a settings file describes it.
-
-    Attributes:
-        table: What it says.
-    """
+    """A dataset as the table of a settings file describes it."""
 
     table: DatasetSettings
 
@@ -55,7 +52,7 @@ class OwnDataset(Dataset):
         Args:
             root: Folder of the class folders, or what listed paths are relative to.
             splits: Not for an own dataset: its table says where the splits come from.
-            classes: Classes to list; None lists all.
+            classes: As there.
 
         Raises:
             ConfigError: The table has a rule that does not fit the lists or names.
@@ -114,7 +111,13 @@ class OwnDataset(Dataset):
                 mtime_ns=video.mtime_ns,
             )
             if clips.setdefault(clip.path, clip) != clip:
-                raise _twice(entry, clips[clip.path])
+                other = clips[clip.path]
+                raise DataConflictError(
+                    f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
+                    f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}"
+                    f", now for {quoted(entry.class_name)} and {entry.role or 'no part'}; "
+                    "list it once"
+                )
         if not clips:
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
@@ -197,12 +200,8 @@ class OwnDataset(Dataset):
         return f"lists {', '.join(map(str, (*table.train, *table.val, *table.clips)))}"
 
 
-def check_own_name(where: str, name: str, taken: Collection[str]) -> None:
-    """Refuse a name that is taken, or that could not name a folder.
-
-    Raises:
-        ConfigError: It is.
-    """
+def _check_name(where: str, name: str, taken: Collection[str]) -> None:
+    """Refuse a name that is taken, or that could not name a folder."""
     if name in taken:
         raise ConfigError(f"{where}: the name {quoted(name)} is taken; choose another")
     if not re.fullmatch(OWN_NAME, name):
@@ -222,7 +221,7 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
     for name, table in tables.items():
         short_name = table.short_name or name
         for own in dict.fromkeys((name, short_name)):
-            check_own_name(f"[datasets.{name}]", own, taken)
+            _check_name(f"[datasets.{name}]", own, taken)
             taken.add(own)
         groups = table.groups
         found.append(
@@ -238,9 +237,53 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
     return tuple(found)
 
 
-def _twice(entry: Entry, other: Clip) -> DataConflictError:
-    return DataConflictError(
-        f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
-        f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}, now for "
-        f"{quoted(entry.class_name)} and {entry.role or 'no part'}; list it once"
+def own_benchmarks(
+    tables: Mapping[str, BenchmarkSettings], known: Catalogue
+) -> tuple[Benchmark, ...]:
+    """Return the benchmarks of a settings file; `known` are all datasets, and others' benchmarks.
+
+    Raises:
+        ConfigError: A name is taken, a dataset is unknown, or a folder is of two classes.
+    """
+    taken = {benchmark.name for benchmark in known.benchmarks}
+    for name in tables:
+        _check_name(f"[benchmarks.{name}]", name, taken)
+    return tuple(_benchmark(name, table, known) for name, table in tables.items())
+
+
+def _benchmark(name: str, table: BenchmarkSettings, known: Catalogue) -> Benchmark:
+    where = f"[benchmarks.{name}]"
+    labels: dict[str, dict[str, int]] = {}
+    own: set[str] = set()
+    for label, (class_name, folders) in enumerate(table.classes.items()):
+        for given, listed in folders.items():
+            try:
+                dataset = known.dataset(given)
+            except UsageError as error:
+                raise ConfigError(f"{where}: {error}") from error
+            if isinstance(dataset, OwnDataset):
+                own.add(dataset.name)
+            for folder in listed:
+                _check_folder(dataset, folder, where)
+                if labels.setdefault(dataset.name, {}).setdefault(folder, label) != label:
+                    raise ConfigError(
+                        f"{where}: folder {quoted(folder)} of {dataset.name} is of two classes, "
+                        f"{quoted(class_name)} is the second"
+                    )
+    return Benchmark(
+        name=name,
+        class_names=tuple(table.classes),
+        split=table.split,
+        sides={
+            dataset: Side(labels=folders, split=OWN_SPLIT if dataset in own else None)
+            for dataset, folders in labels.items()
+        },
     )
+
+
+def _check_folder(dataset: Dataset, folder: str, where: str) -> None:
+    classes = dataset.table.classes if isinstance(dataset, OwnDataset) else ()
+    if classes and folder not in classes:
+        raise ConfigError(
+            f"{where}: {dataset.name} has no class {quoted(folder)}{did_you_mean(folder, classes)}"
+        )

@@ -20,12 +20,7 @@ def _listed(value: Any) -> Any:
 
 
 class DataSettings(Section):
-    """Where one dataset lies.
-
-    Attributes:
-        root: Folder of its class folders.
-        splits: Folder of its official split files; None looks beside the data.
-    """
+    """Where one dataset's class folders lie, and its official split files; None looks beside."""
 
     root: Path | None = None
     splits: Path | None = None
@@ -38,15 +33,13 @@ class DatasetSettings(Section):
         root: Folder of the class folders, or what the paths in the lists are relative to.
         short_name: Another name for `--source`, `--target` and `--dataset`.
         clips: Lists of all clips, with a column `split` or beside a rule.
-        train: Lists of the clips to train on.
-        val: Lists of the clips to validate on.
+        train: Lists of the clips to train on; `val` of those to validate on.
         classes: Names of the classes by label, where the lists have numbers.
-        val_ratio: Share of the clips of every class to validate on.
-        seed: Decides which ones.
+        val_ratio: Share of the clips of every class to validate on; `seed` decides which ones.
         groups: Regular expression that finds in a file name (without suffix) what the clip was
             cut from; clips of one group are never on both sides of a ratio.
-        train_pattern: Regular expression for the file names to train on; None takes all others.
         val_pattern: Regular expression for the file names to validate on.
+        train_pattern: For those to train on; None takes all others.
     """
 
     root: Path | None = None
@@ -139,13 +132,7 @@ class BenchmarkSettings(Section):
 
 
 class DataSections(Section):
-    """What the settings of every command hold.
-
-    Attributes:
-        data: Where each dataset lies, by its full name.
-        datasets: Datasets of one's own, by name.
-        benchmarks: Benchmarks of one's own, by name.
-    """
+    """What the settings of every command hold, each by name; the latter two are one's own."""
 
     data: dict[str, DataSettings] = Field(default_factory=dict)
     datasets: dict[str, DatasetSettings] = Field(default_factory=dict)

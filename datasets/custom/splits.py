@@ -60,12 +60,8 @@ def split_by_ratio(
     """Part recordings so that of every class about `ratio` of the clips are validated on.
 
     Recordings are taken in an order that only their names and the seed decide, each as a whole. A
-    class with two recordings or more keeps at least one on either side.
-
-    Args:
-        clips: Class and recording of each clip.
-        ratio: Between 0 and 1.
-        seed: Gives another order.
+    class with two recordings or more keeps at least one on either side. `clips` are the class and
+    recording of each.
     """
     classes: dict[Recording, Counter[str]] = {}
     for class_name, recording in clips:
