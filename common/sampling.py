@@ -16,13 +16,9 @@ _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 def segment_indices(num_frames: int, num_segments: int) -> list[int]:
     """Return the K zero-based frame numbers that stand for K equal parts of a clip, in time order.
 
-    The centre of each part, the same in training and testing: `int(n/K/2 + i*n/K)`. A clip with
-    fewer frames than segments gives all its frames and repeats the last (official recipe of
-    Chen et al. 2019).
-
-    Args:
-        num_frames: n, frames in the clip, at least 1.
-        num_segments: K, at least 1.
+    The centre of each part, the same in training and testing: `int(n/K/2 + i*n/K)` of n frames. A
+    clip with fewer frames than segments gives all its frames and repeats the last (official recipe
+    of Chen et al. 2019).
 
     Raises:
         ValueError: If either count is below 1.

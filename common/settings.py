@@ -52,13 +52,11 @@ def setting(
     multiple: bool = False,
     **limits: Any,
 ) -> Any:
-    """Declare a setting that is an option of its command as well.
+    """Declare a setting that is an option of its command as well; `about` is the option's help.
 
     Args:
-        about: The option's help.
         names: The option's names, where they are not that of the setting with dashes.
         choices: The values that there are; a `Literal` without metavar has them by its type.
-        multiple: Whether the option may be repeated.
         limits: Bounds such as `ge=1`, as `pydantic.Field` takes them.
     """
     option = {"metavar": metavar, "names": names, "choices": choices, "multiple": multiple}

@@ -53,9 +53,7 @@ def agree_on_count(path: Path, share: JobShare) -> None:
     Jobs that count differently would leave items to nobody: an array of 16 of which only 8 to 15
     are sent again, as `--shard i/8`, never does what 0 to 7 of 16 left.
 
-    Args:
-        path: The file that keeps N, in the folder that the work fills.
-        share: Whose N it is.
+    It is kept in a file in the folder that the work fills.
 
     Raises:
         DataConflictError: If the work was cut into another number of parts.

@@ -138,7 +138,6 @@ class Damage:
         num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
         no_key_frame: Whether the first packet cannot be decoded without those before it.
         missing_tail_s: Seconds that the container declares after the last packet.
-        first_error: Text of the first error.
     """
 
     num_errors: int = 0
@@ -241,9 +240,7 @@ class ClipReader:
 
     Attributes:
         on_packet: Called whenever a packet was read: a sign of life.
-        info: What the container declares.
-        damage: What went wrong so far.
-        num_decoded: Frames given out so far.
+        num_decoded: Frames given out so far; `damage` is what went wrong so far.
         rotation: Degrees by which the last decoded frame was turned.
         warning: What to know of frames that were decoded well, once iteration has ended.
 

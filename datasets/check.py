@@ -78,8 +78,6 @@ def select_clips(
     """Return the clips of a dataset that a benchmark, or else a split, is about.
 
     Args:
-        dataset: Which one.
-        listing: What a scan of it found.
         benchmark: Gives the classes; None takes all of the dataset.
         split: None takes the benchmark's, or the first.
     """

@@ -19,12 +19,7 @@ _BENCHMARK_ROLES: dict[Role, BenchmarkRole] = {"train": "train", "test": "val"}
 
 
 class Place(NamedTuple):
-    """Where a clip stands in a benchmark.
-
-    Attributes:
-        role: "train", or "val" for what the official split tests on.
-        label: Index of the common class.
-    """
+    """Where a clip stands in a benchmark; "val" is what the official split tests on."""
 
     role: BenchmarkRole
     label: int

@@ -52,7 +52,6 @@ class OwnDataset(Dataset):
         Args:
             root: Folder of the class folders, or what listed paths are relative to.
             splits: Not for an own dataset: its table says where the splits come from.
-            classes: As there.
 
         Raises:
             ConfigError: The table has a rule that does not fit the lists or names.

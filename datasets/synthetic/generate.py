@@ -38,7 +38,6 @@ class ClipName:
     """One clip of a domain; together with the seed it says everything about the content.
 
     Attributes:
-        domain: Which domain.
         motion: Index into `MOTIONS`.
         group: Number of the group, from 1; odd groups are tested on, even ones trained on.
         clip: Number within the group, from 1.
@@ -108,10 +107,7 @@ def generate(
     a folder that has them is complete.
 
     Args:
-        root: The dataset's folder.
-        domain: "a" or "b".
         seed: What all content follows from, 0 or more.
-        clips_per_class_train: Training clips of each class.
         clips_per_class_test: Test clips of each class, of other groups than the training clips.
         jobs: Processes that render; None takes one for each CPU that this process may use.
         progress: Called after each clip with the clips that are there and those there shall be.
@@ -135,7 +131,7 @@ def generate(
             progress(num_there + num_written, len(wanted))
     for role, of_role in clips.items():
         lines = "".join(f"{clip.path}\n" for clip in of_role)
-        _write_text(root / "splits" / f"{role}list01.txt", lines)
+        replace_file(root / "splits" / f"{role}list01.txt", lines.encode())
 
 
 def _check(domain: str, seed: int, counts: dict[Role, int]) -> None:
@@ -160,7 +156,7 @@ def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> No
     }
     made_with = read_made_with(root)
     if made_with is None:
-        _write_text(root / MADE_WITH_NAME, json.dumps(record, indent=2) + "\n")
+        replace_file(root / MADE_WITH_NAME, f"{json.dumps(record, indent=2)}\n".encode())
         return
     for key, value in record.items():
         if made_with.get(key) != value:
@@ -182,7 +178,3 @@ def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> It
     with leaving_interruption_here():
         written = parallel(joblib.delayed(write_clip)(root, clip, seed) for clip in clips)
     yield from written
-
-
-def _write_text(path: Path, text: str) -> None:
-    replace_file(path, text.encode())

@@ -11,15 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
 from ta3n.common.video import RgbImage
-from ta3n.datasets.synthetic.looks import (
-    LOOKS,
-    VARIATION,
-    Colour,
-    Domain,
-    FrameSize,
-    Look,
-    Range,
-)
+from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Colour, Domain, FrameSize, Look, Range
 from ta3n.datasets.synthetic.motions import Motion, Pose, Staging, State
 
 _Plane = NDArray[np.float32]
@@ -64,12 +56,9 @@ class Scene:
 
     Attributes:
         outline: the moving shape.
-        texture_seed: what the background's texture is drawn from.
         still: a distractor, if any.
-        staging: where the motion plays.
         drift: slow shift over the whole clip, x and y.
         progress: the motion's progress at its start and end.
-        noise_seed: what the grain is drawn from.
     """
 
     size: FrameSize
@@ -175,7 +164,8 @@ def render(scene: Scene, motion: Motion, look: Look) -> Iterator[RgbImage]:
     order = range(scene.num_frames)
     for index in reversed(order) if motion.backward else order:
         state = state_at(scene, motion, index)
-        cover = _cover(scene, state)[..., None]  # [H, W, 1]
+        mask = _mask(scene.size, scene.outline, state.poses, scene.blur_px)
+        cover = (mask * np.float32(state.opacity))[..., None]  # [H, W, 1]
         frame = background + cover * (colour - background) + grain.at(index)
         yield np.clip(np.rint(frame), 0, 255).astype(np.uint8)
 
@@ -226,21 +216,13 @@ def _texture(scene: Scene, look: Look) -> _Plane:
     grey = rng.standard_normal((*grid, 1), dtype=np.float32)
     tint = rng.standard_normal((*grid, 3), dtype=np.float32)
     coarse = (1 - look.texture_colour) * grey + look.texture_colour * tint
-    channels = [_enlarge(coarse[..., channel], size) for channel in range(3)]
-    plane = np.stack(channels, axis=-1)
+    target = (size.width_px, size.height_px)
+    images = (Image.fromarray(coarse[..., channel]) for channel in range(3))
+    enlarged = (image.resize(target, Image.Resampling.BICUBIC) for image in images)
+    plane: _Plane = np.stack([np.asarray(image) for image in enlarged], axis=-1)
     plane -= plane.mean(axis=(0, 1))
     scaled: _Plane = plane * np.float32(look.texture_contrast / plane.std())
     return scaled
-
-
-def _enlarge(coarse: _Plane, size: FrameSize) -> _Plane:
-    target = (size.width_px, size.height_px)
-    return np.asarray(Image.fromarray(coarse).resize(target, Image.Resampling.BICUBIC))
-
-
-def _cover(scene: Scene, state: State) -> _Plane:
-    mask = _mask(scene.size, scene.outline, state.poses, scene.blur_px)
-    return mask * np.float32(state.opacity)
 
 
 def _mask(size: FrameSize, outline: Outline, poses: tuple[Pose, ...], blur_px: float) -> _Plane:
