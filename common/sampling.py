@@ -55,10 +55,8 @@ class FrameSelection:
         if text == "all":
             return cls()
         kind, _, number = text.partition(":")
-        if kind in ("segments", "every") and number.isascii() and number.isdigit():
-            count = int(number)
-            if count >= 1:
-                return cls(num_segments=count) if kind == "segments" else cls(every=count)
+        if kind in ("segments", "every") and re.fullmatch("[0-9]+", number) and int(number):
+            return cls(num_segments=int(number)) if kind == "segments" else cls(every=int(number))
         if kind == "fps" and _RATE.fullmatch(number) and float(number) > 0:
             return cls(fps=float(number))
         raise UsageError(

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ta3n.common.settings import Section
 
@@ -17,6 +17,18 @@ _RULES = "train and val lists, val_ratio, val_pattern, or lists with a column sp
 def _listed(value: Any) -> Any:
     """Return one text or path as a list of it."""
     return [value] if isinstance(value, str | Path) else value
+
+
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return value
+
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+Expression = Annotated[str, AfterValidator(_expression)]
 
 
 class DataSettings(Section):
@@ -44,30 +56,15 @@ class DatasetSettings(Section):
 
     root: Path | None = None
     short_name: str | None = Field(default=None, pattern=OWN_NAME)
-    clips: tuple[Path, ...] = ()
-    train: tuple[Path, ...] = ()
-    val: tuple[Path, ...] = ()
+    clips: Files = ()
+    train: Files = ()
+    val: Files = ()
     classes: tuple[str, ...] = ()
     val_ratio: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
-    groups: str | None = None
-    train_pattern: str | None = None
-    val_pattern: str | None = None
-
-    @field_validator("clips", "train", "val", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return _listed(value)
-
-    @field_validator("groups", "train_pattern", "val_pattern")
-    @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"no regular expression: {error}") from error
-        return value
+    groups: Expression | None = None
+    train_pattern: Expression | None = None
+    val_pattern: Expression | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:

@@ -258,11 +258,8 @@ class OfficialDataset(Dataset):
         self, given: Path, clip_root: Path, splits: Path | None
     ) -> tuple[RoleTable | None, str]:
         """Return the roles and their origin; the table is None where names have to tell."""
-        bases = (
-            self._split_bases(given, clip_root)
-            if splits is None
-            else (splits.expanduser().absolute(),)
-        )
+        named = () if splits is None else (splits.expanduser().absolute(),)
+        bases = named or self._split_bases(given, clip_root)
         names = (*self.split_folders, self.name, self.short_name)
         if folder := find_split_folder(bases, names, self.holds_splits):
             if table := self.read_splits(folder):
