@@ -151,7 +151,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.grid import read_grid
-    from ta3n.train.jobs.job import log_data, prepare_variants
+    from ta3n.train.jobs.job import log_data, prepare_jobs
 
     settings = all_settings.train
     share = None if call.shard is None else JobShare.parse(call.shard)
@@ -159,7 +159,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         raise UsageError("--select chooses among the combinations of a grid; give --grid as well")
     grid = None if call.grid_file is None else read_grid(call.grid_file, given)
     variants = [settings] if grid is None else grid.apply(settings)
-    jobs = prepare_variants(call.source, call.target, variants, catalogue_of(all_settings))
+    jobs = prepare_jobs(call.source, call.target, *variants, catalogue=catalogue_of(all_settings))
     log_data(jobs)
     if grid is not None:
         num_runs = sum(len(job.seeds) for job in jobs)
