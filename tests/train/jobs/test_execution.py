@@ -24,9 +24,11 @@ from ...support.small_runs import small_settings, with_settings
 def make_jobs(features: Path, out: Path, **changes: Any) -> list[TrainingJob]:
     changes = {"benchmark": "ucf-hmdb-small", **changes}
     jobs = prepare_jobs("ucf", "hmdb", small_settings(features, out, **changes))
-    small = {"hidden_dim": 16, "relation_dim": 8}
-    runs = [replace(job.run, recipe=replace(job.run.recipe, **small)) for job in jobs]
-    return [replace(job, run=run) for job, run in zip(jobs, runs, strict=True)]
+    recipes = [replace(job.run.recipe, hidden_dim=16, relation_dim=8) for job in jobs]
+    return [
+        replace(job, run=replace(job.run, recipe=recipe))
+        for job, recipe in zip(jobs, recipes, strict=True)
+    ]
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
