@@ -116,7 +116,7 @@ def main(
     if show_config:
         click.echo(resolved.describe())
         return
-    load_plugins(resolved.settings.train.plugins)
+    load_plugins(map(str, resolved.settings.train.plugins))
     if list_methods:
         click.echo(describe_methods())
         return

@@ -205,6 +205,7 @@ def test_a_report_shows_it_under_its_label_without_the_plugin(own: Own, tmp_path
     ("more", "message"),
     [
         (("--method", "toi"), "did you mean 'toy'"),
+        (("--method", "../toy.x"), "'../toy.x' is not known"),
         (("--method", "toy", "--weight", "toi=1"), "did you mean 'toy'"),
         (("--method", "dan", "--weight", "toy=1"), "no term of dan has the weight toy"),
         (("--method", "toy", "--weight", "toy=-1"), "it must be a number, 0 or above"),
@@ -226,3 +227,12 @@ def test_two_of_one_name_are_refused(own: Own, tmp_path: Path) -> None:
     result = own.train(own.runs, "--plugin", tmp_path / "again.py")
     assert result.exit_code == 2
     assert "two terms 'toy_loss'" in result.stderr
+
+
+def test_a_settings_file_names_a_plugin_beside_it(own: Own, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text('[train]\nplugins = ["toy.py"]\nmethod = "toy"\n')
+    (tmp_path / "toy.py").write_text(TOY)
+    with forgotten_afterwards():
+        result = ta3n_train("--config", tmp_path / "pipeline.toml", "--list-methods")
+        assert result.exit_code == 0, result.stderr
+        assert "Toy (a test)" in result.stdout
