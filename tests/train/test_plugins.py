@@ -201,6 +201,34 @@ def test_a_report_shows_it_under_its_label_without_the_plugin(own: Own, tmp_path
         assert main_finding(analysis).startswith("Toy (")
 
 
+def test_its_run_is_evaluated_by_the_plugin_that_the_record_names(own: Own) -> None:
+    run = run_folder(own.runs, "toy-attending")
+    with forgotten_afterwards():
+        result = ta3n_train(
+            "--evaluate", run, "--target", "hmdb", "--features", own.folder / "features",
+            "--allow-missing", "--device", "cpu",
+        )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    last = read_run(run).result.rules["last"]
+    assert f"{last.percent:.2f}" in result.stdout
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_other_optimisers_resume_and_stack(own: Own, tmp_path: Path, optimizer: str) -> None:
+    more = ("--method", "toy", "--optimizer", optimizer, "--schedule", "cosine",
+            "--learning-rate", 0.001, "--seeds", 2)  # fmt: skip
+    for name, way in (("apart", "off"), ("stacked", "on")):
+        result = own.train(tmp_path / name, *more, "--stack", way)
+        assert result.exit_code == 0, result.stderr
+    for seed in (0, 1):
+        ours, theirs = (
+            weights_of(run_folder(tmp_path / name, "toy-relation", seed))
+            for name in ("apart", "stacked")
+        )
+        for key in ours:
+            torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
