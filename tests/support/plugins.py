@@ -1,5 +1,6 @@
 """Methods and temporal modules that are known for one test only."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -28,4 +29,6 @@ def forgotten_afterwards() -> Iterator[None]:
         for owner, name, known in _built_in():
             patch.setattr(owner, name, dict(known))
         patch.setattr(registry, "_PLUGINS", {})
+        for name in [name for name in sys.modules if name.startswith("ta3n_plugin_")]:
+            patch.delitem(sys.modules, name)
         yield
