@@ -43,7 +43,6 @@ def folders_of(
     """Return where a dataset's clips and its official split files lie, as far as anybody says.
 
     Args:
-        dataset: Which one.
         settings: Say so in `[data.NAME]`, or in the dataset's own table.
         root: As given for one call, which wins; `splits` likewise.
 

@@ -45,11 +45,9 @@ class Catalogue:
         return _found("benchmark", name, by_name, by_name)
 
     def find_benchmark(self, source: str, target: str, name: str | None = None) -> Benchmark:
-        """Return the benchmark for a pair of datasets, in either direction.
+        """Return the benchmark for a pair of datasets, by full or short name, in either direction.
 
         Args:
-            source: Full or short name of the source dataset.
-            target: Full or short name of the target dataset.
             name: The benchmark asked for; None takes the first one that holds both datasets,
                 ucf-hmdb-full for ucf and hmdb.
 

@@ -195,7 +195,6 @@ class OfficialDataset(Dataset):
             root: The clip folder, or its parent in the official layout.
             splits: The folder with the official split files, or one that holds it; None looks
                 beside and inside the data.
-            classes: Class folders to list; None lists all.
         """
         given = root.expanduser().absolute()
         clip_root = self._find_clips(given)
