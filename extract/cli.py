@@ -142,8 +142,7 @@ def _refuse_beside_videos(given: Sequence[str]) -> None:
 
 
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
-    from ta3n.extract.bench.report import publish
-    from ta3n.extract.bench.run import BenchOptions, measure
+    from ta3n.extract.bench.run import BenchOptions, measure, publish
 
     bench = BenchOptions(
         backbone=options.backbone,

@@ -20,14 +20,7 @@ from ta3n.extract.backbones import Backbone
 
 
 class PlainProcedure:
-    """Extracts one video after another.
-
-    Args:
-        body: Maps normalised images [B, 3, S, S] to features [B, D].
-        backbone: Gives S and the normalisation.
-        device: Where the network runs.
-        batch_size: B.
-    """
+    """Extracts one video after another; `body` maps normalised images [B, 3, S, S] to [B, D]."""
 
     def __init__(
         self, body: nn.Module, backbone: Backbone, device: torch.device, batch_size: int
