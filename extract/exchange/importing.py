@@ -25,6 +25,7 @@ from ta3n.common.records import (
     PlannedClip,
     ShardRecord,
     build_manifest,
+    read_record,
 )
 from ta3n.common.store import Features, crc32_of, is_finished, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
@@ -33,7 +34,7 @@ from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, Offic
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
-from ta3n.extract.exchange.exporting import ExportRecord, read_export_record
+from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
@@ -52,8 +53,6 @@ class KnownVideo:
 
     Attributes:
         path: Of its clip in the dataset, as far as it is known.
-        class_name: Its class.
-        splits: Split -> role.
         num_frames: Frames that a list declares, or None.
     """
 
@@ -74,7 +73,6 @@ class ImportJob:
 
     Attributes:
         source: Folder with the features.
-        dataset: Full name.
         known: The dataset's videos.
         origin: Where those come from, in words.
         folder: Feature folder to write.
@@ -103,11 +101,13 @@ def run_import(job: ImportJob) -> Manifest:
         DataMissingError: No features of the known videos are there.
         DataConflictError: Two videos have one name, the network named gives features of another
             width, or the folder was made otherwise.
+        FeatureStoreError: The record of an export is damaged.
         OSError: A folder cannot be read or written.
     """
     matched = _match(job)
     width = _width(matched)
-    exported = read_export_record(job.source)
+    record_path = job.source / RECORD_NAME
+    exported = read_record(ExportRecord, record_path) if record_path.exists() else None
     config = _config(job, width, exported.config if exported else None)
     by_path = {match.video.path: match for match in matched}
     plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
@@ -288,7 +288,6 @@ def from_lists(
     Args:
         lists: Tables with a column `split`, or files named after what they are for: `train` or
             `val`.
-        dataset: Whose videos.
         benchmark: Gives the class folders of numeric labels.
 
     Raises:
