@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import WeightsError
@@ -39,6 +40,8 @@ __all__ = [
     "weights_identity",
 ]
 
+# By the module that has it; they import torch.
+_LIBRARIES = {"timm": "from_timm", "torchvision": "from_torchvision", "package": "packaged"}
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -106,7 +109,6 @@ def weights_identity(backbone: Backbone, weights: str) -> str:
     """Return what names the weights for good: file name with hash, file content, or seed.
 
     Args:
-        backbone: The network.
         weights: Name of its published weights, `random:SEED`, or a file.
 
     Raises:
@@ -124,7 +126,6 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
     """Build the network and load its weights.
 
     Args:
-        backbone: The network.
         weights: Name of its published weights, `random:SEED`, or a file with a state dict.
 
     Raises:
@@ -153,8 +154,8 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
                 f"{backbone.hash_prefix}; remove it and run again"
             )
         network = library.load(backbone, path, digest)
-    body = library.headless(network).eval().requires_grad_(False)
-    return LoadedBackbone(body, digest)
+    library.remove_classifier(network)
+    return LoadedBackbone(network.eval().requires_grad_(False), digest)
 
 
 def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
@@ -166,15 +167,6 @@ def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
 
 
 def _library_of(backbone: Backbone) -> Library:
-    """Return what builds, loads and beheads networks of the backbone's library."""
-    if backbone.library == "timm":
-        from ta3n.extract.backbones.from_timm import Timm
-
-        return Timm()
-    if backbone.library == "torchvision":
-        from ta3n.extract.backbones.from_torchvision import TorchVision
-
-        return TorchVision()
-    from ta3n.extract.backbones.packaged import Packaged
-
-    return Packaged()
+    module = _LIBRARIES[backbone.library]
+    library: Library = resolve_name(f"ta3n.extract.backbones.{module}:LIBRARY")
+    return library

@@ -34,12 +34,12 @@ class Library(ABC):
         """
 
     @abstractmethod
-    def classifier(self, _network: Any) -> tuple[str, ...]:
+    def classifier(self, network: Any) -> tuple[str, ...]:
         """Return how the names of parameters begin that are no part of the features."""
 
     @abstractmethod
-    def headless(self, network: Any) -> nn.Module:
-        """Return the network without its classifier; it is changed in place."""
+    def remove_classifier(self, network: Any) -> None:
+        """Change the network in place, so that it gives features."""
 
     @abstractmethod
     def published_file(self, backbone: Backbone) -> Path:
@@ -66,6 +66,26 @@ class Library(ABC):
         """
         raise NotImplementedError(f"no transform comes with {backbone.name}")
 
+    def feature_shape(self, build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
+        """Return the shape of what a network makes of one image, without the batch.
+
+        It is built where tensors hold no data, which takes neither memory nor time, and once more
+        with data if the network computes while it is built.
+        """
+
+        def shape() -> tuple[int, ...]:
+            network = build()
+            self.remove_classifier(network)
+            with torch.inference_mode():
+                features: torch.Tensor = network.eval()(torch.zeros(1, 3, image_size, image_size))
+            return tuple(features.shape[1:])
+
+        try:
+            with torch.device("meta"):
+                return shape()
+        except (NotImplementedError, RuntimeError):
+            return shape()
+
 
 def hub_path(backbone: Backbone) -> Path:
     """Return where torch caches the published weights, or where they may be brought to."""
@@ -79,25 +99,6 @@ def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
         f"network fetch {url}, then put the file at {hub_path(backbone)} or name it with "
         "--weights FILE"
     )
-
-
-def feature_shape(build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
-    """Return the shape of what a network makes of one image, without the batch.
-
-    It is built where tensors hold no data, which takes neither memory nor time, and once more with
-    data if the network computes while it is built.
-    """
-
-    def shape() -> tuple[int, ...]:
-        with torch.inference_mode():
-            features: torch.Tensor = build().eval()(torch.zeros(1, 3, image_size, image_size))
-        return tuple(features.shape[1:])
-
-    try:
-        with torch.device("meta"):
-            return shape()
-    except (NotImplementedError, RuntimeError):
-        return shape()
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
