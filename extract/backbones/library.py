@@ -52,11 +52,29 @@ class Library(ABC):
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
         """Return the network with the weights of a file.
 
+        Parameters of the classifier may be missing, of another shape, or left over: it is not part
+        of the features, so that any number of classes will do.
+
         Raises:
             WeightsError: If the file cannot be read, or is of another network.
         """
         network = self.build(backbone)
-        load_into(network, path, name=backbone.name, ignored=self.classifier(network))
+        ignored = self.classifier(network)
+        whole = read_state(path)
+        state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
+        own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
+        versions = getattr(whole, "_metadata", None) or own_versions
+        state._metadata = versions  # type: ignore[attr-defined]
+        own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
+        missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+        unexpected = [key for key in state if key not in own]
+        if missing or unexpected:
+            raise WeightsError(
+                f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
+                f"(such as {missing[0] if missing else 'none'}), {len(unexpected)} do not belong "
+                f"(such as {unexpected[0] if unexpected else 'none'})"
+            )
+        network.load_state_dict(state, strict=False)
         return network
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
@@ -102,10 +120,7 @@ def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
 
 
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a state dict by name, in any of the forms in which people save it.
-
-    Args:
-        path: A `.safetensors` file, or one of `torch.save`.
+    """Return a state dict from a file of `safetensors` or torch, in any form that people save.
 
     Raises:
         WeightsError: If it cannot be read, or holds no state dict.
@@ -139,29 +154,3 @@ def _read(path: Path) -> Any:
     except ImportError as error:
         raise WeightsError("it needs a package: pip install 'ta3n[timm]'") from error
     return load_file(path)
-
-
-def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, ...] = ()) -> None:
-    """Put the weights of a file into a network; `name` is for messages.
-
-    Parameters whose names begin with `ignored` may be missing, of another shape, or left over: the
-    classifier is not part of the features, so that any number of classes will do.
-
-    Raises:
-        WeightsError: If the file cannot be read, or is of another network.
-    """
-    whole = read_state(path)
-    state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
-    own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
-    versions = getattr(whole, "_metadata", None) or own_versions
-    state._metadata = versions  # type: ignore[attr-defined]
-    own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
-    missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected:
-        raise WeightsError(
-            f"weights {path} are not of {name}: {len(missing)} parameters are missing "
-            f"(such as {missing[0] if missing else 'none'}), {len(unexpected)} do not belong "
-            f"(such as {unexpected[0] if unexpected else 'none'})"
-        )
-    network.load_state_dict(state, strict=False)

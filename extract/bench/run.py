@@ -110,6 +110,7 @@ _RESIZED_FRAMES = 64
 _BATCH_SIZE = 32
 _NETWORK_RUNS = 3
 _WIDTH, _HEIGHT, _TEXEL = 320, 240, 8
+_SHARD = "shard-00000"
 
 
 def measure(options: BenchOptions) -> BenchResult:
@@ -325,20 +326,20 @@ def decoding_processes(count: int) -> ProcessPoolExecutor:
 def whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
     """Extract clips into one shard, in a folder of its own; return the feed, used up."""
     folder = Path(tempfile.mkdtemp(dir=work.folder))
-    task = ShardTask(shard="shard-00000", clips=tuple(map(_planned, range(len(clips)), clips)))
-    return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)
-
-
-def _planned(number: int, path: Path) -> PlannedClip:
-    return PlannedClip(
-        id=number,
-        path=path.name,
-        class_name="bench",
-        splits={},
-        size_bytes=path.stat().st_size,
-        mtime_ns=0,
-        shard="shard-00000",
+    planned = (
+        PlannedClip(
+            id=number,
+            path=path.name,
+            class_name="bench",
+            splits={},
+            size_bytes=path.stat().st_size,
+            mtime_ns=0,
+            shard=_SHARD,
+        )
+        for number, path in enumerate(clips)
     )
+    task = ShardTask(shard=_SHARD, clips=tuple(planned))
+    return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)
 
 
 def publish(result: BenchResult, json_file: str | None) -> None:
