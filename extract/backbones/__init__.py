@@ -30,18 +30,16 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKBONES",
-    "IMAGENET_V1",
     "IMAGE_SIZE",
     "Backbone",
-    "LoadedBackbone",
     "geometry_of",
     "get_backbone",
     "load_backbone",
     "weights_identity",
 ]
 
-# By the module that has it; they import torch.
-_LIBRARIES = {"timm": "from_timm", "torchvision": "from_torchvision", "package": "packaged"}
+# Of each library; they import torch.
+_MODULES = {"timm": "from_timm", "torchvision": "from_torchvision", "package": "packaged"}
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -167,6 +165,6 @@ def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
 
 
 def _library_of(backbone: Backbone) -> Library:
-    module = _LIBRARIES[backbone.library]
+    module = _MODULES[backbone.library]
     library: Library = resolve_name(f"ta3n.extract.backbones.{module}:LIBRARY")
     return library

@@ -19,9 +19,6 @@ from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import IMAGENET_V1, Backbone
 from ta3n.extract.backbones.library import Library, hub_path, not_downloaded
 
-# What is no classifier of torchvision, but may be meant.
-_OTHERS = ("efficientnet_lite0",)
-
 # Classifiers that training alone uses; files of weights have them, networks here do not.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
 
@@ -42,7 +39,8 @@ def describe(name: str, weights: str | None) -> Backbone:
         UsageError: If torchvision has no classifier of that name.
     """
     if name not in names():
-        nearest = did_you_mean(name, [*_OTHERS, *names()])
+        # The first is no classifier of torchvision, but may be meant.
+        nearest = did_you_mean(name, ["efficientnet_lite0", *names()])
         raise UsageError(
             f"backbone {name!r} is not known{nearest}; it is one of torchvision's classifiers, "
             "efficientnet_lite0, or timm:NAME"
