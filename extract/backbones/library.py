@@ -78,10 +78,7 @@ class Library(ABC):
         return network
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
-        """Return the geometric part of the transform that comes with the published weights.
-
-        It maps a frame [H, W, 3] to its crop [S, S, 3]; `FeatureNetwork` normalises.
-        """
+        """See `geometry_of`."""
         raise NotImplementedError(f"no transform comes with {backbone.name}")
 
     def feature_shape(self, build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:

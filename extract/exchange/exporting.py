@@ -87,7 +87,7 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     if known and split not in known:
         raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
     names = _names(clips)
-    done = 0
+    videos: dict[str, ExportedVideo] = {}
     with ProgressLine(len(clips), "videos") as progress:
         for shard in dict.fromkeys(clip.shard for clip in clips):
             with ShardReader(shard_path(folder, shard)) as reader:
@@ -98,16 +98,14 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
                         write_frames(rows, out / name)
                     else:
                         write_array(rows, out / f"{name}.npy")
-                    done += 1
-                    progress.update(done, shard)
+                    videos[name] = ExportedVideo(
+                        num_frames=clip.num_frames, frame_rate=clip.frame_rate
+                    )
+                    progress.update(len(videos), shard)
     _write_lists(clips, names, out, split)
-    videos = {
-        names[clip.path]: ExportedVideo(num_frames=clip.num_frames, frame_rate=clip.frame_rate)
-        for clip in clips
-    }
     record = ExportRecord(config=manifest.config, videos=videos)
     replace_file(out / RECORD_NAME, dump_record(record))
-    return done
+    return len(videos)
 
 
 def _names(clips: list[ClipRecord]) -> dict[str, str]:
