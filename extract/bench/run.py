@@ -125,25 +125,25 @@ def measure(options: BenchOptions) -> BenchResult:
     batch_size = options.batch_size or _BATCH_SIZE
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        clips = make_clips(folder, options.num_clips, options.clip_frames)
+        clips = _make_clips(folder, options.num_clips, options.clip_frames)
         work = _work(options, folder)
         engine = engine_for(work)
         waits: dict[str, float] = {}
 
         def pipeline(some: Sequence[Path]) -> int:
-            feed = whole_pipeline(work, engine, some)
+            feed = _whole_pipeline(work, engine, some)
             waits.update({"network": feed.wait_s, "decoding": feed.full_s})
             return len(some) * options.clip_frames
 
         def sampled() -> int:
             config = work.config.model_copy(update={"frames": "segments:5"})
-            whole_pipeline(replace(work, config=config), engine, clips)
+            _whole_pipeline(replace(work, config=config), engine, clips)
             return 5 * len(clips)
 
         jobs = _jobs_of_decoding(clips, threads, device)
         if options.processes:
-            pool = stack.enter_context(decoding_processes(threads))
-            jobs[f"decode + convert + resize, {threads} processes"] = lambda: cropped_by_processes(
+            pool = stack.enter_context(_decoding_processes(threads))
+            jobs[f"decode + convert + resize, {threads} processes"] = lambda: _cropped_by_processes(
                 clips, pool
             )
         jobs |= _jobs_of_network(work, engine, batch_size)
@@ -175,13 +175,15 @@ def _jobs_of_decoding(clips: list[Path], threads: int, device: torch.device) -> 
     frames = first_frames(clips[0], _RESIZED_FRAMES)
     on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
     return {
-        "decode": lambda: _count(frames_of(clips)),
-        "decode + convert": lambda: _count(frame.rgb() for frame in frames_of(clips)),
+        "decode": lambda: _count(_frames_of(clips)),
+        "decode + convert": lambda: _count(frame.rgb() for frame in _frames_of(clips)),
         "resize, Pillow": lambda: _count(map(crop, frames)),
-        f"resize, tensors on {device.type}": lambda: wait_for(
+        f"resize, tensors on {device.type}": lambda: _wait_for(
             resize_and_crop(on_device, IMAGE_SIZE)
         ),
-        f"decode + convert + resize, {threads} threads": lambda: cropped_by_threads(clips, threads),
+        f"decode + convert + resize, {threads} threads": lambda: _cropped_by_threads(
+            clips, threads
+        ),
     }
 
 
@@ -203,16 +205,16 @@ def _jobs_of_network(work: Work, engine: Engine, batch_size: int) -> Jobs:
     channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
     fast = in_precision_of(work.config.profile, optimised(network, device), device)
     jobs: Jobs = {
-        NETWORK + "eager": lambda: run_network(eager, images),
-        NETWORK + "folded": lambda: run_network(folded, images),
-        NETWORK + "folded, channels last": lambda: run_network(channels_last, crops),
-        NETWORK + "fused": lambda: run_network(fast, crops),
-        NETWORK + "in use": lambda: run_network(engine.network, crops),
+        NETWORK + "eager": lambda: _run_network(eager, images),
+        NETWORK + "folded": lambda: _run_network(folded, images),
+        NETWORK + "folded, channels last": lambda: _run_network(channels_last, crops),
+        NETWORK + "fused": lambda: _run_network(fast, crops),
+        NETWORK + "in use": lambda: _run_network(engine.network, crops),
     }
     compiled = compile_for(fast, crops) if work.compile == "on" else None
     if compiled is not None:
         network_of_it: nn.Module = compiled
-        jobs[NETWORK + "compiled"] = lambda: run_network(network_of_it, crops)
+        jobs[NETWORK + "compiled"] = lambda: _run_network(network_of_it, crops)
     return jobs
 
 
@@ -259,7 +261,7 @@ def _timed(pipeline: Callable[[Sequence[Path]], int], clips: Sequence[Path]) -> 
     return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak / 1e6)
 
 
-def make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
+def _make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
     """Encode clips like UCF101's: MPEG-4 in AVI, 320 by 240."""
     paths = [folder / f"{number}.avi" for number in range(count)]
     size = (_HEIGHT // _TEXEL, _WIDTH // _TEXEL, 3)
@@ -271,7 +273,7 @@ def make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
     return paths
 
 
-def frames_of(clips: Iterable[Path]) -> Iterator[Frame]:
+def _frames_of(clips: Iterable[Path]) -> Iterator[Frame]:
     """Decode clips on one thread; nothing is converted yet."""
     for path in clips:
         with VideoReader(path) as reader:
@@ -280,25 +282,24 @@ def frames_of(clips: Iterable[Path]) -> Iterator[Frame]:
 
 def first_frames(path: Path, count: int) -> list[RgbImage]:
     """Return the first frames of a clip."""
-    return [frame.rgb() for frame in islice(frames_of([path]), count)]
+    return [frame.rgb() for frame in islice(_frames_of([path]), count)]
 
 
-def run_network(network: nn.Module, batch: Tensor) -> int:
+def _run_network(network: nn.Module, batch: Tensor) -> int:
     """Run a batch a few times over; return how many images that were."""
     with torch.inference_mode():
         for _ in range(_NETWORK_RUNS):
-            wait_for(network(batch))
+            _wait_for(network(batch))
     return _NETWORK_RUNS * len(batch)
 
 
-def wait_for(result: Tensor) -> int:
+def _wait_for(result: Tensor) -> int:
     """Wait until a device has computed something; return its length."""
     result.flatten()[0].item()
     return len(result)
 
 
-def cropped_by_threads(clips: Sequence[Path], num_threads: int) -> int:
-    """Decode, convert and crop in threads; count the crops that arrive."""
+def _cropped_by_threads(clips: Sequence[Path], num_threads: int) -> int:
     feed = ClipFeed(
         clips, lambda path: decode_clip(path, FrameSelection()), num_threads=num_threads
     )
@@ -306,8 +307,7 @@ def cropped_by_threads(clips: Sequence[Path], num_threads: int) -> int:
         return sum(1 for _, crops in feed for _ in crops)
 
 
-def cropped_by_processes(clips: Sequence[Path], pool: ProcessPoolExecutor) -> int:
-    """Decode, convert and crop in processes; count the crops that arrive."""
+def _cropped_by_processes(clips: Sequence[Path], pool: ProcessPoolExecutor) -> int:
     return sum(len(crops) for crops in pool.map(_crops_of, clips))
 
 
@@ -315,15 +315,14 @@ def _crops_of(path: Path) -> list[RgbImage]:
     return list(decode_clip(path, FrameSelection()))
 
 
-def decoding_processes(count: int) -> ProcessPoolExecutor:
-    """Start processes that decode, to be compared with threads."""
+def _decoding_processes(count: int) -> ProcessPoolExecutor:
     pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
     # They are to be running before anything is measured.
     list(pool.map(len, [()] * count))
     return pool
 
 
-def whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
+def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
     """Extract clips into one shard, in a folder of its own; return the feed, used up."""
     folder = Path(tempfile.mkdtemp(dir=work.folder))
     planned = (
