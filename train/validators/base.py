@@ -1,6 +1,6 @@
 """What a label-free selection rule is, and what it may see.
 
-No torch is loaded here, nor by the files of the rules: tables and pages read what they are called.
+No torch is loaded here, nor by `rules`: tables and pages read what they are called.
 
 Shapes: N target videos, S source training videos, M held-out source videos, E feature width,
 C classes.
@@ -81,11 +81,10 @@ def _check(name: str, value: Tensor | None, expected: tuple[int | None, ...]) ->
 
 @dataclass(frozen=True, kw_only=True)
 class Validator:
-    """One label-free rule: the `RULE` of a file beside this one.
+    """One label-free rule.
 
     Attributes:
         name: As in metrics and results.
-        place: Among all rules, in the order in which they are computed and shown.
         description: What a high score means, in one line.
         citation: Where it comes from.
         compute: Returns the score, higher is better. Its parameters are the fields of
@@ -94,7 +93,6 @@ class Validator:
     """
 
     name: str
-    place: int
     description: str
     citation: str
     compute: Callable[..., float]

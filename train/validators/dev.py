@@ -1,6 +1,10 @@
-"""How much more likely a video is in the target than in the source, from a domain classifier.
+"""What deep embedded validation computes with: a domain classifier's weights, and their risk.
 
 Shapes: S source and T target videos, M videos to weigh, R = S + T rows, E feature width.
+
+Source: You et al. 2019, "Towards Accurate Model Selection in Deep Unsupervised Domain Adaptation",
+and the authors' program, whose two-layer network as the domain classifier is a logistic regression
+here: convex, hence the same for every run, and fast enough for every epoch.
 """
 
 from collections.abc import Callable
@@ -9,15 +13,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-FOLD = 5
-"""Every fifth video of a domain is kept apart to choose the weight decay."""
+# Every fifth video of a domain is kept apart to choose the weight decay.
+_FOLD = 5
 
 MOST_VIDEOS = 512
 """Of a domain with more videos, so many evenly spaced ones are used: a bound on the time."""
 
-DECAYS = (1e-1, 1e-2, 1e-3, 1e-4)
-"""From the strongest; on inputs of about unit length, whatever the feature width."""
-
+# From the strongest; on inputs of about unit length, whatever the feature width.
+_DECAYS = (1e-1, 1e-2, 1e-3, 1e-4)
 _STEPS = 10
 # Below this share of the widest feature's spread, a feature is taken for constant.
 _LEAST_SPREAD = 1e-6
@@ -43,7 +46,7 @@ def importance_weights(source: Tensor, target: Tensor, videos: Tensor) -> Tensor
     rows = torch.cat([source, target]).float()
     numbers = torch.cat([torch.arange(len(source)), torch.arange(len(target))]).to(rows.device)
     in_target = (torch.arange(len(rows), device=rows.device) >= len(source)).float()
-    apart = numbers % FOLD == 0
+    apart = numbers % _FOLD == 0
     standardise = _standardiser(rows[~apart])
     fitted, checked = in_target[~apart], in_target[apart]
     parameters = _fit(standardise(rows[~apart]), fitted, standardise(rows[apart]), checked)
@@ -80,7 +83,7 @@ def _fit(rows: Tensor, in_target: Tensor, check: Tensor, checked: Tensor) -> Ten
     """
     parameters = rows.new_zeros(rows.shape[1])
     best, best_loss = torch.full_like(parameters, torch.nan), float("inf")
-    for decay in DECAYS:
+    for decay in _DECAYS:
         parameters = _descend(parameters, rows, in_target, decay)
         loss = float(_log_loss(check @ parameters, checked))
         if not loss < best_loss:
@@ -108,3 +111,20 @@ def _descend(start: Tensor, rows: Tensor, in_target: Tensor, decay: float) -> Te
 
 def _log_loss(logits: Tensor, in_target: Tensor) -> Tensor:
     return F.binary_cross_entropy_with_logits(logits.double(), in_target.double())
+
+
+def weighted_risk(weights: Tensor, errors: Tensor) -> float:
+    """Return mean(L) + eta mean(W) - eta with L_i = W_i errors_i, eta = -Cov(L, W) / Var(W).
+
+    The control variate eta uses that weights are 1 in the mean to lower the variance. Equal weights
+    tell nothing, and eta is 0.
+
+    Args:
+        weights: importance weights W, float64 [M], M at least 2.
+        errors: 1 for a wrong prediction, 0 for a right one, float64 [M].
+    """
+    losses = weights * errors
+    covariance = torch.cov(torch.stack([losses, weights]))  # [2, 2]
+    variance = covariance[1, 1]
+    eta = -covariance[0, 1] / variance if variance > 0 else torch.zeros_like(variance)
+    return float(losses.mean() + eta * weights.mean() - eta)
