@@ -32,7 +32,6 @@ class Video:
     """A labelled video with features.
 
     Attributes:
-        clip: Its record in the manifest.
         label: Index of its class in the benchmark.
         rows: Offsets of the K sampled frames among the clip's rows.
     """
@@ -44,14 +43,11 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainVideos:
-    """One dataset's part in a run.
+    """One dataset's part in a run: its feature folder, and the videos of each split by path.
 
     Attributes:
-        dataset: Full name.
-        folder: Its feature folder.
-        manifest: What stage one wrote there.
-        train: Videos of the official training split, sorted by path.
-        val: Videos of the official test split, sorted by path.
+        train: Videos of the official training split.
+        val: Videos of the official test split.
     """
 
     dataset: str
@@ -68,12 +64,7 @@ class DomainVideos:
 
 
 def load_videos(
-    features: Path,
-    benchmark: Benchmark,
-    dataset: str,
-    *,
-    num_segments: int,
-    allow_missing: bool,
+    features: Path, benchmark: Benchmark, dataset: str, *, num_segments: int, allow_missing: bool
 ) -> DomainVideos:
     """Read a dataset's manifest and list the benchmark's videos.
 
@@ -134,10 +125,6 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
 
     Clips cut from one recording look alike (UCF101's groups, HMDB51's films), so that the accuracy
     on such a clip says how well training clips are remembered. What is left out is logged.
-
-    Args:
-        side: The source's part in a run.
-        dataset: Tells which clips were cut from one recording.
     """
 
     def recording(video: Video) -> tuple[str, str]:

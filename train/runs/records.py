@@ -31,11 +31,9 @@ _OTHERWISE = (ValueError, TypeError, KeyError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class PredictedVideo:
-    """What a run said about one target validation video.
+    """What a run said about one target validation video, a path within the dataset.
 
     Attributes:
-        video: Its path within the dataset.
-        label: Index of its class.
         chosen: Class predicted after the epoch that a selection rule chose, by rule.
     """
 
@@ -54,9 +52,6 @@ class Run:
     """A finished run.
 
     Attributes:
-        path: Its folder.
-        config: What was run.
-        result: Its figures.
         epochs: A record for each epoch, as `metrics.jsonl` has it.
         predictions: One for each target validation video, in order of path.
         environment: Versions and device, empty where they were not kept.
@@ -108,7 +103,7 @@ def read_run(path: Path) -> Run:
             result=result,
             epochs=epochs,
             predictions=_read_predictions(path, tuple(result.rules)),
-            environment=_read_environment(path),
+            environment=_read_environment(path / "environment.json"),
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -241,11 +236,8 @@ def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo,
     )
 
 
-def _read_environment(path: Path) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads((path / "environment.json").read_bytes()))
-    except FileNotFoundError:
-        return {}
+def _read_environment(file: Path) -> Mapping[str, Any]:
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
 def _check(run: Run, seed: int) -> None:

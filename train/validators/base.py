@@ -84,7 +84,6 @@ class Validator:
     """One label-free rule.
 
     Attributes:
-        name: As in metrics and results.
         description: What a high score means, in one line.
         citation: Where it comes from.
         compute: Returns the score, higher is better. Its parameters are the fields of
