@@ -9,7 +9,7 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Generic, Protocol, TypeVar
@@ -57,12 +57,14 @@ class Registry(Generic[T]):
     def all(self) -> dict[str, T]:
         """Return everything by its name, in order of rank and name."""
         if not self._is_complete:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
+            for module in self._modules():
                 importlib.import_module(f"{self._package}.{module.name}")
             self._is_complete = True
         ordered = sorted(self._items.values(), key=lambda item: (item.rank, item.name))
         return {item.name: item for item in ordered}
+
+    def _modules(self) -> Iterator[pkgutil.ModuleInfo]:
+        return pkgutil.iter_modules(importlib.import_module(self._package).__path__)
 
     def find(self, name: str) -> T:
         """Return what has a name.
@@ -70,9 +72,10 @@ class Registry(Generic[T]):
         Raises:
             UsageError: If there is nothing of that name.
         """
-        module = f"{self._package}.{name.replace('-', '_')}"
-        if name not in self._items and not self._is_complete and importlib.util.find_spec(module):
-            importlib.import_module(module)
+        if name not in self._items and not self._is_complete:
+            module = name.replace("-", "_")
+            if module in {found.name for found in self._modules()}:
+                importlib.import_module(f"{self._package}.{module}")
         if name not in self._items and name not in self.all():
             known = list(self.all())
             raise UsageError(
@@ -101,10 +104,11 @@ def load_plugins(plugins: Iterable[str]) -> None:
 
 def _load(plugin: str) -> ModuleType:
     if not plugin.endswith(".py"):
+        name = Path(plugin).name  # in a settings file it was taken for a path beside it
         try:
-            return importlib.import_module(plugin)
+            return importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UsageError(f"plugin {plugin}: {error}; give a module or a .py file") from error
+            raise UsageError(f"plugin {name}: {error}; give a module or a .py file") from error
     path = Path(plugin).expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"no plugin file {path}")

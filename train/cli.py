@@ -116,7 +116,7 @@ def main(
     if show_config:
         click.echo(resolved.describe())
         return
-    load_plugins(resolved.settings.train.plugins)
+    load_plugins(map(str, resolved.settings.train.plugins))
     if list_methods:
         click.echo(describe_methods())
         return
@@ -170,7 +170,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
     elif grid is not None:
         from ta3n.train.jobs.grid_result import choose
-        from ta3n.train.jobs.grid_table import print_grid
+        from ta3n.train.jobs.table import print_grid
 
         folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
         print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))

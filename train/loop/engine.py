@@ -28,17 +28,11 @@ class Trainer:
     """One run of one method with one seed.
 
     Args:
-        settings: what to run.
         data: on any device; copied to the run's device.
-        device: where to train.
         dtype: floating-point type of weights and features.
 
     Attributes:
-        settings: as given.
         data: on the run's device.
-        objective: what is minimised.
-        model: the model, updated epoch by epoch.
-        optimizer: over the model's parameters.
         history: one record for each epoch done.
 
     Raises:
@@ -138,10 +132,6 @@ class Trainer:
 
     def end_epoch(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         """Note what an epoch measured.
-
-        Args:
-            plan: what `begin_epoch` returned.
-            table: what the steps measured.
 
         Raises:
             NonFiniteError: if a value is not finite.
