@@ -13,8 +13,9 @@ import numpy as np
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.records import IMPORTED, USABLE, ClipStatus
-from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
+from ta3n.train.data.videos import sampled_among
 from ta3n.train.inference.trained import TrainedRun, feature_differences, weights_option
 
 if TYPE_CHECKING:
@@ -147,10 +148,6 @@ def _classify(
 
 def _sampled(clip: "ClipFeatures", num_segments: int) -> "NDArray[np.float32]":
     """Return the rows of the sampled frames, [K, D] of [F, D]."""
-    if FrameSelection.parse(clip.config.frames).is_regular:
-        # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
-        return clip.features[segment_indices(len(clip.features), num_segments)]
-    frames = segment_indices(clip.num_frames, num_segments)
-    rows = np.searchsorted(clip.frame_numbers, frames)
-    assert np.array_equal(clip.frame_numbers[rows], frames), "the sampled frames are kept"
-    return clip.features[rows]
+    selection = FrameSelection.parse(clip.config.frames)
+    kept = clip.frame_numbers.tolist()
+    return clip.features[list(sampled_among(kept, selection, clip.num_frames, num_segments))]

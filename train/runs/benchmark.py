@@ -25,9 +25,8 @@ def benchmark_of(config: RunConfig) -> Benchmark:
     Raises:
         DataConflictError: It is no built-in one, and the run has no record of it.
     """
-    for benchmark in BUILT_IN:
-        if benchmark.name == config.benchmark:
-            return benchmark
+    if found := next((b for b in BUILT_IN if b.name == config.benchmark), None):
+        return found
     sides = config.data.get("benchmark")
     if sides is None:
         raise DataConflictError(

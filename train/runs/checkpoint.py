@@ -105,8 +105,7 @@ def write_state(folder: RunFolder, state: RunState) -> None:
     Raises:
         OSError: If the folder cannot be written.
     """
-    scores = [{**asdict(each), "validators": dict(each.validators)} for each in state.scores]
-    _write(folder.checkpoint, {**vars(state), "scores": scores})
+    _write(folder.checkpoint, {**vars(state), "scores": [asdict(each) for each in state.scores]})
 
 
 def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:

@@ -44,9 +44,9 @@ def importance_weights(source: Tensor, target: Tensor, videos: Tensor) -> Tensor
     """
     source, target = _spaced(source), _spaced(target)
     rows = torch.cat([source, target]).float()
-    numbers = torch.cat([torch.arange(len(source)), torch.arange(len(target))]).to(rows.device)
     in_target = (torch.arange(len(rows), device=rows.device) >= len(source)).float()
-    apart = numbers % _FOLD == 0
+    apart = torch.cat([torch.arange(len(part)) % _FOLD == 0 for part in (source, target)])
+    apart = apart.to(rows.device)
     standardise = _standardiser(rows[~apart])
     fitted, checked = in_target[~apart], in_target[apart]
     parameters = _fit(standardise(rows[~apart]), fitted, standardise(rows[apart]), checked)
