@@ -126,15 +126,14 @@ def in_turns(
     return [median(own) for own in times]
 
 
-def measure_overhead(case: Case, repeats: int) -> tuple[float, float]:
-    """Return the seconds of a bare epoch and of a whole one."""
+def compare(name: str, case: Case, num_seeds: int, repeats: int) -> None:
+    """Print what an epoch costs beside its bare arithmetic, and what stacking seeds gains."""
     bare, whole = case.trainers(2)
     bare_s, whole_s = in_turns([bare_epoch(bare), whole.run_epoch], repeats, case.device)
-    return bare_s, whole_s
-
-
-def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, float]:
-    """Return the seconds of an epoch of all seeds, one after another and stacked."""
+    click.echo(
+        f"{name}: bare forward, backward and step {bare_s:.3f} s, whole loop {whole_s:.3f} s:"
+        f" {100 * (whole_s / bare_s - 1):+.1f} %"
+    )
     singles, stack = case.trainers(num_seeds), StackedTrainer(case.trainers(num_seeds))
 
     def one_after_another() -> None:
@@ -142,7 +141,10 @@ def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, f
             trainer.run_epoch()
 
     apart_s, stacked_s = in_turns([one_after_another, stack.run_epoch], repeats, case.device)
-    return apart_s, stacked_s
+    click.echo(
+        f"{name}: {num_seeds} seeds one after another {apart_s:.3f} s, stacked {stacked_s:.3f} s:"
+        f" {apart_s / stacked_s:.2f} times as fast"
+    )
 
 
 @click.command(COMMAND)
@@ -175,16 +177,7 @@ def main(
     click.echo(f"{method} with {temporal}, recipe {recipe}; medians of {repeats} epochs in turns")
     for name in sizes or SIZES:
         case = Case(size=SIZES[name], method=method, temporal=temporal, recipe=recipe, device=place)
-        bare_s, whole_s = measure_overhead(case, repeats)
-        click.echo(
-            f"{name}: bare forward, backward and step {bare_s:.3f} s, whole loop {whole_s:.3f} s:"
-            f" {100 * (whole_s / bare_s - 1):+.1f} %"
-        )
-        apart_s, stacked_s = measure_stacking(case, seeds, repeats)
-        click.echo(
-            f"{name}: {seeds} seeds one after another {apart_s:.3f} s, stacked {stacked_s:.3f} s:"
-            f" {apart_s / stacked_s:.2f} times as fast"
-        )
+        compare(name, case, seeds, repeats)
 
 
 if __name__ == "__main__":

@@ -134,13 +134,10 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
     }
     name = f"evaluation-{evaluation.target.dataset}-{evaluation.split}-{run.rule}"
     write_json(folder / f"{name}.json", figures)
-    columns = zip(
-        (video.clip.path for video in evaluation.videos),
-        evaluation.labels.tolist(),
-        evaluation.predicted.tolist(),
-        evaluation.logits.softmax(dim=1).tolist(),
-        strict=True,
-    )
     header = ["video", "label", "predicted", *(f"probability_{name}" for name in run.classes)]
-    rows = [[video, label, predicted, *each] for video, label, predicted, each in columns]
+    figures_of = evaluation.predicted.tolist(), evaluation.logits.softmax(dim=1).tolist()
+    rows = [
+        [video.clip.path, video.label, predicted, *probabilities]
+        for video, predicted, probabilities in zip(evaluation.videos, *figures_of, strict=True)
+    ]
     write_csv(folder / f"{name}.csv", header, rows)

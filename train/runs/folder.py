@@ -33,7 +33,6 @@ class RunConfig:
     """What a run is, apart from its seed; datasets by their full names.
 
     Attributes:
-        temporal: Temporal module.
         label: What tables call the method.
         identity: What it is hashed by, beside benchmark, direction and data: all that the method
             reads, where it is not as usual.

@@ -15,8 +15,7 @@ from ta3n.train.data.features import RunData
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
-from ta3n.train.validators.base import ValidatorInputs
-from ta3n.train.validators.rules import score_by_rule
+from ta3n.train.validators.rules import ValidatorInputs, score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
 _MAX_SOURCE_VIDEOS = 128

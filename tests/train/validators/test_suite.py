@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ta3n.train.validators.base import ValidatorInputs
-from ta3n.train.validators.rules import RULES
+from ta3n.train.validators.rules import RULES, ValidatorInputs
 from ta3n.train.validators.rules import score_by_rule as score
 
 NAMES = ["source_val", "entropy", "im", "snd", "bnm", "dev", "corr_c"]
