@@ -15,8 +15,8 @@ from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun, feature_differences
-from ta3n.train.runs.benchmark import benchmark_of, side_named
 from ta3n.train.runs.folder import write_csv, write_json
+from ta3n.train.runs.records import benchmark_of, side_named
 
 
 @dataclass(frozen=True, kw_only=True)

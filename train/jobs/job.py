@@ -16,8 +16,8 @@ from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weigh
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
-from ta3n.train.runs.benchmark import benchmark_record
 from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.records import benchmark_record
 
 _FEW_VIDEOS = 30
 
