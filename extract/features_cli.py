@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import handles_errors, say
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -266,8 +266,7 @@ def _tell(
         lines = list(lines_about(part))
         num_lines[part] = len(lines)
         for line in lines or [f"{part}: {otherwise}"]:
-            # Names and records may come from anyone: nothing of them may steer the terminal.
-            click.echo(printable(line))
+            say(line)
     return num_lines
 
 
