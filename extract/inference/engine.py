@@ -193,7 +193,7 @@ def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> n
 
 @contextmanager
 def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
-    """Hold torch's switches, those of the whole process, as a profile needs them; then put them back.
+    """Hold torch's switches, the whole process's, as a profile needs them; then put them back.
 
     What a caller has set besides, such as autocast, decides nothing of the features.
     """
