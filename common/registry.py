@@ -8,11 +8,14 @@ import importlib
 import importlib.util
 import pkgutil
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
+from importlib.abc import Loader
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Generic, Protocol, TypeVar
 
-from ta3n.common.errors import UsageError, did_you_mean
+from ta3n.common.errors import Ta3nError, UsageError, did_you_mean
 from ta3n.common.files import sha256_of
 
 
@@ -39,6 +42,7 @@ class Registry(Generic[T]):
         self._option = option
         self._package = package
         self._items: dict[str, T] = {}
+        self._plugins: dict[str, str] = {}
         self._is_complete = False
 
     def register(self, item: T) -> T:
@@ -47,6 +51,7 @@ class Registry(Generic[T]):
         Raises:
             UsageError: If the name is taken by something else.
         """
+        self._plugins.setdefault(item.name, plugin_being_loaded())
         if self._items.setdefault(item.name, item) is not item:
             raise UsageError(
                 f"{self._option} {item.name!r} is registered twice; rename one of them"
@@ -64,6 +69,10 @@ class Registry(Generic[T]):
 
     def _modules(self) -> Iterator[pkgutil.ModuleInfo]:
         return pkgutil.iter_modules(importlib.import_module(self._package).__path__)
+
+    def plugin_of(self, name: str) -> str:
+        """Return the file of the plug-in that registered a name; empty for our own."""
+        return self._plugins.get(name, "")
 
     def find(self, name: str) -> T:
         """Return what has a name.
@@ -86,44 +95,64 @@ class Registry(Generic[T]):
 
 _PLUGINS: dict[str, str] = {}
 """Plug-ins of this process as they were named -> as other processes find them."""
+_LOADING: list[str] = []
 
 
 def load_plugins(plugins: Iterable[str]) -> None:
     """Import modules that Python finds, or files `NAME.py`, that register something, each once.
 
     Raises:
-        UsageError: If there is no such file or module.
+        UsageError: If there is no such file or module, or it cannot be imported.
     """
     for plugin in plugins:
         if plugin not in _PLUGINS:
             _PLUGINS[plugin] = _load(plugin)
 
 
-def _load(plugin: str) -> str:
-    if not plugin.endswith(".py"):
-        name = Path(plugin).name  # in a settings file it was taken for a path beside it
-        try:
-            importlib.import_module(name)
-        except ModuleNotFoundError as error:
-            raise UsageError(f"plugin {name}: {error}; give a module or a .py file") from error
-        return plugin
-    path = Path(plugin).expanduser().resolve()
-    if not path.is_file():
-        raise UsageError(f"no plugin file {path}")
-    name = f"ta3n_plugin_{path.stem}_{sha256_of(str(path).encode())[:8]}"
-    if name not in sys.modules:
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None, "a .py file has a loader"
-        assert spec.loader is not None, "a .py file has a loader"
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        try:
-            spec.loader.exec_module(sys.modules[name])
-        except BaseException:
-            del sys.modules[name]
-            raise
-    return str(path)
+def plugin_being_loaded() -> str:
+    """Return the file of the plug-in that is being imported, or an empty string."""
+    return _LOADING[-1] if _LOADING else ""
 
 
 def loaded_plugins() -> tuple[str, ...]:
     """Return the plug-ins of this process, files by their whole path: other processes need them."""
     return tuple(_PLUGINS.values())
+
+
+def _load(plugin: str) -> str:
+    if plugin.endswith(".py"):
+        path = Path(plugin).expanduser().resolve()
+        if not path.is_file():
+            raise UsageError(f"no plugin file {path}")
+        name = f"ta3n_plugin_{path.stem}_{sha256_of(str(path).encode())[:8]}"
+        spec, found = importlib.util.spec_from_file_location(name, path), str(path)
+    else:
+        # In a settings file it was taken for a path beside it.
+        name = found = Path(plugin).name
+        try:
+            spec = importlib.util.find_spec(name)
+        except ModuleNotFoundError:
+            spec = None
+    if spec is None or spec.loader is None:
+        raise UsageError(f"No module named {name!r}; --plugin takes one, or a .py file")
+    if name not in sys.modules:
+        _import(spec, spec.loader)
+    return found
+
+
+def _import(spec: ModuleSpec, loader: Loader) -> None:
+    sys.modules[spec.name] = importlib.util.module_from_spec(spec)
+    _LOADING.append(spec.origin or "")
+    try:
+        loader.exec_module(sys.modules[spec.name])
+    except Exception as error:
+        del sys.modules[spec.name]
+        if isinstance(error, Ta3nError):
+            raise
+        frames = traceback.extract_tb(error.__traceback__)
+        lines = [frame.lineno for frame in frames if frame.filename == spec.origin]
+        line = error.lineno if isinstance(error, SyntaxError) else lines[-1]
+        what = f"{type(error).__name__}: {error}"
+        raise UsageError(f"plugin {spec.origin}, line {line}: {what}") from error
+    finally:
+        _LOADING.pop()

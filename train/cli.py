@@ -12,7 +12,6 @@ import click
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import UsageError
 from ta3n.common.log import LOGGER
-from ta3n.common.registry import load_plugins
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods.registry import describe_methods
 from ta3n.train.paper.rows import describe_rows
@@ -107,16 +106,18 @@ def main(
     """
     # Settings and torch are imported late: --help must answer at once.
     from ta3n.common.settings import load_settings
-    from ta3n.train.jobs.settings import TrainSections
+    from ta3n.train.jobs.settings import TrainSections, weights_given
 
     others = {"source": source, "shard": shard, "grid": grid_file, "select": select}
     evaluation = take_call(options, target, others)
+    weights = weights_given(options)
+    given = [*weights, *(key for key, value in options.items() if value not in (None, ()))]
     overrides = {f"train.{key}": value for key, value in options.items()}
+    overrides |= {f"train.weight.{name}": value for name, value in weights.items()}
     resolved = load_settings(TrainSections, config_file, overrides)
     if show_config:
         click.echo(resolved.describe())
         return
-    load_plugins(map(str, resolved.settings.train.plugins))
     if list_methods:
         click.echo(describe_methods())
         return
@@ -130,8 +131,6 @@ def main(
 
         check_tensorboard()
     call = _Call(source, target, shard, grid_file, select)
-    given = [key for key, value in options.items() if value not in (None, ())]
-    given += resolved.settings.train.weight
     _train(call, given, resolved.settings)
 
 
@@ -162,6 +161,11 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
     jobs = prepare_jobs(call.source, call.target, *variants, catalogue=catalogue_of(all_settings))
     log_data(jobs)
     if grid is not None:
+        if (different := len({job.config.hash for job in jobs})) < len(jobs):
+            raise UsageError(
+                f"{len(jobs)} combinations come to {different} runs: {jobs[0].method.name} does "
+                f"not read all of {', '.join(grid.values)}; leave out what it does not"
+            )
         num_runs = sum(len(job.seeds) for job in jobs)
         LOGGER.info("a grid of %d combinations: %d runs", len(jobs), num_runs)
     results = run_jobs(jobs, settings.jobs, share)

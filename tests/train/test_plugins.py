@@ -124,8 +124,8 @@ def test_the_record_says_what_was_trained_and_training_moved_it(own: Own) -> Non
     assert run.config.settings["weights"] == {"toy": 0.5}
     losses = [epoch["losses"]["toy_loss"] for epoch in run.epochs]
     assert losses[-1] < losses[0]
-    state = weights_of(run.path)
-    assert state["memory.toy_loss/steps|done"] == sum(epoch["steps"] for epoch in run.epochs)
+    # What a term kept between steps is nothing that a finished run needs.
+    assert not any(name.startswith("memory.") for name in weights_of(run.path))
 
 
 @pytest.mark.parametrize("temporal", ["relation", "attending"])
@@ -142,6 +142,11 @@ def test_an_interrupted_run_goes_on_to_the_bit(
 
     monkeypatch.setattr(Trainer, "begin_epoch", interrupted)
     assert own.train(tmp_path, *more).exit_code == 75
+    saved: Any = torch.load(
+        run_folder(tmp_path, f"toy-{temporal}") / "checkpoint.pt", weights_only=True
+    )
+    steps = sum(record["steps"] for record in saved["trainer"]["history"])
+    assert saved["trainer"]["model"]["memory.toy_loss/steps|done"] == steps > 0
     monkeypatch.setattr(Trainer, "begin_epoch", begin)
     result = own.train(tmp_path, *more)
     assert result.exit_code == 0, result.stderr
@@ -201,13 +206,19 @@ def test_a_report_shows_it_under_its_label_without_the_plugin(own: Own, tmp_path
         assert main_finding(analysis).startswith("Toy (")
 
 
-def test_its_run_is_evaluated_by_the_plugin_that_the_record_names(own: Own) -> None:
+def test_its_run_is_evaluated_with_its_plugin_alone(own: Own) -> None:
     run = run_folder(own.runs, "toy-attending")
     with forgotten_afterwards():
-        result = ta3n_train(
+        line = (
             "--evaluate", run, "--target", "hmdb", "--features", own.folder / "features",
             "--allow-missing", "--device", "cpu",
         )  # fmt: skip
+        refused = ta3n_train(*line)
+        assert refused.exit_code == 2
+        assert (
+            "has the term 'toy_loss', which is not known here; give the plug-in" in refused.stderr
+        )
+        result = ta3n_train(*line, "--plugin", own.files[0], "--plugin", own.files[1])
     assert result.exit_code == 0, result.stderr
     last = read_run(run).result.rules["last"]
     assert f"{last.percent:.2f}" in result.stdout
@@ -238,6 +249,9 @@ def test_other_optimisers_resume_and_stack(own: Own, tmp_path: Path, optimizer: 
         (("--method", "dan", "--weight", "toy=1"), "no term of dan has the weight toy"),
         (("--method", "toy", "--weight", "toy=-1"), "it must be a number, 0 or above"),
         (("--method", "toy", "--weight", "toy"), "not NAME=VALUE"),
+        (("--method", "dan", "--weight", "alpha=1", "--alpha", "2"), "alpha is given twice"),
+        (("--method", "dan", "--alpha", "nan"), "it must be a number"),
+        (("--method", "dan", "--add", "target-only"), "they do not combine"),
         (("--plugin", "nowhere.py"), "no plugin file"),
         (("--plugin", "no_such_module"), "No module named 'no_such_module'"),
         (("--method", "ta3n", "--temporal", "attending"), "choose the temporal module relation"),
@@ -264,3 +278,63 @@ def test_a_settings_file_names_a_plugin_beside_it(own: Own, tmp_path: Path) -> N
         result = ta3n_train("--config", tmp_path / "pipeline.toml", "--list-methods")
         assert result.exit_code == 0, result.stderr
         assert "Toy (a test)" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("x = (", "line 1: SyntaxError"),
+        ("import torch\nraise ValueError('boo')", "line 2: ValueError: boo"),
+        (TOY.replace('name="toy_loss"', 'name="total"'), "column 'total' of its own"),
+        (
+            TOY.replace('name="toy", default', 'name="toy-w", default'),
+            "letters, digits and _ alone",
+        ),
+        (TOY.replace('"toy_loss", label', '"mine", reads=("lr",), label'), "reads lr, which no"),
+        (
+            TOY.replace('"toy_loss"', '"mine"').replace("default=0.5", "default=7.0"),
+            "another weight",
+        ),
+    ],
+)
+def test_what_is_wrong_in_a_plugin_is_told_in_one_line(
+    own: Own, tmp_path: Path, text: str, message: str
+) -> None:
+    file = tmp_path / "wrong.py"
+    file.write_text(text)
+    result = own.train(own.runs, "--plugin", file)
+    assert result.exit_code == 2
+    (line,) = result.stderr.strip().splitlines()[-1:]
+    assert message in line
+
+
+def test_another_version_of_a_plugin_is_another_run(own: Own, tmp_path: Path) -> None:
+    for text in (TOY, TOY.replace("0.9 *", "0.8 *")):
+        (tmp_path / "toy.py").write_text(text)
+        with forgotten_afterwards():
+            result = ta3n_train(
+                "--source", "ucf", "--target", "hmdb", "--benchmark", "ucf-hmdb-small",
+                "--features", own.folder / "features", "--out", tmp_path / "runs", "--epochs", 1,
+                "--allow-missing", "--device", "cpu", "--plugin", tmp_path / "toy.py",
+                "--method", "toy",
+            )  # fmt: skip
+        assert result.exit_code == 0, result.stderr
+    assert len(list((tmp_path / "runs").glob("*/*/toy-*"))) == 2
+
+
+def test_a_grid_of_what_a_method_does_not_read_is_refused(own: Own, tmp_path: Path) -> None:
+    (tmp_path / "grid.toml").write_text("alpha = [0.1, 1.0]\n")
+    result = own.train(tmp_path, "--method", "source-only", "--grid", tmp_path / "grid.toml")
+    assert result.exit_code == 2
+    assert "2 combinations come to 1 runs: source-only does not read all of alpha" in result.stderr
+
+
+def test_the_command_line_wins_over_weights_of_a_file(tmp_path: Path) -> None:
+    config = tmp_path / "pipeline.toml"
+    config.write_text("[train]\nweight = { alpha = 0.1, mu = 2 }\n")
+    for line in (("--alpha", 0.5), ("--weight", "alpha=0.5")):
+        result = ta3n_train("--config", config, *line, "--show-config")
+        assert result.exit_code == 0, result.stderr
+        shown = " ".join(result.stdout.split())
+        assert "alpha = 0.5 # command line" in shown
+        assert f"mu = 2.0 # {config}" in shown

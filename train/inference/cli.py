@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ta3n.train.inference.trained import TrainedRun
     from ta3n.train.jobs.settings import TrainSections, TrainSettings
 
-_SHARED = frozenset({"features", "out", "device", "allow_missing"})
+_SHARED = frozenset({"features", "out", "device", "allow_missing", "plugins"})
 """Options of training that an evaluation takes too."""
 _DATASET_ONLY = frozenset({"features", "allow_missing", "split"})
 _CLIPS_ONLY = frozenset({"weights"})

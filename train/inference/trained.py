@@ -3,6 +3,7 @@
 Shapes: N videos, K segments, D cached feature width, C classes.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from ta3n.common.device import resolve_device
 from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
+from ta3n.common.registry import load_plugins
 from ta3n.common.sampling import FrameSelection
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
@@ -106,7 +108,12 @@ class TrainedRun:
 
 
 def load_run(
-    path: str | Path, *, rule: str = LAST, device: str = "auto", weights: str | Path | None = None
+    path: str | Path,
+    *,
+    rule: str = LAST,
+    device: str = "auto",
+    weights: str | Path | None = None,
+    plugins: Sequence[str | Path] = (),
 ) -> TrainedRun:
     """Load a run, finished or with at least one epoch saved.
 
@@ -115,14 +122,17 @@ def load_run(
         rule: Which epoch's weights: `last`, `oracle` or `im`.
         device: `auto`, `cpu` or `cuda:N`.
         weights: File of the backbone's weights, where the features were made with a file.
+        plugins: Modules, or files, that registered the run's method. A record names them, but what
+            it names is never run by itself.
 
     Raises:
-        UsageError: If there are several seeds, or for an unknown device.
+        UsageError: If there are several seeds, for an unknown device, or without a plug-in.
         DataMissingError: If there is no run, or no weights of this rule.
         FeatureStoreError: If a file is damaged or of another version.
         WeightsError: If the file is not that of the run's features.
         DeviceError: If the device is not there.
     """
+    load_plugins(map(str, plugins))
     runs = find_runs(Path(path))
     if len(runs) > 1:
         names = ", ".join(run.name for run in runs)

@@ -92,7 +92,7 @@ class Grid:
             return TrainSettings.model_validate(values)
         except ValidationError as error:
             first = error.errors()[0]
-            option = str(first["loc"][0]).replace("_", "-")
+            option = str(first["loc"][-1]).replace("_", "-")
             raise ConfigError(
                 f"{self.file}: {option} = {first['input']!r}: {first['msg']}"
             ) from error

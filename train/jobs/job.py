@@ -6,7 +6,6 @@ from typing import Any
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.log import LOGGER
-from ta3n.common.registry import loaded_plugins
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
@@ -14,6 +13,7 @@ from ta3n.train.data.videos import DomainVideos, check_same_features, load_video
 from ta3n.train.jobs.settings import TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.registry import plugins_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
 from ta3n.train.runs.folder import RunConfig, RunFolder
@@ -182,6 +182,7 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
 
 def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: bool) -> RunConfig:
     method, classes = run.method, list(benchmark.class_names)
+    plugins = plugins_of(method)
     return RunConfig(
         benchmark=benchmark.name,
         source=pair.source.dataset,
@@ -189,10 +190,10 @@ def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: b
         method=method.name,
         temporal=method.temporal,
         label=method.label,
-        identity={**run.identity(), "classes": classes},
+        identity={**run.identity(), "classes": classes, "plugins": sorted(plugins.values())},
         settings={
             "method": method.record(),
-            "plugins": list(loaded_plugins()),
+            "plugins": plugins,
             "recipe": asdict(run.recipe),
             "weights": dict(run.weights),
             "published": published,

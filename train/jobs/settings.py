@@ -20,7 +20,7 @@ from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 StackPolicy = Literal["auto", "on", "off"]
 
 
-_SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
+SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 """Settings that put a term in the place of the method's own of its group."""
 
 
@@ -135,11 +135,11 @@ class TrainSettings(Section):
             load_plugins(map(str, value))
         return value
 
-    @field_validator("method", "add", "temporal", *_SWITCHES)
+    @field_validator("method", "add", "temporal", *SWITCHES)
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         names = (value,) if isinstance(value, str) else value or ()
-        group = next((switch for switch in _SWITCHES if switch == info.field_name), None)
+        group = next((switch for switch in SWITCHES if switch == info.field_name), None)
         with _told_with_its_origin():
             for name in names:
                 if group is None:
@@ -150,13 +150,10 @@ class TrainSettings(Section):
 
     @field_validator("weight", mode="before")
     @classmethod
-    def _names_and_values(cls, value: Any) -> Any:
-        if isinstance(value, dict):
+    def _names_with_underscores(cls, value: Any) -> Any:
+        if not isinstance(value, dict):
             return value
-        pairs = [str(part).partition("=") for part in value]
-        if any(not (name.strip() and equals) for name, equals, _ in pairs):
-            raise ValueError("not NAME=VALUE, such as alpha=0.3")
-        return {name.strip().replace("-", "_"): number for name, _, number in pairs}
+        return {str(name).replace("-", "_"): number for name, number in value.items()}
 
     @field_validator("add", "plugins", "rows", mode="before")
     @classmethod
@@ -183,6 +180,33 @@ class TrainSections(DataSections):
     """All that `ta3n-train` reads of a settings file."""
 
     train: TrainSettings = TrainSettings()
+
+
+WEIGHTS = ("beta_relation", "beta_video", "beta_frame", "gamma", "alpha", "mu")
+"""Weights that are options by their own name."""
+
+
+def weights_given(options: dict[str, Any]) -> dict[str, float | str]:
+    """Take the weights out of the options of a command line, however they were written.
+
+    Raises:
+        UsageError: For what is not NAME=VALUE, and for a weight that is given twice.
+    """
+    given: dict[str, float | str] = {}
+    for text in options.pop("weight"):
+        name, equals, value = text.partition("=")
+        if not (name.strip() and equals):
+            raise UsageError(f"--weight {text!r} is not NAME=VALUE, such as alpha=0.3")
+        named = {name.strip().replace("-", "_"): value}
+        _merge(given, named)
+    _merge(given, {name: value for name in WEIGHTS if (value := options.pop(name)) is not None})
+    return given
+
+
+def _merge(given: dict[str, float | str], more: dict[str, float | str]) -> None:
+    if twice := given.keys() & more.keys():
+        raise UsageError(f"the weight {min(twice)} is given twice; leave one of them out")
+    given |= more
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:

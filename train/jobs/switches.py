@@ -8,23 +8,19 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from ta3n.common.errors import UsageError
-from ta3n.common.registry import load_plugins
-from ta3n.train.encoders.registry import ENCODERS
-from ta3n.train.jobs.settings import TrainSettings
-from ta3n.train.methods.base import Group, Method
+from ta3n.train.jobs.settings import SWITCHES, TrainSettings
+from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import (
     METHODS,
     choices,
     find_choice,
     find_weight,
-    method_for,
     parse_levels,
 )
 from ta3n.train.paper.rows import ROWS, Row, find_rows
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES, Recipe
 
-_SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 _DEFAULT_METHOD = "ta3n"
 
 
@@ -51,7 +47,6 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
         UsageError: For an unknown row, level, method or weight, or switches that contradict each
             other.
     """
-    load_plugins(map(str, settings.plugins))
     rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
     chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
     _check_weights(settings, [choice.method for choice in chosen])
@@ -69,7 +64,10 @@ def choose_recipe(settings: TrainSettings) -> Recipe:
         "source_batch": settings.batch_size,
         **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
-    return replace(RECIPES[settings.recipe], **_given(changes))
+    given = _given(changes)
+    if settings.momentum == 0:
+        given["nesterov"] = False
+    return replace(RECIPES[settings.recipe], **given)
 
 
 _OF_RECIPE = (
@@ -121,13 +119,12 @@ def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
 
 
 def _method(row: Row | None, settings: TrainSettings) -> Method:
-    if row is None or settings.method is not None:
-        temporal = settings.temporal or (row.method.temporal if row else "relation")
-        base = method_for(settings.method or _DEFAULT_METHOD, temporal)
-    else:
+    base = METHODS.find(settings.method or _DEFAULT_METHOD)
+    if row is not None and settings.method is None:
         base = row.method
-    terms = list(base.terms)
-    for group in _SWITCHES:
+    temporal = settings.temporal or (row.method.temporal if row else base.temporal)
+    terms = list((base.with_encoder or {}).get(temporal, base.terms))
+    for group in SWITCHES:
         choice = getattr(settings, group)
         if choice is not None:
             terms = [term for term in terms if term.group != group]
@@ -136,41 +133,50 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
         placed = parse_levels(settings.discriminators)
         terms = [term for term in terms if term.group != "adversarial"]
         terms += [choices("adversarial")[level] for level in placed]
-    method = replace(base, terms=tuple(terms)).on(settings.temporal or base.temporal)
-    added = [METHODS.find(name) for name in settings.add]
-    return _named(method, base).plus(added)
+    switched = replace(base, terms=tuple(terms), with_encoder=None).on(temporal)
+    method = switched.plus([METHODS.find(name) for name in settings.add])
+    # What the base is with its own temporal module, to say what differs.
+    return _named(method, base if base.with_encoder is None else base.on(temporal))
 
 
 def _named(method: Method, base: Method) -> Method:
     """Name a method after its terms: the same terms always share a name, and so their runs.
 
-    A known combination gets its own name; any other that of its base with what differs.
+    A known combination gets its own name, one of several known methods that of all of them; any
+    other that of its base with what differs.
     """
-    for preset in (base, *_presets(), *(row.method for row in ROWS.values())):
-        if (preset.terms, preset.temporal, preset.trains_on) == (
-            method.terms,
-            method.temporal,
-            method.trains_on,
-        ):
+    known = list(_presets(method.temporal))
+    for preset in (*known, *(row.method for row in ROWS.values())):
+        if preset.alike(method):
             return preset
-    parts = []
+    within = [p for p in known if p.terms and set(p.terms) < set(method.terms)]
+    parts = [p for p in within if not any(set(p.terms) < set(other.terms) for other in within)]
+    parts = [p for n, p in enumerate(parts) if p.terms not in [other.terms for other in parts[:n]]]
+    if parts and {term for part in parts for term in part.terms} == set(method.terms):
+        first, *others = parts
+        return first.plus(others)
+    differing = []
     if method.discriminators != base.discriminators:
-        parts.append(f"discriminators-{'+'.join(method.discriminators) or 'none'}")
-    parts += [
+        differing.append(f"discriminators-{'+'.join(method.discriminators) or 'none'}")
+    differing += [
         f"{group}-{method.choice(group)}"
-        for group in _SWITCHES
+        for group in SWITCHES
         if method.choice(group) != base.choice(group)
     ]
     if method.temporal != base.temporal:
-        parts.append(f"from-{base.temporal}")
-    return replace(method, name="-".join([base.name, *parts]), label="")
+        differing.append(f"from-{base.temporal}")
+    added = [p.name for p in parts if p.name != base.name and not all(t.group for t in p.terms)]
+    name = "+".join(["-".join([base.name, *differing]), *added])
+    return replace(method, name=name, label="")
 
 
-def _presets() -> Iterator[Method]:
+def _presets(temporal: str) -> Iterator[Method]:
+    """Yield the methods that a temporal module can carry, in their order."""
     for method in METHODS.all().values():
-        for temporal in ENCODERS.all().values():
-            if temporal.has_parts or not any(term.needs_parts for term in method.terms):
-                yield method.on(temporal.name)
+        try:
+            yield method.on(temporal)
+        except UsageError:
+            continue
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -40,7 +40,8 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
             rule_note(name),
         )
     console = open_console()
-    _print_heading(console, config, f"{config.method} with {config.temporal}")
+    recipe = config.settings["recipe"]["name"]
+    _print_heading(console, config, f"{config.method} with {config.temporal}", recipe)
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
 
@@ -62,7 +63,7 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
         )
     console = open_console()
-    _print_heading(console, jobs[0].config, f"{len(jobs)} rows")
+    _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
     for rule in rules:
@@ -77,8 +78,7 @@ def _paper(job: "TrainingJob") -> str:
     return "-" if figure is None else f"{figure:.2f}"
 
 
-def _print_heading(console: "Console", config: RunConfig, what: str) -> None:
-    recipe = config.settings["recipe"]["name"]
+def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str) -> None:
     console.print(
         f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
         highlight=False,

@@ -4,6 +4,7 @@ Source: the authors' program. Most layers start as N(0, 0.001) with zero bias; t
 and the relation discriminators keep the framework's default for a linear layer.
 """
 
+import hashlib
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -53,10 +54,15 @@ def initialise(module: nn.Module, generator: torch.Generator) -> None:
 
 @contextmanager
 def drawn_from(generator: torch.Generator) -> Iterator[None]:
-    """Let layers that draw from the global generator draw from one of this generator's seed.
+    """Let layers that draw from the global generator draw what follows from this generator's seed.
 
-    The global generator is left as it was, and the given one is not moved.
+    The global generator is left as it was, and the given one is not moved: its own numbers are for
+    `Linear`, and no other layer has the same.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(generator.initial_seed())
+    digest = hashlib.sha256(f"{generator.initial_seed()}/other layers".encode()).digest()
+    before = torch.default_generator.get_state()
+    torch.default_generator.manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    try:
         yield
+    finally:
+        torch.default_generator.set_state(before)

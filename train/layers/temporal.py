@@ -11,6 +11,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from ta3n.common.errors import UsageError
 from ta3n.train.layers.discriminator import Discriminator
 from ta3n.train.layers.initialisation import Linear
 from ta3n.train.layers.normalisation import DomainNorm, Domains
@@ -63,9 +64,20 @@ class EncoderModule(nn.Module):
         """
         raise NotImplementedError
 
-    def domain_logits(self, parts: Tensor, coefficient: Coefficient) -> Tensor:
-        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2]."""
-        raise NotImplementedError
+    def domain_logits(
+        self,
+        parts: Tensor,  # noqa: ARG002
+        coefficient: Coefficient,  # noqa: ARG002
+    ) -> Tensor:
+        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2].
+
+        Raises:
+            UsageError: if the parts have none.
+        """
+        raise UsageError(
+            f"the parts of {type(self).__name__} have no discriminators (domain_logits); leave out "
+            "the relation discriminators and domain attention"
+        )
 
 
 class TemPooling(EncoderModule):

@@ -200,7 +200,9 @@ class Trainer:
     def identity(self) -> dict[str, Any]:
         """What must not differ between a saved state and the run that takes it up."""
         return {
-            **self.settings.record(),
+            **self.settings.identity(),
+            "num_classes": self.settings.num_classes,
+            "seed": self.settings.seed,
             "dtype": str(self.data.source_features.dtype),
             "source_shape": list(self.data.source_features.shape),
             "num_target": self.data.num_target,

@@ -254,7 +254,7 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
         `classification` (of both classifiers with MCD), and the loss of each term by its name.
     """
     if update.losses is not None:
-        return update.losses(step)
+        return update.losses(replace(step, term=update.term))
     losses = {"classification": step.classification()}
     total = losses["classification"]
     for term in step.method.terms:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn.utils import clip_grad_norm_
 
+from ta3n.common.errors import UsageError
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured
@@ -137,4 +138,6 @@ def _keep_statistics(learner: Learner, statistics: Mapping[str, Tensor], momentu
 def _keep_states(learner: Learner, batch: Batch, objective: Objective) -> None:
     states = learner.on_each(partial(next_states, objective=objective), batch, None)
     for name, value in states.items():
+        if name not in learner.buffers:
+            raise UsageError(f"after_step returns {name}, which start did not lay out")
         learner.buffers[name].copy_(value)

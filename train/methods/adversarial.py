@@ -33,7 +33,6 @@ ADVERSARIAL: dict[Level, Term] = {
             group="adversarial",
             choice=level,
             level=level,
-            needs_parts=level == "relation",
         )
     )
     for level in LEVELS

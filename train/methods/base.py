@@ -5,18 +5,18 @@ can be combined with those of any other.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ta3n.common.errors import UsageError
 from ta3n.train.encoders.registry import ENCODERS, Encoder
+from ta3n.train.recipe.recipes import Recipe
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from ta3n.train.loop.objective import Start, Step, StepContext
     from ta3n.train.model.model import ModelSpec
-    from ta3n.train.recipe.recipes import Recipe
 
 Level = Literal["relation", "video", "frame"]
 LEVELS: tuple[Level, ...] = get_args(Level)
@@ -45,6 +45,9 @@ class Weight:
     origin: str
     ramps: bool = False
 
+    def __post_init__(self) -> None:
+        _check_name("weight", self.name)
+
     def check(self, value: float) -> None:
         """Refuse what it cannot be.
 
@@ -52,7 +55,13 @@ class Weight:
             UsageError: for a value that is not finite, or negative where that means nothing.
         """
         if not (abs(value) < float("inf") and (value >= 0 or self.ramps)):
-            raise UsageError(f"weight {self.name} is {value}; it must be a number, 0 or above")
+            wanted = "a number" if self.ramps else "a number, 0 or above"
+            raise UsageError(f"weight {self.name} is {value}; it must be {wanted}")
+
+
+def _check_name(what: str, name: str) -> None:
+    if not name.isidentifier():
+        raise UsageError(f"{what} {name!r} must be letters, digits and _ alone")
 
 
 def reversal(level: Level) -> Weight:
@@ -81,11 +90,13 @@ class Update:
         moves: says of a parameter of the model, by its name, whether the update may change it.
         losses: every loss of the update and their weighted `total`; none for the joint objective
             of classification and all terms.
+        term: whose update it is: filled in.
     """
 
     name: str
     moves: Callable[[str], bool]
     losses: "Callable[[Step], dict[str, Tensor]] | None" = None
+    term: str = ""
 
 
 def _everything(_parameter: str) -> bool:
@@ -118,10 +129,10 @@ class Term:
         attends: attention over the parts of a video: `domain` or `conventional`.
         normalises: whether the model normalises each domain by itself.
         second_classifier: whether the model has two classifiers.
-        needs_parts: whether only encoders with parts, such as relations, will do.
         uses_target: whether unlabelled target videos take part in a step.
         reads: fields of the recipe that it depends on.
-        updates: the updates of a step, if there is more than the joint one.
+        updates: what is updated in a step after the joint update. Discriminators are evaluated in
+            the joint update alone.
         modules: further modules of the model by name, `step.model.extra[name]`. Their weights are
             drawn from the run's seed, whatever layers they are made of.
         start: tensors to keep between steps, by name: `step.state`. They are saved and restored
@@ -141,13 +152,29 @@ class Term:
     attends: Literal["", "domain", "conventional"] = ""
     normalises: bool = False
     second_classifier: bool = False
-    needs_parts: bool = False
     uses_target: bool = True
     reads: tuple[str, ...] = ()
-    updates: "Callable[[Recipe], tuple[Update, ...]] | None" = None
+    updates: Callable[[Recipe], tuple[Update, ...]] | None = None
     modules: "Callable[[ModelSpec], Mapping[str, nn.Module]] | None" = None
     start: "Callable[[Start], Mapping[str, Tensor]] | None" = None
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
+
+    def __post_init__(self) -> None:
+        _check_name("term", self.name)
+        if self.name in _RESERVED or self.name.startswith(("attention_", "domain_accuracy_")):
+            raise UsageError(f"a record has a column {self.name!r} of its own; rename the term")
+        if unknown := set(self.reads) - {field.name for field in fields(Recipe)}:
+            raise UsageError(f"term {self.name} reads {', '.join(unknown)}, which no recipe has")
+        if self.group not in _GROUPS:
+            raise UsageError(f"term {self.name} is of group {self.group!r}; use one of {_GROUPS}")
+
+    @property
+    def needs_parts(self) -> bool:
+        """Whether only encoders with parts, such as relations, will do."""
+        return bool(self.attends) or "relation" in (self.level, *self.levels)
+
+
+_RESERVED = ("attention", "classification", "grad_norm", "total")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,10 +217,10 @@ class Method:
         object.__setattr__(self, "terms", tuple(ordered))
         if not self.label:
             object.__setattr__(self, "label", self.name)
-        for need, what in (("attends", "attentions"), ("updates", "ways to make a step")):
-            several = [term.label for term in self.terms if getattr(term, need)]
-            if len(several) > 1:
-                raise UsageError(f"{self.name} has two {what}: {' and '.join(several)}; take one")
+        attentions = [term for term in self.terms if term.attends]
+        if len(attentions) > 1:
+            labels = " and ".join(term.label for term in attentions)
+            raise UsageError(f"{self.name} has two attentions, {labels}; choose by --attention")
         if self.trains_on == "target" and any(term.uses_target for term in self.terms):
             raise UsageError(
                 f"{self.name} trains on target labels, so there is nothing to align;"
@@ -224,6 +251,12 @@ class Method:
         """
         if not others:
             return self
+        for other in others:
+            if other.trains_on == "target" != self.trains_on:
+                raise UsageError(
+                    f"{other.name} trains on target labels, and {self.name} on those of the source;"
+                    " they do not combine"
+                )
         added = [term for other in others for term in other.on(self.temporal).terms]
         return replace(
             self,
@@ -232,6 +265,14 @@ class Method:
             source="; ".join(filter(None, [self.source, *(other.source for other in others)])),
             terms=(*self.terms, *added),
             with_encoder=None,
+        )
+
+    def alike(self, other: "Method") -> bool:
+        """Say whether another method is the same but for its name."""
+        return (self.terms, self.temporal, self.trains_on) == (
+            other.terms,
+            other.temporal,
+            other.trains_on,
         )
 
     @property
@@ -284,10 +325,15 @@ class Method:
         read = {*self.encoder.reads, *(name for term in self.terms for name in term.reads)}
         return tuple(sorted(read | ({"batches"} if self.uses_target else set())))
 
-    def updates(self, recipe: "Recipe") -> tuple[Update, ...]:
+    def updates(self, recipe: Recipe) -> tuple[Update, ...]:
         """Return the updates of a step in their order; the joint one comes first."""
-        more = next((term.updates for term in self.terms if term.updates), None)
-        return more(recipe) if more else (JOINT,)
+        more = (
+            replace(update, term=term.name)
+            for term in self.terms
+            if term.updates
+            for update in term.updates(recipe)
+        )
+        return (JOINT, *more)
 
     def describe(self) -> str:
         """Return what it is made of in words, such as `relation, G_sd, domain attention`."""
@@ -306,4 +352,5 @@ class Method:
             "terms": [term.name for term in self.terms],
             "attention": self.attention,
             "trains_on": self.trains_on,
+            "uses_target": self.uses_target,
         }

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING
 
-from ta3n.train.methods.base import JOINT, Method, Term, Update, Weight
+from ta3n.train.methods.base import Method, Term, Update, Weight
 from ta3n.train.methods.registry import register_method
 
 if TYPE_CHECKING:
@@ -59,10 +59,8 @@ _STEP_C = Update(name="generator", moves=_is_feature, losses=_minimised)
 
 
 def _updates(recipe: "Recipe") -> tuple[Update, ...]:
-    """Return one step with a reversal, or the three of Saito et al., section 3.3: A is joint."""
-    if recipe.mcd == "one":
-        return (JOINT,)
-    return (JOINT, _STEP_B, *[_STEP_C] * recipe.mcd_generator_updates)
+    """Return nothing for one step with a reversal, or B and C of Saito et al., section 3.3."""
+    return () if recipe.mcd == "one" else (_STEP_B, *[_STEP_C] * recipe.mcd_generator_updates)
 
 
 def _joint(step: "Step") -> "Tensor | None":

@@ -2,16 +2,25 @@
 
 import copyreg
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import UsageError, did_you_mean
-from ta3n.common.registry import Registry, load_plugins, loaded_plugins
+from ta3n.common.files import sha256_of_file
+from ta3n.common.registry import (
+    Registry,
+    load_plugins,
+    loaded_plugins,
+    plugin_being_loaded,
+)
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
 
 METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
 _TERMS: dict[str, Term] = {}
+# The file of the plug-in that a term came from; empty for our own.
+PLUGIN_OF: dict[str, str] = {}
 
 
 def register_method(method: Method) -> Method:
@@ -32,8 +41,12 @@ def register_term(term: Term) -> Term:
     Raises:
         UsageError: If the name is taken by something else.
     """
+    weights = {w.name: w for other in _TERMS.values() if (w := other.weight) is not None}
     if _TERMS.setdefault(term.name, term) is not term:
         raise UsageError(f"there are two terms {term.name!r}; rename one of them")
+    if term.weight is not None and weights.get(term.weight.name, term.weight) != term.weight:
+        raise UsageError(f"there is another weight {term.weight.name!r}; rename this one")
+    PLUGIN_OF[term.name] = plugin_being_loaded()
     return term
 
 
@@ -59,20 +72,35 @@ def method_for(name: str, temporal: str, add: Sequence[str] = ()) -> Method:
 def method_of(record: Mapping[str, Any], plugins: Sequence[str] = ()) -> Method:
     """Return the method of a record that `Method.record` made.
 
+    Args:
+        record: plain values.
+        plugins: loaded before; what a record itself names is never run.
+
     Raises:
         UsageError: for a term or a temporal module that is not known here.
     """
     load_plugins(plugins)
     METHODS.all()
-    unknown = [name for name in record["terms"] if name not in _TERMS]
+    unknown = [f"term {name!r}" for name in record["terms"] if name not in _TERMS]
+    if record["temporal"] not in ENCODERS.all():
+        unknown.append(f"temporal module {record['temporal']!r}")
     if unknown:
         raise UsageError(
-            f"the method {record['name']} has the term {unknown[0]!r}, which is not known here;"
-            " give the plug-in that it comes from with --plugin"
+            f"the method {record['name']} has the {unknown[0]}, which is not known here; give the "
+            "plug-in that it comes from with --plugin, or plugins= in Python"
         )
-    ENCODERS.find(record["temporal"])
     values = {key: record[key] for key in ("name", "label", "temporal", "trains_on")}
     return Method(**values, terms=tuple(_TERMS[name] for name in record["terms"]))
+
+
+def plugins_of(method: Method) -> dict[str, str]:
+    """Return the plug-ins that a method's terms and temporal module come from, with their SHA-256.
+
+    Another version of the file is another method.
+    """
+    files = {PLUGIN_OF.get(term.name, "") for term in method.terms}
+    files.add(ENCODERS.plugin_of(method.temporal))
+    return {file: sha256_of_file(Path(file)) for file in sorted(files) if file}
 
 
 def _as_record(method: Method) -> tuple[Any, ...]:

@@ -4,7 +4,7 @@ Shapes: C classes.
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ta3n.train.methods.base import Method
@@ -49,12 +49,6 @@ class RunSettings:
     weights: Mapping[str, float]
     num_classes: int
     seed: int
-
-    def record(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
-        plain = {"method": self.method.record(), "recipe": asdict(self.recipe)}
-        more = {"weights": dict(self.weights), "num_classes": self.num_classes, "seed": self.seed}
-        return {**plain, **more}
 
     @property
     def fields_read(self) -> tuple[str, ...]:

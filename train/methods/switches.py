@@ -36,7 +36,6 @@ CONVENTIONAL_ATTENTION = register_term(
         group="attention",
         choice="conventional",
         attends="conventional",
-        needs_parts=True,
         uses_target=False,
     )
 )

@@ -33,7 +33,6 @@ DOMAIN_ATTENTION = Term(
     group="attention",
     choice="domain",
     attends="domain",
-    needs_parts=True,
     uses_target=False,
 )
 

@@ -188,18 +188,22 @@ class TA3N(nn.Module):
             self.frame_norm = DomainNorm("frame_norm", spec.hidden_dim, shared_affine=shared)
         self.conventional_attention: ConventionalAttention | None = None
         if spec.attention == "conventional":
-            self.conventional_attention = ConventionalAttention(spec.relation_dim)
+            self.conventional_attention = ConventionalAttention(spec.video_dim)
         self.video_classifier_2: nn.Linear | None = None
         if spec.second_classifier:
             self.video_classifier_2 = Linear(spec.video_dim, spec.num_classes)
         self.extra = nn.ModuleDict()
         for build in spec.extra:
-            self.extra.update(build(spec))
+            modules = build(spec)
+            if twice := self.extra.keys() & modules.keys():
+                raise UsageError(f"two terms have a module {min(twice)!r}; rename one of them")
+            self.extra.update(modules)
         self.memory = nn.Module()
 
     def _refuse_draws(self) -> None:
         for name, layer in self.named_modules():
-            rate = getattr(layer, "dropout", getattr(layer, "p", 0.0))
+            is_dropout = isinstance(layer, nn.modules.dropout._DropoutNd)
+            rate = layer.p if is_dropout else getattr(layer, "dropout", 0.0)
             if isinstance(rate, float) and rate > 0:
                 raise UsageError(
                     f"{name} drops out by itself, with numbers from PyTorch's global generator: a "

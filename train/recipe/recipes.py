@@ -111,7 +111,7 @@ class Recipe:
                 )
         if self.optimizer != "sgd" and not (self.momentum < 1 and 0 <= self.adam_beta2 < 1):
             raise UsageError("the betas of Adam are momentum and adam_beta2; both must be below 1")
-        if self.nesterov and self.momentum == 0:
+        if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise UsageError("nesterov needs a momentum above 0; set nesterov to false")
 
 

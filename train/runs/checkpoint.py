@@ -152,7 +152,7 @@ def _kept(state: RunState) -> dict[str, Any]:
     """Return the weights by epoch, and the epoch of each rule."""
     rules = {rule: state.chosen[rule].epoch for rule in KEPT_WEIGHTS if rule in state.weights}
     # The same strings everywhere: equal weights make equal files.
-    names = list(state.weights[LAST])
+    names = [name for name in state.weights[LAST] if not name.startswith("memory.")]
     epochs = {
         epoch: {name: state.weights[rule][name].cpu() for name in names}
         for rule, epoch in rules.items()
@@ -195,13 +195,9 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
                 f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
         model, epoch = _build(config), kept["rules"][rule]
-        # Version 0.1 had a memory of its own, and `relations` for the encoder.
-        weights = {
-            re.sub(r"^relations\.", "encoder.", name): value
-            for name, value in kept["epochs"][epoch].items()
-            if not name.startswith("memory.")
-        }
-        model.load_state_dict(weights)
+        # In version 0.1 the encoder was called `relations`.
+        weights = kept["epochs"][epoch].items()
+        model.load_state_dict({re.sub(r"^relations\.", "encoder.", n): w for n, w in weights})
     except Ta3nError:
         raise
     except _UNREADABLE as error:
@@ -212,7 +208,7 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
 
 def _build(config: RunConfig) -> TA3N:
     spec = model_spec(
-        method_of(config.settings["method"], config.settings.get("plugins", ())),
+        method_of(config.settings["method"]),
         Recipe(**config.settings["recipe"]),
         num_classes=len(config.settings["classes"]),
         feature_dim=config.data["features"]["feature_dim"],

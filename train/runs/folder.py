@@ -60,9 +60,12 @@ class RunConfig:
 
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""
-        row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}"
-        pair = f"{self.source}-{self.target}"
-        return out / self.benchmark / pair / f"{row}-{self.hash[:_HASH_DIGITS]}" / f"seed-{seed}"
+        digits = self.hash[:_HASH_DIGITS]
+        row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}-{digits}"
+        pair = out / self.benchmark / f"{self.source}-{self.target}"
+        # The same run may have been asked for in other words, and have another name.
+        others = [] if (pair / row).exists() else sorted(pair.glob(f"*-{digits}"))
+        return (others[0] if others else pair / row) / f"seed-{seed}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -94,3 +94,34 @@ def test_weights_win_over_those_of_the_direction() -> None:
     assert (weights("dan"), weights("mcd")) == ({"alpha": -1}, {"mu": 0.5})
     ta3n = weights("ta3n")
     assert (ta3n["beta_frame"], ta3n["beta_video"], ta3n["gamma"]) == (2, 0.75, 0.003)
+
+
+@pytest.mark.parametrize(
+    ("settings", "others", "name"),
+    [
+        ({"method": "dan"}, [{"method": "dan", "add": ["dan"]}], "dan"),
+        ({"method": "dan"}, [{"method": "source-only", "add": ["dan"]}], "dan"),
+        ({}, [{"method": "ta2n", "add": ["ta3n"]}, {"add": ["source-only"]}], "ta3n"),
+        (
+            {"method": "dan", "add": ["mcd"]},
+            [{"method": "mcd", "add": ["dan"]}, {"method": "source-only", "add": ["mcd", "dan"]}],
+            "dan+mcd",
+        ),
+        ({"add": ["dan"]}, [{"alignment": "dan"}, {"method": "dan", "add": ["ta3n"]}], "dan+ta3n"),
+        ({"method": "mcd"}, [{"method": "dan", "alignment": "none", "add": ["mcd"]}], "mcd"),
+    ],
+)
+def test_the_same_terms_have_one_name_however_they_are_asked_for(
+    settings: dict[str, Any], others: list[dict[str, Any]], name: str
+) -> None:
+    chosen = choose(**settings)
+    assert chosen.name == name
+    assert all(choose(**other) == chosen for other in others)
+    assert {choose(**other).label for other in others} == {chosen.label}
+
+
+def test_adam_needs_no_momentum() -> None:
+    settings = TrainSettings.model_validate({"optimizer": "adam", "momentum": 0})
+    assert choose_recipe(settings).momentum == 0
+    plain = TrainSettings.model_validate({"momentum": 0})
+    assert not choose_recipe(plain).nesterov

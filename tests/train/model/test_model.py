@@ -143,6 +143,9 @@ def test_the_seed_alone_decides_the_weights_of_any_kind_of_layer() -> None:
         drawn = {name for name in first if not torch.equal(first[name], other[name])}
         assert {"encoder.attention.in_proj_weight", "encoder.places"} <= drawn
         assert {"encoder.convolution.weight", "encoder.convolution.bias"} <= drawn
+        # No layer has the numbers of another: the first 30 of both are not proportional.
+        ours, theirs = (first[n].flatten()[:30] for n in ("encoder.places", "frame_fc.weight"))
+        assert torch.corrcoef(torch.stack([ours, theirs]))[0, 1].abs() < 0.5
 
 
 def test_layers_that_draw_while_training_are_refused() -> None:
