@@ -41,14 +41,7 @@ class _JpegFrame:
 class NorpixReader:
     """One open sequence; the same interface as `ta3n.common.video.VideoReader`.
 
-    Attributes:
-        path: The clip.
-        on_packet: Called whenever a frame was read: a sign of life.
-        info: What the header declares.
-        damage: What went wrong so far.
-        num_decoded: Frames given out so far.
-        rotation: Always 0, the format knows none.
-        warning: Always empty, likewise.
+    The format knows neither rotation nor warnings.
 
     Raises:
         ClipError: If the file is no such sequence, or not of JPEG frames.
