@@ -17,7 +17,7 @@ class JobProgress:
     """
 
     def __init__(self, tasks: Sequence[ShardTask]) -> None:
-        self._total = sum(_num_clips(task) for task in tasks)
+        self._total = sum(len(task.to_decode) for task in tasks)
         self._line = ProgressLine(self._total, "clips")
         self._started_s = time.monotonic()
         self._workers: list[WorkerProgress] = []
@@ -63,25 +63,16 @@ class JobProgress:
 
 
 class WorkerProgress:
-    """How far one worker and its successors are; `JobProgress.worker` makes it.
-
-    Attributes:
-        finished: Names of the shards that are done.
-        now: What was done so far.
-    """
+    """How far one worker and its successors are `now`, and which shards are finished."""
 
     def __init__(self, job: JobProgress, tasks: Sequence[ShardTask]) -> None:
         self._job = job
-        self._sizes = {task.shard: _num_clips(task) for task in tasks}
+        self._sizes = {task.shard: len(task.to_decode) for task in tasks}
         self._before = self.now = Advanced(0, 0, 0.0)
         self.finished: set[str] = set()
 
     def handle(self, message: Message) -> None:
-        """Take a message of the worker.
-
-        Raises:
-            StoppedError: If the job is to end.
-        """
+        """Take a message of the worker, after a `check`."""
         self.check()
         if isinstance(message, Logged):
             LOGGER.info("%s", message.text)
@@ -96,11 +87,7 @@ class WorkerProgress:
             self._job.show()
 
     def check(self) -> None:
-        """Do nothing, unless the job is to end.
-
-        Raises:
-            StoppedError: If it is.
-        """
+        """Raise `StoppedError` if the job is to end."""
         if self._job.stopping.is_set():
             raise StoppedError
 
@@ -112,10 +99,6 @@ class WorkerProgress:
 
 class StoppedError(Exception):
     """Another worker's supervisor ended the job."""
-
-
-def _num_clips(task: ShardTask) -> int:
-    return len(task.clips) - len(task.kept)
 
 
 def _rates(done: Advanced, elapsed_s: float) -> str:
