@@ -22,12 +22,7 @@ from ta3n.common.store import ShardReader, is_finished, restore_sidecar, shard_p
 
 @dataclass(frozen=True, slots=True)
 class DamagedShard:
-    """What is wrong with a shard.
-
-    Attributes:
-        text: In words.
-        in_sidecar: Whether the shard itself is well, and the sidecar can be written from it.
-    """
+    """What is wrong with a shard, or only `in_sidecar`, which can be written from the shard."""
 
     text: str
     in_sidecar: bool = False
