@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
@@ -70,9 +70,9 @@ class ClipFeed(Generic[K]):
         self._pool.shutdown(cancel_futures=True)
 
     def check(self) -> None:
-        """Raise `FeedStoppedError` if the feed has ended: to be called while decoding."""
+        """Raise `CancelledError` if the consumer is gone: to be called while decoding."""
         if self._stopped:
-            raise FeedStoppedError
+            raise CancelledError
 
     def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
         """Yield every clip with its crops, which are to be used up before the next clip."""
@@ -94,7 +94,7 @@ class ClipFeed(Generic[K]):
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
         try:
             outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
-        except FeedStoppedError:
+        except CancelledError:
             return
         except Exception as error:  # noqa: BLE001  one clip must not end the job
             outcome = ClipOutcome(
@@ -151,10 +151,6 @@ class ClipCrops:
                 self.outcome = item
                 return
             yield item
-
-
-class FeedStoppedError(Exception):
-    """The consumer is gone."""
 
 
 def drain(

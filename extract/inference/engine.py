@@ -92,7 +92,6 @@ def start_engine(
 
     Args:
         weights: Name of published weights, `random:SEED`, or a file.
-        profile: How a frame becomes the network's input, and in which precision it runs.
         device: `auto`, `cpu` or `cuda:N`.
         batch_size: Frames in one forward pass; None takes what suits the device.
         compiled: `auto`, `on` or `off`.

@@ -31,14 +31,8 @@ class Quarantined(Record):
     @classmethod
     def of(cls, clip: PlannedClip, *, status: ClipStatus, error: str, attempts: int) -> Self:
         """Return the entry of a clip's file as it is now."""
-        return cls(
-            path=clip.path,
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            status=status,
-            error=error,
-            attempts=attempts,
-        )
+        file = clip.model_dump(include={"path", "size_bytes", "mtime_ns"})
+        return cls(**file, status=status, error=error, attempts=attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -46,7 +40,6 @@ class ShardTask:
     """A shard to be made.
 
     Attributes:
-        clips: In plan order.
         kept: Numbers of the clips whose rows are taken over from the shard that is there.
         replace: Whether it takes the place of one that is there.
     """
@@ -64,17 +57,11 @@ class ShardTask:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """All that a worker needs to make shards.
+    """All that a worker needs to make shards; options are those of `ExtractSettings`.
 
     Attributes:
         root: Folder of the clips.
         folder: Feature folder of the dataset.
-        weights: As given: a name, a file, or `random:SEED`.
-        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
-        batch_size: Frames in one forward pass; None takes what suits the device.
-        compile: Whether the network is compiled: `auto`, `on` or `off`.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        clip_timeout_s: Seconds without progress after which a clip is given up.
         num_sharing: Workers that share the CPUs of this process.
         quarantined: Clips that are not decoded, by number.
         attempts: How often clips were tried before, by number.
@@ -99,7 +86,7 @@ class Work:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices, each by its own name."""
+        """Each by its own name."""
         return tuple(name.strip() for name in self.device.split(","))
 
 

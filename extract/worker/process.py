@@ -109,7 +109,6 @@ class _ToSupervisor(logging.Handler):
         self._reporter = reporter
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one line."""
         self._reporter.send(Logged(record.getMessage()))
 
 
