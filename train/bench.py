@@ -16,11 +16,11 @@ import torch
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import describe_device, resolve_device
 from ta3n.train.loop.batches import TrainingData
-from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES
 

@@ -1,6 +1,7 @@
 """A small run from video files on, and another on made-up features."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from ta3n.train.cli import main
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import prepare_job
+from ta3n.train.jobs.job import TrainingJob, prepare_job
 from ta3n.train.jobs.settings import TrainSettings
 
 
@@ -29,6 +30,11 @@ def small_settings(features: Path, out: Path, **changes: Any) -> TrainSettings:
         **changes,
     }
     return TrainSettings.model_validate(settings)
+
+
+def with_settings(job: TrainingJob, **changes: Any) -> TrainingJob:
+    """Return a job with other settings of where and how it is trained."""
+    return replace(job, settings=job.settings.model_copy(update=changes))
 
 
 def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:

@@ -159,7 +159,6 @@ class UpdateResult(NamedTuple):
     """What an update of a step yields: a tuple, so that it passes through `vmap`.
 
     Attributes:
-        losses: of `compute_losses`.
         statistics: of normalised layers, by name.
         measured: of `measure`, for the joint update; without a graph.
     """
@@ -196,9 +195,7 @@ def run_update(
         model: with the weights of one run.
         batch: videos of this step.
         masks: dropout masks for `step_features`, or none for no dropout.
-        objective: what is minimised.
         weights: in force at this step.
-        update: which update of the step this is.
     """
     method = objective.method
     output = model(
@@ -251,7 +248,6 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
 
     Args:
         step: the model's output, and the weights of the terms.
-        update: which update of the step this is.
 
     Returns:
         0-d tensors before their weights, and only what was computed. For the joint update:

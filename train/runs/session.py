@@ -10,10 +10,11 @@ from ta3n.common.device import describe_device
 from ta3n.common.errors import TrainingError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.train.data.features import RunData
-from ta3n.train.loop.checks import NonFiniteError, RunSettings
+from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.runs.checkpoint import (
     RunState,
     read_state,
