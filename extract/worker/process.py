@@ -37,7 +37,9 @@ def main() -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(int(sys.argv[1]))
     reporter = Reporter(connection.send)
-    _log_to(reporter)
+    LOGGER.handlers[:] = [_ToSupervisor(reporter)]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
     try:
         work: Work = connection.recv()
     except (EOFError, OSError):
@@ -110,12 +112,6 @@ class _ToSupervisor(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         self._reporter.send(Logged(record.getMessage()))
-
-
-def _log_to(reporter: Reporter) -> None:
-    LOGGER.handlers[:] = [_ToSupervisor(reporter)]
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
 
 
 if __name__ == "__main__":
