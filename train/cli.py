@@ -16,7 +16,7 @@ from ta3n.common.registry import load_plugins
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods.registry import describe_methods
 from ta3n.train.paper.rows import describe_rows
-from ta3n.train.validators.suite import RULES
+from ta3n.train.validators.rules import RULES
 
 if TYPE_CHECKING:
     from ta3n.train.jobs.job import TrainingJob

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from ta3n.train.cli import main
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import TrainingJob, prepare_job
+from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.jobs.settings import TrainSettings
 
 
@@ -39,6 +39,6 @@ def with_settings(job: TrainingJob, **changes: Any) -> TrainingJob:
 
 def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
     """Train for a few epochs on a CPU; return the folder of all seeds."""
-    job = prepare_job(source, target, small_settings(features, out, **changes))
+    (job,) = prepare_jobs(source, target, small_settings(features, out, **changes))
     run_job(job)
     return job.folder(job.seeds[0]).path.parent

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.errors import DataMissingError
 from ta3n.common.log import LOGGER
 from ta3n.common.registry import loaded_plugins
 from ta3n.datasets.benchmarks.benchmark import Benchmark
@@ -16,8 +16,8 @@ from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weigh
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
-from ta3n.train.runs.benchmark import benchmark_record
 from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.records import benchmark_record
 
 _FEW_VIDEOS = 30
 
@@ -164,20 +164,6 @@ def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSett
         },
     }
     return _Pair(source, target, record)
-
-
-def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJob:
-    """Return the job of settings that ask for one row, see `prepare_jobs`.
-
-    Raises:
-        UsageError: If they ask for several, and as `prepare_jobs`.
-        DataMissingError: If videos are missing and may not be.
-        DataConflictError: If the features do not fit together.
-    """
-    jobs = prepare_jobs(source, target, settings)
-    if len(jobs) > 1:
-        raise UsageError(f"{len(jobs)} rows are asked for, where only one can be run")
-    return jobs[0]
 
 
 def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:

@@ -16,7 +16,7 @@ from ta3n.common.errors import (
     UsageError,
 )
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import TrainingJob, prepare_job
+from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
@@ -25,7 +25,8 @@ from ...support.small_runs import small_settings, with_settings
 
 def job(features: Path, out: Path, **changes: Any) -> TrainingJob:
     changes = {"benchmark": "ucf-hmdb-small", "epochs": 4, **changes}
-    return prepare_job("ucf", "hmdb", small_settings(features, out, **changes))
+    (job,) = prepare_jobs("ucf", "hmdb", small_settings(features, out, **changes))
+    return job
 
 
 def read_metrics(job: TrainingJob, seed: int = 0) -> list[dict[str, Any]]:
