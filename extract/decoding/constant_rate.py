@@ -18,13 +18,7 @@ _MAX_REPEATS_A_FRAME, _SPARE_REPEATS = 20, 500
 
 @dataclass(slots=True)
 class ConstantRate:
-    """Counts the frames given out at a constant rate.
-
-    Attributes:
-        num_frames: Frames given out.
-        num_repeated: How many of them repeat another.
-        num_dropped: Decoded frames that were not given out.
-    """
+    """Gives frames out at a constant rate, and counts them."""
 
     num_frames: int = 0
     num_repeated: int = 0

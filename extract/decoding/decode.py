@@ -21,16 +21,10 @@ Reader = VideoReader | NorpixReader
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ClipOutcome:
-    """How decoding a clip ended.
+    """How decoding a clip ended; what is not told here is as in `ClipRecord`.
 
     Attributes:
-        status: One of `ClipStatus`.
-        error: The reason where it is not `ok`.
-        warning: What to know of frames that were decoded well.
-        attempts: How often it was tried.
         info: What the container declares; None if it could not be opened.
-        num_frames: Frames decoded, or those of a constant rate where that was asked for.
-        rotation: Degrees by which frames were turned upright.
         frame_numbers: Number of each crop's frame, rising.
     """
 
@@ -52,22 +46,14 @@ def decode_clip(
     timing: Timing = "frames",
     cropper: Cropper = crop,
 ) -> Generator[RgbImage, None, ClipOutcome]:
-    """Yield the crops of the selected frames in time order; return how it ended.
+    """Yield the crops [224, 224, 3] of the selected frames in time order; return how it ended.
 
-    A clip that fails may have yielded crops before: they are to be dropped.
+    A clip that fails may have yielded crops before: they are to be dropped. Else the outcome has
+    as many frame numbers as there were crops.
 
     Args:
-        path: The clip.
-        selection: Which frames to keep.
         on_packet: Called whenever a packet was read: a sign of life.
-        timing: Frames as decoded, or at the stream's constant rate.
-        cropper: Applied to every frame that is kept.
-
-    Yields:
-        Crops [224, 224, 3], or what else `cropper` returns.
-
-    Returns:
-        The outcome, with as many frame numbers as there were crops unless it failed.
+        cropper: Applied to every frame that is kept; crops are what it returns.
     """
 
     def open_it() -> _TimedClip:

@@ -37,7 +37,7 @@ class _JpegFrame:
 
 
 class NorpixReader(ClipReader):
-    """One open sequence; the same interface as `ta3n.common.video.VideoReader`."""
+    """One open sequence of JPEG frames; the format knows neither rotation nor warnings."""
 
     _data: mmap.mmap
 

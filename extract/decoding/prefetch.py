@@ -8,7 +8,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import CancelledError, ThreadPoolExecutor
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
@@ -33,16 +33,10 @@ class ClipFeed(Generic[K]):
     Use as a context manager, which stops the threads. Memory is bounded by the bytes of the frames
     that wait, whatever their size and that of their clips.
 
-    Args:
-        clips: What to decode, in order.
-        decode: Yields a clip's crops and returns its outcome.
-        num_threads: Clips decoded side by side.
-        max_bytes: Most bytes of frames that wait.
-
     Attributes:
         wait_s: Seconds that the consumer waited for crops.
         full_s: Seconds that decoding threads waited for room, all threads together.
-        held_bytes: Bytes of the frames that wait.
+        held_bytes: Of the frames that wait.
     """
 
     def __init__(
@@ -64,8 +58,7 @@ class ClipFeed(Generic[K]):
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
         self._items = threading.Condition(self._lock)
-        self.wait_s = 0.0
-        self.full_s = 0.0
+        self.wait_s = self.full_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -77,13 +70,9 @@ class ClipFeed(Generic[K]):
         self._pool.shutdown(cancel_futures=True)
 
     def check(self) -> None:
-        """Do nothing, unless the feed has ended: to be called now and then while decoding.
-
-        Raises:
-            FeedStoppedError: If it has.
-        """
+        """Raise `CancelledError` if the consumer is gone: to be called while decoding."""
         if self._stopped:
-            raise FeedStoppedError
+            raise CancelledError
 
     def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
         """Yield every clip with its crops, which are to be used up before the next clip."""
@@ -105,7 +94,7 @@ class ClipFeed(Generic[K]):
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
         try:
             outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
-        except FeedStoppedError:
+        except CancelledError:
             return
         except Exception as error:  # noqa: BLE001  one clip must not end the job
             outcome = ClipOutcome(
@@ -147,12 +136,7 @@ class ClipFeed(Generic[K]):
 
 
 class ClipCrops:
-    """The crops of one clip as they come.
-
-    Attributes:
-        items: Crops, then the outcome.
-        outcome: Set once iteration has ended.
-    """
+    """The crops [224, 224, 3] of one clip as they come; `outcome` is set once they have ended."""
 
     def __init__(self, take: "Callable[[ClipCrops], RgbImage | ClipOutcome]") -> None:
         self.items: deque[RgbImage | ClipOutcome] = deque()
@@ -160,17 +144,13 @@ class ClipCrops:
         self._take = take
 
     def __iter__(self) -> Iterator[RgbImage]:
-        """Yield crops [224, 224, 3] until the clip ends."""
+        """Yield crops until the clip ends."""
         while True:
             item = self._take(self)
             if isinstance(item, ClipOutcome):
                 self.outcome = item
                 return
             yield item
-
-
-class FeedStoppedError(Exception):
-    """The consumer is gone."""
 
 
 def drain(

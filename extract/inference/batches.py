@@ -53,9 +53,7 @@ class _Slot:
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
         self._done = torch.cuda.Event() if self._on_gpu else None  # type: ignore[no-untyped-call]
 
-    @property
-    def count(self) -> int:
-        """Frames put in so far."""
+    def __len__(self) -> int:
         return len(self._shapes)
 
     def put(self, pixels: RgbImage) -> None:
@@ -86,13 +84,11 @@ class _Slot:
         if self._done is not None:
             self._done.record(torch.cuda.current_stream(self._device))
 
-    def wait(self) -> None:
-        """Wait until the features are there."""
+    def empty(self, results: "RowSpool") -> None:
+        """Wait for the features, add them to `results` and forget the frames."""
         if self._done is not None:
             self._done.synchronize()
-
-    def clear(self) -> None:
-        """Forget the frames."""
+        results.append(self.features[: len(self)].numpy())
         self._shapes.clear()
         self._used = 0
 
@@ -137,11 +133,7 @@ class RowSpool:
         return self._num_rows, self._width
 
     def append(self, rows: Features) -> None:
-        """Add rows [n, D].
-
-        Raises:
-            OSError: If the disk is full.
-        """
+        """Add rows [n, D]; raise OSError if the disk is full."""
         self._file.seek(4 * self._width * self._num_rows)
         self._file.write(np.ascontiguousarray(rows, np.float32).data)
         self._num_rows += len(rows)
@@ -164,12 +156,8 @@ class BatchRunner:
 
     Args:
         network: Maps uint8 [B, S, S, 3] to float32 [B, D], on `device`.
-        device: Where it runs.
-        batch_size: B.
         piece: Frames that the network computes by themselves, a divisor of B; None means B.
-        feature_dim: D.
-        image_size: S.
-        spool_folder: Where features wait that are too many for memory.
+        spool_folder: Where features wait that are too many for memory; None keeps them there.
     """
 
     def __init__(
@@ -206,7 +194,7 @@ class BatchRunner:
         resized on the device, to the same bytes.
         """
         self._filling.put(pixels)
-        if self._filling.count == self._batch_size:
+        if len(self._filling) == self._batch_size:
             self._launch()
 
     def flush(self) -> RowSpool:
@@ -216,7 +204,7 @@ class BatchRunner:
             DeviceError: If the device has not enough memory even for half a batch.
             OSError: If the disk is full.
         """
-        if self._filling.count:
+        if len(self._filling):
             self._launch()
         while self._running:
             self._collect()
@@ -241,7 +229,7 @@ class BatchRunner:
 
     def _compute(self, slot: _Slot) -> bool:
         """Queue a batch on the device; return False if its memory does not suffice."""
-        end = -(-slot.count // self._piece) * self._piece
+        end = -(-len(slot) // self._piece) * self._piece
         try:
             with torch.inference_mode():
                 crops = torch.split(slot.crops()[:end], self._frames_at_once)
@@ -268,9 +256,7 @@ class BatchRunner:
 
     def _collect(self) -> None:
         slot = self._running.popleft()
-        slot.wait()
-        self._results.append(slot.features[: slot.count].numpy())
-        slot.clear()
+        slot.empty(self._results)
         self._free.append(slot)
 
 

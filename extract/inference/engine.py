@@ -38,9 +38,7 @@ class Engine:
     """What computes features, ready to run.
 
     Attributes:
-        backbone: What the network is.
         network: Maps uint8 [B, S, S, 3] to float32 [B, D], in the form that is run.
-        device: Where it runs.
         batch_size: Frames in one forward pass, of each core on a CPU.
         num_threads: Cores that take frames of their own.
         num_cpus: CPUs that are this engine's to use.
@@ -93,12 +91,10 @@ def start_engine(
     """Load the network in its fastest form and find out how many frames it takes at a time.
 
     Args:
-        backbone: The network.
-        weights: Name of its published weights, `random:SEED`, or a file.
-        profile: How a frame becomes the network's input, and in which precision it runs.
+        weights: Name of published weights, `random:SEED`, or a file.
         device: `auto`, `cpu` or `cuda:N`.
         batch_size: Frames in one forward pass; None takes what suits the device.
-        compiled: Whether the network is: `auto`, `on` or `off`.
+        compiled: `auto`, `on` or `off`.
         num_sharing: Engines that share the CPUs of this process.
 
     Raises:
@@ -148,9 +144,8 @@ def start_engine(
 
 def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[str, str]:
     """Return what is behind the numbers of a shard: versions, device, weights."""
-    versions = {name: version(name) for name in _RECORDED_PACKAGES}
     return {
-        **versions,
+        **{name: version(name) for name in _RECORDED_PACKAGES},
         "python": platform.python_version(),
         "device": device,
         "threads": str(num_threads),
@@ -159,11 +154,7 @@ def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[st
 
 
 class HalfPrecision(nn.Module):
-    """A network body that computes in 16-bit floats; images come and features go in 32 bits.
-
-    Args:
-        body: Maps images [B, 3, H, W] to features [B, D]; it is converted in place.
-    """
+    """A network body that computes in 16-bit floats, converted in place; its ends have 32 bits."""
 
     def __init__(self, body: nn.Module) -> None:
         super().__init__()

@@ -9,7 +9,6 @@ Legend: B batch, C and D channels or feature width, H and W height and width of 
 """
 
 import copy
-from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -40,7 +39,7 @@ class FeatureNetwork(nn.Module):
     """A backbone that takes crops as they come from decoding.
 
     Args:
-        body: Maps images [B, 3, H, W] to features [B, D], in evaluation mode.
+        body: Maps normalised images [B, 3, H, W] to features [B, D], in evaluation mode.
         backbone: Gives the normalisation.
     """
 
@@ -107,10 +106,9 @@ def can_fuse() -> bool:
 
 
 class FusedConvolution(nn.Module):
-    """A convolution that goes on with an addition and ReLU.
+    """A convolution, batch norm folded into it, that goes on with an addition and ReLU.
 
     Args:
-        conv: With its bias; batch norm is folded into it.
         activation: What follows where nothing is added.
     """
 
@@ -122,11 +120,9 @@ class FusedConvolution(nn.Module):
         self._packed: Tensor | None = None
 
     def forward(self, images: Tensor, added: Tensor | None = None) -> Tensor:
-        """Convolve [B, C, H, W]; the result is [B, D, H', W'].
+        """Convolve [B, C, H, W], channels last in memory; the result is [B, D, H', W'].
 
-        Args:
-            images: Input, with channels last in memory.
-            added: Is added before ReLU, [B, D, H', W']; it is overwritten with the result.
+        What is `added`, of the result's shape, is so before ReLU; the result overwrites it.
         """
         ops, conv = torch.ops.mkldnn, self.conv
         if self._packed is None:
@@ -143,18 +139,17 @@ class FusedConvolution(nn.Module):
 
 
 class FusedBlock(nn.Module):
-    """A residual block of ResNet.
+    """A residual block of ResNet: ReLU follows each convolution, the last with the shortcut."""
 
-    Args:
-        convs: Its convolutions; ReLU follows each, after the shortcut is added to the last.
-        shortcut: Convolution of the shortcut, if it has one.
-    """
-
-    def __init__(self, convs: Sequence[nn.Conv2d], shortcut: nn.Conv2d | None) -> None:
+    def __init__(self, block: BasicBlock | Bottleneck) -> None:
         super().__init__()
+        convs = [block.conv1, block.conv2]
+        if isinstance(block, Bottleneck):
+            convs.append(block.conv3)
         self.first = nn.Sequential(*(FusedConvolution(conv, "relu") for conv in convs[:-1]))
         self.last = FusedConvolution(convs[-1], "none")
-        self.shortcut = None if shortcut is None else FusedConvolution(shortcut, "none")
+        shortcut = block.downsample
+        self.shortcut = None if shortcut is None else FusedConvolution(shortcut[0], "none")
 
     def forward(self, images: Tensor) -> Tensor:
         """Return the block's output [B, D, H', W']; the input may be overwritten."""
@@ -176,7 +171,7 @@ def fuse(network: nn.Module) -> nn.Module:
             _fuse_lite(module)
         for name, child in list(module.named_children()):
             if isinstance(child, BasicBlock | Bottleneck):
-                setattr(module, name, _fused(child))
+                setattr(module, name, FusedBlock(child))
     return network
 
 
@@ -187,14 +182,6 @@ def _fuse_lite(module: nn.Module) -> None:
             activation: Activation = "none" if name == "_project_conv" else "relu6"
             setattr(module, name, FusedConvolution(child, activation))
     module._swish = nn.Identity()
-
-
-def _fused(block: BasicBlock | Bottleneck) -> FusedBlock:
-    convs = [block.conv1, block.conv2]
-    if isinstance(block, Bottleneck):
-        convs.append(block.conv3)
-    shortcut = None if block.downsample is None else block.downsample[0]
-    return FusedBlock(convs, shortcut)
 
 
 def optimised(network: nn.Module, device: torch.device) -> nn.Module:

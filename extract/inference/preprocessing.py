@@ -15,7 +15,6 @@ pixels that one output pixel is made of). Torch is imported late: decoding alone
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
@@ -61,21 +60,17 @@ def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
     height, width = pixels.shape[:2]
     new_width, new_height = resized_size(width, height, size)
     if new_width * new_height > _MAX_RESIZED_PIXELS:
-        return _crop_of_strip(pixels, size)
+        # Only what is not cropped off is computed: the same bytes.
+        import torch
+
+        # Tensors share only memory that may be written to.
+        strip = torch.from_numpy(np.require(pixels, requirements="W"))
+        return np.asarray(resize_and_crop(strip[None], size)[0].numpy())
     image = Image.fromarray(pixels)
     if (new_width, new_height) != (width, height):
         image = image.resize((new_width, new_height), Image.Resampling.BILINEAR)
     left, top = centre_offset(new_width, size), centre_offset(new_height, size)
     return np.asarray(image.crop((left, top, left + size, top + size)))
-
-
-def _crop_of_strip(pixels: RgbImage, size: int) -> RgbImage:
-    """Compute only what is not cropped off: the same bytes."""
-    import torch
-
-    # Tensors share only memory that may be written to.
-    image = torch.from_numpy(np.require(pixels, requirements="W"))
-    return np.asarray(resize_and_crop(image[None], size)[0].numpy())
 
 
 def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
@@ -95,42 +90,25 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
     return partial(crop_if_large if device.type == "cuda" else crop, size=backbone.image_size)
 
 
-@dataclass(frozen=True, slots=True)
-class _Taps:
-    """Source pixels, int64 [T, S], and their weights, fixed-point int32; any where those are 0."""
-
-    index: Tensor
-    weight: Tensor
-
-
 def resize_and_crop(images: Tensor, size: int) -> Tensor:
-    """Resize the short side and crop the centre; what is cropped off is not computed.
+    """Resize the short side of uint8 [N, H, W, 3] and crop the centre, [N, S, S, 3].
 
-    Args:
-        images: RGB pixels, uint8 [N, H, W, 3], on any device.
-        size: S, side of the crop in pixels.
-
-    Returns:
-        Crops, uint8 [N, S, S, 3], on the same device: Pillow's bytes.
+    The bytes are Pillow's, on any device; what is cropped off is not computed.
     """
     height, width = images.shape[1:3]
     new_width, new_height = resized_size(width, height, size)
     # Bytes are rounded between the passes, so their order shows.
-    if _height_first(height, width, new_height, new_width) and _pillow_chooses_order():
+    is_far_higher = height - new_height > max(2 * (width - new_width), 0)
+    if is_far_higher and _pillow_chooses_order():
         images = _along(images, 1, new_height, size)
         return _along(images, 2, new_width, size)
     images = _along(images, 2, new_width, size)
     return _along(images, 1, new_height, size)
 
 
-def _height_first(height: int, width: int, new_height: int, new_width: int) -> bool:
-    """Say whether a Pillow that chooses the order of the passes shrinks the height first."""
-    return height - new_height > max(2 * (width - new_width), 0)
-
-
 @lru_cache(maxsize=1)
 def _pillow_chooses_order() -> bool:
-    """Say whether the Pillow here chooses the order; older ones always begin with the width."""
+    """Say whether Pillow begins with the height if that shrinks more; older ones never do."""
     import torch
 
     height, width, new_height, new_width = 40, 9, 12, 8
@@ -149,24 +127,28 @@ def _along(images: Tensor, dim: int, new_length: int, size: int) -> Tensor:
     length, first = images.shape[dim], centre_offset(new_length, size)
     if length == new_length:
         return images.narrow(dim, first, size)
-    taps = _taps(length, new_length, first, size, images.device)
     shape = list(images.shape)
     shape[dim] = size
     # Half of the last fractional bit: what follows rounds to nearest.
     total = torch.full(shape, 1 << (_WEIGHT_BITS - 1), dtype=torch.int32, device=images.device)
     broadcast = [1] * images.dim()
     broadcast[dim] = size
-    for index, weight in zip(taps.index, taps.weight, strict=True):
+    taps = _taps(length, new_length, first, size, images.device)
+    for index, weight in zip(*taps, strict=True):
         pixels = images.index_select(dim, index).int()
         total.addcmul_(pixels, weight.view(broadcast))
     return total.bitwise_right_shift_(_WEIGHT_BITS).clamp_(0, 255).to(torch.uint8)
 
 
 @lru_cache(maxsize=64)
-def _taps(length: int, new_length: int, first: int, size: int, device: torch.device) -> _Taps:
+def _taps(
+    length: int, new_length: int, first: int, size: int, device: torch.device
+) -> tuple[Tensor, Tensor]:
     """Return the taps of outputs `first` to `first + size` when `length` becomes `new_length`.
 
-    The arithmetic is Pillow's, in its order: another one would round some weights differently.
+    These are source pixels, int64 [T, S], and their weights, fixed-point int32; any pixels where
+    weights are 0. The arithmetic is Pillow's, in its order: another one would round some weights
+    differently.
     """
     import torch
 
@@ -176,10 +158,8 @@ def _taps(length: int, new_length: int, first: int, size: int, device: torch.dev
     num_taps = max(len(weights) for _, weights in rows)
     index = [[min(low + t, length - 1) for low, _ in rows] for t in range(num_taps)]
     weight = [[w[t] if t < len(w) else 0 for _, w in rows] for t in range(num_taps)]
-    return _Taps(
-        torch.tensor(index, device=device),
-        torch.tensor(weight, dtype=torch.int32, device=device),
-    )
+    weights = torch.tensor(weight, dtype=torch.int32, device=device)
+    return torch.tensor(index, device=device), weights
 
 
 def _row(output: int, length: int, scale: float, support: float) -> tuple[int, list[int]]:

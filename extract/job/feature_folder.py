@@ -1,6 +1,5 @@
 """What a feature folder holds and what it lacks: finished, damaged and failed parts."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,12 +21,7 @@ from ta3n.common.store import ShardReader, is_finished, restore_sidecar, shard_p
 
 @dataclass(frozen=True, slots=True)
 class DamagedShard:
-    """What is wrong with a shard.
-
-    Attributes:
-        text: In words.
-        in_sidecar: Whether the shard itself is well, and the sidecar can be written from it.
-    """
+    """What is wrong with a shard, or only `in_sidecar`, which can be written from the shard."""
 
     text: str
     in_sidecar: bool = False
@@ -125,8 +119,8 @@ def _frame_numbers(reader: ShardReader, _plan: Plan) -> str:
     return "" if end == reader.record.num_rows else "it holds rows of no clip"
 
 
-def feature_folders(folder: Path) -> Iterator[Path]:
-    """Yield the folder if it holds features, else those of its folders that do.
+def feature_folders(folder: Path) -> list[Path]:
+    """Return the folder if it holds features, else those of its folders that do.
 
     Raises:
         DataMissingError: If there are none.
@@ -137,7 +131,7 @@ def feature_folders(folder: Path) -> Iterator[Path]:
     found = [path for path in candidates if (path / PLAN_NAME).is_file()]
     if not found:
         raise DataMissingError(f"no features in {folder}: there is no {PLAN_NAME}")
-    yield from found
+    return found
 
 
 def only_feature_folder(folder: Path) -> Path:
@@ -147,7 +141,7 @@ def only_feature_folder(folder: Path) -> Path:
         DataMissingError: If there is none.
         UsageError: If there are several.
     """
-    found = list(feature_folders(folder))
+    found = feature_folders(folder)
     if len(found) > 1:
         raise UsageError(f"{folder} holds several; name one of {shorten(map(str, found))}")
     return found[0]

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import asdict
 from pathlib import Path
 
 from ta3n.common.errors import DataConflictError, shorten
@@ -32,10 +33,6 @@ _BYTES_PER_SHARD = 64 * 2**20
 def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, str, FeatureConfig]:
     """Return the backbone, its weights as they are to be loaded, and what makes the features.
 
-    Args:
-        settings: Of stage one.
-        dataset: Full name of the dataset.
-
     Raises:
         UsageError: If there is no such backbone, or its library does not give the profile.
         WeightsError: If a file of weights, or the backbone's library, is not there.
@@ -63,8 +60,6 @@ def make_plan(
     """Lay clips, sorted by path, out in shards.
 
     Args:
-        listing: The clips.
-        config: The feature configuration.
         selection: Which part of the dataset this is, in words.
         limit: Keep only so many clips, spread evenly over the listing.
     """
@@ -73,15 +68,7 @@ def make_plan(
         clips = tuple(clips[i * len(clips) // limit] for i in range(limit))
         selection += f", limit {limit}"
     planned = tuple(
-        PlannedClip(
-            id=number,
-            path=clip.path,
-            class_name=clip.class_name,
-            splits=dict(clip.splits),
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            shard=shard,
-        )
+        PlannedClip(id=number, shard=shard, **asdict(clip))
         for number, (clip, shard) in enumerate(zip(clips, _shard_names(clips), strict=True))
     )
     absent = tuple(
@@ -104,19 +91,15 @@ def make_plan(
 def agree_on_plan(
     folder: Path, plan: Plan, *, retry_failed: bool = False, new_splits: bool = False
 ) -> Plan:
-    """Make this the folder's plan, or check it against the one that is there.
+    """Make this the folder's plan, or check it against the one that is there, and return that.
 
     A file may only differ in size from the planned one where the features were made from it as it
     is now, or are to be made because it failed before.
 
     Args:
-        folder: Feature folder of the dataset.
         plan: What this job would do.
         retry_failed: Whether clips that failed are to be done again.
         new_splits: Whether other splits of the same clips take the place of those there.
-
-    Returns:
-        The plan of the folder.
 
     Raises:
         DataConflictError: If the folder was made with other settings or for other clips.
@@ -135,11 +118,8 @@ def agree_on_plan(
         LOGGER.info("%s: nothing was made with other settings yet; these hold now", folder)
         replace_file(path, dump_record(plan))
         agreed = plan
-    differences = _differences(agreed, plan)
-    if not differences:
-        return agreed
-    there = agreed
-    if agreed.config == plan.config:
+    there, differences = agreed, _differences(agreed, plan)
+    if differences and agreed.config == plan.config:
         there = _with_renewed_files(folder, agreed, plan, retry_failed=retry_failed)
         differences = _differences(there, plan)
     if not differences:

@@ -26,7 +26,6 @@ class ExtractionJob:
 
     Attributes:
         work: Of its workers, without shards.
-        plan: What the folder is to hold.
         share: This job's part of it; None does all that is left, whatever array was at it.
         retry_failed: Do clips again that failed before.
         new_splits: Take other splits of the same clips for those that are there.
@@ -85,11 +84,10 @@ def run_job(job: ExtractionJob) -> Manifest:
 def _find_tasks(
     job: ExtractionJob, there: Plan, shards: Sequence[str]
 ) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
-    """Look through a job's shards for what is missing, damaged, or to be tried again.
+    """Return the shards that are to be made, and how often clips were tried before, by number.
 
     The job's own plan has the files as they are now; some may have been replaced since the plan
-    that is there. Return the shards to be made, in order, and how often clips were tried before, by
-    number.
+    that is there.
     """
     folder = job.work.folder
     by_path = {clip.path: clip for clip in job.plan.clips}
@@ -121,8 +119,7 @@ def _repaired(folder: Path, plan: Plan, shard: str) -> bool:
     LOGGER.warning("%s: %s", shard_path(folder, shard), damage.text)
     if damage.in_sidecar:
         restore_sidecar(folder, shard)
-        return True
-    return False
+    return damage.in_sidecar
 
 
 def _work_off(work: Work, worker_command: Sequence[str]) -> None:
@@ -177,11 +174,7 @@ def report(manifest: Manifest, folder: Path) -> None:
 
 
 def check_failures(manifest: Manifest, allowed: str) -> None:
-    """Hold the number of failed clips against `N` or `P%`.
-
-    Raises:
-        TooManyFailuresError: If more failed.
-    """
+    """Raise `TooManyFailuresError` if more clips failed than `N` or `P%`."""
     num_failed = sum(clip.status not in USABLE for clip in manifest.clips)
     limit = float(allowed.rstrip("%"))
     if allowed.endswith("%"):

@@ -3,13 +3,13 @@
 import threading
 import time
 from collections.abc import Sequence
-from typing import Any, Self
+from concurrent.futures import CancelledError
 
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration, describe_time_left
 from ta3n.extract.worker.messages import Advanced, Logged, Message, ShardDone, ShardTask
 
 
-class JobProgress:
+class JobProgress(ProgressLine):
     """Shows what workers report, one or several side by side. Use as a context manager.
 
     Attributes:
@@ -17,20 +17,15 @@ class JobProgress:
     """
 
     def __init__(self, tasks: Sequence[ShardTask]) -> None:
-        self._total = sum(_num_clips(task) for task in tasks)
-        self._line = ProgressLine(self._total, "clips")
+        super().__init__(sum(len(task.to_decode) for task in tasks), "clips")
         self._started_s = time.monotonic()
         self._workers: list[WorkerProgress] = []
         self._showing = threading.Lock()
         self.stopping = threading.Event()
 
-    def __enter__(self) -> Self:
-        self._line.__enter__()
-        return self
-
-    def __exit__(self, exc_type: type[BaseException] | None, *rest: Any) -> None:
-        self._line.__exit__(exc_type, *rest)
-        if exc_type is None:
+    def __exit__(self, *raised: object) -> None:
+        super().__exit__(*raised)
+        if raised[0] is None:
             done, elapsed_s = self._done(), self._elapsed_s()
             duration = describe_duration(elapsed_s)
             LOGGER.info("%d clips in %s: %s", done.num_clips, duration, _rates(done, elapsed_s))
@@ -47,7 +42,7 @@ class JobProgress:
             done, elapsed_s = self._done(), self._elapsed_s()
             if done.num_clips:
                 left = describe_time_left(elapsed_s, done.num_clips, self._total)
-                self._line.update(done.num_clips, f"{_rates(done, elapsed_s)}, {left}")
+                self.update(done.num_clips, f"{_rates(done, elapsed_s)}, {left}")
 
     def _done(self) -> Advanced:
         states = [worker.now for worker in self._workers]
@@ -63,25 +58,16 @@ class JobProgress:
 
 
 class WorkerProgress:
-    """How far one worker and its successors are; `JobProgress.worker` makes it.
-
-    Attributes:
-        finished: Names of the shards that are done.
-        now: What was done so far.
-    """
+    """How far one worker and its successors are `now`, and which shards are finished."""
 
     def __init__(self, job: JobProgress, tasks: Sequence[ShardTask]) -> None:
         self._job = job
-        self._sizes = {task.shard: _num_clips(task) for task in tasks}
+        self._sizes = {task.shard: len(task.to_decode) for task in tasks}
         self._before = self.now = Advanced(0, 0, 0.0)
         self.finished: set[str] = set()
 
     def handle(self, message: Message) -> None:
-        """Take a message of the worker.
-
-        Raises:
-            StoppedError: If the job is to end.
-        """
+        """Take a message of the worker, after a `check`."""
         self.check()
         if isinstance(message, Logged):
             LOGGER.info("%s", message.text)
@@ -96,26 +82,14 @@ class WorkerProgress:
             self._job.show()
 
     def check(self) -> None:
-        """Do nothing, unless the job is to end.
-
-        Raises:
-            StoppedError: If it is.
-        """
+        """Raise `CancelledError` if another worker's supervisor ended the job."""
         if self._job.stopping.is_set():
-            raise StoppedError
+            raise CancelledError
 
     def restart(self) -> None:
         """Count on from the finished shards: a new worker begins."""
         num_clips = sum(self._sizes[shard] for shard in self.finished)
         self._before = Advanced(num_clips, self.now.num_frames, self.now.wait_s)
-
-
-class StoppedError(Exception):
-    """Another worker's supervisor ended the job."""
-
-
-def _num_clips(task: ShardTask) -> int:
-    return len(task.clips) - len(task.kept)
 
 
 def _rates(done: Advanced, elapsed_s: float) -> str:

@@ -4,28 +4,24 @@ One small file a clip, written whole and never locked: `quarantine-NNNNNN.json`,
 plan. It only counts for the very file that did it, told by size and time of change.
 """
 
-import json
-import re
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
+from ta3n.common.errors import Ta3nError
 from ta3n.common.files import canonical_json, replace_file
-from ta3n.common.records import PlannedClip
+from ta3n.common.records import PlannedClip, read_record
 from ta3n.extract.worker.messages import Quarantined
-
-_NAME = re.compile(r"quarantine-[0-9]{6,9}\.json")
 
 
 def read_quarantine(folder: Path, clips: Iterable[PlannedClip]) -> dict[int, Quarantined]:
     """Return the entries of clips, by number; an unreadable one counts for nothing."""
-    if not any(_NAME.fullmatch(path.name) for path in folder.iterdir()):
+    if not any(folder.glob("quarantine-*.json")):
         return {}
     found = {}
     for clip in clips:
-        # Not pydantic's own JSON reader: names that are not UTF-8 must survive.
-        with suppress(OSError, ValueError):
-            entry = Quarantined.model_validate(json.loads(_path(folder, clip).read_bytes()))
+        with suppress(OSError, Ta3nError):
+            entry = read_record(Quarantined, _path(folder, clip))
             if (entry.path, entry.size_bytes, entry.mtime_ns) == (
                 clip.path,
                 clip.size_bytes,
@@ -36,20 +32,12 @@ def read_quarantine(folder: Path, clips: Iterable[PlannedClip]) -> dict[int, Qua
 
 
 def add_to_quarantine(folder: Path, clip: PlannedClip, entry: Quarantined) -> None:
-    """Write an entry.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    """Write an entry; OSError is raised if the folder cannot be written."""
     replace_file(_path(folder, clip), canonical_json(entry.model_dump()) + b"\n")
 
 
 def remove_from_quarantine(folder: Path, clips: Iterable[PlannedClip]) -> None:
-    """Forget the entries of clips that are to be tried again.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    """Forget the entries of clips that are to be tried again; it raises likewise."""
     for clip in clips:
         _path(folder, clip).unlink(missing_ok=True)
 

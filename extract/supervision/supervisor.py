@@ -48,8 +48,8 @@ class WorkerExit:
     """How a worker ended that did not finish.
 
     Attributes:
-        status: What a clip is called that did this: `crashed` or `timeout`.
-        reason: What happened, such as `SIGSEGV`.
+        status: Of a clip that did this: `crashed` or `timeout`.
+        reason: Such as `SIGSEGV`.
         in_flight: Numbers of the clips that were being decoded.
         suspects: Those of them that may have caused it.
     """
@@ -93,13 +93,10 @@ class WorkerProcess:
             self._kill()
 
     def watch(self, handle: Callable[[Message], None]) -> WorkerExit | None:
-        """Wait until the worker ends, or hangs and is killed; return how it ended.
+        """Wait until the worker ends, or hangs and is killed; return how, or None if it finished.
 
         Args:
-            handle: Takes the messages that are not about the worker's health.
-
-        Returns:
-            None if it finished.
+            handle: Takes all messages but the last.
 
         Raises:
             Ta3nError: What the worker says that it cannot go on for.
@@ -112,33 +109,30 @@ class WorkerProcess:
                 grace_s = _BEAT_GRACE_S if self._in_flight else _START_GRACE_S
                 if silent_s > self._timeout_s + grace_s:
                     self._kill()
-                    return self._exit("timeout", "no sign of life", tuple(self._in_flight))
+                    return self._exit("timeout", "no sign of life")
                 continue
             silent_s = 0.0
             try:
                 message = self._connection.recv()
             except (EOFError, OSError):
-                return self._exit("crashed", self._end(), tuple(self._in_flight))
+                return self._exit("crashed", self._end())
             if isinstance(message, Failed):
                 raise message.error
             if isinstance(message, Finished):
                 return None
-            if stalled := self._note(message):
+            if isinstance(message, Started):
+                self._in_flight[message.clip_id] = None
+            elif isinstance(message, Ended):
+                self._in_flight.pop(message.clip_id, None)
+            elif isinstance(message, Alive) and message.stalled:
                 self._kill()
-                return self._exit("timeout", f"no progress for {self._timeout_s:g} s", stalled)
+                reason = f"no progress for {self._timeout_s:g} s"
+                return self._exit("timeout", reason, message.stalled)
             handle(message)
 
-    def _note(self, message: Message) -> tuple[int, ...]:
-        """Keep count of the clips being decoded; return those that are stuck."""
-        if isinstance(message, Started):
-            self._in_flight[message.clip_id] = None
-        elif isinstance(message, Ended):
-            self._in_flight.pop(message.clip_id, None)
-        return message.stalled if isinstance(message, Alive) else ()
-
-    def _exit(self, status: ClipStatus, reason: str, suspects: tuple[int, ...]) -> WorkerExit:
-        in_flight = tuple(self._in_flight)
-        return WorkerExit(status=status, reason=reason, in_flight=in_flight, suspects=suspects)
+    def _exit(self, status: ClipStatus, reason: str, stalled: tuple[int, ...] = ()) -> WorkerExit:
+        every = tuple(self._in_flight)
+        return WorkerExit(status=status, reason=reason, in_flight=every, suspects=stalled or every)
 
     def _end(self) -> str:
         """Return what ended a worker that closed its connection."""
@@ -179,15 +173,12 @@ def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER
         Ta3nError: What a worker cannot go on for.
         OSError: Likewise.
     """
-    parts = deal(work)
-    if len(parts) == 1:
-        _Supervisor(parts[0], progress.worker(parts[0].tasks), command).run()
+    supervisors = [_Supervisor(part, progress.worker(part.tasks), command) for part in deal(work)]
+    if len(supervisors) == 1:
+        supervisors[0].run()
         return
-    with ThreadPoolExecutor(len(parts)) as pool:
-        runs = [
-            pool.submit(_Supervisor(part, progress.worker(part.tasks), command).run)
-            for part in parts
-        ]
+    with ThreadPoolExecutor(len(supervisors)) as pool:
+        runs = [pool.submit(supervisor.run) for supervisor in supervisors]
         try:
             for run in as_completed(runs):
                 run.result()
@@ -199,20 +190,17 @@ def supervise(work: Work, progress: JobProgress, command: Sequence[str] = WORKER
 
 def deal(work: Work) -> list[Work]:
     """Return the part of each device; devices that get no shard are left out."""
-    devices = work.devices
-    parts = [work.tasks[first :: len(devices)] for first in range(len(devices))]
-    used = [(device, tasks) for device, tasks in zip(devices, parts, strict=True) if tasks]
+    used = work.devices[: len(work.tasks)]
     return [
-        replace(work, device=device, tasks=tasks, num_sharing=len(used)) for device, tasks in used
+        replace(work, device=device, tasks=work.tasks[first :: len(used)], num_sharing=len(used))
+        for first, device in enumerate(used)
     ]
 
 
 class _Supervisor:
     """Gets a piece of work done by as many workers as it takes, one after another."""
 
-    def __init__(
-        self, work: Work, progress: WorkerProgress, command: Sequence[str] = WORKER_COMMAND
-    ) -> None:
+    def __init__(self, work: Work, progress: WorkerProgress, command: Sequence[str]) -> None:
         self._work = work
         self._progress = progress
         self._command = command
@@ -224,10 +212,10 @@ class _Supervisor:
     def run(self) -> None:
         """Make all shards; it raises what `supervise` does."""
         while True:
-            tasks = [t for t in self._work.tasks if t.shard not in self._progress.finished]
+            finished = self._progress.finished
             order = replace(
                 self._work,
-                tasks=tuple(tasks),
+                tasks=tuple(task for task in self._work.tasks if task.shard not in finished),
                 quarantined=self._quarantined,
                 attempts=self._attempts,
                 decode_threads=1 if self._unexplained else self._work.decode_threads,

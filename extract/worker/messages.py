@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Generator, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
@@ -20,16 +19,7 @@ T = TypeVar("T")
 
 
 class Quarantined(Record):
-    """A clip that is not decoded again: it crashed the worker, or hung.
-
-    Attributes:
-        path: Of the clip.
-        size_bytes: Of the very file that did it.
-        mtime_ns: Time of its last change.
-        status: `crashed` or `timeout`.
-        error: What happened.
-        attempts: How often it was tried.
-    """
+    """A clip that is not decoded again: that file `crashed` the worker, or hung it (`timeout`)."""
 
     path: str
     size_bytes: int
@@ -41,14 +31,8 @@ class Quarantined(Record):
     @classmethod
     def of(cls, clip: PlannedClip, *, status: ClipStatus, error: str, attempts: int) -> Self:
         """Return the entry of a clip's file as it is now."""
-        return cls(
-            path=clip.path,
-            size_bytes=clip.size_bytes,
-            mtime_ns=clip.mtime_ns,
-            status=status,
-            error=error,
-            attempts=attempts,
-        )
+        file = clip.model_dump(include={"path", "size_bytes", "mtime_ns"})
+        return cls(**file, status=status, error=error, attempts=attempts)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,8 +40,6 @@ class ShardTask:
     """A shard to be made.
 
     Attributes:
-        shard: Its name.
-        clips: Its clips in plan order.
         kept: Numbers of the clips whose rows are taken over from the shard that is there.
         replace: Whether it takes the place of one that is there.
     """
@@ -67,24 +49,20 @@ class ShardTask:
     kept: frozenset[int] = frozenset()
     replace: bool = False
 
+    @property
+    def to_decode(self) -> list[PlannedClip]:
+        """The clips that are not kept."""
+        return [clip for clip in self.clips if clip.id not in self.kept]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
-    """All that a worker needs to make shards.
+    """All that a worker needs to make shards; options are those of `ExtractSettings`.
 
     Attributes:
         root: Folder of the clips.
         folder: Feature folder of the dataset.
-        config: All that decides the features.
-        backbone: The network.
-        weights: As given: a name, a file, or `random:SEED`.
-        device: As given: `auto`, `cpu` or `cuda:N`; several with commas.
-        batch_size: Frames in one forward pass; None takes what suits the device.
-        compile: Whether the network is compiled: `auto`, `on` or `off`.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        clip_timeout_s: Seconds without progress after which a clip is given up.
         num_sharing: Workers that share the CPUs of this process.
-        tasks: The shards, in order.
         quarantined: Clips that are not decoded, by number.
         attempts: How often clips were tried before, by number.
         alone: A clip that is only decoded, to see what that does to the worker; no shards are made.
@@ -108,7 +86,7 @@ class Work:
 
     @property
     def devices(self) -> tuple[str, ...]:
-        """The devices, each by its own name."""
+        """Each by its own name."""
         return tuple(name.strip() for name in self.device.split(","))
 
 
@@ -131,13 +109,7 @@ class Alive(NamedTuple):
 
 
 class Advanced(NamedTuple):
-    """How far the worker is.
-
-    Attributes:
-        num_clips: Clips it has done.
-        num_frames: Frames of them that went through the network.
-        wait_s: Seconds that the network waited for frames.
-    """
+    """How far the worker is, and for how many seconds the network waited for frames."""
 
     num_clips: int
     num_frames: int
@@ -175,33 +147,29 @@ class ClipWatch:
 
     Attributes:
         waiting: Whether it only waits until its crops are taken.
-        idle_s: Seconds for which nothing has changed.
     """
 
-    num_steps: int = 0
     waiting: bool = False
-    idle_s: float = 0.0
-    last_steps: int = -1
+    _num_steps: int = 0
+    _last_steps: int = -1
+    _idle_s: float = 0.0
 
     def step(self) -> None:
         """Note progress."""
-        self.num_steps += 1
+        self._num_steps += 1
 
     def look(self, since_s: float) -> float:
         """Return for how many seconds the clip has been stuck; `since_s` since the last look."""
-        if self.waiting or self.num_steps != self.last_steps:
-            self.idle_s = 0.0
+        if self.waiting or self._num_steps != self._last_steps:
+            self._idle_s = 0.0
         else:
-            self.idle_s += since_s
-        self.last_steps = self.num_steps
-        return self.idle_s
+            self._idle_s += since_s
+        self._last_steps = self._num_steps
+        return self._idle_s
 
 
 class Reporter:
-    """Sends messages to whoever supervises, from any thread.
-
-    Args:
-        send: Takes each message; the default drops them, for work without a supervisor.
+    """Sends messages to whoever supervises, from any thread; by default they are dropped.
 
     Attributes:
         publishing: Held while a shard is written: a worker that is told to stop finishes that.
@@ -218,14 +186,30 @@ class Reporter:
         with self._sending:
             self._send(message)
 
-    @contextmanager
-    def watching(self, clip_id: int) -> Iterator[ClipWatch]:
-        """Report that a clip is being decoded, for the supervisor to know should that kill us."""
+    def watched(
+        self, clip_id: int, decode: Callable[[Callable[[], None]], Generator[RgbImage, None, T]]
+    ) -> Generator[RgbImage, None, T]:
+        """Report that a clip is being decoded, for the supervisor to know should that kill us.
+
+        Args:
+            decode: Yields the crops, which are passed on; it is given what notes progress.
+        """
         watch = ClipWatch()
         self.send(Started(clip_id))
         self._watched[clip_id] = watch
         try:
-            yield watch
+            crops = decode(watch.step)
+            while True:
+                try:
+                    pixels = next(crops)
+                except StopIteration as end:
+                    outcome: T = end.value
+                    return outcome
+                # Now it is the consumer who keeps the clip waiting.
+                watch.waiting = True
+                yield pixels
+                watch.waiting = False
+                watch.step()
         finally:
             del self._watched[clip_id]
             self.send(Ended(clip_id))
@@ -237,17 +221,3 @@ class Reporter:
         """
         idle_s = {clip_id: watch.look(since_s) for clip_id, watch in list(self._watched.items())}
         self.send(Alive(tuple(i for i, idle in idle_s.items() if idle >= timeout_s)))
-
-
-def watched(crops: Generator[RgbImage, None, T], watch: ClipWatch) -> Generator[RgbImage, None, T]:
-    """Pass crops on, noting when it is the consumer who keeps the clip waiting."""
-    while True:
-        try:
-            pixels = next(crops)
-        except StopIteration as end:
-            outcome: T = end.value
-            return outcome
-        watch.waiting = True
-        yield pixels
-        watch.waiting = False
-        watch.step()

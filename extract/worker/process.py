@@ -12,6 +12,7 @@ import threading
 import time
 import traceback
 from contextlib import suppress
+from functools import partial
 from multiprocessing.connection import Connection
 from typing import NoReturn
 
@@ -20,7 +21,7 @@ from ta3n.common.log import LOGGER
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.extract.decoding.decode import decode_clip
-from ta3n.extract.worker.messages import Failed, Finished, Logged, Reporter, Work, watched
+from ta3n.extract.worker.messages import Failed, Finished, Logged, Reporter, Work
 
 _WRITE_GRACE_S = 15.0
 _SECONDS_BETWEEN_BEATS = 1.0
@@ -36,59 +37,51 @@ def main() -> NoReturn:
         signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(int(sys.argv[1]))
     reporter = Reporter(connection.send)
-    _log_to(reporter)
-    work = _order(connection)
-    _in_background(_exit_when_told, connection, reporter)
-    _in_background(_beat, reporter, work.clip_timeout_s)
+    LOGGER.handlers[:] = [_ToSupervisor(reporter)]
+    LOGGER.setLevel(logging.INFO)
+    LOGGER.propagate = False
     try:
-        _do(work, reporter)
-        reporter.send(Finished())
-    except (Ta3nError, OSError) as error:
-        _leave(reporter, Failed(error), EXIT_ENVIRONMENT)
-    except Exception as error:  # noqa: BLE001  the supervisor is to end the job with a line
-        traceback.print_exc()
-        unexpected = Ta3nError(f"unexpected {type(error).__name__}: {error}")
-        _leave(reporter, Failed(unexpected), EXIT_ENVIRONMENT)
-    _leave(reporter, None, EXIT_OK)
-
-
-def _order(connection: Connection) -> Work:
-    try:
-        order: Work = connection.recv()
+        work: Work = connection.recv()
     except (EOFError, OSError):
         # The supervisor was told to stop before it could say what to do.
         os._exit(EXIT_INTERRUPTED)
-    return order
-
-
-def _do(work: Work, reporter: Reporter) -> None:
-    if work.alone is not None:
-        _decode_alone(work, work.alone, reporter)
-        return
-    # Decoding alone must not wait for torch.
-    from ta3n.extract.worker.shards import extract_shards
-
-    extract_shards(work, reporter)
-
-
-def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
-    """Decode one clip and drop its frames; what it does to this process is the answer."""
-    with reporter.watching(clip.id) as watch:
-        path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
-        crops = decode_clip(path, selection, watch.step, timing=work.config.timing)
-        for _ in watched(crops, watch):
-            pass
-
-
-def _leave(reporter: Reporter, last: Failed | None, code: int) -> NoReturn:
+    _in_background(_exit_when_told, connection, reporter)
+    _in_background(_beat, reporter, work.clip_timeout_s)
+    last = _result_of(work, reporter)
+    code = EXIT_OK if isinstance(last, Finished) else EXIT_ENVIRONMENT
     try:
-        if last is not None:
-            reporter.send(last)
+        reporter.send(last)
     except (OSError, ValueError):
         code = EXIT_ENVIRONMENT
     finally:
         sys.stderr.flush()
         os._exit(code)
+
+
+def _result_of(work: Work, reporter: Reporter) -> Finished | Failed:
+    """Do the work; return the last message to the supervisor."""
+    try:
+        if work.alone is not None:
+            _decode_alone(work, work.alone, reporter)
+        else:
+            # Decoding alone must not wait for torch.
+            from ta3n.extract.worker.shards import extract_shards
+
+            extract_shards(work, reporter)
+    except (Ta3nError, OSError) as error:
+        return Failed(error)
+    except Exception as error:  # noqa: BLE001  the supervisor is to end the job with a line
+        traceback.print_exc()
+        return Failed(Ta3nError(f"unexpected {type(error).__name__}: {error}"))
+    return Finished()
+
+
+def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
+    """Decode one clip and drop its frames; what it does to this process is the answer."""
+    path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
+    decode = partial(decode_clip, path, selection, timing=work.config.timing)
+    for _ in reporter.watched(clip.id, decode):
+        pass
 
 
 def _exit_when_told(connection: Connection, reporter: Reporter) -> None:
@@ -118,14 +111,7 @@ class _ToSupervisor(logging.Handler):
         self._reporter = reporter
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Send one line."""
         self._reporter.send(Logged(record.getMessage()))
-
-
-def _log_to(reporter: Reporter) -> None:
-    LOGGER.handlers[:] = [_ToSupervisor(reporter)]
-    LOGGER.setLevel(logging.INFO)
-    LOGGER.propagate = False
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Legend: F rows of a shard, D feature width.
 from collections.abc import Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from itertools import groupby
 
 import numpy as np
@@ -30,18 +31,13 @@ from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
 from ta3n.extract.inference.batches import BatchRunner, RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine
-from ta3n.extract.worker.messages import Advanced, Reporter, ShardDone, ShardTask, Work, watched
+from ta3n.extract.worker.messages import Advanced, Reporter, ShardDone, ShardTask, Work
 
 
 def extract_shards(
     work: Work, reporter: Reporter, engine: Engine | None = None
 ) -> ClipFeed[PlannedClip]:
-    """Extract and write shards one after another.
-
-    Args:
-        work: What is to be done.
-        reporter: Is told of every clip and shard.
-        engine: One that was started before; None starts it.
+    """Extract and write shards one after another, with an engine if one was started before.
 
     Returns:
         The feed, used up, which knows who waited for whom.
@@ -98,7 +94,7 @@ class _ShardWorker:
             if not task.replace and is_finished(self.work.folder, task.shard):
                 self.reporter.send(ShardDone(task.shard))
                 continue
-            yield from (clip for clip in task.clips if clip.id not in task.kept)
+            yield from task.to_decode
 
     def decode(self, clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
         """Decode a clip under the supervisor's eyes, unless it is known to crash or hang."""
@@ -106,15 +102,14 @@ class _ShardWorker:
         if bad is not None:
             return ClipOutcome(status=bad.status, error=bad.error, attempts=bad.attempts)
         config = self.work.config
-        with self.reporter.watching(clip.id) as watch:
-            crops = decode_clip(
-                self.work.root / clip.path,
-                FrameSelection.parse(config.frames),
-                watch.step,
-                timing=config.timing,
-                cropper=self.engine.cropper,
-            )
-            outcome = yield from watched(crops, watch)
+        decode = partial(
+            decode_clip,
+            self.work.root / clip.path,
+            FrameSelection.parse(config.frames),
+            timing=config.timing,
+            cropper=self.engine.cropper,
+        )
+        outcome = yield from self.reporter.watched(clip.id, decode)
         return replace(outcome, attempts=1 + self.work.attempts.get(clip.id, 0))
 
     def make(
@@ -159,12 +154,7 @@ class _ShardWorker:
 
 @dataclass(frozen=True, slots=True)
 class PickedRows:
-    """Some rows of a source in an order of their own, none copied before it is read.
-
-    Attributes:
-        source: The rows [N, D].
-        numbers: Which of them, in order [F].
-    """
+    """Rows `numbers` [F] of a source [N, D], in that order, none copied before it is read."""
 
     source: RowSource
     numbers: NDArray[np.int64]
@@ -184,27 +174,11 @@ class PickedRows:
 
 @dataclass(frozen=True, slots=True)
 class ShardContent:
-    """A shard ready to be written.
-
-    Attributes:
-        record: Its clips, with rows and checksums.
-        features: Rows [F, D].
-        frames: Frame number of each row [F].
-    """
+    """A shard ready to be written: its record, rows [F, D], and the frame number of each [F]."""
 
     record: ShardRecord
     features: PickedRows
     frames: NDArray[np.int32]
-
-
-@dataclass(frozen=True, slots=True)
-class _Span:
-    """A decoded clip and the stretch of the shard's crops that came from it."""
-
-    clip: PlannedClip
-    outcome: ClipOutcome
-    first: int
-    end: int
 
 
 @dataclass
@@ -212,7 +186,6 @@ class ShardBuilder:
     """Takes the clips of a shard that are decoded, one by one; the others come from an old shard.
 
     Attributes:
-        shard: Name of the shard.
         clips: All its clips, in plan order.
         runner: Computes features; nothing of another shard may be left in it.
         old: The shard whose rows are taken over for clips that are not added.
@@ -222,7 +195,8 @@ class ShardBuilder:
     clips: tuple[PlannedClip, ...]
     runner: BatchRunner
     old: ShardReader | None = None
-    _spans: dict[int, _Span] = field(default_factory=dict)
+    # Of each clip: how it ended, and which of the shard's crops came from it.
+    _decoded: dict[int, tuple[ClipOutcome, range]] = field(default_factory=dict)
     _num_crops: int = 0
 
     def add(self, clip: PlannedClip, crops: ClipCrops) -> int:
@@ -231,7 +205,7 @@ class ShardBuilder:
         for pixels in crops:
             self.runner.add(pixels)
             self._num_crops += 1
-        self._spans[clip.id] = _Span(clip, crops.outcome, first, self._num_crops)
+        self._decoded[clip.id] = crops.outcome, range(first, self._num_crops)
         return self._num_crops - first
 
     def finish(
@@ -244,17 +218,18 @@ class ShardBuilder:
         frames: list[NDArray[np.int32]] = [np.empty(0, np.int32)]
         num_rows = 0
         for clip in self.clips:
-            span = self._spans.get(clip.id)
-            if span is None and self.old is not None:
+            decoded = self._decoded.get(clip.id)
+            if decoded is None and self.old is not None:
                 record, first = known[clip.id], spool.shape[0]
                 numbers = self.old.frames[record.start : record.start + record.length]
                 for start in range(0, record.length, ROWS_AT_ONCE):
                     offsets = range(start, min(start + ROWS_AT_ONCE, record.length))
                     spool.append(self.old.rows(record.start, offsets))
             else:
-                assert span is not None, f"clip {clip.path} was neither decoded nor kept"
-                record, first = _record(span, spool), span.first
-                numbers = np.asarray(span.outcome.frame_numbers[: record.length], np.int32)
+                assert decoded is not None, f"clip {clip.path} was neither decoded nor kept"
+                outcome, crops = decoded
+                record, first = _record(clip, outcome, crops, spool), crops.start
+                numbers = np.asarray(outcome.frame_numbers[: record.length], np.int32)
             records.append(record.model_copy(update={"start": num_rows if record.length else 0}))
             rows.append(np.arange(first, first + record.length))
             frames.append(numbers)
@@ -271,28 +246,27 @@ class ShardBuilder:
 
     def _provenance(self, now: Mapping[str, str]) -> dict[str, str]:
         """Return what is behind the rows; where some are older, both origins."""
-        if self.old is None or len(self._spans) == len(self.clips):
+        if self.old is None or len(self._decoded) == len(self.clips):
             return dict(now)
         before = self.old.record.provenance
         return before | {f"redone {k}": v for k, v in now.items() if before.get(k) != v}
 
 
-def _record(span: _Span, spool: RowSpool) -> ClipRecord:
+def _record(clip: PlannedClip, outcome: ClipOutcome, crops: range, spool: RowSpool) -> ClipRecord:
     """Return the record of a decoded clip; features that are not finite fail it."""
-    outcome, crc = span.outcome, 0
-    end = span.end if outcome.status in USABLE else span.first
-    seen = 0
-    for block in row_blocks(spool, span.first, end):
+    num_rows = len(crops) if outcome.status in USABLE else 0
+    crc = seen = 0
+    for block in row_blocks(spool, crops.start, crops.start + num_rows):
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             frame = outcome.frame_numbers[seen + int(bad[0])]
             error = f"features of frame {frame} are not finite"
-            outcome, end, crc = replace(outcome, status="failed", error=error), span.first, 0
+            outcome, num_rows, crc = replace(outcome, status="failed", error=error), 0, 0
             break
         crc = crc32_of(block, crc)
         seen += len(block)
     found = asdict(replace(outcome, frame_numbers=()))
     del found["frame_numbers"]
     stream = found.pop("info") or {}
-    rows = {"length": end - span.first, "crc32": crc}
-    return ClipRecord.model_validate(span.clip.model_dump() | stream | found | rows)
+    rows = {"length": num_rows, "crc32": crc}
+    return ClipRecord.model_validate(clip.model_dump() | stream | found | rows)
