@@ -8,8 +8,7 @@ from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import RunSet
 from ta3n.train.report.data.compare import Analysis, analyse
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
-from ta3n.train.report.tables.rows import comparisons_sheet, others_sheet
-from ta3n.train.report.tables.rule_scores import rules_sheet
+from ta3n.train.report.tables.rows import comparisons_sheet, others_sheet, rules_sheet
 from ta3n.train.report.tables.sheet import Sheet
 
 SHEET_NAMES = (*TITLES, "others", "comparisons", "rules")
@@ -21,14 +20,11 @@ class Contents:
     """Everything that tables and sentences of a report are made of.
 
     Attributes:
-        runs: What is reported.
-        rules: Selection rules that are shown.
         analyses: One for each direction, in the order of `runs`.
         sheets: All tables, those without a single run included.
     """
 
     runs: RunSet
-    rules: tuple[str, ...]
     analyses: tuple[Analysis, ...]
     sheets: tuple[Sheet, ...]
 
@@ -37,7 +33,6 @@ def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
     """Compare rows and make all tables.
 
     Args:
-        runs: What is reported.
         rules: Selection rules to show, and the first to compare by; none shows all, and compares
             by `last`.
 
@@ -53,15 +48,13 @@ def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
     shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
     rule = shown[0] if rules else _COMPARED_BY
     analyses = tuple(analyse(direction, rule) for direction in runs.directions)
-    return Contents(
-        runs=runs, rules=shown, analyses=analyses, sheets=_sheets(analyses, shown, rule)
-    )
+    return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
 
 
-def _sheets(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> tuple[Sheet, ...]:
+def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
     others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
     blocks = [(analysis, rows) for analysis, rows in others if rows]
-    sheets = [paper_sheet(name, analyses, rules, rule) for name in TITLES]
+    sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [comparisons_sheet(analyses), rules_sheet([a.direction for a in analyses], rules)]
