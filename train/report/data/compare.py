@@ -34,8 +34,6 @@ class Comparison:
     """A row against a reference, by one selection rule.
 
     Attributes:
-        row: The row.
-        reference: What it is held against.
         difference: Accuracy of the row less that of the reference, with interval and tests.
         p_corrected: p for all comparisons of the family together (Holm); None with one seed.
     """
@@ -70,8 +68,7 @@ class Analysis:
     """What is said of a direction by one selection rule.
 
     Attributes:
-        direction: Whose rows.
-        rule: The rule; every figure that is compared was chosen by it.
+        rule: Every figure that is compared was chosen by it.
         focal: The row that is held against all others, or None.
         comparisons: One for every other row that has the rule, in their order.
     """
@@ -94,8 +91,7 @@ class Analysis:
 
     def against(self, row: RunGroup) -> Comparison | None:
         """Return the comparison with a row, or None if there is none."""
-        found = [c for c in self.comparisons if c.reference is row]
-        return found[0] if found else None
+        return next((c for c in self.comparisons if c.reference is row), None)
 
 
 def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
@@ -103,11 +99,10 @@ def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
 
     The p values are corrected for all of these comparisons.
     """
-    rows = [row for row in direction.rows if rule in row.rules]
     focal = focal_row(direction)
     if focal is None or rule not in focal.rules:
         return Analysis(direction=direction, rule=rule, focal=None, comparisons=())
-    others = [row for row in rows if row is not focal]
+    others = [row for row in direction.rows if rule in row.rules and row is not focal]
     differences = [compare(focal, row, rule) for row in others]
     corrected = holm([difference.p for difference in differences])
     comparisons = tuple(
@@ -145,12 +140,9 @@ def source_only_for(row: RunGroup, direction: DirectionRuns) -> RunGroup | None:
 
 def pick(rows: Sequence[RunGroup], method: str, temporal: str | None = None) -> RunGroup | None:
     """Return the row of a method with most seeds, or None; accuracy plays no part in it."""
-    fitting = [
-        row
-        for row in rows
-        if row.config.method == method and temporal in (None, row.config.temporal)
-    ]
-    return max(fitting, key=lambda row: len(row.runs)) if fitting else None
+    named = [row for row in rows if row.config.method == method]
+    fitting = [row for row in named if temporal in (None, row.config.temporal)]
+    return max(fitting, key=lambda row: len(row.runs), default=None)
 
 
 def focal_row(direction: DirectionRuns) -> RunGroup | None:

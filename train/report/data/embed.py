@@ -36,7 +36,7 @@ class SubsetFeatures:
     Attributes:
         features: float32 [N, K, D].
         labels: int64 [N].
-        videos: Their paths.
+        videos: Paths [N].
         frames: Which frames of each video were sampled: N times K numbers from 0.
     """
 
@@ -65,12 +65,7 @@ class SubsetEmbedding:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEmbedding:
-    """What one seed's model makes of all subsets that were loaded.
-
-    Attributes:
-        seed: Of the run.
-        subsets: Empty ones of the benchmark are absent.
-    """
+    """What one seed's model makes of all subsets that were loaded; empty ones are absent."""
 
     seed: int
     subsets: Mapping[Subset, SubsetEmbedding]
@@ -92,7 +87,6 @@ def load_subsets(
     """Read cached features through the loading code of training.
 
     Args:
-        direction: Whose videos.
         features: Folder that stage one wrote.
         subsets: Which; one that has no videos is left out.
 
@@ -146,7 +140,7 @@ def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[R
 
 def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
-    embedded: dict[Subset, SubsetEmbedding] = {
+    embedded = {
         name: _embed(model, subset, is_source=name != "target val")
         for name, subset in subsets.items()
     }

@@ -47,7 +47,6 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
     Args:
         name: `table2`, `table3` or `table4`.
         analyses: Of all directions that were run, at least one.
-        rules: Selection rules, a column each.
     """
     by_key = {_key(analysis): analysis for analysis in analyses}
     rule = analyses[0].rule

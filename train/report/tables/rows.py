@@ -126,7 +126,6 @@ def others_sheet(
 
     Args:
         blocks: For each direction, at least one, its analysis and the rows to show.
-        rules: Selection rules, a column each.
     """
     analyses = [analysis for analysis, _ in blocks]
     rule = analyses[0].rule

@@ -5,8 +5,11 @@ import io
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Literal
 
 from jinja2 import Environment, FileSystemLoader
 
@@ -18,12 +21,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a table, without arguments nothing.
-
-    Attributes:
-        text: What a reader sees.
-        values: One value for each CSV column of the table's column, unrounded; or none.
-    """
+    """What a reader sees in a table, and one unrounded value for each CSV column, or none."""
 
     text: str = ""
     values: tuple[object, ...] = ()
@@ -95,12 +93,10 @@ def printed(percent: float, mark: str = "") -> Cell:
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column.
+    """A column of words or of numbers.
 
     Attributes:
-        head: What stands over it.
         names: Its columns in a CSV file: one for each value of a cell.
-        words: Whether it holds words, not numbers.
         terminal: Whether it is shown on a terminal and on paper, where there is room for few.
     """
 
@@ -115,8 +111,6 @@ class Block:
     """The lines of one source and target.
 
     Attributes:
-        label: Source and target, in words.
-        lines: Cells by column.
         has_runs: Whether anything in it was run.
         marked: Number of the line that stands out.
         notes: Footnotes of this block alone.
@@ -135,10 +129,7 @@ class Sheet:
 
     Attributes:
         name: Stem of its files.
-        title: What it is, in few words.
         caption: What its figures are.
-        columns: From left to right.
-        blocks: From top to bottom.
         notes: Footnotes of all blocks.
     """
 
@@ -181,36 +172,26 @@ def to_latex(sheet: Sheet) -> str:
 
 
 def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
-    """Print what was run of a table on standard output.
-
-    Args:
-        sheet: The table.
-        told: Notes that need no repeating.
-    """
+    """Print what was run of a table on standard output, without notes that were told before."""
     from rich.table import Table
     from rich.text import Text
 
-    shown = [n for n, column in enumerate(sheet.columns) if column.terminal]
-    console = open_console()
-    console.print(f"\n{sheet.title}", highlight=False, markup=False, style="bold")
+    shown = [column.terminal for column in sheet.columns]
+    tell = partial(open_console().print, highlight=False, markup=False)
+    tell(f"\n{sheet.title}", style="bold")
     for block in (block for block in sheet.blocks if block.has_runs):
         table = Table(title=Text(block.label), title_justify="left")
-        for n in shown:
-            column = sheet.columns[n]
-            table.add_column(
-                Text(column.head),
-                overflow="fold",
-                justify="left" if column.words else "right",
-            )
+        for column in compress(sheet.columns, shown):
+            justify: Literal["left", "right"] = "left" if column.words else "right"
+            table.add_column(Text(column.head), overflow="fold", justify=justify)
         for number, line in enumerate(block.lines):
             style = "bold" if number == block.marked else None
-            table.add_row(*(Text(line[n].text) for n in shown), style=style)
-        console.print(table)
-        for note in block.notes:
-            console.print(note, highlight=False, markup=False)
+            table.add_row(*(Text(cell.text) for cell in compress(line, shown)), style=style)
+        for part in (table, *block.notes):
+            tell(part)
     for note in (sheet.caption, *sheet.notes):
         if note not in told:
-            console.print(note, highlight=False, markup=False)
+            tell(note)
 
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")
@@ -237,7 +218,7 @@ def _markdown(value: object) -> str:
 
 
 def _latex(value: object) -> str:
-    return "".join(_LATEX_SPECIAL.get(character, character) for character in _one_line(value))
+    return _one_line(value).translate(str.maketrans(_LATEX_SPECIAL))
 
 
 def _one_line(value: object) -> str:

@@ -82,17 +82,15 @@ def _level(row: RunGroup, rule: str) -> str:
 def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
         return ""
-    listed = _join(
-        [
-            f"{signed(c.points)} points or {signed(c.videos)} videos against "
-            f"{_short_name(c.reference, c.row)}"
-            for c in comparisons
-        ]
-    )
+    listed = [f"{_gain(c)} against {_short_name(c.reference, c.row)}" for c in comparisons]
     return (
-        f"{name} is at {listed}, with one seed on at least one side: that allows no interval, no "
-        "test and no claim."
+        f"{name} is at {_join(listed)}, with one seed on at least one side: that allows no "
+        "interval, no test and no claim."
     )
+
+
+def _gain(c: Comparison) -> str:
+    return f"{signed(c.points)} points or {signed(c.videos)} videos"
 
 
 def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
@@ -105,11 +103,11 @@ def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
 
 
 def _with_error(c: Comparison) -> str:
-    p = "none" if c.p_corrected is None else p_text(c.p_corrected)
-    sign = "" if p.startswith("<") else "= "
+    assert c.p_corrected is not None, "comparisons of one seed make no claim"
+    p = p_text(c.p_corrected)
     return (
-        f"{_short_name(c.reference, c.row)} ({signed(c.points)} points or {signed(c.videos)} "
-        f"videos{_interval(c.difference.interval)}, corrected p {sign}{p})"
+        f"{_short_name(c.reference, c.row)} ({_gain(c)}{_interval(c.difference.interval)}, "
+        f"corrected p {p if p.startswith('<') else f'= {p}'})"
     )
 
 
