@@ -6,7 +6,15 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.figures.look import GREY, Picture, draw, new_figure, picture, row_look
+from ta3n.train.report.figures.look import (
+    GREY,
+    Picture,
+    draw,
+    draw_marks,
+    new_figure,
+    picture,
+    row_look,
+)
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 
@@ -39,17 +47,8 @@ def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:
         centre, place, xerr=error or None, color=look["color"], capsize=3, linewidth=1.4, zorder=2
     )
     axes.plot(centre, place, "|", color=look["color"], markersize=13, markeredgewidth=2.2, zorder=3)
-    axes.plot(
-        values,
-        [place] * len(values),
-        linestyle="none",
-        marker=look["marker"],
-        markersize=5.5,
-        markerfacecolor=fill,
-        markeredgecolor=look["color"],
-        alpha=0.85,
-        zorder=4,
-    )
+    places = [place] * len(values)
+    draw_marks(axes, values, places, look, fill, markersize=5.5, alpha=0.85, zorder=4)
 
 
 def _legend() -> list[Line2D]:

@@ -4,7 +4,7 @@ Legend: C classes, N target validation videos.
 """
 
 from dataclasses import dataclass
-from math import sqrt
+from math import nan, sqrt
 from typing import Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from ta3n.train.report.figures.look import (
     Panel,
     Picture,
     draw,
+    draw_marks,
+    draw_scale,
     legend_below,
     minus,
     new_figure,
@@ -39,7 +41,6 @@ class ClassChange:
     """What adaptation does to one class, in percent and percentage points.
 
     Attributes:
-        name: Of the class.
         num_videos: Target validation videos; without one all figures are NaN.
         before: Mean accuracy of the reference.
         after: Mean accuracy of the row.
@@ -74,9 +75,9 @@ def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
             ClassChange(
                 name=name,
                 num_videos=num,
-                before=float(before[ours].mean()) if num else float("nan"),
-                after=float(after[ours].mean()) if num else float("nan"),
-                error=float(gaps.std(ddof=1)) / sqrt(num) if num > 1 else float("nan"),
+                before=float(before[ours].mean()) if num else nan,
+                after=float(after[ours].mean()) if num else nan,
+                error=float(gaps.std(ddof=1)) / sqrt(num) if num > 1 else nan,
             )
         )
     return changes
@@ -118,7 +119,7 @@ def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
         axes.grid(visible=False, axis="y")
         axes.set(xlabel="target accuracy (%)", ylabel="class (target videos)")
         _write_beside(axes, -0.65, "change")
-        legend_below(figure, axes, columns=2)
+        legend_below(figure, axes)
         title = f"{row.method} against source only by class"
         return draw(figure, "class-changes", title, _changes_alt(row, reference, changes))
 
@@ -128,28 +129,14 @@ def _draw_change(
 ) -> None:
     # A gain and a loss differ by more than colour: the line of a loss is dashed.
     line = "-" if change.points >= 0 else (0, (2, 1))
-    axes.plot(
-        [change.before, change.after],
-        [place, place],
-        color=GREY,
-        linewidth=1.6,
-        linestyle=line,
-        zorder=2,
-    )
+    ends = [change.before, change.after]
+    axes.plot(ends, [place, place], color=GREY, linewidth=1.6, linestyle=line, zorder=2)
     for value, shown_row, filled in ((change.before, reference, False), (change.after, row, True)):
         look = row_look(shown_row)
-        axes.plot(
-            value,
-            place,
-            linestyle="none",
-            marker=look["marker"],
-            markersize=7 if filled else 8.5,
-            markeredgewidth=1.3,
-            markeredgecolor=look["color"],
-            markerfacecolor=look["color"] if filled else "none",
-            label=shown_row.label if first else None,
-            zorder=3,
-        )
+        fill, size = (look["color"], 7) if filled else ("none", 8.5)
+        label = shown_row.label if first else None
+        drawn = {"markersize": size, "markeredgewidth": 1.3, "label": label, "zorder": 3}
+        draw_marks(axes, value, place, look, fill, **drawn)
     _write_beside(axes, place, _signed(change))
 
 
@@ -207,9 +194,7 @@ def plot_confusion(row: RunGroup) -> Panel:
                     colour = "white" if shares[true, predicted] > _DARK else "black"
                     write_in_cell(axes, predicted, true, str(count), colour)
         axes.set(xlabel="predicted class", ylabel="true class")
-        bar = figure.colorbar(image, ax=axes, shrink=0.6, pad=0.02)
-        bar.set_label("share of the true class")
-        bar.outline.set_visible(False)
+        draw_scale(figure, image, axes, "share of the true class", shrink=0.6)
         title = f"Confusion matrix of {row.method} on the target"
         return draw(figure, "confusion", title, _confusion_alt(row, counts))
 

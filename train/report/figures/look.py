@@ -7,7 +7,7 @@ letters of 10 points, so that they can be read on a page of 400 pixels.
 
 import io
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
@@ -75,13 +76,11 @@ _CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawn figure.
+    """One drawn figure as files.
 
     Attributes:
         name: Stem of its files.
         alt: What it shows, for those who cannot see it.
-        svg: The file's bytes.
-        png: The same at twice the resolution of a plain screen.
     """
 
     name: str
@@ -92,14 +91,7 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Panels that belong together.
-
-    Attributes:
-        heading: What they are about.
-        caption: What is shown.
-        reading: How to read it, and what it does not show.
-        panels: At least one.
-    """
+    """At least one panel, and what is said of it; `reading` says how to read it, and how not."""
 
     heading: str
     caption: str
@@ -124,12 +116,9 @@ def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -
 
 @dataclass(kw_only=True)
 class Gallery:
-    """All pictures of a direction that could be drawn.
+    """All pictures of a direction that could be drawn, and why others could not, a line each.
 
-    Attributes:
-        prefix: Goes before the name of every panel.
-        pictures: In the order of the page.
-        missing: Why others could not, a line each.
+    `prefix` goes before the name of every panel.
     """
 
     prefix: str = ""
@@ -148,12 +137,7 @@ class Gallery:
 
 @contextmanager
 def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]]:
-    """Give a figure in the common look, with one plot or those asked for.
-
-    Args:
-        height_in: Height in inches; the width is the same for all.
-        subplots: Keywords of `Figure.subplots`.
-    """
+    """Give a figure in the common look and width, with one plot or those of `Figure.subplots`."""
     with mpl.rc_context():
         # A reader's own settings must not change the pictures.
         mpl.rcdefaults()
@@ -213,10 +197,30 @@ def write_in_cell(axes: Axes, column: int, row: int, text: str, colour: str) -> 
     drawn.set_in_layout(False)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+def draw_scale(figure: Figure, image: AxesImage, axes: Any, label: str, **looks: Any) -> None:
+    """Put the scale of a heat map's colours beside it."""
+    bar = figure.colorbar(image, ax=axes, pad=0.02, **looks)
+    bar.set_label(label)
+    bar.outline.set_visible(False)  # type: ignore[operator]
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
     """Put the legend under the plot, where it can cover no data."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def draw_marks(axes: Axes, x: Any, y: Any, look: Mapping[str, Any], fill: str, **more: Any) -> None:
+    """Draw marks without a line, in the colour and marker of a look."""
+    axes.plot(
+        x,
+        y,
+        linestyle="none",
+        marker=look["marker"],
+        markerfacecolor=fill,
+        markeredgecolor=look["color"],
+        **more,
+    )
 
 
 def row_look(row: RunGroup) -> dict[str, Any]:

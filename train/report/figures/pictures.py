@@ -26,8 +26,7 @@ class _Models:
     """What the trained models make of the cached features.
 
     Attributes:
-        focal: The row after adaptation.
-        before: The source-only row with the same temporal module, if there is one.
+        before: The source-only row with the same temporal module as the focal one.
         runs: What the focal row's models make of the videos, by seed.
         maps: Of the row before, if there is one, and of the focal row.
         source: Which source videos are shown, in words.
@@ -48,7 +47,6 @@ def draw_pictures(
     """Draw everything that the runs, and the features and videos if given, allow.
 
     Args:
-        direction: Whose rows.
         features: Folder that stage one wrote, or None.
         prefix: Goes before every file name.
         videos: Folder with the clips of the target, or None: its own, or one with a folder for
@@ -133,9 +131,8 @@ def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _M
 
 def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Iterator[Picture | str]:
     """Yield t-SNE before and after adaptation, attention, and frames of the focal row."""
-    from ta3n.train.report.figures.attention import attention_picture
+    from ta3n.train.report.figures.attention import attention_picture, frames_pictures
     from ta3n.train.report.figures.feature_space import tsne_picture
-    from ta3n.train.report.figures.frames import frames_pictures
 
     focal = models.focal
     if models.before is None:

@@ -46,8 +46,7 @@ def selection_picture(row: RunGroup) -> Picture | str:
 def plot_selection(row: RunGroup) -> Panel | None:
     """Draw target accuracy against the score of every rule, a point for each epoch and seed.
 
-    Returns:
-        Nothing where no score was kept.
+    Nothing is drawn where no score was kept.
     """
     rules = scored_rules(row)
     if not rules:

@@ -53,16 +53,10 @@ def accuracy_curves(row: RunGroup) -> Curves:
 
 
 def curves_of(row: RunGroup, *keys: str) -> Curves | None:
-    """Return a measurement of every epoch: [S, E].
+    """Return a measurement of every epoch: [S, E], or None where no seed has it.
 
-    A seed that lacks it in any epoch is left out, as runs of an earlier version may.
-
-    Args:
-        row: Whose seeds.
-        keys: Where it lies in an epoch's record, from the outside in.
-
-    Returns:
-        The curves, or None where no seed has them.
+    A seed that lacks it in any epoch is left out, as runs of an earlier version may. The `keys`
+    lead to it in an epoch's record, from the outside in.
     """
     found = [[_number(_inner(epoch, keys)) for epoch in run.epochs] for run in row.runs]
     complete = [curve for curve in found if all(isfinite(value) for value in curve)]
@@ -95,15 +89,17 @@ def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
 def domain_pictures(row: RunGroup) -> list[Picture | str]:
     """Draw how discriminators and attention of a row develop in training, as far as it has any."""
     found: list[Picture | str] = []
-    domain, attention = _plot_domain_accuracy(row), None
+    panels: dict[str, Panel] = {}
+    if domain := _plot_domain_accuracy(row):
+        panels["discriminators"] = domain
     if attention_kind(row) == "none":
         found.append(f"Attention in training: {row.label} has no attention.")
-    elif (attention := _plot_attention(row)) is None:
+    elif attention := _plot_attention(row):
+        panels["attention"] = attention
+    else:
         found.append(f"Attention in training: the runs of {row.label} kept none.")
     if domain is None:
         found.append(f"Domain accuracy: the runs of {row.label} kept none.")
-    drawn = {"discriminators": domain, "attention": attention}
-    panels = {part: panel for part, panel in drawn.items() if panel is not None}
     if panels:
         more = [*panels, "caption"]
         found.append(picture("domains", *panels.values(), more=more, row=row.label))
@@ -116,11 +112,9 @@ def _plot_accuracy(direction: DirectionRuns) -> Panel:
         _draw_lines(axes, curves, [row_look(row) for row in direction.rows])
         axes.set_ylabel("target accuracy (%)")
         axes.set_ylim(bottom=0)
-        legend_below(figure, axes, 2)
-        alt = "Lines of target accuracy in percent over epochs, mean over seeds."
-        return draw(
-            figure, "learning-curves", "Target accuracy in training", f"{alt} {_ends(curves, 0)}."
-        )
+        legend_below(figure, axes)
+        alt = f"Lines of target accuracy in percent {_ends(curves, 0)}"
+        return draw(figure, "learning-curves", "Target accuracy in training", alt)
 
 
 def _plot_losses(row: RunGroup) -> Panel:
@@ -132,10 +126,9 @@ def _plot_losses(row: RunGroup) -> Panel:
             axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
         axes.set_ylabel("loss (nats)")
         axes.set_ylim(bottom=0)
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the losses of {row.label} over epochs, mean over seeds."
-        title = f"Loss terms of {row.method} in training"
-        return draw(figure, "losses", title, f"{alt} {_ends(curves, 3)}.")
+        legend_below(figure, axes)
+        alt = f"Lines of the losses of {row.label} {_ends(curves, 3)}"
+        return draw(figure, "losses", f"Loss terms of {row.method} in training", alt)
 
 
 def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
@@ -149,10 +142,10 @@ def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
         axes.axhline(50, label="guessing", **REFERENCE)
         axes.set_ylabel("domain accuracy (%)")
         axes.set_ylim(min(40.0, min(curve.min() for curve in curves.values()) - 2), 102)
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the domain accuracy of {row.label} in percent over epochs, mean over seeds"
-        title = f"Discriminators of {row.method} in training"
-        return draw(figure, "domain-accuracy", title, f"{alt}; 50 is guessing. {_ends(curves, 0)}.")
+        legend_below(figure, axes)
+        ends = _ends(curves, 0, "; 50 is guessing")
+        alt = f"Lines of the domain accuracy of {row.label} in percent {ends}"
+        return draw(figure, "domain-accuracy", f"Discriminators of {row.method} in training", alt)
 
 
 def _plot_attention(row: RunGroup) -> Panel | None:
@@ -169,10 +162,9 @@ def _plot_attention(row: RunGroup) -> Panel | None:
         if attention_kind(row) == "domain":
             axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
         axes.set_ylabel("mean attention w (no unit)")
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the mean attention of {row.label} by relation over epochs, mean over seeds"
-        title = f"Attention of {row.method} in training"
-        return draw(figure, "attention-in-training", title, f"{alt}. {_ends(shown, 2)}.")
+        legend_below(figure, axes)
+        alt = f"Lines of the mean attention of {row.label} by relation {_ends(shown, 2)}"
+        return draw(figure, "attention-in-training", f"Attention of {row.method} in training", alt)
 
 
 def _draw_lines(
@@ -186,15 +178,8 @@ def _draw_lines(
         every = max(1, len(epochs) // 6)
         low, high = curve.min(axis=0), curve.max(axis=0)
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
-        axes.plot(
-            epochs,
-            curve.mean(axis=0),
-            label=label,
-            markevery=(number % every, every),
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            **look,
-        )
+        marks = {"markevery": (number % every, every), "markeredgecolor": "white"}
+        axes.plot(epochs, curve.mean(axis=0), label=label, markeredgewidth=0.6, **marks, **look)
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -211,12 +196,11 @@ def _term_label(name: str) -> str:
     return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
 
 
-def _ends(curves: Mapping[str, Curves], digits: int) -> str:
+def _ends(curves: Mapping[str, Curves], digits: int, note: str = "") -> str:
     """Return where each line begins and ends, in words."""
     means = {name: curve.mean(axis=0) for name, curve in curves.items()}
-    return "; ".join(
-        f"{name} from {mean[0]:.{digits}f} to {mean[-1]:.{digits}f}" for name, mean in means.items()
-    )
+    ends = [f"{name} from {m[0]:.{digits}f} to {m[-1]:.{digits}f}" for name, m in means.items()]
+    return f"over epochs, mean over seeds{note}. {'; '.join(ends)}."
 
 
 def _attention(run: Run, num_relations: int) -> Curves | None:
