@@ -201,7 +201,7 @@ def draw_scale(figure: Figure, image: AxesImage, axes: Any, label: str, **looks:
     """Put the scale of a heat map's colours beside it."""
     bar = figure.colorbar(image, ax=axes, pad=0.02, **looks)
     bar.set_label(label)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:

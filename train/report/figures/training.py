@@ -172,14 +172,14 @@ def _draw_lines(
 ) -> None:
     """Draw means of curves [S, E] over epochs, with bands from the lowest seed to the highest."""
     for number, (label, curve) in enumerate(curves.items()):
-        look = looks[number % len(looks)]
+        look = {**looks[number % len(looks)], "markeredgecolor": "white", "markeredgewidth": 0.6}
         epochs = np.arange(1, curve.shape[1] + 1)
         # Marks are few, and those of several lines staggered.
         every = max(1, len(epochs) // 6)
         low, high = curve.min(axis=0), curve.max(axis=0)
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
-        marks = {"markevery": (number % every, every), "markeredgecolor": "white"}
-        axes.plot(epochs, curve.mean(axis=0), label=label, markeredgewidth=0.6, **marks, **look)
+        staggered = (number % every, every)
+        axes.plot(epochs, curve.mean(axis=0), label=label, markevery=staggered, **look)
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))

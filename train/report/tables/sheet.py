@@ -218,7 +218,7 @@ def _markdown(value: object) -> str:
 
 
 def _latex(value: object) -> str:
-    return _one_line(value).translate(str.maketrans(_LATEX_SPECIAL))
+    return "".join(_LATEX_SPECIAL.get(character, character) for character in _one_line(value))
 
 
 def _one_line(value: object) -> str:
