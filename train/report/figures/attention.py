@@ -4,7 +4,7 @@ Legend: N videos, K segments, C classes, H height, W width in pixels.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -186,10 +186,10 @@ def frames_pictures(
     runs: Sequence[RunEmbedding],
     videos: Path,
     dataset: str,
-) -> list[Picture | str]:
+) -> Iterator[Picture | str]:
     """Draw the target videos with the highest and the lowest attention, as far as they are there.
 
-    See `read_videos` for the arguments.
+    `videos` holds the clips of the `dataset`, or a folder for each dataset.
     """
     order = by_attention(runs).tolist()
     panels, failures = [], []
@@ -202,13 +202,11 @@ def frames_pictures(
         if shown:
             title = f"Target videos with the {which} attention"
             panels.append(plot_frames(title, shown, f"frames-{which}"))
-    found: list[Picture | str] = []
     if failures:
         told = shorten(dict.fromkeys(failures), 2)
-        found.append(f"Frames of some target videos, looked for in {videos}: {told}.")
+        yield f"Frames of some target videos, looked for in {videos}: {told}."
     if panels:
-        found.append(picture("frames", *panels, row=row.label))
-    return found
+        yield picture("frames", *panels, row=row.label)
 
 
 def by_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.int64]:
@@ -228,15 +226,7 @@ def read_videos(
     videos: Path,
     dataset: str,
 ) -> tuple[list[ShownVideo], list[str]]:
-    """Read the first few videos of an order that can be decoded.
-
-    Args:
-        order: Places of videos in `target`.
-        target: Target validation videos.
-        classes: Names by label.
-        runs: Of the row's seeds, with attention.
-        videos: Folder with the clips of `dataset`, or with a folder for each dataset.
-        dataset: Full name of the target.
+    """Read the first few videos that can be decoded, in the `order` of places in `target`.
 
     Returns:
         The videos, and what is wrong with those that could not be shown.

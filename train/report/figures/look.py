@@ -9,7 +9,7 @@ import io
 import tomllib
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,11 @@ class Picture:
     reading: str
     panels: tuple[Panel, ...]
 
+    def prefixed(self, prefix: str) -> "Picture":
+        """Return the same with something before the name of every panel."""
+        panels = (replace(panel, name=f"{prefix}{panel.name}") for panel in self.panels)
+        return replace(self, panels=tuple(panels))
+
 
 def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -> Picture:
     """Put panels between the heading and the caption that `captions.toml` has under a name.
@@ -114,25 +119,12 @@ def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -
     )
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """All pictures of a direction that could be drawn, and why others could not, a line each.
+    """All pictures of a direction that could be drawn, and why others could not, a line each."""
 
-    `prefix` goes before the name of every panel.
-    """
-
-    prefix: str = ""
-    pictures: list[Picture] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    def add(self, *found: Picture | str) -> None:
-        """Put pictures at the end; in the place of one that could not be drawn stands why."""
-        for item in found:
-            if isinstance(item, str):
-                self.missing.append(item)
-                continue
-            panels = (replace(panel, name=f"{self.prefix}{panel.name}") for panel in item.panels)
-            self.pictures.append(replace(item, panels=tuple(panels)))
+    pictures: list[Picture]
+    missing: list[str]
 
 
 @contextmanager

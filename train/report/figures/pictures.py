@@ -1,8 +1,7 @@
 """All pictures of a direction: those of the run folders, then those of the trained models."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,27 +51,35 @@ def draw_pictures(
         videos: Folder with the clips of the target, or None: its own, or one with a folder for
             each dataset.
     """
-    gallery = Gallery(prefix=prefix)
+    found = list(_pictures(direction, features, videos))
+    return Gallery(
+        pictures=[item.prefixed(prefix) for item in found if isinstance(item, Picture)],
+        missing=[item for item in found if isinstance(item, str)],
+    )
+
+
+def _pictures(
+    direction: DirectionRuns, features: Path | None, videos: Path | None
+) -> Iterator[Picture | str]:
+    """Yield every picture, or why it could not be drawn."""
     focal = focal_row(direction)
-    with ExitStack() as stack:
-        future: Future[_Models] | None = None
-        if focal is not None and features is not None:
-            # The models run while the pictures that need none are drawn.
-            pool = stack.enter_context(ThreadPoolExecutor(1))
-            future = pool.submit(_run_models, direction, focal, features)
-        gallery.add(*_run_pictures(direction, focal))
+    with ThreadPoolExecutor(1) as pool:
+        # The models run while the pictures that need none are drawn.
+        future = (
+            pool.submit(_run_models, direction, focal, features) if focal and features else None
+        )
+        yield from _run_pictures(direction, focal)
         if focal is None:
-            return gallery
+            return
         if future is None:
-            gallery.add("t-SNE, attention, frames: the report was made without features.")
-            return gallery
+            yield "t-SNE, attention, frames: the report was made without features."
+            return
         try:
             models = future.result()
         except Ta3nError as error:
-            gallery.add(f"t-SNE, attention, frames: {error}.")
-            return gallery
-    gallery.add(*_model_pictures(models, direction.target, videos))
-    return gallery
+            yield f"t-SNE, attention, frames: {error}."
+            return
+    yield from _model_pictures(models, direction.target, videos)
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:

@@ -3,8 +3,8 @@
 Legend: S seeds, E epochs, K segments.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, log
+from collections.abc import Iterator, Mapping, Sequence
+from math import isfinite, log, nan
 from typing import Any
 
 import numpy as np
@@ -58,7 +58,7 @@ def curves_of(row: RunGroup, *keys: str) -> Curves | None:
     A seed that lacks it in any epoch is left out, as runs of an earlier version may. The `keys`
     lead to it in an epoch's record, from the outside in.
     """
-    found = [[_number(_inner(epoch, keys)) for epoch in run.epochs] for run in row.runs]
+    found = [[_number(epoch, *keys) for epoch in run.epochs] for run in row.runs]
     complete = [curve for curve in found if all(isfinite(value) for value in curve)]
     return np.asarray(complete, np.float64) if complete else None
 
@@ -86,24 +86,21 @@ def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
     return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
 
 
-def domain_pictures(row: RunGroup) -> list[Picture | str]:
+def domain_pictures(row: RunGroup) -> Iterator[Picture | str]:
     """Draw how discriminators and attention of a row develop in training, as far as it has any."""
-    found: list[Picture | str] = []
     panels: dict[str, Panel] = {}
     if domain := _plot_domain_accuracy(row):
         panels["discriminators"] = domain
     if attention_kind(row) == "none":
-        found.append(f"Attention in training: {row.label} has no attention.")
+        yield f"Attention in training: {row.label} has no attention."
     elif attention := _plot_attention(row):
         panels["attention"] = attention
     else:
-        found.append(f"Attention in training: the runs of {row.label} kept none.")
+        yield f"Attention in training: the runs of {row.label} kept none."
     if domain is None:
-        found.append(f"Domain accuracy: the runs of {row.label} kept none.")
+        yield f"Domain accuracy: the runs of {row.label} kept none."
     if panels:
-        more = [*panels, "caption"]
-        found.append(picture("domains", *panels.values(), more=more, row=row.label))
-    return found
+        yield picture("domains", *panels.values(), more=[*panels, "caption"], row=row.label)
 
 
 def _plot_accuracy(direction: DirectionRuns) -> Panel:
@@ -211,11 +208,8 @@ def _attention(run: Run, num_relations: int) -> Curves | None:
     return curve if np.isfinite(curve).all() else None
 
 
-def _inner(record: Any, keys: Iterable[str]) -> Any:
+def _number(value: Any, *keys: str) -> float:
+    """Return the number to which keys lead, NaN where there is none."""
     for key in keys:
-        record = record.get(key) if isinstance(record, Mapping) else None
-    return record
-
-
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else nan
