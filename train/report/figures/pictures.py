@@ -12,11 +12,15 @@ from ta3n.train.report.data.compare import focal_row, source_only_for
 from ta3n.train.report.figures.accuracy import accuracy_picture
 from ta3n.train.report.figures.classes import class_changes_picture, confusion_picture
 from ta3n.train.report.figures.look import Gallery, Picture
-from ta3n.train.report.figures.selection import selection_picture
-from ta3n.train.report.figures.training import attention_kind, curves_picture, domain_pictures
+from ta3n.train.report.figures.training import (
+    attention_kind,
+    curves_picture,
+    domain_pictures,
+    selection_picture,
+)
 
 if TYPE_CHECKING:
-    from ta3n.train.report.data.embed import RunEmbedding, Subset, SubsetFeatures
+    from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures
     from ta3n.train.report.figures.feature_space import Map
 
 
@@ -25,15 +29,12 @@ class _Models:
     """What the trained models make of the cached features.
 
     Attributes:
-        before: The source-only row with the same temporal module as the focal one.
         runs: What the focal row's models make of the videos, by seed.
-        maps: Of the row before, if there is one, and of the focal row.
+        maps: Of the source-only row, if there is one, and of the focal row.
         source: Which source videos are shown, in words.
         target: Target validation videos.
     """
 
-    focal: RunGroup
-    before: RunGroup | None
     runs: Sequence["RunEmbedding"]
     maps: Sequence["Map"]
     source: str
@@ -79,7 +80,7 @@ def _pictures(
         except Ta3nError as error:
             yield f"t-SNE, attention, frames: {error}."
             return
-    yield from _model_pictures(models, direction.target, videos)
+    yield from _model_pictures(direction, focal, models, videos)
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
@@ -111,40 +112,39 @@ def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _M
     from ta3n.train.report.figures.feature_space import LEAST_VIDEOS, make_map
 
     subsets = load_subsets(direction, features, ("source val", "target val"))
-    held_out: Subset = "source val"
-    if held_out not in subsets:
-        held_out = "source train"
-        subsets |= load_subsets(direction, features, (held_out,))
+    held_out = "source val" in subsets
+    if not held_out:
+        subsets |= load_subsets(direction, features, ("source train",))
     fewest = min(len(subset.labels) for subset in subsets.values())
     if fewest < LEAST_VIDEOS:
         raise DataMissingError(
             f"a domain has {fewest} videos to show, and at least {LEAST_VIDEOS} are needed"
         )
-    before = source_only_for(focal, direction)
+    rows = [row for row in (source_only_for(focal, direction), focal) if row is not None]
     with ThreadPoolExecutor() as pool:
         embedded, maps = [], []
-        for row in (row for row in (before, focal) if row is not None):
+        for row in rows:
             embedded.append(embed_row(row, subsets))
             maps.append(pool.submit(make_map, embedded[-1]))
         return _Models(
-            focal=focal,
-            before=before,
             runs=embedded[-1],
             maps=[future.result() for future in maps],
-            source="source validation" if held_out == "source val" else "source training",
+            source="source validation" if held_out else "source training",
             target=subsets["target val"],
         )
 
 
-def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Iterator[Picture | str]:
+def _model_pictures(
+    direction: DirectionRuns, focal: RunGroup, models: _Models, videos: Path | None
+) -> Iterator[Picture | str]:
     """Yield t-SNE before and after adaptation, attention, and frames of the focal row."""
     from ta3n.train.report.figures.attention import attention_picture, frames_pictures
     from ta3n.train.report.figures.feature_space import tsne_picture
 
-    focal = models.focal
-    if models.before is None:
+    before = source_only_for(focal, direction)
+    if before is None:
         yield f"t-SNE before adaptation: there is no source-only row with {focal.config.temporal}."
-    yield tsne_picture(models.before, focal, models.maps, models.source)
+    yield tsne_picture(before, focal, models.maps, models.source)
     if attention_kind(focal) != "domain":
         yield f"Attention and frames by attention: {focal.label} has no domain attention."
         return
@@ -152,4 +152,4 @@ def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Itera
     if videos is None:
         yield "Frames: the report was made without the folder of videos."
         return
-    yield from frames_pictures(focal, models.target, models.runs, videos, dataset)
+    yield from frames_pictures(focal, models.target, models.runs, videos, direction.target)
