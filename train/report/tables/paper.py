@@ -50,12 +50,12 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
     """
     by_key = {_key(analysis): analysis for analysis in analyses}
     rule = analyses[0].rule
-    compared = Column(head="difference", names=("difference_points",))
+    compared = Column("difference", ("difference_points",))
     columns = (
-        Column(head="row", names=("row",), words=True),
-        Column(head="temporal", names=("temporal",), words=True),
-        Column(head="recipe", names=("recipe",), words=True),
-        Column(head="paper", names=("paper_percent", "paper_mark")),
+        Column("row", ("row",), words=True),
+        Column("temporal", ("temporal",), words=True),
+        Column("recipe", ("recipe",), words=True),
+        Column("paper", ("paper_percent", "paper_mark")),
         *accuracy_columns(rules, rule, compared),
     )
     papers = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]

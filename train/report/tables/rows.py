@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean
 
@@ -25,6 +25,7 @@ from ta3n.train.report.tables.sheet import (
     Line,
     Sheet,
     difference,
+    filled,
     number,
     over_seeds,
     probability,
@@ -53,17 +54,17 @@ def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple
     `compared` holds the accuracy by the `rule` less that of something else.
     """
     main, rest = (
-        [Column(head=r, names=(f"{r}_percent", f"{r}_sd"), terminal=terminal) for r in part]
+        [Column(r, (f"{r}_percent", f"{r}_sd"), terminal=terminal) for r in part]
         for part, terminal in zip(split_rules(rules, rule), (True, False), strict=True)
     )
     ends = ("interval_low_percent", "interval_high_percent")
     return (
         *main,
         compared,
-        Column(head="videos", names=("correct_videos", "target_videos")),
-        Column(head="n", names=("num_seeds",)),
-        Column(head=f"{LEVEL_TEXT} interval", names=ends),
-        Column(head="p (Holm)", names=("p_corrected",)),
+        Column("videos", ("correct_videos", "target_videos")),
+        Column("n", ("num_seeds",)),
+        Column(f"{LEVEL_TEXT} interval", ends),
+        Column("p (Holm)", ("p_corrected",)),
         *rest,
     )
 
@@ -136,9 +137,9 @@ def others_sheet(
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
         "only with the same temporal module.",
         columns=(
-            Column(head="method", names=("method",), words=True),
-            Column(head="temporal", names=("temporal",), words=True),
-            *accuracy_columns(rules, rule, Column(head="gain", names=("gain_points",))),
+            Column("method", ("method",), words=True),
+            Column("temporal", ("temporal",), words=True),
+            *accuracy_columns(rules, rule, Column("gain", ("gain_points",))),
         ),
         blocks=tuple(
             Block(
@@ -160,6 +161,23 @@ def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
     )
 
 
+_POINTS = ("interval_low_points", "interval_high_points")
+_COMPARISON: dict[Column, Callable[[Comparison], Cell]] = {
+    Column("against", ("against",), words=True): lambda c: words(c.reference.label),
+    Column("points", ("difference_points",)): lambda c: difference(c.points),
+    Column("videos", ("difference_videos",)): lambda c: difference(c.videos, 1),
+    Column("±", ("standard_error_points",)): lambda c: number(c.difference.standard_error),
+    Column(f"{LEVEL_TEXT} interval", _POINTS): lambda c: span(c.difference.interval, sign=True),
+    Column("p", ("p",)): lambda c: probability(c.difference.p),
+    Column("p (Holm)", ("p_corrected",)): lambda c: probability(c.p_corrected),
+    Column("reading", ("reading",), words=True): lambda c: words(CALL_WORDS[c.call]),
+    Column("p, videos", ("p_videos",), terminal=False): lambda c: probability(
+        c.difference.p_videos
+    ),
+    Column("p, seeds", ("p_seeds",), terminal=False): lambda c: probability(c.difference.p_seeds),
+}
+
+
 def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
     """Return the table of the focal row against every other row."""
     compared = [analysis for analysis in analyses if analysis.focal and analysis.comparisons]
@@ -171,25 +189,9 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
         caption=f"By the rule {rule}, in percentage points. ±: standard error over seeds and "
         "videos. p: Welch's t test whose variance has a part for the videos (paired), then "
         "corrected by Holm's method for all rows compared; intervals are for one row alone.",
-        columns=(
-            Column(head="against", names=("against",), words=True),
-            Column(head="points", names=("difference_points",)),
-            Column(head="videos", names=("difference_videos",)),
-            Column(head="±", names=("standard_error_points",)),
-            Column(
-                head=f"{LEVEL_TEXT} interval", names=("interval_low_points", "interval_high_points")
-            ),
-            Column(head="p", names=("p",)),
-            Column(head="p (Holm)", names=("p_corrected",)),
-            Column(head="reading", names=("reading",), words=True),
-            Column(head="p, videos", names=("p_videos",), terminal=False),
-            Column(head="p, seeds", names=("p_seeds",), terminal=False),
-        ),
+        columns=tuple(_COMPARISON),
         blocks=tuple(
-            Block(
-                label=analysis.direction.label,
-                lines=tuple(_comparison_line(found) for found in analysis.comparisons),
-            )
+            filled(_COMPARISON, analysis.direction.label, analysis.comparisons)
             for analysis in compared
         ),
         notes=(
@@ -202,22 +204,6 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
         )
         if compared
         else (),
-    )
-
-
-def _comparison_line(found: Comparison) -> Line:
-    tests = found.difference
-    return (
-        words(found.reference.label),
-        difference(found.points),
-        difference(found.videos, 1),
-        number(tests.standard_error),
-        span(tests.interval, sign=True),
-        probability(tests.p),
-        probability(found.p_corrected),
-        words(CALL_WORDS[found.call]),
-        probability(tests.p_videos),
-        probability(tests.p_seeds),
     )
 
 
@@ -253,26 +239,22 @@ def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[Rule
     return [_summary(rule, group) for rule, group in having.items() if group]
 
 
+_RULE: dict[Column, Callable[[RuleSummary], Cell]] = {
+    Column("rule", ("rule",), words=True): lambda s: words(s.rule),
+    Column("accuracy, %", ("accuracy_percent",)): lambda s: number(s.accuracy),
+    Column("below oracle", ("gap_to_oracle_points",)): lambda s: number(s.gap),
+    Column("rank corr., epochs", ("rank_correlation_epochs",)): lambda s: number(s.within),
+    Column("rank corr., runs", ("rank_correlation_runs",)): lambda s: number(s.across),
+    Column("labels read to choose", ("target_labels_read_to_choose",)): lambda s: number(
+        s.label_reads, 0
+    ),
+    Column("runs", ("runs",)): lambda s: number(s.num_runs, 0),
+}
+
+
 def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
     """Return the table of selection rules, a block for each direction."""
-    blocks = tuple(
-        Block(
-            label=direction.label,
-            lines=tuple(
-                (
-                    words(found.rule),
-                    number(found.accuracy),
-                    number(found.gap),
-                    number(found.within),
-                    number(found.across),
-                    number(found.label_reads, 0),
-                    number(found.num_runs, 0),
-                )
-                for found in summarise_rules(direction, rules)
-            ),
-        )
-        for direction in directions
-    )
+    blocks = [filled(_RULE, each.label, summarise_rules(each, rules)) for each in directions]
     return Sheet(
         name="rules",
         title="Selection rules",
@@ -280,15 +262,7 @@ def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sh
         "target only, and how many points it lacks to the oracle in the same runs. Rank "
         "correlation (Spearman) of the rule's score with target accuracy: over the epochs of a "
         "run, mean over runs; and over runs at the epoch chosen. 1 is a perfect guide, 0 none.",
-        columns=(
-            Column(head="rule", names=("rule",), words=True),
-            Column(head="accuracy, %", names=("accuracy_percent",)),
-            Column(head="below oracle", names=("gap_to_oracle_points",)),
-            Column(head="rank corr., epochs", names=("rank_correlation_epochs",)),
-            Column(head="rank corr., runs", names=("rank_correlation_runs",)),
-            Column(head="labels read to choose", names=("target_labels_read_to_choose",)),
-            Column(head="runs", names=("runs",)),
-        ),
+        columns=tuple(_RULE),
         blocks=tuple(block for block in blocks if block.lines),
         notes=(
             *(_reads(direction) for direction in directions),

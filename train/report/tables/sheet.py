@@ -3,18 +3,20 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import compress
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal
+from typing import Literal, TypeVar
 
 from jinja2 import Environment, FileSystemLoader
 
 from ta3n.train.report.data.statistics import Interval
 from ta3n.train.runs.tables import open_console, spread
+
+T = TypeVar("T")
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -91,7 +93,7 @@ def printed(percent: float, mark: str = "") -> Cell:
     return Cell(f"{percent:.2f}{mark}", (percent, mark))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
     """A column of words or of numbers.
 
@@ -144,6 +146,12 @@ class Sheet:
     def has_runs(self) -> bool:
         """Whether anything in it was run."""
         return any(block.has_runs for block in self.blocks)
+
+
+def filled(cells: Mapping[Column, Callable[[T], Cell]], label: str, items: Iterable[T]) -> Block:
+    """Return a block with a line for each item: in every column its cell of the item."""
+    lines = tuple(tuple(cell(item) for cell in cells.values()) for item in items)
+    return Block(label=label, lines=lines)
 
 
 def to_csv(sheet: Sheet) -> str:
