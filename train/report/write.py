@@ -90,7 +90,6 @@ def write_report(
         features: Folder that stage one wrote; None leaves out the pictures that need it.
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
-        pictures: Whether to draw any.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
 
     Raises:
@@ -186,12 +185,7 @@ def _section(
         "findings": findings,
         "explanation": explanation,
         "warnings": _warnings(analysis.direction),
-        "tables": [
-            (sheet, block)
-            for sheet in sheets
-            for block in sheet.blocks
-            if block.has_runs and block.label == label
-        ],
+        "tables": [(s, b) for s in sheets for b in s.blocks if b.has_runs and b.label == label],
         "gallery": galleries.get(label),
     }
 
@@ -207,8 +201,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
         found.append("Rows of one seed have no standard deviation.")
     if len(counts) > 1:
         found.append(f"The rows have between {min(counts)} and {max(counts)} seeds.")
-    adapting = [row for row in direction.rows if row.adapts]
-    if any(not row.config.settings["published"] for row in adapting):
+    if any(row.adapts and not row.config.settings["published"] for row in direction.rows):
         found.append(
             "The loss weights of this direction were never published; those used are ours."
         )
@@ -217,7 +210,5 @@ def _warnings(direction: DirectionRuns) -> list[str]:
 
 def _where(run: Run) -> str:
     kept = run.environment
-    if not kept:
-        return "not recorded"
     versions = " ".join(f"{name} {kept[name]}" for name in ("ta3n", "torch") if name in kept)
-    return f"{versions} on {kept.get('device', 'not recorded')}"
+    return f"{versions} on {kept.get('device', 'not recorded')}" if kept else "not recorded"

@@ -155,7 +155,7 @@ def focal_row(direction: DirectionRuns) -> RunGroup | None:
     if not adapting:
         return None
     known = [row for row in adapting if row.config.method in paper_methods()]
-    method = (known[-1] if known else adapting[0]).config.method
+    method = (known or adapting[:1])[-1].config.method
     return pick(adapting, method, "relation") or pick(adapting, method)
 
 
@@ -165,19 +165,15 @@ def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
     Of the focal row's temporal module where there is one.
     """
     names = dict.fromkeys(row.config.method for row in rows)
-    found = [
-        pick(rows, name, focal.config.temporal) or pick(rows, name)
-        for name in names
-        if name not in ("target-only", focal.config.method)
-    ]
+    others = [name for name in names if name not in ("target-only", focal.config.method)]
+    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in others]
     return [row for row in found if row is not None]
 
 
 def mean_rank_correlation(runs: Sequence[Run], rule: str) -> float | None:
     """Return Spearman's correlation of a rule's score and accuracy over epochs, mean over runs.
 
-    Returns:
-        None where no run has one: fewer than three epochs, or a score that never changes.
+    It is None where no run has one: fewer than three epochs, or a score that never changes.
     """
     every = [rank_correlation(run.scores(rule), run.accuracies) for run in runs]
     known = [found for found in every if found is not None]

@@ -1,6 +1,7 @@
 """Accuracy of every row as a dot plot: each seed a point, mean and spread beside them."""
 
 from statistics import mean, stdev
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
@@ -52,15 +53,15 @@ def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:
 
 
 def _legend() -> list[Line2D]:
-    filled, opened = (
-        Line2D([], [], linestyle="none", marker="o", markeredgecolor=GREY, markerfacecolor=fill)
-        for fill in (GREY, "white")
-    )
-    filled.set_label("one seed, last epoch")
-    opened.set_label("one seed, oracle epoch")
-    tick = Line2D([], [], linestyle="none", marker="|", color=GREY, label="mean over seeds")
-    tick.set(markersize=12, markeredgewidth=2.2)
-    return [filled, opened, tick, Line2D([], [], color=GREY, label="± standard deviation")]
+    dot = {"linestyle": "none", "marker": "o", "markeredgecolor": GREY}
+    tick = {"linestyle": "none", "marker": "|", "markersize": 12, "markeredgewidth": 2.2}
+    looks: dict[str, dict[str, Any]] = {
+        "one seed, last epoch": {**dot, "markerfacecolor": GREY},
+        "one seed, oracle epoch": {**dot, "markerfacecolor": "white"},
+        "mean over seeds": tick,
+        "± standard deviation": {},
+    }
+    return [Line2D([], [], color=GREY, label=label, **look) for label, look in looks.items()]
 
 
 def _alt(direction: DirectionRuns) -> str:

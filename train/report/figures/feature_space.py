@@ -45,6 +45,10 @@ _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
 _ITERATIONS = 500
 _MOST_VIDEOS = 300
+_MARKS: dict[str, Any] = {
+    "source": {"look": SOURCE, "fill": SOURCE["color"], "markeredgewidth": 0.3, "alpha": 0.6},
+    "target": {"look": TARGET, "fill": "none", "markeredgewidth": 1.0, "alpha": 0.9},
+}
 
 
 def proxy_a_distance(source: Array, target: Array) -> float:
@@ -98,7 +102,6 @@ class Map:
     Attributes:
         source: Places of source videos [M, 2].
         target: Places of target videos [N, 2].
-        seed: Whose model gave the features.
         proxy_a: Proxy A-distance in the full feature space, mean and spread over seeds, as text.
         mmd2: The same of the squared MMD.
     """
@@ -150,17 +153,12 @@ def tsne_picture(
 
 
 def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:
-    sides = ((found.source, SOURCE, "source"), (found.target, TARGET, "target"))
     distance = f"proxy A-distance {found.proxy_a} (0: alike, 2: apart)"
     rest = f"MMD² {found.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
     with new_figure(WIDTH_IN) as (figure, axes):
-        for points, look, side in sides:
-            more: dict[str, Any] = {"label": f"{side} ({len(points)} videos)", "markersize": 4.5}
-            if look is SOURCE:
-                fill, more = look["color"], {"markeredgewidth": 0.3, "alpha": 0.6, **more}
-            else:
-                fill, more = "none", {"markeredgewidth": 1.0, "alpha": 0.9, **more}
-            draw_marks(axes, points[:, 0], points[:, 1], look, fill, **more)
+        for side, points in (("source", found.source), ("target", found.target)):
+            label = f"{side} ({len(points)} videos)"
+            draw_marks(axes, *points.T, label=label, markersize=4.5, **_MARKS[side])
         axes.set(xticks=[], yticks=[])
         axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
         _make_square(axes, np.concatenate([found.source, found.target]))
@@ -174,9 +172,8 @@ def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
     """Give both directions the same scale, with the points in the middle."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle, reach = (low + high) / 2, 0.54 * float((high - low).max())
-    axes.set_xlim(middle[0] - reach, middle[0] + reach)
-    axes.set_ylim(middle[1] - reach, middle[1] + reach)
-    axes.set_box_aspect(1)
+    xlim, ylim = np.stack([middle - reach, middle + reach], axis=1)
+    axes.set(xlim=xlim, ylim=ylim, box_aspect=1)
 
 
 def _sampled(features: Array) -> Array:

@@ -124,7 +124,6 @@ class _Blocks:
     def _lines(
         self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis
     ) -> Iterator[Line]:
-        """Yield a line for each row of runs that is a row of the paper."""
         for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
             percents = row.percents(analysis.rule)
             compared = mean(percents) - paper.figures[key] if percents else None
@@ -208,7 +207,7 @@ class _Recipes:
         self._letters: dict[str, str] = {}
 
     def names(self, rows: Sequence[RunGroup]) -> list[str]:
-        """Return for each row its recipe, told apart by hash where that does not suffice."""
+        """Return the recipe of each row, told apart by hash where that does not suffice."""
         texts = [self._name(row) for row in rows]
         return [
             text if texts.count(text) == 1 else f"{text}, {row.config.hash[:8]}"
