@@ -5,7 +5,7 @@ Legend: S seeds, E epochs, K segments.
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
-from math import isfinite, log, nan
+from math import log, nan
 from typing import Any
 
 import numpy as np
@@ -81,16 +81,20 @@ def curves_of(row: RunGroup, *keys: str) -> Curves | None:
     A seed that lacks it in any epoch is left out, as runs of an earlier version may. The `keys`
     lead to it in an epoch's record, from the outside in.
     """
-    found = [[_number(epoch, *keys) for epoch in run.epochs] for run in row.runs]
-    complete = [curve for curve in found if all(isfinite(value) for value in curve)]
-    return np.asarray(complete, np.float64) if complete else None
+    return _complete([[_number(epoch, *keys) for epoch in run.epochs] for run in row.runs])
 
 
 def attention_curves(row: RunGroup) -> Curves | None:
     """Return mean attention of each relation, the 2-frame one first: [S, E, K-1], or None."""
     num_relations = row.config.settings["recipe"]["num_segments"] - 1
-    found = [_attention(run, num_relations) for run in row.runs]
-    complete = [curve for curve in found if curve is not None]
+    kept = [[epoch.get("attention") for epoch in run.epochs] for run in row.runs]
+    return _complete([[_numbers(values, num_relations) for values in run] for run in kept])
+
+
+def _complete(by_seed: list[list[Any]]) -> Curves | None:
+    """Return the curves of the seeds that have a number for every epoch, or None."""
+    curves = [np.asarray(curve, np.float64) for curve in by_seed]
+    complete = [curve for curve in curves if np.isfinite(curve).all()]
     return np.stack(complete) if complete else None
 
 
@@ -223,12 +227,10 @@ def _ends(curves: Mapping[str, Curves], digits: int, note: str = "") -> str:
     return f"over epochs, mean over seeds{note}. {'; '.join(ends)}."
 
 
-def _attention(run: Run, num_relations: int) -> Curves | None:
-    rows = [epoch.get("attention") for epoch in run.epochs]
-    if not all(isinstance(r, list) and len(r) == num_relations for r in rows):
-        return None
-    curve = np.asarray([[_number(value) for value in r or ()] for r in rows], np.float64)
-    return curve if np.isfinite(curve).all() else None
+def _numbers(values: Any, count: int) -> list[float]:
+    """Return so many numbers, NaN where there are others."""
+    fits = isinstance(values, list) and len(values) == count
+    return [_number(value) for value in values] if fits else [nan] * count
 
 
 def _number(value: Any, *keys: str) -> float:

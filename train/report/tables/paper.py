@@ -17,7 +17,7 @@ from ta3n.train.recipe.recipes import RECIPES
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.rows import accuracy_cells, accuracy_columns, trust_notes
-from ta3n.train.report.tables.sheet import EMPTY, Block, Column, Line, Sheet, printed, words
+from ta3n.train.report.tables.sheet import EMPTY, Block, Cell, Column, Line, Sheet, printed, words
 
 TITLES = {
     "table2": "Table 2: UCF-Olympic and UCF-HMDB (small)",
@@ -86,13 +86,14 @@ class _Blocks:
         self._papers = sorted(papers, key=lambda paper: titles.index(paper.title))
         self._cited = CITED.get(name, {})
         self._columns, self._rules = columns, rules
-        self._recipes = _Recipes()
+        # What departs from a recipe, and the letter of its footnote.
+        self._letters: dict[str, str] = {}
 
     def block(self, key: Direction, analysis: Analysis | None) -> Block:
         """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
         benchmark, source, target = key
         lines = [
-            self._empty(title, "", figures[key], _CITED)
+            self._empty(title, "", printed(figures[key], _CITED))
             for title, figures in self._cited.items()
             if key in figures
         ]
@@ -101,49 +102,62 @@ class _Blocks:
         for paper in self._papers:
             run = analysis.direction.rows if analysis else ()
             rows = [row for row in run if is_row(row, paper)]
-            if analysis is None or not rows:
-                lines.append(self._empty(paper.title, paper.method.temporal, *_printed(paper, key)))
-                continue
-            ours += rows
-            if analysis.focal in rows:
+            if analysis and analysis.focal in rows:
                 marked = len(lines) + rows.index(analysis.focal)
             lines += self._lines(paper, key, rows, analysis)
+            ours += rows
         return Block(
             label=f"{source} → {target} ({benchmark})",
             lines=tuple(lines),
             has_runs=bool(ours),
             marked=marked,
-            notes=(*_misprints(self._papers, key), *self._recipes.notes(ours), *_videos(key, ours)),
+            notes=(*_misprints(self._papers, key), *self._departures(ours), *_videos(key, ours)),
         )
 
-    def _empty(self, title: str, temporal: str, figure: float, mark: str) -> Line:
+    def _empty(self, title: str, temporal: str, figure: Cell) -> Line:
         """Return a line of the paper alone."""
-        known = (words(title), words(temporal), EMPTY, printed(figure, mark))
+        known = (words(title), words(temporal), EMPTY, figure)
         return (*known, *[EMPTY] * (len(self._columns) - len(known)))
 
     def _lines(
-        self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis
+        self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis | None
     ) -> Iterator[Line]:
-        for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
+        title, temporal = paper.title, paper.method.temporal
+        figure = printed(paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else "")
+        if analysis is None or not rows:
+            yield self._empty(title, temporal, figure)
+            return
+        recipes = [self._recipe(row) for row in rows]
+        for row, recipe in zip(rows, recipes, strict=True):
+            told_apart = (
+                recipe if recipes.count(recipe) == 1 else f"{recipe}, {row.config.hash[:8]}"
+            )
             percents = row.percents(analysis.rule)
             compared = mean(percents) - paper.figures[key] if percents else None
-            yield (
-                words(paper.title),
-                words(paper.method.temporal),
-                words(recipe),
-                printed(*_printed(paper, key)),
-                *accuracy_cells(row, analysis, self._rules, compared),
-            )
+            cells = accuracy_cells(row, analysis, self._rules, compared)
+            yield (words(title), words(temporal), words(told_apart), figure, *cells)
+
+    def _recipe(self, row: RunGroup) -> str:
+        """Return the name of a recipe, with a letter where a row departs from it."""
+        recipe: str = row.config.settings["recipe"]["name"]
+        departs = _departures(row)
+        if not departs:
+            return recipe
+        num = len(self._letters)
+        letter = chr(ord("a") + num) if num < 26 else str(num + 1)
+        return f"{recipe} ({self._letters.setdefault(departs, letter)})"
+
+    def _departures(self, rows: Sequence[RunGroup]) -> list[str]:
+        """Return the footnotes that the letters of some rows need."""
+        used = set(map(_departures, rows))
+        return [
+            f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
+        ]
 
 
 def _key(analysis: Analysis) -> Direction:
     direction = analysis.direction
     return direction.benchmark, direction.source, direction.target
-
-
-def _printed(paper: Row, key: Direction) -> tuple[float, str]:
-    """Return the printed figure, and the mark of one that no count of videos gives."""
-    return paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else ""
 
 
 def _misprint(paper: Row, key: Direction) -> str | None:
@@ -200,38 +214,7 @@ def _share(correct: int, total: int) -> str:
     return f"{100 * correct / total:.2f}"
 
 
-class _Recipes:
-    """Names recipes in few letters; what departs from one becomes a footnote."""
-
-    def __init__(self) -> None:
-        self._letters: dict[str, str] = {}
-
-    def names(self, rows: Sequence[RunGroup]) -> list[str]:
-        """Return the recipe of each row, told apart by hash where that does not suffice."""
-        texts = [self._name(row) for row in rows]
-        return [
-            text if texts.count(text) == 1 else f"{text}, {row.config.hash[:8]}"
-            for row, text in zip(rows, texts, strict=True)
-        ]
-
-    def notes(self, rows: Sequence[RunGroup]) -> list[str]:
-        """Return the footnotes that some rows need, which were named before."""
-        used = {", ".join(_departures(row)) for row in rows}
-        return [
-            f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
-        ]
-
-    def _name(self, row: RunGroup) -> str:
-        recipe: str = row.config.settings["recipe"]["name"]
-        departs = ", ".join(_departures(row))
-        if not departs:
-            return recipe
-        num = len(self._letters)
-        letter = chr(ord("a") + num) if num < 26 else str(num + 1)
-        return f"{recipe} ({self._letters.setdefault(departs, letter)})"
-
-
-def _departures(row: RunGroup) -> list[str]:
+def _departures(row: RunGroup) -> str:
     """Return the settings of a row that are not those of its recipe and direction."""
     config, settings = row.config, row.config.settings
     name = settings["recipe"]["name"]
@@ -241,6 +224,5 @@ def _departures(row: RunGroup) -> list[str]:
         usual |= default_weights()
         usual |= direction_weights(config.benchmark, config.source, config.target).values
         ours |= settings["weights"]
-    return [
-        f"{key} {ours[key]}" for key, value in usual.items() if key in ours and ours[key] != value
-    ]
+    departs = [key for key, value in usual.items() if key in ours and ours[key] != value]
+    return ", ".join(f"{key} {ours[key]}" for key in departs)
