@@ -11,12 +11,18 @@ from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from ta3n.common.errors import DataMissingError, printable
+from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
 from ta3n.common.files import replace_file
-from ta3n.train.report.data.collect import DirectionRuns, collect_runs
-from ta3n.train.report.data.compare import Analysis
-from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
-from ta3n.train.report.tables.rows import results_csv
+from ta3n.train.paper.labels import rule_place
+from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
+from ta3n.train.report.data.compare import Analysis, analyse
+from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
+from ta3n.train.report.tables.rows import (
+    comparisons_sheet,
+    others_sheet,
+    results_csv,
+    rules_sheet,
+)
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
 from ta3n.train.report.tables.summary import further_findings, main_finding
 from ta3n.train.runs.records import Run
@@ -24,6 +30,7 @@ from ta3n.train.runs.records import Run
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
+_SHEETS = (*TITLES, "others", "comparisons", "rules")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -37,6 +44,20 @@ _TEMPLATES = Environment(
 )
 _TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
 _TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything that tables and sentences of a report are made of.
+
+    Attributes:
+        analyses: One for each direction, in the order of `runs`.
+        sheets: All tables, those without a single run included.
+    """
+
+    runs: RunSet
+    analyses: tuple[Analysis, ...]
+    sheets: tuple[Sheet, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +143,7 @@ def write_report(
     }
     for path, data in {**figures, **tables, **whole}.items():
         replace_file(path, data)
-    for name, suffix in product(SHEET_NAMES, _FORMATS):
+    for name, suffix in product(_SHEETS, _FORMATS):
         # An earlier report may have had it.
         if (path := out / "tables" / f"{name}.{suffix}") not in tables:
             path.unlink(missing_ok=True)
@@ -135,6 +156,38 @@ def write_report(
         contents=contents,
         notes=(*contents.runs.notes, *missing),
     )
+
+
+def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
+    """Compare rows and make all tables.
+
+    Args:
+        rules: Selection rules to show, and the first to compare by; none shows all, and compares
+            by `last`.
+
+    Raises:
+        UsageError: For a rule that no run has.
+    """
+    known = {rule for direction in runs.directions for rule in direction.rules}
+    for rule in rules:
+        if rule not in known:
+            listed = ", ".join(sorted(known, key=rule_place))
+            hint = did_you_mean(rule, known)
+            raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
+    shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
+    rule = shown[0] if rules else "last"
+    analyses = tuple(analyse(direction, rule) for direction in runs.directions)
+    return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
+
+
+def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
+    others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
+    blocks = [(analysis, rows) for analysis, rows in others if rows]
+    sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
+    if blocks:
+        sheets.append(others_sheet(blocks, rules))
+    sheets += [comparisons_sheet(analyses), rules_sheet([a.direction for a in analyses], rules)]
+    return tuple(sheet for sheet in sheets if sheet.blocks)
 
 
 def _galleries(
