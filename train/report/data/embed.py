@@ -6,7 +6,7 @@ Legend: N videos, K segments, D cached feature width, V video feature width.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -25,7 +25,7 @@ from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run
 
 Subset = Literal["source train", "source val", "target val"]
-SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
+SUBSETS: tuple[Subset, ...] = get_args(Subset)
 _BATCH = 512
 
 
@@ -97,12 +97,11 @@ def load_subsets(
     """
     config = direction.rows[0].config
     num_segments = config.settings["recipe"]["num_segments"]
-    benchmark = benchmark_of(config)
     loaded: dict[Subset, SubsetFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
         domain = load_videos(
             features,
-            benchmark,
+            benchmark_of(config),
             dataset,
             num_segments=num_segments,
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
@@ -113,17 +112,16 @@ def load_subsets(
             raise DataConflictError(
                 f"the features of {dataset} in {features} are not those that the runs used"
             )
-        dim = domain.manifest.config.feature_dim
         for subset in SUBSETS:
             videos = domain.train if subset.endswith("train") else domain.val
             if subset in subsets and subset.startswith(side) and videos:
+                frames = (segment_indices(v.clip.num_frames, num_segments) for v in videos)
+                dim = domain.manifest.config.feature_dim
                 loaded[subset] = SubsetFeatures(
                     features=load_features(domain.folder, videos, dim),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
-                    frames=tuple(
-                        tuple(segment_indices(v.clip.num_frames, num_segments)) for v in videos
-                    ),
+                    frames=tuple(map(tuple, frames)),
                 )
     return loaded
 

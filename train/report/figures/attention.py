@@ -69,7 +69,6 @@ def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) 
 
 
 def _plot_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
-    """Draw mean attention of each n-frame relation, with the middle half of the videos."""
     with new_figure(3.9) as (figure, axes):
         means = [
             _draw_side(axes, _by_seed(runs, side), side, look, offset)
@@ -111,7 +110,6 @@ def _draw_side(
 
 
 def _plot_class_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
-    """Draw mean attention by class and relation."""
     classes = row.classes
     tables = {side: _by_class(runs, side, len(classes)) for side, *_ in _SIDES}
     known = np.concatenate([table[~np.isnan(table)] for table in tables.values()])
@@ -240,15 +238,12 @@ def read_videos(
             break
         sampled = target.frames[place]
         numbers = tuple(sampled[n] for n in evenly(len(sampled), _MOST_FRAMES))
-        name = printable(target.videos[place])
-        clip = find_clip(videos, dataset, target.videos[place])
-        if clip is None:
-            failures.append(f"{name} is not there")
-            continue
         try:
+            if (clip := find_clip(videos, dataset, target.videos[place])) is None:
+                raise ClipError("is not there")
             frames = tuple(read_frames(clip, numbers, width))
         except (ClipError, OSError) as error:
-            failures.append(f"{name} {error}")
+            failures.append(f"{printable(target.videos[place])} {error}")
             continue
         votes = Counter(int(run.target.predicted[place]) for run in runs)
         predicted, count = votes.most_common(1)[0]
@@ -268,8 +263,7 @@ def read_videos(
 
 def find_clip(videos: Path, dataset: str, path: str) -> Path | None:
     """Return where a clip lies in a folder with a folder for each dataset, or the dataset's own."""
-    places = (videos / dataset / path, videos / path)
-    return next((place for place in places if place.is_file()), None)
+    return next(filter(Path.is_file, (videos / dataset / path, videos / path)), None)
 
 
 def read_frames(path: Path, numbers: Sequence[int], width: int) -> list[RgbImage]:

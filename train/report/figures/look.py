@@ -204,15 +204,8 @@ def legend_below(figure: Figure, axes: Axes) -> None:
 
 def draw_marks(axes: Axes, x: Any, y: Any, look: Mapping[str, Any], fill: str, **more: Any) -> None:
     """Draw marks without a line, in the colour and marker of a look."""
-    axes.plot(
-        x,
-        y,
-        linestyle="none",
-        marker=look["marker"],
-        markerfacecolor=fill,
-        markeredgecolor=look["color"],
-        **more,
-    )
+    faces = {"markerfacecolor": fill, "markeredgecolor": look["color"]}
+    axes.plot(x, y, linestyle="none", marker=look["marker"], **faces, **more)
 
 
 def row_look(row: RunGroup) -> dict[str, Any]:

@@ -62,7 +62,6 @@ def draw_pictures(
 def _pictures(
     direction: DirectionRuns, features: Path | None, videos: Path | None
 ) -> Iterator[Picture | str]:
-    """Yield every picture, or why it could not be drawn."""
     focal = focal_row(direction)
     with ThreadPoolExecutor(1) as pool:
         # The models run while the pictures that need none are drawn.
@@ -84,7 +83,6 @@ def _pictures(
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
-    """Yield the pictures that need nothing but run folders."""
     yield accuracy_picture(direction)
     if focal is None:
         yield "Pictures of an adapted model: no adapting method was run."
@@ -137,7 +135,6 @@ def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _M
 def _model_pictures(
     direction: DirectionRuns, focal: RunGroup, models: _Models, videos: Path | None
 ) -> Iterator[Picture | str]:
-    """Yield t-SNE before and after adaptation, attention, and frames of the focal row."""
     from ta3n.train.report.figures.attention import attention_picture, frames_pictures
     from ta3n.train.report.figures.feature_space import tsne_picture
 

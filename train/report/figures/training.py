@@ -215,13 +215,11 @@ def _measured(row: RunGroup, key: str) -> dict[str, Curves]:
 
 
 def _term_label(name: str) -> str:
-    """Return a name of a loss term that can be read."""
     kind, _, level = name.partition("_")
     return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
 
 
 def _ends(curves: Mapping[str, Curves], digits: int, note: str = "") -> str:
-    """Return where each line begins and ends, in words."""
     means = {name: curve.mean(axis=0) for name, curve in curves.items()}
     ends = [f"{name} from {m[0]:.{digits}f} to {m[-1]:.{digits}f}" for name, m in means.items()]
     return f"over epochs, mean over seeds{note}. {'; '.join(ends)}."

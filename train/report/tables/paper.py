@@ -115,7 +115,6 @@ class _Blocks:
         )
 
     def _empty(self, title: str, temporal: str, figure: Cell) -> Line:
-        """Return a line of the paper alone."""
         known = (words(title), words(temporal), EMPTY, figure)
         return (*known, *[EMPTY] * (len(self._columns) - len(known)))
 

@@ -28,7 +28,7 @@ def main_finding(analysis: Analysis) -> str:
     if not comparisons:
         return f"{subject} stands alone: there is no row to hold it against."
     one_seed = [c for c in comparisons if c.call == "one seed"]
-    claims = _claims(subject, [c for c in comparisons if c.call != "one seed"])
+    claims = _claims(subject, comparisons)
     sentences = [claims, _one_seed(name if claims else subject, one_seed)]
     sentences.append(_not_shown(name, comparisons))
     if all(c.reference.config.method != "source-only" for c in comparisons):
@@ -94,11 +94,8 @@ def _gain(c: Comparison) -> str:
 
 
 def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
-    parts = []
-    for call, phrase in _PHRASES.items():
-        group = [c for c in comparisons if c.call == call]
-        if group:
-            parts.append(f"{phrase} {_join([_with_error(c) for c in group])}")
+    groups = {call: [c for c in comparisons if c.call == call] for call in _PHRASES}
+    parts = [f"{_PHRASES[c]} {_join([*map(_with_error, g)])}" for c, g in groups.items() if g]
     return f"{name} {_join(parts, ', and ')}." if parts else ""
 
 
@@ -119,14 +116,11 @@ def _interval(interval: Interval | None) -> str:
 
 def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
     """Say plainly against which adapting methods there is no win."""
-    unclear = [
-        _short_name(c.reference, c.row)
-        for c in comparisons
-        if c.call in ("level", "one seed") and c.reference.adapts
-    ]
+    unclear = [c for c in comparisons if c.call in ("level", "one seed") and c.reference.adapts]
     if not unclear:
         return ""
-    return f"{name} is not shown to be better than {_join(unclear, ' or ')} here."
+    others = [_short_name(c.reference, c.row) for c in unclear]
+    return f"{name} is not shown to be better than {_join(others, ' or ')} here."
 
 
 def _gap_closed(analysis: Analysis) -> str:
