@@ -9,8 +9,11 @@ from typing import TYPE_CHECKING
 from ta3n.common.errors import DataMissingError, Ta3nError
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import focal_row, source_only_for
-from ta3n.train.report.figures.accuracy import accuracy_picture
-from ta3n.train.report.figures.classes import class_changes_picture, confusion_picture
+from ta3n.train.report.figures.accuracy import (
+    accuracy_picture,
+    class_changes_picture,
+    confusion_picture,
+)
 from ta3n.train.report.figures.look import Gallery, Picture
 from ta3n.train.report.figures.training import (
     attention_kind,
