@@ -47,16 +47,16 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The mean accuracy of a row less that of another one.
+    """The mean accuracy of a row less that of another one, in percentage points.
+
+    What may be None is so with one seed on either side.
 
     Attributes:
-        points: In percentage points.
-        seeds_error: Standard error over seeds, in points; None with one seed on either side.
-        videos_error: Standard error over videos, paired, in points; 0 for one video.
-        interval: Of `points`; None with one seed on either side.
-        p: Of the Welch test over seeds and videos; None with one seed on either side.
+        seeds_error: Standard error over seeds.
+        videos_error: Standard error over videos, paired; 0 for one video.
+        p: Of the Welch test over seeds and videos.
         p_videos: Of the sign-flip test over videos, seeds averaged.
-        p_seeds: Of the permutation test over seeds; None with one seed on either side.
+        p_seeds: Of the permutation test over seeds.
     """
 
     points: float
