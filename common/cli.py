@@ -24,11 +24,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Turn our errors into one line and an exit code; a signal ends with 75 and a hint.
-
-    Args:
-        command: Name of the command, which starts the line.
-    """
+    """Turn our errors into one line and an exit code; a signal ends with 75 and a hint."""
 
     def decorate(function: Callable[P, None]) -> Callable[P, None]:
         @wraps(function)
@@ -59,7 +55,6 @@ config_option = click.option(
     type=click.Path(path_type=Path, dir_okay=False),
     help="Settings file; without it pipeline.toml in this folder, if there is one.",
 )
-"""Adds `--config`."""
 
 
 def settings_options(function: F) -> F:
@@ -77,8 +72,8 @@ class SettingsCommand(click.Command):
     """A command with an option for every setting of a section, each None where it is not given.
 
     Args:
-        section: Class of the section, as `module:Class`. It is imported when options are asked for:
-            pydantic takes longer than the rest of a command.
+        section: `module:Class`, imported when options are asked for: pydantic takes longer than
+            the rest of a command.
         after: Name of the option that they follow in the help.
     """
 
@@ -115,6 +110,11 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         multiple=extra["multiple"],
         help=field.description,
     )
+
+
+def say(line: str) -> None:
+    """Print a line of results. Names may come from anyone: none of them steers the terminal."""
+    click.echo(printable(line))
 
 
 def _raise_interrupted(number: int, _frame: FrameType | None) -> None:

@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
 def allowed_cpus() -> int:
     """Return how many CPUs this process may use, as batch systems and containers set it."""
-    import joblib
+    # joblib's own function says 1 where no semaphore can be made, such as without /dev/shm.
+    from joblib.externals.loky import cpu_count
 
-    return int(joblib.cpu_count())
+    return int(cpu_count())
 
 
 def resolve_device(name: str) -> torch.device:

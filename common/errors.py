@@ -9,8 +9,6 @@ from difflib import get_close_matches
 
 EXIT_OK = 0
 EXIT_ENVIRONMENT = 1
-EXIT_USAGE = 2
-EXIT_TOO_MANY_FAILURES = 3
 EXIT_INTERRUPTED = 75
 
 
@@ -23,7 +21,7 @@ class Ta3nError(Exception):
 class UsageError(Ta3nError):
     """An option or setting that makes no sense, alone or with another one."""
 
-    exit_code = EXIT_USAGE
+    exit_code = 2
 
 
 class ConfigError(UsageError):
@@ -65,7 +63,7 @@ class ClipError(Ta3nError):
 class TooManyFailuresError(Ta3nError):
     """The job is done, but more clips failed than `--max-failures` allows."""
 
-    exit_code = EXIT_TOO_MANY_FAILURES
+    exit_code = 3
 
 
 class InterruptedRunError(Ta3nError):
@@ -89,8 +87,5 @@ def shorten(names: Iterable[str], limit: int = 5) -> str:
 
 
 def printable(text: str) -> str:
-    """Return text fit for one line of a message on any terminal.
-
-    Line breaks, control characters and bytes that are not UTF-8 come out as escapes.
-    """
+    """Return text for one line of any terminal: control characters and bad UTF-8 as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -43,8 +43,7 @@ def sha256_of_file(path: Path) -> str:
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give a private name in the folder of `path`; whatever is left under it is removed.
 
-    The name says nothing that another job could take for its own, so any number of jobs may
-    write the same file at once.
+    No two jobs get the same one, so any number of them may write the same file at once.
 
     Raises:
         OSError: Of what is done meanwhile, with the folder where an error names no file.
@@ -69,9 +68,6 @@ class ErrorKeepingFile(io.FileIO):
 
     For libraries that do not survive a full disk: HDF5 crashes the process at its end.
     Use as a context manager, which raises the error once the library is done with the file.
-
-    Args:
-        path: The file; it must not exist.
     """
 
     def __init__(self, path: Path) -> None:
@@ -105,26 +101,18 @@ class ErrorKeepingFile(io.FileIO):
         return size or 0
 
 
-def remove_stale_temporaries(folder: Path) -> int:
+def remove_stale_temporaries(folder: Path) -> None:
     """Remove temporary files of processes that are gone; a live process keeps its own.
 
     A process of this machine is gone if its number is. Files of another machine (or container, or
     from before a restart) are removed once they are a day old. What cannot be removed is left.
-
-    Returns:
-        How many files were removed.
     """
-    num_removed = 0
-    with suppress(OSError), os.scandir(folder) as entries:
-        for entry in entries:
-            match = _TEMPORARY.fullmatch(entry.name)
-            if match is None:
-                continue
+    with suppress(OSError):
+        for path in folder.iterdir():
+            match = _TEMPORARY.fullmatch(path.name)
             with suppress(OSError):
-                if _is_stale(match["machine"], int(match["pid"]), entry.stat().st_mtime):
-                    Path(entry.path).unlink()
-                    num_removed += 1
-    return num_removed
+                if match and _is_stale(match["machine"], int(match["pid"]), path.stat().st_mtime):
+                    path.unlink()
 
 
 @cache
@@ -144,10 +132,8 @@ def _is_stale(machine: str, pid: int, changed_s: float) -> bool:
         return False
     try:
         os.kill(pid, 0)
-    except ProcessLookupError:
-        return True
-    except OSError:
-        return False
+    except OSError as error:
+        return isinstance(error, ProcessLookupError)
     return False
 
 
@@ -177,12 +163,9 @@ def replace_file(path: Path, data: bytes) -> None:
 
 
 def publish_file(temporary: Path, path: Path) -> bool:
-    """Give a finished file its final name, unless another job was first.
+    """Give a finished file its final name; return False if another job was first.
 
     Published files never change, so whatever was derived from one stays true.
-
-    Returns:
-        Whether this call published the file; False if the name was taken already.
 
     Raises:
         OSError: If the folder cannot be written.

@@ -9,14 +9,12 @@ import time
 from typing import Any, Self, TextIO
 
 LOGGER = logging.getLogger("ta3n")
-_SECONDS_BETWEEN_PLAIN_LINES = 15.0
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):
     """Writes to whatever standard error is at the moment, so that a live bar can move aside."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        """Write one line."""
         self.stream = sys.stderr
         super().emit(record)
 
@@ -33,19 +31,12 @@ def set_up_logging(command: str) -> None:
 
 
 class ProgressLine:
-    """How far a job is: a bar on a terminal, a log line now and then elsewhere.
+    """How far a job is: a bar on a terminal, elsewhere a log line every `plain_every_s` seconds.
 
-    Use as a context manager.
-
-    Args:
-        total: Number of items of the whole job.
-        unit: What is counted, plural.
-        plain_every_s: Seconds between two log lines where there is no terminal.
+    Use as a context manager; `unit` names what is counted, plural.
     """
 
-    def __init__(
-        self, total: int, unit: str, *, plain_every_s: float = _SECONDS_BETWEEN_PLAIN_LINES
-    ) -> None:
+    def __init__(self, total: int, unit: str, *, plain_every_s: float = 15.0) -> None:
         self._total = total
         self._unit = unit
         self._plain_every_s = plain_every_s

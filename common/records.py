@@ -6,13 +6,14 @@ plan and the sidecars whenever a job ends.
 """
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
@@ -39,9 +40,15 @@ def _inside(path: str) -> str:
     return path
 
 
+def _shard_name(name: str) -> str:
+    if not re.fullmatch(r"shard-[0-9]{5,9}", name):
+        raise ValueError(f"shard name {name!r} is not shard-NNNNN")
+    return name
+
+
 # Records may come from anyone: what they name is only ever looked for inside its own folder.
 RelativePath = Annotated[str, AfterValidator(_inside)]
-ShardName = Annotated[str, Field(pattern=r"^shard-[0-9]{5,9}$")]
+ShardName = Annotated[str, AfterValidator(_shard_name)]
 
 
 class Record(BaseModel):
@@ -54,16 +61,13 @@ class FeatureConfig(Record):
     """All that decides the numbers in a feature file; equal configurations, equal features.
 
     Attributes:
-        dataset: Full dataset name.
-        backbone: Network name.
         weights: Identity of the weights, such as `imagenet1k_v1:resnet101-63fe2227.pth`.
         profile: How pixels become the network's input.
-        transform: The transform that a library gives with its weights, in words; empty for the
-            paper's, which the profile names.
         image_size: Side of the square crop in pixels.
         frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
-        timing: Whether frames are counted as decoded or at a constant rate (`frames`, `cfr`).
+        transform: The transform that a library gives with its weights, in words; empty for the
+            paper's, which the profile names.
     """
 
     dataset: str
@@ -92,11 +96,8 @@ class PlannedClip(Record):
     Attributes:
         id: Position in the plan.
         path: Path relative to the dataset's folder; the key.
-        class_name: Folder of the class.
         splits: `train` or `test` by official split number; a split that does not use it is absent.
-        size_bytes: Size of the file.
         mtime_ns: Time of its last change, nanoseconds since 1970.
-        shard: Name of the shard that holds it.
     """
 
     id: int
@@ -123,13 +124,10 @@ class ClipRecord(PlannedClip):
         status: How decoding ended; `ok` and `partial` clips have features.
         error: The reason where the status is not `ok`.
         warning: What to know about features that are there, such as HDR colours.
-        attempts: How often it was tried.
         num_frames: Frames that decoding gave, or those of a constant rate (`cfr`).
         declared_frames: Frames that the container declares, or None.
         codec: Decoder name, empty if the file could not be opened.
-        pixel_format: Such as `yuv420p`.
-        width: Coded width in pixels.
-        height: Coded height in pixels.
+        width: Coded width in pixels; `height` likewise.
         rotation: Degrees by which frames were turned upright.
         frame_rate: Frames per second, or None.
         start: First row in the shard.
@@ -158,11 +156,9 @@ class ShardRecord(Record):
     """A finished shard: its sidecar, also kept inside the shard.
 
     Attributes:
-        config_hash: Hash of the feature configuration.
-        shard: Name of the shard.
         num_rows: F, rows in the shard.
         provenance: Versions, device and weights checksum behind these rows.
-        clips: Its clips in plan order.
+        clips: In plan order.
     """
 
     schema_version: int = SCHEMA_VERSION
@@ -178,7 +174,7 @@ class Plan(Record):
 
     Attributes:
         selection: Which part of the dataset, in words.
-        splits_origin: Where the splits come from.
+        splits_origin: Where the splits come from, in words.
         clips: Clips to extract, sorted by path.
         absent: Clips that the splits name but that are not on disk.
     """
@@ -200,7 +196,6 @@ class Manifest(Record):
     """The state of a feature folder; what a plan has too is as there.
 
     Attributes:
-        num_shards: Shards in the plan.
         pending: Clips whose shard is not finished.
         provenance: The distinct provenances of the finished shards.
         clips: Clips of the finished shards, sorted by path.

@@ -4,17 +4,16 @@ A registry belongs to a package: each of its modules registers what it holds whe
 which happens when a name is asked for. Nothing is listed anywhere else.
 """
 
-import hashlib
 import importlib
 import importlib.util
 import pkgutil
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from types import ModuleType
 from typing import Generic, Protocol, TypeVar
 
 from ta3n.common.errors import UsageError, did_you_mean
+from ta3n.common.files import sha256_of
 
 
 class _Named(Protocol):
@@ -57,12 +56,14 @@ class Registry(Generic[T]):
     def all(self) -> dict[str, T]:
         """Return everything by its name, in order of rank and name."""
         if not self._is_complete:
-            package = importlib.import_module(self._package)
-            for module in pkgutil.iter_modules(package.__path__):
+            for module in self._modules():
                 importlib.import_module(f"{self._package}.{module.name}")
             self._is_complete = True
         ordered = sorted(self._items.values(), key=lambda item: (item.rank, item.name))
         return {item.name: item for item in ordered}
+
+    def _modules(self) -> Iterator[pkgutil.ModuleInfo]:
+        return pkgutil.iter_modules(importlib.import_module(self._package).__path__)
 
     def find(self, name: str) -> T:
         """Return what has a name.
@@ -70,9 +71,10 @@ class Registry(Generic[T]):
         Raises:
             UsageError: If there is nothing of that name.
         """
-        module = f"{self._package}.{name.replace('-', '_')}"
-        if name not in self._items and not self._is_complete and importlib.util.find_spec(module):
-            importlib.import_module(module)
+        if name not in self._items and not self._is_complete:
+            module = name.replace("-", "_")
+            if module in {found.name for found in self._modules()}:
+                importlib.import_module(f"{self._package}.{module}")
         if name not in self._items and name not in self.all():
             known = list(self.all())
             raise UsageError(
@@ -82,14 +84,12 @@ class Registry(Generic[T]):
         return self._items[name]
 
 
-_PLUGINS: dict[str, ModuleType] = {}
+_PLUGINS: dict[str, str] = {}
+"""Plug-ins of this process as they were named -> as other processes find them."""
 
 
 def load_plugins(plugins: Iterable[str]) -> None:
-    """Import modules, or files, that register something; each once in a process.
-
-    Args:
-        plugins: Names of modules that Python finds, or files `NAME.py`.
+    """Import modules that Python finds, or files `NAME.py`, that register something, each once.
 
     Raises:
         UsageError: If there is no such file or module.
@@ -99,33 +99,31 @@ def load_plugins(plugins: Iterable[str]) -> None:
             _PLUGINS[plugin] = _load(plugin)
 
 
-def _load(plugin: str) -> ModuleType:
+def _load(plugin: str) -> str:
     if not plugin.endswith(".py"):
+        name = Path(plugin).name  # in a settings file it was taken for a path beside it
         try:
-            return importlib.import_module(plugin)
+            importlib.import_module(name)
         except ModuleNotFoundError as error:
-            raise UsageError(f"plugin {plugin}: {error}; give a module or a .py file") from error
+            raise UsageError(f"plugin {name}: {error}; give a module or a .py file") from error
+        return plugin
     path = Path(plugin).expanduser().resolve()
     if not path.is_file():
         raise UsageError(f"no plugin file {path}")
-    name = f"ta3n_plugin_{path.stem}_{hashlib.sha256(str(path).encode()).hexdigest()[:8]}"
+    name = f"ta3n_plugin_{path.stem}_{sha256_of(str(path).encode())[:8]}"
     if name not in sys.modules:
         spec = importlib.util.spec_from_file_location(name, path)
         assert spec is not None, "a .py file has a loader"
         assert spec.loader is not None, "a .py file has a loader"
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
+        sys.modules[name] = importlib.util.module_from_spec(spec)
         try:
-            spec.loader.exec_module(module)
+            spec.loader.exec_module(sys.modules[name])
         except BaseException:
             del sys.modules[name]
             raise
-    return sys.modules[name]
+    return str(path)
 
 
 def loaded_plugins() -> tuple[str, ...]:
     """Return the plug-ins of this process, files by their whole path: other processes need them."""
-    return tuple(
-        str(Path(plugin).expanduser().resolve()) if plugin.endswith(".py") else plugin
-        for plugin in _PLUGINS
-    )
+    return tuple(_PLUGINS.values())

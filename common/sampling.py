@@ -14,18 +14,11 @@ _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 
 def segment_indices(num_frames: int, num_segments: int) -> list[int]:
-    """Return the frames that stand for `num_segments` equal parts of a clip.
+    """Return the K zero-based frame numbers that stand for K equal parts of a clip, in time order.
 
-    The centre of each part, the same in training and testing: `int(n/K/2 + i*n/K)`. A clip with
-    fewer frames than segments gives all its frames and repeats the last (official recipe of
-    Chen et al. 2019).
-
-    Args:
-        num_frames: n, frames in the clip, at least 1.
-        num_segments: K, at least 1.
-
-    Returns:
-        K zero-based frame numbers in time order.
+    The centre of each part, the same in training and testing: `int(n/K/2 + i*n/K)` of n frames. A
+    clip with fewer frames than segments gives all its frames and repeats the last (official recipe
+    of Chen et al. 2019).
 
     Raises:
         ValueError: If either count is below 1.
@@ -62,10 +55,8 @@ class FrameSelection:
         if text == "all":
             return cls()
         kind, _, number = text.partition(":")
-        if kind in ("segments", "every") and number.isascii() and number.isdigit():
-            count = int(number)
-            if count >= 1:
-                return cls(num_segments=count) if kind == "segments" else cls(every=count)
+        if kind in ("segments", "every") and re.fullmatch("[0-9]+", number) and int(number):
+            return cls(num_segments=int(number)) if kind == "segments" else cls(every=int(number))
         if kind == "fps" and _RATE.fullmatch(number) and float(number) > 0:
             return cls(fps=float(number))
         raise UsageError(
@@ -86,11 +77,7 @@ class FrameSelection:
         return self.every is not None or self.fps is not None
 
     def keeps(self, number: int, frame_rate: float | None) -> bool:
-        """Say whether a frame is kept, whatever the length of its clip; not for segments.
-
-        Args:
-            number: Of the frame, from 0.
-            frame_rate: Of the clip, in frames per second.
+        """Say whether frame `number`, from 0, of any clip of that rate is kept; not for segments.
 
         Raises:
             ClipError: If the rate is needed and not known.

@@ -13,15 +13,7 @@ from operator import getitem
 from pathlib import Path
 from typing import Any, Generic, TypeVar, get_args
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-)
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 
@@ -29,9 +21,6 @@ DEFAULT_FILE = Path("pipeline.toml")
 
 SECTIONS = ("data", "datasets", "benchmarks", "extract", "train")
 """Sections of a settings file. A command leaves those unread that are of other commands alone."""
-
-Origin = str
-"""Where a value came from: `default`, the file's name, or `command line`."""
 
 
 class Section(BaseModel):
@@ -42,7 +31,8 @@ class Section(BaseModel):
     @field_validator("*")
     @classmethod
     def _is_a_choice(cls, value: Any, info: ValidationInfo) -> Any:
-        choices = choices_of(cls.model_fields[info.field_name or ""])
+        extra: Any = cls.model_fields[info.field_name or ""].json_schema_extra or {}
+        choices = extra.get("choices", ())
         if choices and value is not None and value not in choices:
             hint = did_you_mean(str(value), choices)
             raise ValueError(f"not known{hint}; use one of {', '.join(choices)}")
@@ -62,25 +52,15 @@ def setting(
     multiple: bool = False,
     **limits: Any,
 ) -> Any:
-    """Declare a setting that is an option of its command as well.
+    """Declare a setting that is an option of its command as well; `about` is the option's help.
 
     Args:
-        default: Where neither the command line nor a file gives it.
-        about: The option's help.
-        metavar: What stands for the value in the help.
         names: The option's names, where they are not that of the setting with dashes.
         choices: The values that there are; a `Literal` without metavar has them by its type.
-        multiple: Whether the option may be repeated.
         limits: Bounds such as `ge=1`, as `pydantic.Field` takes them.
     """
     option = {"metavar": metavar, "names": names, "choices": choices, "multiple": multiple}
     return Field(default, description=about, json_schema_extra=option, **limits)  # type: ignore[arg-type]
-
-
-def choices_of(field: FieldInfo) -> tuple[str, ...]:
-    """Return the `choices` that a setting was declared with."""
-    extra = field.json_schema_extra
-    return tuple(extra["choices"]) if isinstance(extra, dict) else ()  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,12 +68,12 @@ class ResolvedSettings(Generic[S]):
     """The settings in force and where each value came from.
 
     Attributes:
-        settings: The validated settings.
-        origins: Origin of every value that is not a default, by dotted key.
+        origins: Of every value that is not a default, by dotted key: the file's name, or
+            `command line`.
     """
 
     settings: S
-    origins: Mapping[str, Origin]
+    origins: Mapping[str, str]
 
     def describe(self) -> str:
         """Return the settings as TOML, each value with its origin in a comment."""
@@ -124,15 +104,12 @@ def load_settings(
         overrides: Values from the command line by dotted key; None, or () of an option that may be
             repeated, means not given.
 
-    Returns:
-        The settings with the origin of each value.
-
     Raises:
         ConfigError: If the file is unreadable, or holds an unknown key or a refused value.
         UsageError: If a value from the command line is refused.
     """
     tree: dict[str, Any] = {}
-    origins: dict[str, Origin] = {}
+    origins: dict[str, str] = {}
     path = file or DEFAULT_FILE
     if file is not None or path.is_file():
         tree = _read_file(path, kind)
@@ -152,11 +129,7 @@ def load_settings(
 
 
 def read_toml(path: Path, what: str) -> dict[str, Any]:
-    """Read a TOML file.
-
-    Args:
-        path: Where it is.
-        what: Word for its content, for messages.
+    """Read a TOML file; `what` is a word for its content, for messages.
 
     Raises:
         ConfigError: If it is not there or unreadable.
@@ -209,7 +182,7 @@ def _leaves(
 
 
 def _refusal(
-    error: ValidationError, kind: type[Section], path: Path, origins: Mapping[str, Origin]
+    error: ValidationError, kind: type[Section], path: Path, origins: Mapping[str, str]
 ) -> UsageError:
     """Return what is wrong first: an unknown key, no table where there must be one, or a value."""
     kinds = {"extra_forbidden": 0, "model_type": 1, "dict_type": 1}

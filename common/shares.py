@@ -16,12 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class JobShare:
-    """The part of a list that one job of an array does: every N-th item.
-
-    Attributes:
-        index: i, from 0.
-        count: N.
-    """
+    """The part of a list that one job of an array does: `count` is N, every N-th from `index`."""
 
     index: int = 0
     count: int = 1
@@ -58,9 +53,7 @@ def agree_on_count(path: Path, share: JobShare) -> None:
     Jobs that count differently would leave items to nobody: an array of 16 of which only 8 to 15
     are sent again, as `--shard i/8`, never does what 0 to 7 of 16 left.
 
-    Args:
-        path: The file that keeps N, in the folder that the work fills.
-        share: Whose N it is.
+    It is kept in a file in the folder that the work fills.
 
     Raises:
         DataConflictError: If the work was cut into another number of parts.
@@ -81,10 +74,7 @@ def agree_on_count(path: Path, share: JobShare) -> None:
 
 
 def read_count(path: Path) -> int:
-    """Return into how many parts some work is cut.
-
-    Args:
-        path: The file that keeps N.
+    """Return into how many parts some work is cut, as the file that keeps N says.
 
     Raises:
         FeatureStoreError: If the file is damaged.

@@ -11,6 +11,7 @@ import errno
 import os
 import zlib
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -39,16 +40,13 @@ ROWS_AT_ONCE = 4096
 
 
 class RowSource(Protocol):
-    """Rows [F, D] that can be had in slices; an array will do."""
+    """Rows [F, D] that can be had in slices without step; an array will do."""
 
     @property
     def shape(self) -> tuple[int, ...]:
         """F and D."""
-        ...
 
-    def __getitem__(self, rows: slice, /) -> Features:
-        """Return the rows of a slice without step."""
-        ...
+    def __getitem__(self, rows: slice, /) -> Features: ...
 
 
 _STATUS_CODES = {"ok": 0, "partial": 1, "empty": 2, "failed": 3, "crashed": 4, "timeout": 5}
@@ -77,12 +75,7 @@ def row_blocks(source: RowSource, first: int = 0, end: int | None = None) -> Ite
 
 
 def crc32_of(rows: Features, before: int = 0) -> int:
-    """Return the CRC-32 of feature rows as they lie in a shard.
-
-    Args:
-        rows: Rows [F, D].
-        before: The CRC-32 of the rows before these, to go on from.
-    """
+    """Return the CRC-32 of rows [F, D] as they lie in a shard, going on from that `before` them."""
     return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data, before)
 
 
@@ -165,10 +158,7 @@ def restore_sidecar(folder: Path, shard: str) -> ShardRecord:
 def _write_file(
     path: Path, record: ShardRecord, features: RowSource, frames: NDArray[np.int32]
 ) -> None:
-    index = np.array(
-        [(c.id, c.start, c.length, _STATUS_CODES[c.status], c.crc32) for c in record.clips],
-        dtype=_INDEX_DTYPE,
-    )
+    index = np.array([_index_row(clip) for clip in record.clips], dtype=_INDEX_DTYPE)
     try:
         with ErrorKeepingFile(path) as target, h5py.File(target, "w") as file:
             row_crcs = _write_rows(file, features)
@@ -182,6 +172,10 @@ def _write_file(
                 file.attrs[key] = value
     except RuntimeError as error:
         raise OSError(f"cannot write {path.parent}: {_first_line(error)}") from error
+
+
+def _index_row(clip: ClipRecord) -> tuple[int, ...]:
+    return clip.id, clip.start, clip.length, _STATUS_CODES[clip.status], clip.crc32
 
 
 def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
@@ -198,13 +192,7 @@ def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
 
 
 class ShardReader:
-    """An open shard.
-
-    Args:
-        path: The shard file.
-
-    Attributes:
-        record: The sidecar's copy inside it.
+    """An open shard, with the sidecar's copy inside it as `record`.
 
     Raises:
         FeatureStoreError: If the file is missing, is no shard, or contradicts its record.
@@ -212,20 +200,17 @@ class ShardReader:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        try:
+        with _told(path, "cannot be read"):
             self._file = h5py.File(path, "r", locking=False)
-        except (OSError, RuntimeError) as error:
-            raise FeatureStoreError(f"{path} cannot be read: {_first_line(error)}") from error
-        try:
+        with ExitStack() as on_error, _told(path, "is damaged"):
+            on_error.callback(self._file.close)
             self._features = self._dataset("features")
             self._row_crcs = self._dataset("row_crc32")[:]
             self.frames: NDArray[np.int32] = self._dataset("frame")[:]
             self.record = parse_record(ShardRecord, self._dataset("record")[:].tobytes(), path)
             self._check_parts()
             _check_index(self.record, self._dataset("index")[:])
-        except _UNREADABLE as error:
-            self._file.close()
-            raise FeatureStoreError(f"{path} is damaged: {_first_line(error)}") from error
+            on_error.pop_all()
 
     def __enter__(self) -> Self:
         return self
@@ -244,10 +229,8 @@ class ShardReader:
         Raises:
             FeatureStoreError: If the file is damaged there.
         """
-        try:
+        with _told(self.path, "is damaged"):
             return {str(key): str(value) for key, value in self._file.attrs.items()}
-        except _UNREADABLE as error:
-            raise FeatureStoreError(f"{self.path} is damaged: {_first_line(error)}") from error
 
     def rows(self, start: int, offsets: Sequence[int]) -> Features:
         """Return the rows at `start + offset` [len(offsets), D], each against its checksum.
@@ -310,11 +293,9 @@ class ShardReader:
         return dataset
 
     def _read(self, rows: Any) -> Features:
-        try:
+        with _told(self.path, "cannot be read"):
             values: Features = self._features[rows]
-        except _UNREADABLE as error:
-            raise FeatureStoreError(f"{self.path} cannot be read: {_first_line(error)}") from error
-        return values
+            return values
 
 
 def _check_index(record: ShardRecord, index: NDArray[Any]) -> None:
@@ -322,18 +303,22 @@ def _check_index(record: ShardRecord, index: NDArray[Any]) -> None:
     if len(index) != len(record.clips):
         raise FeatureStoreError(f"index of {len(index)} clips, record of {len(record.clips)}")
     for row, clip in zip(index, record.clips, strict=True):
-        if not _agree(row, clip):
+        if tuple(int(row[name]) for name in _INDEX_DTYPE.names or ()) != _index_row(clip):
             raise FeatureStoreError(f"index and record disagree on {clip.path}")
         if not 0 <= clip.start <= record.num_rows - clip.length <= record.num_rows:
             raise FeatureStoreError(f"the rows of {clip.path} are not all there")
+
+
+@contextmanager
+def _told(path: Path, what: str) -> Iterator[None]:
+    """Turn whatever an unreadable file raises into our error."""
+    try:
+        yield
+    except _UNREADABLE as error:
+        raise FeatureStoreError(f"{path} {what}: {_first_line(error)}") from error
 
 
 def _first_line(error: Exception) -> str:
     """Return the first line of an error's text, or its kind if it has none."""
     text = str(error).strip("'\"")
     return text.splitlines()[0] if text else type(error).__name__
-
-
-def _agree(row: Any, clip: ClipRecord) -> bool:
-    found = tuple(int(row[name]) for name in ("id", "start", "length", "status", "crc32"))
-    return found == (clip.id, clip.start, clip.length, _STATUS_CODES[clip.status], clip.crc32)

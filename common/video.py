@@ -63,11 +63,9 @@ class Frame(Protocol):
     @property
     def position(self) -> float | None:
         """When it is shown, in intervals of the stream's frame rate; None if unknown."""
-        ...
 
     def rgb(self) -> RgbImage:
         """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
-        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -77,8 +75,7 @@ class StreamInfo:
     Attributes:
         codec: Decoder name, such as `mpeg4`.
         pixel_format: Such as `yuv420p`; empty where it is not known before decoding.
-        width: Coded width in pixels.
-        height: Coded height in pixels.
+        width: Coded width in pixels; `height` likewise.
         frame_rate: Frames per second, or None.
         declared_frames: The container's frame count, or None; often not what decoding gives.
     """
@@ -94,9 +91,7 @@ class StreamInfo:
 def colour_warning(transfer: int, primaries: int) -> str:
     """Return what converting such colours to 8-bit RGB leaves undone, or an empty string.
 
-    Args:
-        transfer: Transfer characteristics, as ITU-T H.273 numbers them.
-        primaries: Colour primaries, likewise.
+    Transfer characteristics and colour primaries are numbered as in ITU-T H.273.
     """
     if transfer in _HDR_TRANSFERS:
         return f"HDR ({_HDR_TRANSFERS[transfer]}) colours converted without tone mapping"
@@ -143,7 +138,6 @@ class Damage:
         num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
         no_key_frame: Whether the first packet cannot be decoded without those before it.
         missing_tail_s: Seconds that the container declares after the last packet.
-        first_error: Text of the first error.
     """
 
     num_errors: int = 0
@@ -214,21 +208,18 @@ class _Coverage:
         return missing if missing > tolerance else 0
 
 
+@dataclass(frozen=True, slots=True)
 class _AvFrame:
     """A decoded frame and the scaler of the reader it came from."""
 
-    __slots__ = ("_frame", "_scaler", "position")
-
-    def __init__(self, frame: VideoFrame, scaler: VideoReformatter, position: float | None) -> None:
-        self._frame = frame
-        self._scaler = scaler
-        self.position = position
+    frame: VideoFrame
+    scaler: VideoReformatter
+    position: float | None
 
     def rgb(self) -> RgbImage:
-        """See `Frame.rgb`."""
-        frame = self._frame
+        frame = self.frame
         full_range = frame.color_range == ColorRange.JPEG
-        converted = self._scaler.reformat(
+        converted = self.scaler.reformat(
             frame,
             format="rgb24",
             # Untagged frames are left to the scaler's defaults: BT.601, limited range.
@@ -242,22 +233,19 @@ class _AvFrame:
 
 
 @dataclass
-class VideoReader:
-    """One open clip, decoded on the calling thread.
+class ClipReader:
+    """What readers of all formats tell of the clip that they have open.
 
     Use as a context manager; iterate `frames()` to its end before `damage` says the whole truth.
 
     Attributes:
-        path: The clip.
         on_packet: Called whenever a packet was read: a sign of life.
-        info: What the container declares.
-        damage: What went wrong so far.
-        num_decoded: Frames given out so far.
+        num_decoded: Frames given out so far; `damage` is what went wrong so far.
         rotation: Degrees by which the last decoded frame was turned.
         warning: What to know of frames that were decoded well, once iteration has ended.
 
     Raises:
-        ClipError: If the file cannot be opened or holds no video stream.
+        ClipError: On entering, if the file cannot be opened or is not of the reader's kind.
     """
 
     path: Path
@@ -267,6 +255,12 @@ class VideoReader:
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
     warning: str = field(init=False, default="")
+
+
+@dataclass
+class VideoReader(ClipReader):
+    """One open clip, decoded on the calling thread."""
+
     _sizes: dict[tuple[int, int], None] = field(init=False, repr=False, default_factory=dict)
     _container: InputContainer = field(init=False, repr=False)
     _stream: VideoStream = field(init=False, repr=False)
@@ -385,12 +379,10 @@ def write_video(
     Equal frames and options give equal bytes, whatever the processor and its number of cores.
 
     Args:
-        path: File to write.
         frames: RGB images [H, W, 3], all of one size, at least one.
         frame_rate: Frames per second.
         codec: FFmpeg's encoder name, such as `mpeg4` or `libx264`.
-        pixel_format: Such as `yuv420p`; odd sizes need one without chroma subsampling, or VP9.
-        options: Encoder options.
+        pixel_format: Odd sizes need one without chroma subsampling, or VP9.
         container_format: As FFmpeg calls it; None follows the suffix.
 
     Raises:

@@ -28,8 +28,7 @@ def catalogue_of(settings: DataSections) -> Catalogue:
     """
     if not settings.datasets and not settings.benchmarks:
         return BUILT_IN_CATALOGUE
-    from ta3n.datasets.custom.benchmarks import own_benchmarks
-    from ta3n.datasets.custom.dataset import own_datasets
+    from ta3n.datasets.custom.dataset import own_benchmarks, own_datasets
 
     mine = own_datasets(settings.datasets)
     known = replace(BUILT_IN_CATALOGUE, datasets=(*BUILT_IN_CATALOGUE.datasets, *mine))
@@ -44,10 +43,8 @@ def folders_of(
     """Return where a dataset's clips and its official split files lie, as far as anybody says.
 
     Args:
-        dataset: Which one.
         settings: Say so in `[data.NAME]`, or in the dataset's own table.
-        root: As given for one call, which wins.
-        splits: Likewise.
+        root: As given for one call, which wins; `splits` likewise.
 
     Raises:
         UsageError: Nobody says where the clips lie.

@@ -33,12 +33,7 @@ class Problem(IntEnum):
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """Something that is wrong.
-
-    Attributes:
-        problem: Which kind.
-        text: What and where, on one line.
-    """
+    """Something that is wrong, and where, on one line."""
 
     problem: Problem
     text: str
@@ -49,7 +44,6 @@ class Member:
     """A clip that is looked at.
 
     Attributes:
-        clip: From the listing.
         class_name: Of the benchmark, or the dataset's own.
         role: In the split, None where it does not use the clip.
     """
@@ -61,13 +55,9 @@ class Member:
 
 @dataclass(frozen=True)
 class DatasetClips:
-    """One dataset's clips.
+    """The clips and classes of a dataset that are in question, and what a scan of it found.
 
     Attributes:
-        dataset: Which one.
-        listing: What a scan found.
-        class_names: The classes in question.
-        members: The clips in question.
         num_absent: Clips that the split wants and that are not on disk.
     """
 
@@ -88,8 +78,6 @@ def select_clips(
     """Return the clips of a dataset that a benchmark, or else a split, is about.
 
     Args:
-        dataset: Which one.
-        listing: What a scan of it found.
         benchmark: Gives the classes; None takes all of the dataset.
         split: None takes the benchmark's, or the first.
     """
@@ -111,11 +99,7 @@ def select_clips(
 
 
 def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) -> Iterator[Finding]:
-    """Yield everything that is wrong, kind by kind.
-
-    Args:
-        parts: The datasets, one or those of a benchmark.
-        benchmark: Whose classes every dataset must have.
+    """Yield everything that is wrong, kind by kind; every dataset must have a benchmark's classes.
 
     Raises:
         OSError: If a file cannot be read.

@@ -9,23 +9,15 @@ from typing import TYPE_CHECKING
 
 import click
 
-from ta3n.common.cli import config_option, handles_errors
+from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.check import (
-    DatasetClips,
-    Problem,
-    find_notes,
-    find_problems,
-    select_clips,
-)
+from ta3n.datasets.check import DatasetClips, Problem, find_notes, find_problems, select_clips
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
@@ -70,13 +62,11 @@ def list_all(config_file: Path | None) -> None:
     settings, catalogue = _load(config_file)
     for dataset in catalogue.datasets:
         short = "" if dataset.short_name == dataset.name else f" ({dataset.short_name})"
-        _say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
+        say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
     for benchmark in catalogue.benchmarks:
         sides = ", ".join(benchmark.sides)
         classes = ", ".join(benchmark.class_names)
-        _say(
-            f"benchmark {benchmark.name}: {sides}; {len(benchmark.class_names)} classes: {classes}"
-        )
+        say(f"benchmark {benchmark.name}: {sides}; {len(benchmark.class_names)} classes: {classes}")
 
 
 @main.command(epilog=_CHECK_EPILOG)
@@ -111,11 +101,11 @@ def check(
         parts.append(select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split))
     _print_counts(parts)
     for note in (note for part in parts for note in find_notes(part)):
-        _say(note)
+        say(note)
     found = [f for f in find_problems(parts, chosen) if f.problem.word not in ignored]
     for finding in found:
-        _say(f"{finding.problem.word}: {finding.text}")
-    _say(f"problems: {len(found)}" if found else "nothing wrong")
+        say(f"{finding.problem.word}: {finding.text}")
+    say(f"problems: {len(found)}" if found else "nothing wrong")
     if found:
         sys.exit(int(min(finding.problem for finding in found)))
 
@@ -154,11 +144,12 @@ def _chosen(
     if benchmark is None:
         return [dataset], None
     whole = catalogue.benchmark(benchmark)
-    whole.side(dataset.name)
+    whole.side(dataset.name)  # it must hold it
     return [dataset], whole
 
 
 def _print_counts(parts: Sequence[DatasetClips]) -> None:
+    from rich.console import Console
     from rich.table import Table
 
     table = Table("class", show_footer=True)
@@ -172,21 +163,11 @@ def _print_counts(parts: Sequence[DatasetClips]) -> None:
     for name in parts[0].class_names:
         counts = (str(part.count(name, role)) for part in parts for role in _WORDS)
         table.add_row(printable(name), *counts)
-    _console().print(table)
-    for part in parts:
-        _say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
-
-
-def _console() -> Console:
-    from rich.console import Console
-
     # Not a terminal: never fold a table to 80 columns, scripts read it.
-    return Console(width=None if sys.stdout.isatty() else 200, highlight=False, markup=False)
-
-
-def _say(line: str) -> None:
-    # Names may come from anyone: nothing of them may steer the terminal.
-    click.echo(printable(line))
+    width = None if sys.stdout.isatty() else 200
+    Console(width=width, highlight=False, markup=False).print(table)
+    for part in parts:
+        say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
 
 
 if __name__ == "__main__":

@@ -10,10 +10,10 @@ Features of videos in memory, without a dataset and without files, are to be had
 
 from typing import TYPE_CHECKING
 
-__all__ = ["ClipFeatures", "extract_features"]
+__all__ = ["ClipFeatures", "extract_features", "release_networks"]
 
 if TYPE_CHECKING:
-    from ta3n.extract.api import ClipFeatures, extract_features
+    from ta3n.extract.api import ClipFeatures, extract_features, release_networks
 else:
 
     def __getattr__(name):

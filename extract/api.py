@@ -3,19 +3,22 @@
 Legend: F kept frames of a clip, D feature width.
 """
 
+import os
 from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike, fspath
 from pathlib import Path
+from threading import RLock
 from typing import Literal
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ta3n.common.device import resolve_device
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import DeviceError, UsageError
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.store import Features
@@ -30,6 +33,8 @@ from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2
+# A network, and torch's switches, are for one call at a time.
+_ONE_CALL = RLock()
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -81,7 +86,8 @@ def extract_features(
             print(path, clip.status, clip.features.shape)  # /data/one.mp4 ok (5, 2048)
 
     All happens in this process, and no file is written. The network stays loaded for the next calls
-    with the same backbone, weights, profile and device. A damaged clip has its status and keeps no
+    with the same backbone, weights, profile and device, until `release_networks`. Calls of several
+    threads wait for each other. A damaged clip has its status and keeps no
     other from its features. But a clip that crashes the decoder takes this process with it, and one
     that hangs it is waited for: `ta3n-extract` survives both.
 
@@ -124,20 +130,44 @@ def extract_features(
     described, named, config = feature_config(settings, listing.dataset)
     clips = make_plan(listing, config, selection="", limit=None).clips
     on = resolve_device(device)
-    with torch_switched(config.profile, on):
-        engine = _engine(
-            described, named, config.weights, config.profile, str(on), batch_size, compile
-        )
-        try:
-            content = _extract(listing.root, clips, config, engine, decode_threads)
-        except BaseException:
-            # Threads that were just being started would keep the process from ending.
-            engine.close()
-            _engine.cache_clear()
-            raise
+    try:
+        with _ONE_CALL, torch_switched(config.profile, on):
+            engine = _engine(
+                described, named, config.weights, config.profile, str(on), batch_size, compile
+            )
+            try:
+                content = _extract(listing.root, clips, config, engine, decode_threads)
+            except BaseException:
+                # Threads that were just being started would keep the process from ending.
+                engine.close()
+                _engine.cache_clear()
+                raise
+    except torch.OutOfMemoryError as error:
+        raise DeviceError(
+            f"{on} has not enough memory for {config.backbone}: {str(error).splitlines()[0]}; "
+            "give a smaller batch_size, or call release_networks() first"
+        ) from error
     return {
         str(listing.root / clip.path): _clip(clip, content, config) for clip in content.record.clips
     }
+
+
+def release_networks() -> None:
+    """Let go of the networks that calls of `extract_features` keep loaded, and of their memory."""
+    with _ONE_CALL:
+        _engine.cache_clear()
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+
+def _forget() -> None:
+    """Begin anew in a forked process: threads of the network are not there, a lock may be held."""
+    global _ONE_CALL
+    _ONE_CALL = RLock()
+    _engine.cache_clear()
+
+
+os.register_at_fork(after_in_child=_forget)
 
 
 def _settings(**values: object) -> ExtractSettings:

@@ -95,10 +95,11 @@ def main(
     from ta3n.common.settings import load_settings
     from ta3n.extract.job.settings import ExtractSections
 
-    if videos:
-        of_datasets = {"--dataset": dataset, "--root": root, "--splits": splits}
-        of_datasets |= {"--classes": classes, "--benchmark": options["benchmark"]}
-        _refuse_beside_videos([name for name, value in of_datasets.items() if value is not None])
+    of_datasets = {"--dataset": dataset, "--root": root, "--splits": splits}
+    of_datasets |= {"--classes": classes, "--benchmark": options["benchmark"]}
+    given = [name for name, value in of_datasets.items() if value is not None]
+    if videos and given:
+        raise UsageError(f"--videos are of no dataset; leave out {', '.join(given)}")
     overrides = {f"extract.{key}": value for key, value in options.items()}
     overrides["extract.classes"] = [c for c in classes.split(",") if c] if classes else None
     # Both choose classes: the one given here wins over the other one in the file.
@@ -136,14 +137,8 @@ def main(
     )
 
 
-def _refuse_beside_videos(given: Sequence[str]) -> None:
-    if given:
-        raise UsageError(f"--videos are of no dataset; leave out {', '.join(given)}")
-
-
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
-    from ta3n.extract.bench.report import publish
-    from ta3n.extract.bench.run import BenchOptions, measure
+    from ta3n.extract.bench.run import BenchOptions, measure, publish
 
     bench = BenchOptions(
         backbone=options.backbone,

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import handles_errors, say
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -56,9 +56,7 @@ def info(folder: Path) -> None:
     # Here and below: numpy and pydantic are imported late, --help must answer at once.
     from ta3n.extract.inspect.report import contents
 
-    for part in _parts(folder):
-        for line in contents(part):
-            _say(line)
+    _tell(folder, contents)
 
 
 @main.command()
@@ -68,13 +66,7 @@ def verify(folder: Path) -> None:
     """Check every checksum, count, value and origin; name what is damaged."""
     from ta3n.extract.inspect.report import damage
 
-    num_damaged = 0
-    for part in _parts(folder):
-        damaged = list(damage(part))
-        num_damaged += len(damaged)
-        for line in damaged or [f"{part}: sound"]:
-            _say(line)
-    if num_damaged:
+    if num_damaged := sum(_tell(folder, damage, "sound").values()):
         raise FeatureStoreError(
             f"{num_damaged} damaged; ta3n-extract --repair, with the line that made the features, "
             "mends this"
@@ -87,8 +79,9 @@ def verify(folder: Path) -> None:
 def missing(folder: Path) -> None:
     """List the clips without features, a line each: what became of it, path, reason."""
     from ta3n.extract.inspect.report import clips_without_features
+    from ta3n.extract.job.feature_folder import feature_folders
 
-    for part in _parts(folder):
+    for part in feature_folders(folder):
         for fields in clips_without_features(part):
             click.echo("\t".join(map(printable, fields)))
 
@@ -104,14 +97,8 @@ def merge(folder: Path) -> None:
     """
     from ta3n.extract.inspect.report import missing_shards
 
-    incomplete = []
-    for part in _parts(folder):
-        lines = list(missing_shards(part))
-        if lines:
-            incomplete.append(str(part))
-        for line in lines or [f"{part}: complete"]:
-            _say(line)
-    if incomplete:
+    num_lines = _tell(folder, missing_shards, "complete")
+    if incomplete := [str(part) for part, count in num_lines.items() if count]:
         raise DataMissingError(
             f"{', '.join(incomplete)}: shards are missing; give the jobs that make them again"
         )
@@ -268,15 +255,19 @@ def duplicates_command(folder: Path) -> None:
     click.echo(found, err=True)
 
 
-def _parts(folder: Path) -> Iterator[Path]:
+def _tell(
+    folder: Path, lines_about: Callable[[Path], Iterator[str]], otherwise: str = ""
+) -> dict[Path, int]:
+    """Print the lines about each feature folder, or `otherwise`; return how many there were."""
     from ta3n.extract.job.feature_folder import feature_folders
 
-    return feature_folders(folder)
-
-
-def _say(line: str) -> None:
-    # Names and records may come from anyone: nothing of them may steer the terminal.
-    click.echo(printable(line))
+    num_lines = {}
+    for part in feature_folders(folder):
+        lines = list(lines_about(part))
+        num_lines[part] = len(lines)
+        for line in lines or [f"{part}: {otherwise}"]:
+            say(line)
+    return num_lines
 
 
 if __name__ == "__main__":

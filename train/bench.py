@@ -16,11 +16,11 @@ import torch
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import describe_device, resolve_device
 from ta3n.train.loop.batches import TrainingData
-from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES
 
@@ -31,14 +31,7 @@ _NUM_CLASSES = 12
 
 @dataclass(frozen=True, kw_only=True)
 class Size:
-    """The numbers that decide how much work an epoch is.
-
-    Args:
-        num_source: source training videos.
-        num_target: target training videos.
-        feature_dim: D.
-        source_batch: source videos in a step.
-    """
+    """How many training videos there are, of which width, and how many source videos in a step."""
 
     num_source: int
     num_target: int
@@ -55,15 +48,7 @@ SIZES = {
 
 @dataclass(frozen=True, kw_only=True)
 class Case:
-    """One row at one size.
-
-    Args:
-        size: how much work an epoch is.
-        method: preset.
-        temporal: its temporal module.
-        recipe: name of the recipe.
-        device: where to train.
-    """
+    """One row at one size."""
 
     size: Size
     method: str
@@ -73,32 +58,26 @@ class Case:
 
     def trainers(self, count: int) -> list[Trainer]:
         """Return runs of that many seeds on made-up features, which they share."""
-        data = self._data().to(self.device, torch.float32)
-        return [Trainer(self._settings(seed), data, device=self.device) for seed in range(count)]
-
-    def _settings(self, seed: int) -> RunSettings:
-        recipe = replace(RECIPES[self.recipe], source_batch=self.size.source_batch, epochs=10_000)
+        size, generator = self.size, torch.Generator().manual_seed(0)
+        source, target = (
+            torch.rand(videos, 5, size.feature_dim, generator=generator)
+            for videos in (size.num_source, size.num_target)
+        )
+        labels = torch.arange(size.num_source) % _NUM_CLASSES
+        data = TrainingData(source_features=source, source_labels=labels, target_features=target)
         method = method_for(self.method, self.temporal)
         usual = direction_weights("ucf-hmdb-full", "ucf101", "hmdb51").values
-        return RunSettings(
+        settings = RunSettings(
             method=method,
-            recipe=recipe,
+            recipe=replace(RECIPES[self.recipe], source_batch=size.source_batch, epochs=10_000),
             weights={name: usual.get(name, w.default) for name, w in method.weights.items()},
             num_classes=_NUM_CLASSES,
-            seed=seed,
+            seed=0,
         )
-
-    def _data(self) -> TrainingData:
-        size, generator = self.size, torch.Generator().manual_seed(0)
-
-        def draw(count: int) -> torch.Tensor:
-            return torch.rand(count, 5, size.feature_dim, generator=generator)
-
-        return TrainingData(
-            source_features=draw(size.num_source),
-            source_labels=torch.arange(size.num_source) % _NUM_CLASSES,
-            target_features=draw(size.num_target),
-        )
+        data = data.to(self.device, torch.float32)
+        return [
+            Trainer(replace(settings, seed=seed), data, device=self.device) for seed in range(count)
+        ]
 
 
 def bare_epoch(trainer: Trainer) -> Callable[[], None]:
@@ -147,16 +126,14 @@ def in_turns(
     return [median(own) for own in times]
 
 
-def measure_overhead(case: Case, repeats: int) -> tuple[float, float]:
-    """Return the seconds of a bare epoch and of a whole one."""
+def compare(name: str, case: Case, num_seeds: int, repeats: int) -> None:
+    """Print what an epoch costs beside its bare arithmetic, and what stacking seeds gains."""
     bare, whole = case.trainers(2)
-    run_bare, run_whole = bare_epoch(bare), whole.run_epoch
-    bare_s, whole_s = in_turns([run_bare, run_whole], repeats, case.device)
-    return bare_s, whole_s
-
-
-def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, float]:
-    """Return the seconds of an epoch of all seeds, one after another and stacked."""
+    bare_s, whole_s = in_turns([bare_epoch(bare), whole.run_epoch], repeats, case.device)
+    click.echo(
+        f"{name}: bare forward, backward and step {bare_s:.3f} s, whole loop {whole_s:.3f} s:"
+        f" {100 * (whole_s / bare_s - 1):+.1f} %"
+    )
     singles, stack = case.trainers(num_seeds), StackedTrainer(case.trainers(num_seeds))
 
     def one_after_another() -> None:
@@ -164,7 +141,10 @@ def measure_stacking(case: Case, num_seeds: int, repeats: int) -> tuple[float, f
             trainer.run_epoch()
 
     apart_s, stacked_s = in_turns([one_after_another, stack.run_epoch], repeats, case.device)
-    return apart_s, stacked_s
+    click.echo(
+        f"{name}: {num_seeds} seeds one after another {apart_s:.3f} s, stacked {stacked_s:.3f} s:"
+        f" {apart_s / stacked_s:.2f} times as fast"
+    )
 
 
 @click.command(COMMAND)
@@ -197,16 +177,7 @@ def main(
     click.echo(f"{method} with {temporal}, recipe {recipe}; medians of {repeats} epochs in turns")
     for name in sizes or SIZES:
         case = Case(size=SIZES[name], method=method, temporal=temporal, recipe=recipe, device=place)
-        bare_s, whole_s = measure_overhead(case, repeats)
-        click.echo(
-            f"{name}: bare forward, backward and step {bare_s:.3f} s, whole loop {whole_s:.3f} s:"
-            f" {100 * (whole_s / bare_s - 1):+.1f} %"
-        )
-        apart_s, stacked_s = measure_stacking(case, seeds, repeats)
-        click.echo(
-            f"{name}: {seeds} seeds one after another {apart_s:.3f} s, stacked {stacked_s:.3f} s:"
-            f" {apart_s / stacked_s:.2f} times as fast"
-        )
+        compare(name, case, seeds, repeats)
 
 
 if __name__ == "__main__":

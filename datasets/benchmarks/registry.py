@@ -16,24 +16,12 @@ from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B
 
 T = TypeVar("T")
 
-# One line a dataset.
-BUILT_IN_DATASETS: tuple[Dataset, ...] = (
-    UCF101,
-    HMDB51,
-    OLYMPIC,
-    SYNTHETIC_A,
-    SYNTHETIC_B,
-)
+BUILT_IN_DATASETS: tuple[Dataset, ...] = (UCF101, HMDB51, OLYMPIC, SYNTHETIC_A, SYNTHETIC_B)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Catalogue:
-    """Datasets and benchmarks by name. It can be sent to other processes.
-
-    Attributes:
-        datasets: The built-in ones, then one's own.
-        benchmarks: Likewise.
-    """
+    """Datasets and benchmarks by name, the built-in ones first. Other processes can have it."""
 
     datasets: tuple[Dataset, ...] = BUILT_IN_DATASETS
     benchmarks: tuple[Benchmark, ...] = BUILT_IN
@@ -57,11 +45,9 @@ class Catalogue:
         return _found("benchmark", name, by_name, by_name)
 
     def find_benchmark(self, source: str, target: str, name: str | None = None) -> Benchmark:
-        """Return the benchmark for a pair of datasets, in either direction.
+        """Return the benchmark for a pair of datasets, by full or short name, in either direction.
 
         Args:
-            source: Full or short name of the source dataset.
-            target: Full or short name of the target dataset.
             name: The benchmark asked for; None takes the first one that holds both datasets,
                 ucf-hmdb-full for ucf and hmdb.
 

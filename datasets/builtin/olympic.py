@@ -7,10 +7,7 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean
 from ta3n.datasets.reading.base import OfficialDataset
 from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
-from ta3n.datasets.reading.split_files import ROLES, RoleTable, SplitFile, read_split_files
-
-SPLIT = "1"
-"""The name given to the one official split."""
+from ta3n.datasets.reading.split_files import ROLES, SplitFile
 
 FOLDER_OF_LIST = {
     "basketball layup.txt": "basketball_layup",
@@ -36,24 +33,7 @@ FOLDER_OF_LIST = {
 _LIST_LINE = re.compile(rf"(?P<stem>[^\s/]+_\d+_\d+){SUFFIX_PATTERN}?")
 
 
-def holds_splits(folder: Path) -> bool:
-    """Tell whether a folder has train/ and test/ with split files of this dataset in them."""
-    return all(any(name in FOLDER_OF_LIST for name in entry_names(folder / role)) for role in ROLES)
-
-
-def read_splits(folder: Path) -> RoleTable:
-    """Read train/*.txt and test/*.txt, whose lines are clips without a suffix.
-
-    Raises:
-        DataMissingError: A class has only one of its two files, or one cannot be read.
-        DataConflictError: A file belongs to no class, a line is malformed, or a clip is listed for
-            training and testing.
-    """
-    expected = "'<video>_<first frame>_<last frame>'"
-    return read_split_files(_lists(folder), _LIST_LINE, expected)
-
-
-def _lists(folder: Path) -> Iterator[SplitFile]:
+def _split_files(folder: Path) -> Iterator[SplitFile]:
     files = {role: _list_names(folder / role) for role in ROLES}
     for role in ROLES:
         if missing := sorted(set().union(*files.values()) - files[role]):
@@ -63,7 +43,7 @@ def _lists(folder: Path) -> Iterator[SplitFile]:
             )
     for role, names in files.items():
         for name in sorted(names):
-            yield SplitFile(folder / role / name, SPLIT, role, FOLDER_OF_LIST[name])
+            yield SplitFile(folder / role / name, "1", role, FOLDER_OF_LIST[name])
 
 
 def _list_names(folder: Path) -> set[str]:
@@ -85,7 +65,10 @@ OLYMPIC = OfficialDataset(
     splits_hint="the split lists from the Stanford Vision Lab's Olympic Sports Dataset page",
     clip_folders=("videos",),
     split_folders=("train_test_split", "test_train_splits"),
-    holds_splits=holds_splits,
-    read_splits=read_splits,
+    split_file_name=re.compile("|".join(map(re.escape, FOLDER_OF_LIST))),
+    split_subfolders=ROLES,
+    find_split_files=_split_files,
+    split_line=_LIST_LINE,
+    split_line_form="'<video>_<first frame>_<last frame>'",
     folder_aliases={"diving_platform_10m": "diving_platfrom_10m"},
 )

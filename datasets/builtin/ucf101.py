@@ -7,25 +7,22 @@ from pathlib import Path
 from ta3n.common.errors import DataMissingError
 from ta3n.datasets.reading.base import OfficialDataset
 from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
-from ta3n.datasets.reading.split_files import ROLES, Role, RoleTable, SplitFile, read_split_files
+from ta3n.datasets.reading.split_files import ROLES, Role, SplitFile
 
 _SPLITS = (1, 2, 3)
 _NUM_GROUPS = 25
 _TEST_GROUPS_PER_SPLIT = 7
 
-_LIST_NAME = re.compile(r"(?:train|test)list0[1-3]\.txt")
+LIST_NAME = re.compile(r"(?:train|test)list0[1-3]\.txt")
 # A class folder, a file name and, in the training lists, the label counted from 1 (not used here:
 # the folder says the same).
-_LIST_LINE = re.compile(rf"(?P<folder>[^/]+)/(?P<stem>[^/]+?){SUFFIX_PATTERN}(?:\s+\d+)?")
+LIST_LINE = re.compile(rf"(?P<folder>[^/]+)/(?P<stem>[^/]+?){SUFFIX_PATTERN}(?:\s+\d+)?")
+LIST_LINE_FORM = "'<class folder>/<clip>.avi', with or without a label"
 _GROUP = re.compile(r"_g(?P<group>\d\d)_c\d\d$")
 
 
-def group_of_stem(stem: str) -> str | None:
-    """Return the group number, two digits: clips of a class with the same one are one recording.
-
-    Args:
-        stem: File name without suffix, `v_<Class>_gGG_cCC`.
-    """
+def _group(stem: str) -> str | None:
+    """Return the group number, two digits: clips of a class with the same one are one recording."""
     match = _GROUP.search(stem)
     return match["group"] if match else None
 
@@ -34,38 +31,21 @@ def roles_from_group(stem: str) -> dict[str, Role]:
     """Derive the roles of a clip in the three official splits from its group number.
 
     Split s tests on groups 7(s-1)+1 to 7s and trains on the others. This equals the official lists
-    for all 13,320 clips and all three splits.
-
-    Args:
-        stem: File name without suffix, `v_<Class>_gGG_cCC`.
-
-    Returns:
-        Split -> role; empty for a name without a group from 1 to 25.
+    for all 13,320 clips and all three splits. A name without a group from 1 to 25 is in none.
     """
-    group = int(group_of_stem(stem) or 0)
+    group = int(_group(stem) or 0)
     if not 1 <= group <= _NUM_GROUPS:
         return {}
     tested_in = (group - 1) // _TEST_GROUPS_PER_SPLIT + 1
     return {str(split): "test" if split == tested_in else "train" for split in _SPLITS}
 
 
-def holds_splits(folder: Path) -> bool:
-    """Tell whether a folder has one of the files trainlist01.txt to testlist03.txt."""
-    return any(_LIST_NAME.fullmatch(name) for name in entry_names(folder))
-
-
-def read_splits(folder: Path) -> RoleTable:
-    """Read trainlist0N.txt and testlist0N.txt for every split N that the folder has.
+def find_split_files(folder: Path) -> Iterator[SplitFile]:
+    """Yield trainlist0N.txt and testlist0N.txt for every split N that the folder has.
 
     Raises:
-        DataMissingError: One of a split's two lists is missing, or cannot be read.
-        DataConflictError: A line is malformed, or a clip is in both lists of a split.
+        DataMissingError: One of a split's two lists is missing.
     """
-    expected = "'<class folder>/<clip>.avi', with or without a label"
-    return read_split_files(_lists(folder), _LIST_LINE, expected)
-
-
-def _lists(folder: Path) -> Iterator[SplitFile]:
     names = set(entry_names(folder))
     for split in map(str, _SPLITS):
         lists: dict[Role, str] = {role: f"{role}list0{split}.txt" for role in ROLES}
@@ -91,9 +71,11 @@ UCF101 = OfficialDataset(
     ),
     clip_folders=("UCF-101", "videos"),
     split_folders=("ucfTrainTestlist",),
-    holds_splits=holds_splits,
-    read_splits=read_splits,
+    split_file_name=LIST_NAME,
+    find_split_files=find_split_files,
+    split_line=LIST_LINE,
+    split_line_form=LIST_LINE_FORM,
     roles_from_name=roles_from_group,
     names_origin="group numbers in the names",
-    group_from_name=group_of_stem,
+    group_from_name=_group,
 )

@@ -1,4 +1,4 @@
-"""Datasets of one's own, as `[datasets.NAME]` describes them.
+"""Datasets and benchmarks of one's own, as `[datasets.NAME]` and `[benchmarks.NAME]` describe them.
 
 The clips lie in class folders, or lists name them with their classes. The splits come from the
 lists, from a pattern in the names, or from a ratio; they are one split, called `1`.
@@ -6,12 +6,14 @@ lists, from a pattern in the names, or from a ratio; they are one split, called 
 
 from __future__ import annotations
 
+import hashlib
 import re
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from ta3n.common.errors import (
     ConfigError,
@@ -21,29 +23,28 @@ from ta3n.common.errors import (
     did_you_mean,
     shorten,
 )
-from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
 from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
-from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
 from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, class_folders, find_clip_folder, quoted
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
-    from ta3n.datasets.custom.settings import DatasetSettings
+    from ta3n.datasets.custom.settings import BenchmarkSettings, DatasetSettings
 
 OWN_SPLIT = "1"
 """The name given to the one split of an own dataset."""
 
+Recording: TypeAlias = tuple[str, str]
+"""What clips were cut from, see `Dataset.recording_of`."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class OwnDataset(Dataset):
-    """A dataset as a settings file describes it.
-
-    Attributes:
-        table: What it says.
-    """
+    """A dataset as the table of a settings file describes it."""
 
     table: DatasetSettings
 
@@ -55,7 +56,6 @@ class OwnDataset(Dataset):
         Args:
             root: Folder of the class folders, or what listed paths are relative to.
             splits: Not for an own dataset: its table says where the splits come from.
-            classes: Classes to list; None lists all.
 
         Raises:
             ConfigError: The table has a rule that does not fit the lists or names.
@@ -114,7 +114,13 @@ class OwnDataset(Dataset):
                 mtime_ns=video.mtime_ns,
             )
             if clips.setdefault(clip.path, clip) != clip:
-                raise _twice(entry, clips[clip.path])
+                other = clips[clip.path]
+                raise DataConflictError(
+                    f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
+                    f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}"
+                    f", now for {quoted(entry.class_name)} and {entry.role or 'no part'}; "
+                    "list it once"
+                )
         if not clips:
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
@@ -197,12 +203,8 @@ class OwnDataset(Dataset):
         return f"lists {', '.join(map(str, (*table.train, *table.val, *table.clips)))}"
 
 
-def check_own_name(where: str, name: str, taken: Collection[str]) -> None:
-    """Refuse a name that is taken, or that could not name a folder.
-
-    Raises:
-        ConfigError: It is.
-    """
+def _check_name(where: str, name: str, taken: Collection[str]) -> None:
+    """Refuse a name that is taken, or that could not name a folder."""
     if name in taken:
         raise ConfigError(f"{where}: the name {quoted(name)} is taken; choose another")
     if not re.fullmatch(OWN_NAME, name):
@@ -222,7 +224,7 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
     for name, table in tables.items():
         short_name = table.short_name or name
         for own in dict.fromkeys((name, short_name)):
-            check_own_name(f"[datasets.{name}]", own, taken)
+            _check_name(f"[datasets.{name}]", own, taken)
             taken.add(own)
         groups = table.groups
         found.append(
@@ -238,9 +240,152 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
     return tuple(found)
 
 
-def _twice(entry: Entry, other: Clip) -> DataConflictError:
-    return DataConflictError(
-        f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
-        f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}, now for "
-        f"{quoted(entry.class_name)} and {entry.role or 'no part'}; list it once"
+def own_benchmarks(
+    tables: Mapping[str, BenchmarkSettings], known: Catalogue
+) -> tuple[Benchmark, ...]:
+    """Return the benchmarks of a settings file; `known` are all datasets, and others' benchmarks.
+
+    Raises:
+        ConfigError: A name is taken, a dataset is unknown, or a folder is of two classes.
+    """
+    taken = {benchmark.name for benchmark in known.benchmarks}
+    for name in tables:
+        _check_name(f"[benchmarks.{name}]", name, taken)
+    return tuple(_benchmark(name, table, known) for name, table in tables.items())
+
+
+def _benchmark(name: str, table: BenchmarkSettings, known: Catalogue) -> Benchmark:
+    where = f"[benchmarks.{name}]"
+    labels: dict[str, dict[str, int]] = {}
+    own: set[str] = set()
+    for label, (class_name, folders) in enumerate(table.classes.items()):
+        for given, listed in folders.items():
+            try:
+                dataset = known.dataset(given)
+            except UsageError as error:
+                raise ConfigError(f"{where}: {error}") from error
+            if isinstance(dataset, OwnDataset):
+                own.add(dataset.name)
+            for folder in listed:
+                _check_folder(dataset, folder, where)
+                if labels.setdefault(dataset.name, {}).setdefault(folder, label) != label:
+                    raise ConfigError(
+                        f"{where}: folder {quoted(folder)} of {dataset.name} is of two classes, "
+                        f"{quoted(class_name)} is the second"
+                    )
+    return Benchmark(
+        name=name,
+        class_names=tuple(table.classes),
+        split=table.split,
+        sides={
+            dataset: Side(labels=folders, split=OWN_SPLIT if dataset in own else None)
+            for dataset, folders in labels.items()
+        },
     )
+
+
+def _check_folder(dataset: Dataset, folder: str, where: str) -> None:
+    classes = dataset.table.classes if isinstance(dataset, OwnDataset) else ()
+    if classes and folder not in classes:
+        raise ConfigError(
+            f"{where}: {dataset.name} has no class {quoted(folder)}{did_you_mean(folder, classes)}"
+        )
+
+
+# Rules that part the clips into training and validation: functions of names alone, so that every
+# job on a cluster comes to the same split.
+
+
+def group_in(pattern: re.Pattern[str], stem: str) -> str | None:
+    """Return what a pattern finds in a name: its captured parts, or all of it without any."""
+    match = pattern.search(stem)
+    if match is None:
+        return None
+    return "/".join(part or "" for part in match.groups()) if match.groups() else match.group()
+
+
+def split_by_pattern(
+    stems: Sequence[str], train: re.Pattern[str] | None, val: re.Pattern[str]
+) -> list[Role | None]:
+    """Return what each name says: its role, or None where neither pattern is found in it.
+
+    Args:
+        stems: File names without suffix.
+        train: Found in those to train on; None takes all that are not validated on.
+        val: Found in those to validate on.
+
+    Raises:
+        DataConflictError: Both are found in one name.
+    """
+    roles: list[Role | None] = []
+    for stem in stems:
+        is_val = val.search(stem) is not None
+        if train is None:
+            roles.append("test" if is_val else "train")
+            continue
+        is_train = train.search(stem) is not None
+        if is_val and is_train:
+            raise DataConflictError(
+                f"train_pattern and val_pattern are both found in {quoted(stem)}; make them "
+                "exclude each other"
+            )
+        roles.append("test" if is_val else "train" if is_train else None)
+    return roles
+
+
+def split_by_ratio(
+    clips: Sequence[tuple[str, Recording]], ratio: float, seed: int
+) -> list[Role | None]:
+    """Part recordings so that of every class about `ratio` of the clips are validated on.
+
+    Recordings are taken in an order that only their names and the seed decide, each as a whole. A
+    class with two recordings or more keeps at least one on either side. `clips` are the class and
+    recording of each.
+    """
+    classes: dict[Recording, Counter[str]] = {}
+    for class_name, recording in clips:
+        classes.setdefault(recording, Counter())[class_name] += 1
+    ordered = {r: classes[r] for r in sorted(classes, key=lambda r: _key(seed, r))}
+    sizes = Counter(class_name for class_name, _ in clips)
+    chosen = set(_choose(ordered, sizes, ratio))
+    chosen |= set(_one_for_each(ordered, sizes, chosen))
+    return ["test" if recording in chosen else "train" for _, recording in clips]
+
+
+def _key(seed: int, recording: Recording) -> bytes:
+    text = "\0".join((str(seed), *recording))
+    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
+
+
+def _choose(
+    recordings: Mapping[Recording, Counter[str]], sizes: Counter[str], ratio: float
+) -> Iterator[Recording]:
+    """Yield the recordings that bring the classes nearer to their share, one after the other."""
+    lacking = {class_name: ratio * size for class_name, size in sizes.items()}
+    left = Counter(sizes)
+    for recording, counts in recordings.items():
+        gain = sum(abs(lacking[c]) - abs(lacking[c] - n) for c, n in counts.items())
+        if gain > 0 and _leaves_some(left, counts):
+            left -= counts
+            for class_name, count in counts.items():
+                lacking[class_name] -= count
+            yield recording
+
+
+def _one_for_each(
+    recordings: Mapping[Recording, Counter[str]], sizes: Counter[str], chosen: set[Recording]
+) -> Iterator[Recording]:
+    """Yield the smallest recording of each class that has none to be validated on yet."""
+    taken = sum((recordings[r] for r in chosen), Counter[str]())
+    for class_name in sorted(sizes):
+        candidates = [r for r, counts in recordings.items() if counts[class_name]]
+        for recording in sorted(candidates, key=lambda r: recordings[r].total()):
+            if taken[class_name]:
+                break
+            if _leaves_some(sizes - taken, recordings[recording]):
+                taken += recordings[recording]
+                yield recording
+
+
+def _leaves_some(left: Counter[str], counts: Counter[str]) -> bool:
+    return all(left[class_name] > count for class_name, count in counts.items())

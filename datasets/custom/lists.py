@@ -43,7 +43,6 @@ class Entry:
 
     Attributes:
         path: As listed, "/"-separated.
-        class_name: Its class.
         role: Its part; None where the list does not say, or says that it is unused.
         line: Where it stands.
         num_frames: Its frames, if the list says so.
@@ -65,16 +64,11 @@ class _Fields(NamedTuple):
 
 
 def read_list(
-    file: Path,
-    classes: Sequence[str],
-    role: Role | None = None,
-    *,
-    dataset: str | None = None,
+    file: Path, classes: Sequence[str], role: Role | None = None, *, dataset: str | None = None
 ) -> Iterator[Entry]:
     """Yield the clips of a list.
 
     Args:
-        file: The list.
         classes: Names of the classes by label; none if the list names them, or numbers will do.
         role: What the whole list is for; None reads a column `split`.
         dataset: Only its clips, where there is a column `dataset`; None yields all.
@@ -213,9 +207,6 @@ class ListedFiles:
 
     A path whose folder is not there (published lists name folders of whoever wrote them) is looked
     for by its last part in the class folders.
-
-    Args:
-        root: What paths are relative to.
     """
 
     def __init__(self, root: Path) -> None:
@@ -240,9 +231,8 @@ class ListedFiles:
         if videos is None:
             parent = self._folder_of(stem, path)
             videos = self._videos(parent) or {}
-        if (video := videos.get(stem)) is None:
-            return None
-        return PurePosixPath(parent, video.name).as_posix(), video
+        video = videos.get(stem)
+        return (PurePosixPath(parent, video.name).as_posix(), video) if video else None
 
     def _videos(self, folder: str) -> dict[str, FoundVideo] | None:
         if folder not in self._folders:

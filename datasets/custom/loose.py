@@ -39,9 +39,6 @@ def find_videos(path: Path) -> tuple[Path, ...]:
 def scan_videos(paths: Sequence[Path]) -> Listing:
     """List loose videos, each once, by their path relative to the folder that holds all of them.
 
-    Args:
-        paths: Files and folders, at least one.
-
     Raises:
         DataMissingError: One of them is not there, cannot be read, or is a folder without videos.
         UsageError: There is none.

@@ -2,9 +2,9 @@
 
 import re
 from pathlib import Path
-from typing import Any, Self
+from typing import Annotated, Any, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ta3n.common.settings import Section
 
@@ -19,13 +19,20 @@ def _listed(value: Any) -> Any:
     return [value] if isinstance(value, str | Path) else value
 
 
-class DataSettings(Section):
-    """Where one dataset lies.
+def _expression(value: str) -> str:
+    try:
+        re.compile(value)
+    except re.error as error:
+        raise ValueError(f"no regular expression: {error}") from error
+    return value
 
-    Attributes:
-        root: Folder of its class folders.
-        splits: Folder of its official split files; None looks beside the data.
-    """
+
+Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+Expression = Annotated[str, AfterValidator(_expression)]
+
+
+class DataSettings(Section):
+    """Where one dataset's class folders lie, and its official split files; None looks beside."""
 
     root: Path | None = None
     splits: Path | None = None
@@ -38,43 +45,26 @@ class DatasetSettings(Section):
         root: Folder of the class folders, or what the paths in the lists are relative to.
         short_name: Another name for `--source`, `--target` and `--dataset`.
         clips: Lists of all clips, with a column `split` or beside a rule.
-        train: Lists of the clips to train on.
-        val: Lists of the clips to validate on.
+        train: Lists of the clips to train on; `val` of those to validate on.
         classes: Names of the classes by label, where the lists have numbers.
-        val_ratio: Share of the clips of every class to validate on.
-        seed: Decides which ones.
+        val_ratio: Share of the clips of every class to validate on; `seed` decides which ones.
         groups: Regular expression that finds in a file name (without suffix) what the clip was
             cut from; clips of one group are never on both sides of a ratio.
-        train_pattern: Regular expression for the file names to train on; None takes all others.
         val_pattern: Regular expression for the file names to validate on.
+        train_pattern: For those to train on; None takes all others.
     """
 
     root: Path | None = None
     short_name: str | None = Field(default=None, pattern=OWN_NAME)
-    clips: tuple[Path, ...] = ()
-    train: tuple[Path, ...] = ()
-    val: tuple[Path, ...] = ()
+    clips: Files = ()
+    train: Files = ()
+    val: Files = ()
     classes: tuple[str, ...] = ()
     val_ratio: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
-    groups: str | None = None
-    train_pattern: str | None = None
-    val_pattern: str | None = None
-
-    @field_validator("clips", "train", "val", mode="before")
-    @classmethod
-    def _one_or_several(cls, value: Any) -> Any:
-        return _listed(value)
-
-    @field_validator("groups", "train_pattern", "val_pattern")
-    @classmethod
-    def _compiles(cls, value: str | None) -> str | None:
-        if value is not None:
-            try:
-                re.compile(value)
-            except re.error as error:
-                raise ValueError(f"no regular expression: {error}") from error
-        return value
+    groups: Expression | None = None
+    train_pattern: Expression | None = None
+    val_pattern: Expression | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -139,13 +129,7 @@ class BenchmarkSettings(Section):
 
 
 class DataSections(Section):
-    """What the settings of every command hold.
-
-    Attributes:
-        data: Where each dataset lies, by its full name.
-        datasets: Datasets of one's own, by name.
-        benchmarks: Benchmarks of one's own, by name.
-    """
+    """What the settings of every command hold, each by name; the latter two are one's own."""
 
     data: dict[str, DataSettings] = Field(default_factory=dict)
     datasets: dict[str, DatasetSettings] = Field(default_factory=dict)

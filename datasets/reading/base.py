@@ -1,5 +1,6 @@
 """What a dataset is and what a scan of it yields; datasets with official layout and splits."""
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -16,12 +17,19 @@ from ta3n.common.errors import (
 from ta3n.datasets.reading.folders import (
     VIDEO_SUFFIXES,
     class_folders,
+    entry_names,
     find_clip_folder,
     num_archives,
     quoted,
     videos_in,
 )
-from ta3n.datasets.reading.split_files import Role, RoleTable, find_split_folder
+from ta3n.datasets.reading.split_files import (
+    Role,
+    RoleTable,
+    SplitFile,
+    find_split_folder,
+    read_split_files,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,8 +41,6 @@ class Clip:
         class_name: The class folder. Never taken from the file name, which may spell it otherwise
             (UCF101's `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
         splits: Split -> role, for every official split that uses the clip.
-        size_bytes: Size of the file.
-        mtime_ns: Time of its last change.
     """
 
     path: str
@@ -51,13 +57,7 @@ class Clip:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ListedClip:
-    """A clip that the official splits name and that is not on disk.
-
-    Attributes:
-        class_name: The class folder it belongs in.
-        stem: Its file name without suffix.
-        splits: Split -> role, as in `Clip`.
-    """
+    """A clip that the official splits name and that is not on disk."""
 
     class_name: str
     stem: str
@@ -69,7 +69,6 @@ class Listing:
     """What a scan found.
 
     Attributes:
-        dataset: Name of the dataset.
         root: The clip folder, absolute, links resolved.
         clips: Clips on disk, sorted by path, those in no official split too.
         absent: Clips that the official splits name and that are not on disk, sorted.
@@ -87,21 +86,11 @@ class Listing:
         """Class folders with at least one clip, sorted."""
         return tuple(sorted({clip.class_name for clip in self.clips}))
 
-    @property
-    def num_bytes(self) -> int:
-        """Size of all clips together."""
-        return sum(clip.size_bytes for clip in self.clips)
-
 
 def clips_in(
     root: Path, folders: Iterable[str], splits_of: Callable[[str, str], Mapping[str, Role]]
 ) -> Iterator[Clip]:
-    """Yield the clips of class folders.
-
-    Args:
-        root: Where the folders are.
-        folders: Their names.
-        splits_of: Gives a clip's splits by folder and stem.
+    """Yield the clips of class folders; `splits_of` gives their splits by folder and stem.
 
     Raises:
         DataConflictError: Two clips of a folder differ in their suffix only.
@@ -123,7 +112,6 @@ class Dataset(ABC):
     """A dataset, built-in or one's own. It can be sent to other processes.
 
     Attributes:
-        name: Full name.
         short_name: What the command line's `--source` and `--target` use.
         group_from_name: Derives from a clip's stem what it was cut from; None where names do not
             tell.
@@ -154,22 +142,12 @@ class Dataset(ABC):
             UsageError: `classes` names a class that does not exist.
         """
 
-    def group_of(self, stem: str) -> str:
-        """Return what clips of a class that were cut from the same recording have in common.
-
-        Such clips look alike, so that one is no test of a model that was trained on another.
-
-        Args:
-            stem: A clip's file name without suffix.
-
-        Returns:
-            The group within the class; the stem itself where the name tells none.
-        """
-        group = self.group_from_name(stem) if self.group_from_name else None
-        return group or stem
-
     def recording_of(self, class_name: str, stem: str) -> tuple[str, str]:
-        """Return what all clips of the dataset that were cut from one recording have in common."""
+        """Return what all clips of the dataset that were cut from one recording have in common.
+
+        Such clips look alike, so that one is no test of a model that was trained on another. It is
+        the class, empty where groups span classes, and the group, or the stem where there is none.
+        """
         group = self.group_from_name(stem) if self.group_from_name else None
         spans = self.groups_span_classes and group is not None
         return "" if spans else class_name, group or stem
@@ -179,15 +157,14 @@ class Dataset(ABC):
 class OfficialDataset(Dataset):
     """How one dataset lies on disk and how its official splits are read.
 
+    Layouts (of folders and split files) and hints (where they come from) are for messages.
+
     Attributes:
-        layout: The official folder layout, for messages.
-        source_hint: Where the clips come from, for messages.
-        splits_layout: The official split files, for messages.
-        splits_hint: Where those come from, for messages.
         clip_folders: Official names of the clip folder; a user may give it or its parent.
         split_folders: Official names of the folder with the split files.
-        holds_splits: Tells whether a folder (which may not exist) holds the split files.
-        read_splits: Reads that folder.
+        split_file_name: Name of a split file; each of `split_subfolders` has one or more.
+        find_split_files: Yields what is to be read of such a folder.
+        split_line: A whole line of them, see `read_split_files`; `split_line_form` in words.
         roles_from_name: Derives a clip's splits from its stem where there are no split files;
             None where names do not tell.
         names_origin: What those splits come from, for `Listing.splits_origin`.
@@ -200,8 +177,11 @@ class OfficialDataset(Dataset):
     splits_hint: str
     clip_folders: tuple[str, ...]
     split_folders: tuple[str, ...]
-    holds_splits: Callable[[Path], bool]
-    read_splits: Callable[[Path], RoleTable]
+    split_file_name: re.Pattern[str]
+    split_subfolders: tuple[str, ...] = ("",)
+    find_split_files: Callable[[Path], Iterable[SplitFile]]
+    split_line: re.Pattern[str]
+    split_line_form: str
     roles_from_name: Callable[[str], Mapping[str, Role]] | None = None
     names_origin: str = "names of the clips"
     folder_aliases: Mapping[str, str] = field(default_factory=dict)
@@ -215,7 +195,6 @@ class OfficialDataset(Dataset):
             root: The clip folder, or its parent in the official layout.
             splits: The folder with the official split files, or one that holds it; None looks
                 beside and inside the data.
-            classes: Class folders to list; None lists all.
         """
         given = root.expanduser().absolute()
         clip_root = self._find_clips(given)
@@ -238,6 +217,22 @@ class OfficialDataset(Dataset):
             absent=self._absent(clips, table or {}, classes),
             splits_origin=origin,
         )
+
+    def holds_splits(self, folder: Path) -> bool:
+        """Tell whether a folder, which may not exist, holds the split files."""
+        files = (entry_names(folder / inside) for inside in self.split_subfolders)
+        return all(any(map(self.split_file_name.fullmatch, names)) for names in files)
+
+    def read_splits(self, folder: Path) -> RoleTable:
+        """Read the split files of a folder.
+
+        Raises:
+            DataMissingError: A file is missing beside others, or cannot be read.
+            DataConflictError: A file or line is not of the official form, or a split lists a clip
+                for training and testing.
+        """
+        files = self.find_split_files(folder)
+        return read_split_files(files, self.split_line, self.split_line_form)
 
     def _find_clips(self, given: Path) -> Path:
         if clip_root := find_clip_folder(given, self.clip_folders):
@@ -262,11 +257,8 @@ class OfficialDataset(Dataset):
         self, given: Path, clip_root: Path, splits: Path | None
     ) -> tuple[RoleTable | None, str]:
         """Return the roles and their origin; the table is None where names have to tell."""
-        bases = (
-            self._split_bases(given, clip_root)
-            if splits is None
-            else (splits.expanduser().absolute(),)
-        )
+        named = () if splits is None else (splits.expanduser().absolute(),)
+        bases = named or self._split_bases(given, clip_root)
         names = (*self.split_folders, self.name, self.short_name)
         if folder := find_split_folder(bases, names, self.holds_splits):
             if table := self.read_splits(folder):

@@ -23,13 +23,11 @@ _ARCHIVE_SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".7z")
 
 
 class FoundVideo(NamedTuple):
-    """A video file of a class folder.
+    """A video file of a class folder; for a link, size and time of change are the target's.
 
     Attributes:
         name: File name with its suffix.
         stem: File name without it; what the official split lists are matched by.
-        size_bytes: Size of the file (of the target, for a link).
-        mtime_ns: Time of the last change, likewise.
     """
 
     name: str
@@ -47,9 +45,6 @@ def published_name(stem: str) -> str:
     """Return a clip's name as in the lists that the authors of TA3N published with their features.
 
     It lacks `(`, `)` and `&`. No two clips of a built-in dataset come to the same name.
-
-    Args:
-        stem: File name without suffix.
     """
     return stem.translate(_PUBLISHED)
 
@@ -100,10 +95,12 @@ def videos_in(folder: Path) -> tuple[FoundVideo, ...]:
         with os.scandir(folder) as entries:
             for entry in entries:
                 video = _as_video(entry)
-                if video is None:
-                    continue
-                if (other := by_stem.setdefault(video.stem, video)) is not video:
-                    raise _equal_stems(folder, other.name, video.name)
+                if video and (other := by_stem.setdefault(video.stem, video)) is not video:
+                    first, second = sorted((other.name, video.name))
+                    raise DataConflictError(
+                        f"{quoted(first)} and {quoted(second)} in {quoted(folder)} differ in their "
+                        "suffix only: keep one of them and move the other away"
+                    )
     except OSError as error:
         raise _unreadable(folder, error) from error
     return tuple(sorted(by_stem.values()))
@@ -111,10 +108,6 @@ def videos_in(folder: Path) -> tuple[FoundVideo, ...]:
 
 def find_clip_folder(root: Path, names: Iterable[str]) -> Path | None:
     """Return the first of `root/<name>` and `root` itself that has a video in a class folder.
-
-    Args:
-        root: The folder that the user gave.
-        names: Official names of the clip folder.
 
     Raises:
         DataMissingError: A folder exists and cannot be read.
@@ -152,14 +145,6 @@ def _as_video(entry: os.DirEntry[str]) -> FoundVideo | None:
     except OSError:  # a link to itself, or a file that has just been removed
         return None
     return FoundVideo(entry.name, stem, status.st_size, status.st_mtime_ns)
-
-
-def _equal_stems(folder: Path, one: str, other: str) -> DataConflictError:
-    first, second = sorted((one, other))
-    return DataConflictError(
-        f"{quoted(first)} and {quoted(second)} in {quoted(folder)} differ in their suffix only: "
-        "keep one of them and move the other away"
-    )
 
 
 def _unreadable(folder: Path, error: OSError) -> DataMissingError:

@@ -26,13 +26,7 @@ _FETCH_AGAIN = "fetch the official split files again"
 
 
 class SplitLine(NamedTuple):
-    """One line of a split file, without blanks around it.
-
-    Attributes:
-        file: Where it stands.
-        number: Its number, from 1.
-        text: What it says.
-    """
+    """One line of a split file, without blanks around it; `number` counts from 1."""
 
     file: Path
     number: int
@@ -54,8 +48,6 @@ class SplitFile(NamedTuple):
     """A split file, and what is known of all its lines.
 
     Attributes:
-        path: Where it is.
-        split: The split that it is of.
         role: Of its clips; None where each line has a flag.
         folder: Class folder of its clips; None where each line names it.
     """
@@ -72,7 +64,6 @@ def read_split_files(
     """Read split files of one form.
 
     Args:
-        files: Where they are.
         pattern: A whole line, with groups `stem` and, where the file does not say it, `folder` and
             `flag`: 1 is training, 2 is testing, 0 is unused in this split.
         expected: What a line should be, in words.

@@ -1,17 +1,16 @@
 """The two domains as datasets like any other, and the class map of the benchmark over them."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.builtin.ucf101 import holds_splits
-from ta3n.datasets.builtin.ucf101 import read_splits as read_ucf101_splits
+from ta3n.datasets.builtin.ucf101 import LIST_LINE, LIST_LINE_FORM, LIST_NAME, find_split_files
 from ta3n.datasets.reading.base import OfficialDataset
 from ta3n.datasets.reading.folders import quoted
-from ta3n.datasets.reading.split_files import RoleTable
+from ta3n.datasets.reading.split_files import SplitFile
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
 
@@ -42,20 +41,15 @@ def read_made_with(root: Path) -> dict[str, Any] | None:
     return record
 
 
-def _read_splits(folder: Path, domain: Domain) -> RoleTable:
-    """Read the lists, which are UCF101's in form.
-
-    Raises:
-        DataConflictError: The folder holds the other domain, or a line is malformed.
-        DataMissingError: A list is missing.
-    """
+def _split_files(folder: Path, domain: Domain) -> Iterator[SplitFile]:
+    """Return the lists, which are UCF101's in form, unless the folder holds the other domain."""
     record = read_made_with(folder.parent)
     if record is not None and record.get("domain") != domain:
         raise DataConflictError(
             f"{quoted(folder.parent)} holds synthetic-{record.get('domain')}, not "
             f"synthetic-{domain} (says {MADE_WITH_NAME}): name the other dataset or folder"
         )
-    return read_ucf101_splits(folder)
+    return find_split_files(folder)
 
 
 def _dataset(domain: Domain) -> OfficialDataset:
@@ -68,8 +62,10 @@ def _dataset(domain: Domain) -> OfficialDataset:
         splits_hint="the last files that ta3n-demo renders, so an earlier end left the data undone",
         clip_folders=(f"synthetic-{domain}",),
         split_folders=("splits",),
-        holds_splits=holds_splits,
-        read_splits=partial(_read_splits, domain=domain),
+        split_file_name=LIST_NAME,
+        find_split_files=partial(_split_files, domain=domain),
+        split_line=LIST_LINE,
+        split_line_form=LIST_LINE_FORM,
     )
 
 

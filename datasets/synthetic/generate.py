@@ -5,25 +5,30 @@ The folder looks like any other dataset's:
     <Class>/v_<Class>_gGG_cCC.avi   (or .mp4)
     splits/trainlist01.txt, splits/testlist01.txt
     synthetic.json                  what the folder was made with
+
+A clip's frames follow from its name and the seed: its random stream says what it shows.
+Shapes: H and W are a frame's height and width in pixels.
 """
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import joblib
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFilter
 
 from ta3n.common.device import allowed_cpus, leaving_interruption_here
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import remove_stale_temporaries, replace_file, temporary_beside
-from ta3n.common.video import write_video
+from ta3n.common.video import RgbImage, write_video
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import MADE_WITH_NAME, read_made_with
-from ta3n.datasets.synthetic.looks import LOOKS, Domain
-from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.render import draw_scene, render
+from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Colour, Domain, FrameSize, Look, Range
+from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Pose, Staging, State
 
 # Raise it with every change of what a seed gives, be it a knob or the code that draws.
 GENERATOR_VERSION = 2
@@ -32,13 +37,38 @@ CLIPS_PER_GROUP = 4
 # Group numbers have two digits in the names, as UCF101's, and every other one is of this role.
 _MAX_CLIPS_PER_CLASS = 49 * CLIPS_PER_GROUP
 
+_Plane = NDArray[np.float32]
+
+# Shapes are drawn this many times larger and averaged down: Pillow's polygons have hard edges.
+_SUPERSAMPLE = 4
+# Each frame takes its grain from a random place in one field this much larger than the frame.
+_NOISE_MARGIN_PX = 32
+
+Outline = NDArray[np.float64]
+"""Corners of a shape, [corners, 2] as x, y in radii; y points down."""
+
+# None looks the same after a turn of less than 180 degrees, or a turn's direction would be a guess.
+_OUTLINES: tuple[tuple[tuple[float, float], ...], ...] = (
+    # arrow
+    ((0, -1), (0.8, -0.1), (0.3, -0.1), (0.3, 1), (-0.3, 1), (-0.3, -0.1), (-0.8, -0.1)),
+    # letter L
+    ((-0.6, -1), (-0.05, -1), (-0.05, 0.45), (0.75, 0.45), (0.75, 1), (-0.6, 1)),
+    # letter T
+    ((-0.85, -0.9), (0.85, -0.9), (0.85, -0.35), (0.28, -0.35), (0.28, 1), (-0.28, 1)),
+    # wedge
+    ((0, -1.05), (0.55, 0.9), (-0.55, 0.9)),
+    # flag
+    ((-0.5, -1), (0.8, -0.6), (0.8, 0), (-0.1, 0.1), (-0.1, 1), (-0.5, 1)),
+    # kite
+    ((0, -1.1), (0.5, 0.35), (0, 0.9), (-0.5, 0.35)),
+)
+
 
 @dataclass(frozen=True, slots=True)
 class ClipName:
     """One clip of a domain; together with the seed it says everything about the content.
 
     Attributes:
-        domain: Which domain.
         motion: Index into `MOTIONS`.
         group: Number of the group, from 1; odd groups are tested on, even ones trained on.
         clip: Number within the group, from 1.
@@ -108,10 +138,7 @@ def generate(
     a folder that has them is complete.
 
     Args:
-        root: The dataset's folder.
-        domain: "a" or "b".
         seed: What all content follows from, 0 or more.
-        clips_per_class_train: Training clips of each class.
         clips_per_class_test: Test clips of each class, of other groups than the training clips.
         jobs: Processes that render; None takes one for each CPU that this process may use.
         progress: Called after each clip with the clips that are there and those there shall be.
@@ -135,7 +162,7 @@ def generate(
             progress(num_there + num_written, len(wanted))
     for role, of_role in clips.items():
         lines = "".join(f"{clip.path}\n" for clip in of_role)
-        _write_text(root / "splits" / f"{role}list01.txt", lines)
+        replace_file(root / "splits" / f"{role}list01.txt", lines.encode())
 
 
 def _check(domain: str, seed: int, counts: dict[Role, int]) -> None:
@@ -160,7 +187,7 @@ def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> No
     }
     made_with = read_made_with(root)
     if made_with is None:
-        _write_text(root / MADE_WITH_NAME, json.dumps(record, indent=2) + "\n")
+        replace_file(root / MADE_WITH_NAME, f"{json.dumps(record, indent=2)}\n".encode())
         return
     for key, value in record.items():
         if made_with.get(key) != value:
@@ -184,5 +211,210 @@ def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> It
     yield from written
 
 
-def _write_text(path: Path, text: str) -> None:
-    replace_file(path, text.encode())
+@dataclass(frozen=True, slots=True)
+class Still:
+    """A small shape in the background that never moves."""
+
+    outline: Outline
+    pose: Pose
+    colour: Colour
+
+
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """All that a clip's frames follow from; what `Look` and `Variation` name is drawn from theirs.
+
+    Attributes:
+        outline: the moving shape.
+        still: a distractor, if any.
+        drift: slow shift over the whole clip, x and y.
+        progress: the motion's progress at its start and end.
+    """
+
+    size: FrameSize
+    num_frames: int
+    outline: Outline
+    colour: Colour
+    background: Colour
+    texture_seed: int
+    texture_cells: float
+    still: Still | None
+    staging: Staging
+    drift: tuple[float, float]
+    hold: tuple[float, float]
+    progress: tuple[float, float]
+    easing: float
+    blur_px: float
+    noise: float
+    noise_seed: int
+
+
+def draw_scene(seed: int, domain: Domain, motion: Motion, group: int, clip: int) -> Scene:
+    """Draw what a clip shows: background and texture from its group, the rest from itself.
+
+    Both members of a pair share their groups, so that not even by accident does a member have a
+    background of its own.
+    """
+    look = LOOKS[domain]
+    place = (list(LOOKS).index(domain), motion.pair, group)
+    of_group = _stream(seed, place)
+    of_clip = _stream(seed, (*place, clip, int(motion.backward)))
+    texture_seed = int(of_group.integers(2**63))
+    background = _colour(of_group, look.backgrounds, look.colour_jitter)
+    texture_cells = of_group.uniform(*look.texture_cells)
+    low, high = look.num_frames
+    drift = VARIATION.drift
+    return Scene(
+        size=look.sizes[of_clip.integers(len(look.sizes))],
+        num_frames=int(of_clip.integers(low, high + 1)),
+        outline=_outline(of_clip),
+        colour=_colour(of_clip, look.shapes, look.colour_jitter),
+        background=background,
+        texture_seed=texture_seed,
+        texture_cells=texture_cells,
+        still=_still(of_clip, look),
+        staging=_staging(of_clip),
+        drift=_two(of_clip, (-drift, drift)),
+        hold=_two(of_clip, look.hold),
+        progress=(of_clip.uniform(*VARIATION.start), of_clip.uniform(*VARIATION.end)),
+        easing=of_clip.uniform(*VARIATION.easing),
+        blur_px=of_clip.uniform(*look.blur_px),
+        noise=of_clip.uniform(*look.noise),
+        noise_seed=int(of_clip.integers(2**63)),
+    )
+
+
+def _stream(seed: int, key: tuple[int, ...]) -> np.random.Generator:
+    return np.random.Generator(np.random.PCG64(np.random.SeedSequence(seed, spawn_key=key)))
+
+
+def _two(rng: np.random.Generator, bounds: Range) -> tuple[float, float]:
+    return rng.uniform(*bounds), rng.uniform(*bounds)
+
+
+def _colour(rng: np.random.Generator, palette: tuple[Colour, ...], jitter: float) -> Colour:
+    base = palette[rng.integers(len(palette))]
+    red, green, blue = np.clip(np.rint(base + rng.normal(0, jitter, 3)), 0, 255).astype(int)
+    return int(red), int(green), int(blue)
+
+
+def _outline(rng: np.random.Generator) -> Outline:
+    corners = np.array(_OUTLINES[rng.integers(len(_OUTLINES))], dtype=np.float64)
+    moved: Outline = corners + rng.normal(0, VARIATION.vertex_jitter, corners.shape)
+    return moved
+
+
+def _staging(rng: np.random.Generator) -> Staging:
+    x, y = _two(rng, (-VARIATION.centre, VARIATION.centre))
+    return Staging(
+        x=x,
+        y=y,
+        size=rng.uniform(*VARIATION.size),
+        angle_deg=rng.uniform(-VARIATION.angle_deg, VARIATION.angle_deg),
+        reach=rng.uniform(*VARIATION.reach),
+    )
+
+
+def _still(rng: np.random.Generator, look: Look) -> Still | None:
+    if rng.random() >= VARIATION.distractor_chance:
+        return None
+    x, y = _two(rng, (-0.45, 0.45))
+    pose = Pose(x, y, rng.uniform(*VARIATION.distractor_size), rng.uniform(0, 360))
+    return Still(_outline(rng), pose, _colour(rng, look.shapes, look.colour_jitter))
+
+
+def render(scene: Scene, motion: Motion, look: Look) -> Iterator[RgbImage]:
+    """Yield a clip's frames in playing order, uint8 [H, W, 3] RGB.
+
+    A backward motion yields exactly the frames of its partner on the same scene, last one first.
+    """
+    background = _background(scene, look)
+    grain = _Grain(scene)
+    colour = np.array(scene.colour, dtype=np.float32)
+    order = range(scene.num_frames)
+    for index in reversed(order) if motion.backward else order:
+        state = state_at(scene, motion, index)
+        mask = _mask(scene.size, scene.outline, state.poses, scene.blur_px)
+        cover = (mask * np.float32(state.opacity))[..., None]  # [H, W, 1]
+        frame = background + cover * (colour - background) + grain.at(index)
+        yield np.clip(np.rint(frame), 0, 255).astype(np.uint8)
+
+
+def state_at(scene: Scene, motion: Motion, index: int) -> State:
+    """Return what the shapes do at a frame of the forward clip."""
+    time = index / (scene.num_frames - 1)
+    before, after = scene.hold
+    moving = min(max((time - before) / (1 - before - after), 0.0), 1.0) ** scene.easing
+    start, end = scene.progress
+    drift_x, drift_y = (shift * (time - 0.5) for shift in scene.drift)
+    at = replace(scene.staging, x=scene.staging.x + drift_x, y=scene.staging.y + drift_y)
+    return motion.course(start + (end - start) * moving, at)
+
+
+class _Grain:
+    """Sensor noise: one field a clip, seen through a window that jumps with every frame."""
+
+    def __init__(self, scene: Scene) -> None:
+        rng = np.random.Generator(np.random.PCG64(scene.noise_seed))
+        self._height, self._width = scene.size.height_px, scene.size.width_px
+        shape = (self._height + _NOISE_MARGIN_PX, self._width + _NOISE_MARGIN_PX, 3)
+        self._field = rng.standard_normal(shape, dtype=np.float32) * np.float32(scene.noise)
+        self._corners = rng.integers(0, _NOISE_MARGIN_PX + 1, (scene.num_frames, 2))
+
+    def at(self, index: int) -> _Plane:
+        top, left = self._corners[index]
+        return self._field[top : top + self._height, left : left + self._width]
+
+
+def _background(scene: Scene, look: Look) -> _Plane:
+    """Return base colour, texture and the still shape, float32 [H, W, 3]."""
+    base = np.array(scene.background, dtype=np.float32)
+    plane: _Plane = base + _texture(scene, look)
+    if scene.still is not None:
+        still = scene.still
+        cover = _mask(scene.size, still.outline, (still.pose,), scene.blur_px)[..., None]
+        plane = plane + cover * (np.array(still.colour, dtype=np.float32) - plane)
+    return plane
+
+
+def _texture(scene: Scene, look: Look) -> _Plane:
+    """Return smooth coloured blobs of zero mean and the look's contrast, float32 [H, W, 3]."""
+    size = scene.size
+    rng = np.random.Generator(np.random.PCG64(scene.texture_seed))
+    cell_px = min(size.width_px, size.height_px) / scene.texture_cells
+    grid = (round(size.height_px / cell_px) + 1, round(size.width_px / cell_px) + 1)
+    grey = rng.standard_normal((*grid, 1), dtype=np.float32)
+    tint = rng.standard_normal((*grid, 3), dtype=np.float32)
+    coarse = (1 - look.texture_colour) * grey + look.texture_colour * tint
+    target = (size.width_px, size.height_px)
+    images = (Image.fromarray(coarse[..., channel]) for channel in range(3))
+    enlarged = (image.resize(target, Image.Resampling.BICUBIC) for image in images)
+    plane: _Plane = np.stack([np.asarray(image) for image in enlarged], axis=-1)
+    plane -= plane.mean(axis=(0, 1))
+    scaled: _Plane = plane * np.float32(look.texture_contrast / plane.std())
+    return scaled
+
+
+def _mask(size: FrameSize, outline: Outline, poses: tuple[Pose, ...], blur_px: float) -> _Plane:
+    """Return how much of each pixel the shapes cover, float32 [H, W] in 0..1."""
+    large = (size.width_px * _SUPERSAMPLE, size.height_px * _SUPERSAMPLE)
+    image = Image.new("L", large)
+    draw = ImageDraw.Draw(image)
+    for pose in poses:
+        draw.polygon(_corners(outline, pose, large), fill=255)
+    image = image.reduce(_SUPERSAMPLE)
+    if blur_px > 0:
+        image = image.filter(ImageFilter.GaussianBlur(blur_px))
+    return np.asarray(image, dtype=np.float32) / np.float32(255)
+
+
+def _corners(outline: Outline, pose: Pose, large: tuple[int, int]) -> list[tuple[float, float]]:
+    """Place an outline on the enlarged canvas."""
+    width, height = large
+    short = min(large)
+    angle = np.deg2rad(pose.angle_deg)
+    # With y pointing down, this turns clockwise on the screen.
+    turn = np.array([[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]])
+    placed = outline @ turn * (pose.size * short)
+    placed += (width / 2 + pose.x * short, height / 2 + pose.y * short)
+    return [(float(x), float(y)) for x, y in placed]

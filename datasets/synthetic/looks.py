@@ -28,40 +28,22 @@ class FrameSize:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Look:
-    """How one domain looks, plays and is encoded.
+    """How one domain looks, plays and is encoded."""
 
-    Attributes:
-        backgrounds: base colours of the background.
-        shapes: colours of the moving shapes.
-        colour_jitter: standard deviation added to each channel of either, in levels.
-        texture_contrast: standard deviation of the background's texture, in levels; 0 is plain.
-        texture_colour: how much of the texture is colour (1) rather than brightness (0).
-        texture_cells: blobs of the texture along a frame's short side.
-        blur_px: standard deviation of the Gaussian that softens the shapes' edges.
-        noise: standard deviation of the grain of each frame, in levels.
-        hold: part of a clip, at either end, during which nothing moves.
-        num_frames: frames of a clip, both ends included.
-        frame_rate: frames a second.
-        sizes: frame sizes, drawn with equal chances.
-        suffix: file name ending, which names the container.
-        codec: name of FFmpeg's encoder.
-        codec_options: its options.
-    """
-
-    backgrounds: tuple[Colour, ...]
+    backgrounds: tuple[Colour, ...]  # base colours
     shapes: tuple[Colour, ...]
-    colour_jitter: float
-    texture_contrast: float
-    texture_colour: float
-    texture_cells: Range
-    blur_px: Range
-    noise: Range
-    hold: Range
-    num_frames: tuple[int, int]
-    frame_rate: int
-    sizes: tuple[FrameSize, ...]
-    suffix: str
-    codec: str
+    colour_jitter: float  # standard deviation added to each channel of either, in levels
+    texture_contrast: float  # standard deviation of the background's texture, in levels; 0 is plain
+    texture_colour: float  # how much of the texture is colour (1) rather than brightness (0)
+    texture_cells: Range  # blobs of the texture along a frame's short side
+    blur_px: Range  # standard deviation of the Gaussian that softens the shapes' edges
+    noise: Range  # standard deviation of the grain of each frame, in levels
+    hold: Range  # part of a clip, at either end, during which nothing moves
+    num_frames: tuple[int, int]  # both ends included
+    frame_rate: int  # frames a second
+    sizes: tuple[FrameSize, ...]  # drawn with equal chances
+    suffix: str  # file name ending, which names the container
+    codec: str  # name of FFmpeg's encoder
     codec_options: Mapping[str, str] = field(hash=False)
 
 
@@ -84,40 +66,39 @@ class Variation:
 
 VARIATION = Variation()
 
-LOOK_A = Look(
-    backgrounds=((240, 240, 236), (226, 232, 238), (238, 230, 218), (228, 236, 226)),
-    shapes=((28, 28, 36), (62, 26, 26), (22, 54, 36), (30, 36, 84), (66, 48, 20)),
-    colour_jitter=6.0,
-    texture_contrast=0.0,
-    texture_colour=0.0,
-    texture_cells=(4.0, 8.0),
-    blur_px=(0.0, 0.0),
-    noise=(0.0, 1.0),
-    hold=(0.0, 0.05),
-    num_frames=(32, 48),
-    frame_rate=25,
-    sizes=(FrameSize(160, 120), FrameSize(160, 128), FrameSize(161, 121)),
-    suffix=".avi",
-    codec="mpeg4",
-    codec_options={"qscale": "3", "flags": "+qscale+bitexact"},
-)
-
-LOOK_B = Look(
-    backgrounds=((196, 208, 190), (188, 200, 216), (216, 202, 190), (206, 196, 214)),
-    shapes=((120, 30, 44), (28, 72, 96), (76, 40, 108), (30, 80, 48), (108, 64, 20)),
-    colour_jitter=8.0,
-    texture_contrast=5.0,
-    texture_colour=0.4,
-    texture_cells=(5.0, 10.0),
-    blur_px=(0.3, 0.8),
-    noise=(1.0, 3.0),
-    hold=(0.0, 0.15),
-    num_frames=(24, 36),
-    frame_rate=30,
-    sizes=(FrameSize(176, 144), FrameSize(160, 120), FrameSize(161, 121, "yuv444p")),
-    suffix=".mp4",
-    codec="libx264",
-    codec_options={"crf": "20", "preset": "veryfast"},
-)
-
-LOOKS: Mapping[Domain, Look] = {"a": LOOK_A, "b": LOOK_B}
+LOOKS: Mapping[Domain, Look] = {
+    "a": Look(
+        backgrounds=((240, 240, 236), (226, 232, 238), (238, 230, 218), (228, 236, 226)),
+        shapes=((28, 28, 36), (62, 26, 26), (22, 54, 36), (30, 36, 84), (66, 48, 20)),
+        colour_jitter=6.0,
+        texture_contrast=0.0,
+        texture_colour=0.0,
+        texture_cells=(4.0, 8.0),
+        blur_px=(0.0, 0.0),
+        noise=(0.0, 1.0),
+        hold=(0.0, 0.05),
+        num_frames=(32, 48),
+        frame_rate=25,
+        sizes=(FrameSize(160, 120), FrameSize(160, 128), FrameSize(161, 121)),
+        suffix=".avi",
+        codec="mpeg4",
+        codec_options={"qscale": "3", "flags": "+qscale+bitexact"},
+    ),
+    "b": Look(
+        backgrounds=((196, 208, 190), (188, 200, 216), (216, 202, 190), (206, 196, 214)),
+        shapes=((120, 30, 44), (28, 72, 96), (76, 40, 108), (30, 80, 48), (108, 64, 20)),
+        colour_jitter=8.0,
+        texture_contrast=5.0,
+        texture_colour=0.4,
+        texture_cells=(5.0, 10.0),
+        blur_px=(0.3, 0.8),
+        noise=(1.0, 3.0),
+        hold=(0.0, 0.15),
+        num_frames=(24, 36),
+        frame_rate=30,
+        sizes=(FrameSize(176, 144), FrameSize(160, 120), FrameSize(161, 121, "yuv444p")),
+        suffix=".mp4",
+        codec="libx264",
+        codec_options={"crf": "20", "preset": "veryfast"},
+    ),
+}

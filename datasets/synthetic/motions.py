@@ -23,13 +23,9 @@ class Pose:
 
 @dataclass(frozen=True, slots=True)
 class Staging(Pose):
-    """Where and how large a clip plays its motion, constant over the clip.
+    """Where and how large a clip plays its motion, constant over the clip."""
 
-    Attributes:
-        reach: length of the movement relative to its nominal one.
-    """
-
-    reach: float
+    reach: float  # length of a movement relative to its nominal one
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,14 +42,7 @@ Course = Callable[[float, Staging], State]
 
 @dataclass(frozen=True, slots=True)
 class Motion:
-    """One class.
-
-    Attributes:
-        name: class name, as in the folders and split lists.
-        pair: number of its pair.
-        course: states of the motion, common to both members of the pair.
-        backward: whether this member plays it backwards.
-    """
+    """One class; the course is common to both members of a pair, one plays it backwards."""
 
     name: str
     pair: int

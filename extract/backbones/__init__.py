@@ -6,39 +6,38 @@ describing others, and loading one, does. Legend: B batch, D feature width, S si
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import WeightsError
+from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of, sha256_of_file
-from ta3n.extract.backbones.base import (
-    IMAGE_SIZE,
-    IMAGENET_V1,
-    TIMM_PREFIX,
-    Backbone,
-    LoadedBackbone,
-    existing_file,
-    is_random,
-    seed_of,
-)
+from ta3n.extract.backbones.base import IMAGE_SIZE, IMAGENET_V1, TIMM_PREFIX, Backbone
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from ta3n.common.video import RgbImage
     from ta3n.extract.backbones.library import Library
 
 __all__ = [
     "BACKBONES",
-    "IMAGENET_V1",
     "IMAGE_SIZE",
     "Backbone",
-    "LoadedBackbone",
     "geometry_of",
     "get_backbone",
     "load_backbone",
     "weights_identity",
 ]
 
+_RANDOM = "random:"
+_LARGEST_SEED = 2**63 - 1
+# Of each library; they import torch.
+_MODULES = {"timm": "from_timm", "torchvision": "from_torchvision", "package": "packaged"}
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -75,6 +74,19 @@ BACKBONES = {
 """Those known without asking their library."""
 
 
+@dataclass(frozen=True, slots=True)
+class LoadedBackbone:
+    """A network ready for `FeatureNetwork`.
+
+    Attributes:
+        body: Maps normalised images [B, 3, S, S] to features [B, D], in evaluation mode.
+        weights_sha256: SHA-256 of the weights file, or of the drawn weights.
+    """
+
+    body: nn.Module
+    weights_sha256: str
+
+
 def get_backbone(name: str, weights: str | None = None) -> Backbone:
     """Return a backbone by name.
 
@@ -106,7 +118,6 @@ def weights_identity(backbone: Backbone, weights: str) -> str:
     """Return what names the weights for good: file name with hash, file content, or seed.
 
     Args:
-        backbone: The network.
         weights: Name of its published weights, `random:SEED`, or a file.
 
     Raises:
@@ -115,16 +126,15 @@ def weights_identity(backbone: Backbone, weights: str) -> str:
     """
     if backbone.is_published(weights):
         return f"{backbone.pretrained}:{backbone.pretrained_file}"
-    if is_random(weights):
-        return f"random:{seed_of(weights)}"
-    return f"sha256:{sha256_of_file(existing_file(weights, backbone))}"
+    if (seed := _seed_of(weights)) is not None:
+        return f"{_RANDOM}{seed}"
+    return f"sha256:{sha256_of_file(_existing_file(weights, backbone))}"
 
 
 def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
     """Build the network and load its weights.
 
     Args:
-        backbone: The network.
         weights: Name of its published weights, `random:SEED`, or a file with a state dict.
 
     Raises:
@@ -134,9 +144,9 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
     import torch
 
     library = _library_of(backbone)
-    if is_random(weights):
+    if (seed := _seed_of(weights)) is not None:
         with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed_of(weights))
+            torch.manual_seed(seed)
             network = library.build(backbone)
         drawn = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
         digest = sha256_of(drawn)
@@ -145,7 +155,7 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
         if is_published:
             path = library.published_file(backbone)
         else:
-            path = existing_file(weights, backbone)
+            path = _existing_file(weights, backbone)
         digest = sha256_of_file(path)
         if is_published and not digest.startswith(backbone.hash_prefix):
             raise WeightsError(
@@ -153,8 +163,31 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
                 f"{backbone.hash_prefix}; remove it and run again"
             )
         network = library.load(backbone, path, digest)
-    body = library.headless(network).eval().requires_grad_(False)
-    return LoadedBackbone(body, digest)
+    library.remove_classifier(network)
+    return LoadedBackbone(network.eval().requires_grad_(False), digest)
+
+
+def _seed_of(weights: str) -> int | None:
+    """Return the seed of `random:SEED`, None for other weights."""
+    if not weights.startswith(_RANDOM):
+        return None
+    seed = weights.removeprefix(_RANDOM)
+    if not (seed.isascii() and seed.isdigit() and int(seed) <= _LARGEST_SEED):
+        raise UsageError(
+            f"weights {weights!r} need a whole number below 2**63 as seed, such as random:0"
+        )
+    return int(seed)
+
+
+def _existing_file(weights: str, backbone: Backbone) -> Path:
+    # A home that is nobody's stays as it is, and then is no file.
+    path = Path(os.path.expanduser(weights))  # noqa: PTH111  pathlib's raises there
+    if not path.is_file():
+        raise WeightsError(
+            f"weights {weights!r} are neither {backbone.pretrained}, nor random:SEED, nor an "
+            "existing file"
+        )
+    return path
 
 
 def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
@@ -166,15 +199,6 @@ def geometry_of(backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
 
 
 def _library_of(backbone: Backbone) -> Library:
-    """Return what builds, loads and beheads networks of the backbone's library."""
-    if backbone.library == "timm":
-        from ta3n.extract.backbones.from_timm import Timm
-
-        return Timm()
-    if backbone.library == "torchvision":
-        from ta3n.extract.backbones.from_torchvision import TorchVision
-
-        return TorchVision()
-    from ta3n.extract.backbones.packaged import Packaged
-
-    return Packaged()
+    module = _MODULES[backbone.library]
+    library: Library = resolve_name(f"ta3n.extract.backbones.{module}:LIBRARY")
+    return library

@@ -1,19 +1,13 @@
-"""What is known of a network before it is built, and the names of weights.
+"""What is known of a network before it is built.
 
 Nothing heavy is imported here: a finished folder is recognised in a moment.
 """
 
-from __future__ import annotations
-
-import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
-from ta3n.common.errors import UsageError, WeightsError
-
-if TYPE_CHECKING:
-    from torch import nn
+from ta3n.common.errors import UsageError
 
 _LIBRARIES = ("torchvision", "timm")
 
@@ -24,9 +18,6 @@ IMAGE_SIZE = 224
 
 TIMM_PREFIX = "timm:"
 """Begins the names of timm's models."""
-
-_RANDOM = "random:"
-_LARGEST_SEED = 2**63 - 1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,51 +87,3 @@ class Backbone:
     def transform_of(self, profile: str) -> str:
         """Return the library's transform in words where a profile uses it, else nothing."""
         return self.transform if self.has_library_transform(profile) else ""
-
-
-@dataclass(frozen=True, slots=True)
-class LoadedBackbone:
-    """A network ready for `FeatureNetwork`.
-
-    Attributes:
-        body: Maps normalised images [B, 3, S, S] to features [B, D], in evaluation mode.
-        weights_sha256: SHA-256 of the weights file, or of the drawn weights.
-    """
-
-    body: nn.Module
-    weights_sha256: str
-
-
-def is_random(weights: str) -> bool:
-    """Say whether weights are to be drawn."""
-    return weights.startswith(_RANDOM)
-
-
-def seed_of(weights: str) -> int:
-    """Return the seed of `random:SEED`.
-
-    Raises:
-        UsageError: If it is no number.
-    """
-    seed = weights.removeprefix(_RANDOM)
-    if not (seed.isascii() and seed.isdigit() and int(seed) <= _LARGEST_SEED):
-        raise UsageError(
-            f"weights {weights!r} need a whole number below 2**63 as seed, such as random:0"
-        )
-    return int(seed)
-
-
-def existing_file(weights: str, backbone: Backbone) -> Path:
-    """Return a weights file that is there.
-
-    Raises:
-        WeightsError: If there is none of that name.
-    """
-    # A home that is nobody's stays as it is, and then is no file.
-    path = Path(os.path.expanduser(weights))  # noqa: PTH111  pathlib's raises there
-    if not path.is_file():
-        raise WeightsError(
-            f"weights {weights!r} are neither {backbone.pretrained}, nor random:SEED, nor an "
-            "existing file"
-        )
-    return path

@@ -13,13 +13,7 @@ from ta3n.common.errors import UsageError, WeightsError, did_you_mean
 from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone
-from ta3n.extract.backbones.library import (
-    Library,
-    feature_shape,
-    hub_path,
-    not_downloaded,
-    read_state,
-)
+from ta3n.extract.backbones.library import Library, hub_path, not_downloaded, read_state
 
 _ROUNDING = 6
 
@@ -49,9 +43,7 @@ def describe(name: str) -> Backbone:
     if channels != 3 or size != other_size:
         raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
     full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
-    shape = feature_shape(
-        lambda: LIBRARY.headless(timm.create_model(full_name, pretrained=False)), size
-    )
+    shape = LIBRARY.feature_shape(lambda: timm.create_model(full_name, pretrained=False), size)
     if len(shape) != 1:
         raise UsageError(f"timm:{full_name} gives {shape} for an image, not a vector of features")
     return Backbone(
@@ -82,26 +74,19 @@ def _timm() -> Any:
     return timm
 
 
-class Timm(Library):
-    """The models of timm."""
-
+class _Timm(Library):
     def build(self, backbone: Backbone) -> nn.Module:
-        """See `Library`."""
         network: nn.Module = _timm().create_model(_name(backbone), pretrained=False)
         return network
 
-    def classifier(self, _network: Any) -> tuple[str, ...]:
-        """See `Library`."""
-        return _classifiers(_network.pretrained_cfg)
+    def classifier(self, network: Any) -> tuple[str, ...]:
+        return _classifiers(network.pretrained_cfg)
 
-    def headless(self, network: Any) -> nn.Module:
-        """See `Library`."""
+    def remove_classifier(self, network: Any) -> None:
         network.reset_classifier(0)
-        body: nn.Module = network
-        return body
 
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
-        """See `Library`; weights may have any form that timm knows of this model."""
+        # Weights may have any form that timm knows of this model.
         timm, name = _timm(), _name(backbone)
         state = read_state(path)
         cfg = timm.get_pretrained_cfg(name)
@@ -133,7 +118,6 @@ class Timm(Library):
         return loaded
 
     def published_file(self, backbone: Backbone) -> Path:
-        """See `Library`: brought by hand, cached, or fetched."""
         brought = hub_path(backbone)
         if brought.is_file():
             return brought
@@ -146,7 +130,6 @@ class Timm(Library):
         return _from_hub(backbone, cfg)
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
-        """See `Library`."""
         timm = _timm()
         data = _data_config(timm.get_pretrained_cfg(_name(backbone)))
         to_crop = timm.data.create_transform(**data, is_training=False, use_prefetcher=True)
@@ -159,7 +142,8 @@ class Timm(Library):
         return crop_like_timm
 
 
-LIBRARY = Timm()
+LIBRARY = _Timm()
+"""The models of timm."""
 
 
 @contextmanager

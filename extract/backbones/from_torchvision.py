@@ -17,10 +17,7 @@ from torchvision.transforms import functional
 from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import IMAGENET_V1, Backbone
-from ta3n.extract.backbones.library import Library, feature_shape, hub_path, not_downloaded
-
-# What is no classifier of torchvision, but may be meant.
-_OTHERS = ("efficientnet_lite0",)
+from ta3n.extract.backbones.library import Library, hub_path, not_downloaded
 
 # Classifiers that training alone uses; files of weights have them, networks here do not.
 _AUXILIARY = ("aux1.", "aux2.", "AuxLogits.")
@@ -35,7 +32,6 @@ def describe(name: str, weights: str | None) -> Backbone:
     """Return what is known of a classifier.
 
     Args:
-        name: As torchvision calls it.
         weights: Name of published weights in any case; what is no such name means the first
             generation (`imagenet1k_v1`), or what there is instead.
 
@@ -43,7 +39,8 @@ def describe(name: str, weights: str | None) -> Backbone:
         UsageError: If torchvision has no classifier of that name.
     """
     if name not in names():
-        nearest = did_you_mean(name, [*_OTHERS, *names()])
+        # The first is no classifier of torchvision, but may be meant.
+        nearest = did_you_mean(name, ["efficientnet_lite0", *names()])
         raise UsageError(
             f"backbone {name!r} is not known{nearest}; it is one of torchvision's classifiers, "
             "efficientnet_lite0, or timm:NAME"
@@ -57,7 +54,7 @@ def describe(name: str, weights: str | None) -> Backbone:
         pretrained = fallback
     preset = choices[pretrained].transforms()
     size = int(preset.crop_size[0])
-    (feature_dim,) = feature_shape(lambda: LIBRARY.headless(_build(name, size)), size)
+    (feature_dim,) = LIBRARY.feature_shape(lambda: _build(name, size), size)
     return Backbone(
         name=name,
         library="torchvision",
@@ -73,11 +70,7 @@ def describe(name: str, weights: str | None) -> Backbone:
 
 
 def transform_in_words(preset: Any) -> str:
-    """Return torchvision's preset for classification in words.
-
-    Args:
-        preset: What `transforms` of published weights gives.
-    """
+    """Return in words what `transforms` of published weights gives for classification."""
     antialias = ", antialiased" if preset.antialias else ""
     return (
         f"short side to {preset.resize_size[0]} {preset.interpolation.value}{antialias}, "
@@ -85,31 +78,24 @@ def transform_in_words(preset: Any) -> str:
     )
 
 
-class TorchVision(Library):
-    """The classifiers of torchvision."""
-
+class _TorchVision(Library):
     def build(self, backbone: Backbone) -> nn.Module:
-        """See `Library`."""
         return _build(backbone.name, backbone.image_size)
 
-    def classifier(self, _network: Any) -> tuple[str, ...]:
-        """See `Library`."""
-        return (f"{head_of(_network)[0]}.", *_AUXILIARY)
+    def classifier(self, network: nn.Module) -> tuple[str, ...]:
+        return (f"{head_of(network)[0]}.", *_AUXILIARY)
 
-    def headless(self, network: nn.Module) -> nn.Module:
-        """See `Library`."""
+    def remove_classifier(self, network: nn.Module) -> None:
         parent, _, child = head_of(network)[0].rpartition(".")
         setattr(network.get_submodule(parent), child, nn.Identity())
-        return network
 
     def load(self, backbone: Backbone, path: Path, digest: str) -> nn.Module:
-        """See `Library`; a published file is loaded as torchvision does."""
+        # A published file is loaded as torchvision does.
         if digest.startswith(backbone.hash_prefix):
             return _load_published(backbone, path)
         return super().load(backbone, path, digest)
 
     def published_file(self, backbone: Backbone) -> Path:
-        """See `Library`; it lies in torch's cache."""
         path = hub_path(backbone)
         if path.is_file():
             return path
@@ -122,7 +108,6 @@ class TorchVision(Library):
         return path
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
-        """See `Library`."""
         preset = _enum_of(backbone).transforms()
 
         def crop_like_preset(pixels: RgbImage) -> RgbImage:
@@ -137,7 +122,8 @@ class TorchVision(Library):
         return crop_like_preset
 
 
-LIBRARY = TorchVision()
+LIBRARY = _TorchVision()
+"""The classifiers of torchvision."""
 
 
 def _build(name: str, image_size: int) -> nn.Module:

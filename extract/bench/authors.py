@@ -7,7 +7,6 @@ Modelled on the feature extraction of Chen et al. 2019; nothing else uses it.
 Legend: B batch, D feature width, F frames of a video, S side of a crop.
 """
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -20,14 +19,7 @@ from ta3n.extract.backbones import Backbone
 
 
 class PlainProcedure:
-    """Extracts one video after another.
-
-    Args:
-        body: Maps normalised images [B, 3, S, S] to features [B, D].
-        backbone: Gives S and the normalisation.
-        device: Where the network runs.
-        batch_size: B.
-    """
+    """Extracts one video after another; `body` maps normalised images [B, 3, S, S] to [B, D]."""
 
     def __init__(
         self, body: nn.Module, backbone: Backbone, device: torch.device, batch_size: int
@@ -46,23 +38,15 @@ class PlainProcedure:
 
     def extract(self, path: Path) -> Tensor:
         """Return the features of a video [F, D]."""
-        images = list(self._images(path))
+        with VideoReader(path) as reader:
+            images = [self._transform(Image.fromarray(frame.rgb())) for frame in reader.frames()]
         num_frames = len(images)
         # As published: a video that fills its batches gets one of zeros on top.
         num_zeros = self._batch_size - num_frames % self._batch_size
         images += [torch.zeros_like(images[0])] * num_zeros
-        batches = [
-            self._features(torch.stack(images[first : first + self._batch_size]))
-            for first in range(0, len(images), self._batch_size)
-        ]
-        return torch.cat(batches)[:num_frames]
-
-    def _images(self, path: Path) -> Iterator[Tensor]:
-        with VideoReader(path) as reader:
-            for frame in reader.frames():
-                yield self._transform(Image.fromarray(frame.rgb()))
-
-    def _features(self, images: Tensor) -> Tensor:
+        features = []
         with torch.no_grad():
-            features: Tensor = self._body(images.to(self._device))
-            return features.cpu()
+            for first in range(0, len(images), self._batch_size):
+                batch = torch.stack(images[first : first + self._batch_size])
+                features.append(self._body(batch.to(self._device)).cpu())
+        return torch.cat(features)[:num_frames]

@@ -4,30 +4,41 @@ Parts are measured in interleaved rounds, and medians are printed: a machine may
 ratios within a run mean anything. Nothing here decides whether a test passes.
 """
 
+import json
+import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from itertools import islice
 from pathlib import Path
 from statistics import median
 
+import click
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.records import FeatureConfig
-from ta3n.extract.backbones import IMAGE_SIZE, Backbone, get_backbone, load_backbone
-from ta3n.extract.bench import parts
+from ta3n.common.records import PlannedClip
+from ta3n.common.sampling import FrameSelection
+from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
+from ta3n.extract.backbones import IMAGE_SIZE, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.inference.engine import compile_for, in_precision_of
+from ta3n.extract.decoding.decode import decode_clip
+from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
-from ta3n.extract.worker.messages import Work
-from ta3n.extract.worker.shards import engine_for
+from ta3n.extract.job.plan import feature_config
+from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.worker.messages import Reporter, ShardTask, Work
+from ta3n.extract.worker.shards import engine_for, extract_shards
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
 NETWORK = "network, "
@@ -36,19 +47,9 @@ EAGER = NETWORK + "eager"
 
 @dataclass(frozen=True, kw_only=True)
 class BenchOptions:
-    """What is measured, and how often.
+    """What is measured, and how often; None follows from backbone, device and CPUs allowed.
 
-    Attributes:
-        backbone: The network; its weights are drawn.
-        device: `auto`, `cpu` or `cuda:N`.
-        profile: Of the network and the pipeline; None takes the backbone's.
-        batch_size: B; None takes what suits the device.
-        num_clips: Clips of the whole pipeline; linearity is measured on a quarter, a half and all.
-        clip_frames: Frames of each.
-        rounds: How often everything is measured.
-        decode_threads: Clips decoded side by side; None follows the CPUs allowed.
-        compiled: Whether to measure the compiled network too, which takes minutes.
-        processes: Whether to measure decoding in processes, too.
+    Weights are drawn. Linearity is measured on a quarter, a half and all of the clips.
     """
 
     backbone: str = "resnet101"
@@ -65,13 +66,7 @@ class BenchOptions:
 
 @dataclass(frozen=True, slots=True)
 class SizeResult:
-    """The whole pipeline on some of the clips.
-
-    Attributes:
-        num_frames: Of these clips.
-        seconds: It took.
-        peak_memory_mb: The most that the process has held so far.
-    """
+    """The whole pipeline on some of the clips; the memory is the most that was held so far."""
 
     num_frames: int
     seconds: float
@@ -84,10 +79,8 @@ class BenchResult:
 
     Attributes:
         title: Network and machine.
-        options: As given.
         frames_per_s: Median rate of each stage.
         clips_per_s: Of the whole pipeline with all frames, and with five of each clip.
-        ratios: Those that matter.
         waiting: Share of its time that a side of the pipeline waited for the other.
         sizes: The whole pipeline on growing numbers of clips.
     """
@@ -115,6 +108,9 @@ def ratios_of(rates: Mapping[str, float], clips_per_s: Mapping[str, float]) -> d
 Jobs = dict[str, Callable[[], int]]
 _RESIZED_FRAMES = 64
 _BATCH_SIZE = 32
+_NETWORK_RUNS = 3
+_WIDTH, _HEIGHT, _TEXEL = 320, 240, 8
+_SHARD = "shard-00000"
 
 
 def measure(options: BenchOptions) -> BenchResult:
@@ -125,28 +121,34 @@ def measure(options: BenchOptions) -> BenchResult:
         DeviceError: If the device is not there.
     """
     device = resolve_device(options.device)
-    backbone = get_backbone(options.backbone)
+    threads = options.decode_threads or allowed_cpus()
+    batch_size = options.batch_size or _BATCH_SIZE
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
-        clips = parts.make_clips(folder, options.num_clips, options.clip_frames)
-        work = _work(options, backbone, folder)
+        clips = _make_clips(folder, options.num_clips, options.clip_frames)
+        work = _work(options, folder)
         engine = engine_for(work)
         waits: dict[str, float] = {}
 
         def pipeline(some: Sequence[Path]) -> int:
-            feed = parts.whole_pipeline(work, engine, some)
+            feed = _whole_pipeline(work, engine, some)
             waits.update({"network": feed.wait_s, "decoding": feed.full_s})
             return len(some) * options.clip_frames
 
         def sampled() -> int:
             config = work.config.model_copy(update={"frames": "segments:5"})
-            parts.whole_pipeline(replace(work, config=config), engine, clips)
+            _whole_pipeline(replace(work, config=config), engine, clips)
             return 5 * len(clips)
 
-        jobs = _jobs_of_decoding(clips, options, device, stack)
-        jobs |= _jobs_of_network(options, backbone, device, engine.network)
-        body = load_backbone(backbone, "random:0").body.to(device)
-        plain = PlainProcedure(body, backbone, device, options.batch_size or _BATCH_SIZE)
+        jobs = _jobs_of_decoding(clips, threads, device)
+        if options.processes:
+            pool = stack.enter_context(_decoding_processes(threads))
+            jobs[f"decode + convert + resize, {threads} processes"] = lambda: _cropped_by_processes(
+                clips, pool
+            )
+        jobs |= _jobs_of_network(work, engine, batch_size)
+        body = load_backbone(work.backbone, work.weights).body.to(device)
+        plain = PlainProcedure(body, work.backbone, device, batch_size)
         jobs[AUTHORS] = lambda: sum(len(plain.extract(path)) for path in clips)
         jobs[SAMPLED] = sampled
         jobs[PIPELINE] = lambda: pipeline(clips)
@@ -154,7 +156,6 @@ def measure(options: BenchOptions) -> BenchResult:
             # The first run lays out weights and takes memory.
             jobs[name]()
         rates, seconds = _rates(jobs, options.rounds)
-        threads = options.decode_threads or allowed_cpus()
         waiting = {
             "network for decoding": waits["network"] / seconds[PIPELINE],
             "decoding for the network": waits["decoding"] / (threads * seconds[PIPELINE]),
@@ -162,48 +163,38 @@ def measure(options: BenchOptions) -> BenchResult:
         sizes = [_timed(pipeline, clips[: max(len(clips) // part, 1)]) for part in (4, 2, 1)]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
-        f"{engine.batch_size} frames a batch in use, {options.batch_size or _BATCH_SIZE} else"
+        f"{engine.batch_size} frames a batch in use, {batch_size} else"
     )
     clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
-    ratios = ratios_of(rates, clips_per_s)
-    return BenchResult(title, options, rates, clips_per_s, ratios, waiting, sizes)
+    return BenchResult(
+        title, options, rates, clips_per_s, ratios_of(rates, clips_per_s), waiting, sizes
+    )
 
 
-def _jobs_of_decoding(
-    clips: list[Path], options: BenchOptions, device: torch.device, stack: ExitStack
-) -> Jobs:
-    frames = parts.first_frames(clips[0], _RESIZED_FRAMES)
+def _jobs_of_decoding(clips: list[Path], threads: int, device: torch.device) -> Jobs:
+    frames = first_frames(clips[0], _RESIZED_FRAMES)
     on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
-    threads = options.decode_threads or allowed_cpus()
-    jobs: Jobs = {
-        "decode": lambda: _count(parts.frames_of(clips)),
-        "decode + convert": lambda: _count(frame.rgb() for frame in parts.frames_of(clips)),
+    return {
+        "decode": lambda: _count(_frames_of(clips)),
+        "decode + convert": lambda: _count(frame.rgb() for frame in _frames_of(clips)),
         "resize, Pillow": lambda: _count(map(crop, frames)),
-        f"resize, tensors on {device.type}": lambda: parts.wait_for(
+        f"resize, tensors on {device.type}": lambda: _wait_for(
             resize_and_crop(on_device, IMAGE_SIZE)
         ),
-        f"decode + convert + resize, {threads} threads": lambda: parts.cropped_by_threads(
+        f"decode + convert + resize, {threads} threads": lambda: _cropped_by_threads(
             clips, threads
         ),
     }
-    if options.processes:
-        pool = stack.enter_context(parts.decoding_processes(threads))
-        jobs[f"decode + convert + resize, {threads} processes"] = lambda: (
-            parts.cropped_by_processes(clips, pool)
-        )
-    return jobs
 
 
 def _count(items: Iterable[object]) -> int:
     return sum(1 for _ in items)
 
 
-def _jobs_of_network(
-    options: BenchOptions, backbone: Backbone, device: torch.device, in_use: nn.Module
-) -> Jobs:
+def _jobs_of_network(work: Work, engine: Engine, batch_size: int) -> Jobs:
     """Return the bare network in each form, on crops that are on the device already."""
-    network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
-    batch_size = options.batch_size or _BATCH_SIZE
+    backbone, device = work.backbone, engine.device
+    network = FeatureNetwork(load_backbone(backbone, work.weights).body, backbone).eval()
     size = backbone.image_size
     shape = (batch_size, size, size, 3)
     crops = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
@@ -212,38 +203,30 @@ def _jobs_of_network(
     eager = network.body.to(device)
     folded = fold_batch_norm(network.body).to(device)
     channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
-    profile = backbone.profile_of(options.profile)
-    fast = in_precision_of(profile, optimised(network, device), device)
+    fast = in_precision_of(work.config.profile, optimised(network, device), device)
     jobs: Jobs = {
-        NETWORK + "eager": lambda: parts.run_network(eager, images),
-        NETWORK + "folded": lambda: parts.run_network(folded, images),
-        NETWORK + "folded, channels last": lambda: parts.run_network(channels_last, crops),
-        NETWORK + "fused": lambda: parts.run_network(fast, crops),
-        NETWORK + "in use": lambda: parts.run_network(in_use, crops),
+        NETWORK + "eager": lambda: _run_network(eager, images),
+        NETWORK + "folded": lambda: _run_network(folded, images),
+        NETWORK + "folded, channels last": lambda: _run_network(channels_last, crops),
+        NETWORK + "fused": lambda: _run_network(fast, crops),
+        NETWORK + "in use": lambda: _run_network(engine.network, crops),
     }
-    compiled = compile_for(fast, crops) if options.compiled else None
+    compiled = compile_for(fast, crops) if work.compile == "on" else None
     if compiled is not None:
         network_of_it: nn.Module = compiled
-        jobs[NETWORK + "compiled"] = lambda: parts.run_network(network_of_it, crops)
+        jobs[NETWORK + "compiled"] = lambda: _run_network(network_of_it, crops)
     return jobs
 
 
-def _work(options: BenchOptions, backbone: Backbone, root: Path) -> Work:
-    config = FeatureConfig(
-        dataset="bench",
-        backbone=backbone.name,
-        weights="random:0",
-        profile=backbone.profile_of(options.profile),
-        image_size=backbone.image_size,
-        frames="all",
-        feature_dim=backbone.feature_dim,
-    )
+def _work(options: BenchOptions, root: Path) -> Work:
+    named = {"backbone": options.backbone, "profile": options.profile, "weights": "random:0"}
+    backbone, weights, config = feature_config(ExtractSettings().model_copy(update=named), "bench")
     return Work(
         root=root,
         folder=root,
         config=config,
         backbone=backbone,
-        weights="random:0",
+        weights=weights,
         device=options.device,
         batch_size=options.batch_size,
         compile="on" if options.compiled else "off",
@@ -276,3 +259,113 @@ def _timed(pipeline: Callable[[Sequence[Path]], int], clips: Sequence[Path]) -> 
     unit = 1 if sys.platform == "darwin" else 1024
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak / 1e6)
+
+
+def _make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
+    """Encode clips like UCF101's: MPEG-4 in AVI, 320 by 240."""
+    paths = [folder / f"{number}.avi" for number in range(count)]
+    size = (_HEIGHT // _TEXEL, _WIDTH // _TEXEL, 3)
+    for seed, path in enumerate(paths):
+        texture = np.random.default_rng(seed).integers(0, 256, size, dtype=np.uint8)
+        image = texture.repeat(_TEXEL, axis=0).repeat(_TEXEL, axis=1)
+        moving = (np.roll(image, 3 * shift, axis=1) for shift in range(num_frames))
+        write_video(path, moving, frame_rate=25, codec="mpeg4")
+    return paths
+
+
+def _frames_of(clips: Iterable[Path]) -> Iterator[Frame]:
+    """Decode clips on one thread; nothing is converted yet."""
+    for path in clips:
+        with VideoReader(path) as reader:
+            yield from reader.frames()
+
+
+def first_frames(path: Path, count: int) -> list[RgbImage]:
+    """Return the first frames of a clip."""
+    return [frame.rgb() for frame in islice(_frames_of([path]), count)]
+
+
+def _run_network(network: nn.Module, batch: Tensor) -> int:
+    """Run a batch a few times over; return how many images that were."""
+    with torch.inference_mode():
+        for _ in range(_NETWORK_RUNS):
+            _wait_for(network(batch))
+    return _NETWORK_RUNS * len(batch)
+
+
+def _wait_for(result: Tensor) -> int:
+    """Wait until a device has computed something; return its length."""
+    result.flatten()[0].item()
+    return len(result)
+
+
+def _cropped_by_threads(clips: Sequence[Path], num_threads: int) -> int:
+    feed = ClipFeed(
+        clips, lambda path: decode_clip(path, FrameSelection()), num_threads=num_threads
+    )
+    with feed:
+        return sum(1 for _, crops in feed for _ in crops)
+
+
+def _cropped_by_processes(clips: Sequence[Path], pool: ProcessPoolExecutor) -> int:
+    return sum(len(crops) for crops in pool.map(_crops_of, clips))
+
+
+def _crops_of(path: Path) -> list[RgbImage]:
+    return list(decode_clip(path, FrameSelection()))
+
+
+def _decoding_processes(count: int) -> ProcessPoolExecutor:
+    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
+    # They are to be running before anything is measured.
+    list(pool.map(len, [()] * count))
+    return pool
+
+
+def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
+    """Extract clips into one shard, in a folder of its own; return the feed, used up."""
+    folder = Path(tempfile.mkdtemp(dir=work.folder))
+    planned = (
+        PlannedClip(
+            id=number,
+            path=path.name,
+            class_name="bench",
+            splits={},
+            size_bytes=path.stat().st_size,
+            mtime_ns=0,
+            shard=_SHARD,
+        )
+        for number, path in enumerate(clips)
+    )
+    task = ShardTask(shard=_SHARD, clips=tuple(planned))
+    return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)
+
+
+def publish(result: BenchResult, json_file: str | None) -> None:
+    """Print a result for people, or write it as JSON to a file (`-` for standard output)."""
+    if json_file == "-":
+        click.echo(json.dumps(asdict(result)))
+        return
+    if json_file is not None:
+        Path(json_file).write_text(json.dumps(asdict(result), indent=1) + "\n")
+    click.echo("\n".join(_lines(result)))
+
+
+def _lines(result: BenchResult) -> list[str]:
+    bare = max(rate for name, rate in result.frames_per_s.items() if name.startswith(NETWORK))
+    lines = [
+        f"{result.title}, {result.options.rounds} rounds",
+        f"{'':44s} {'frames/s':>10s} {'of fastest network':>20s}",
+    ]
+    lines += [
+        f"{n:44s} {rate:10.1f} {rate / bare:20.2f}" for n, rate in result.frames_per_s.items()
+    ]
+    lines += ["", *(f"{name:44s} {value:10.2f}" for name, value in result.ratios.items()), ""]
+    lines += [f"waiting: {name:35s} {100 * part:9.1f}%" for name, part in result.waiting.items()]
+    lines.append("")
+    lines += [
+        f"whole pipeline, {size.num_frames:5d} frames{'':17s} {size.seconds:8.1f} s "
+        f"{size.num_frames / size.seconds:8.1f} frames/s, peak memory {size.peak_memory_mb:6.0f} MB"
+        for size in result.sizes
+    ]
+    return lines

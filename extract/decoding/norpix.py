@@ -8,16 +8,15 @@ before a timestamp of 6 bytes and some padding.
 import io
 import mmap
 import struct
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Self
 
 import numpy as np
 from PIL import Image
 
 from ta3n.common.errors import ClipError
-from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, nothing
+from ta3n.common.video import ClipReader, Frame, RgbImage, StreamInfo
 
 _MAGIC = 0xFEED
 _HEADER_BYTES = 1024
@@ -37,31 +36,10 @@ class _JpegFrame:
             return np.asarray(image.convert("RGB"))
 
 
-@dataclass
-class NorpixReader:
-    """One open sequence; the same interface as `ta3n.common.video.VideoReader`.
+class NorpixReader(ClipReader):
+    """One open sequence; the same interface as `ta3n.common.video.VideoReader`."""
 
-    Attributes:
-        path: The clip.
-        on_packet: Called whenever a frame was read: a sign of life.
-        info: What the header declares.
-        damage: What went wrong so far.
-        num_decoded: Frames given out so far.
-        rotation: Always 0, the format knows none.
-        warning: Always empty, likewise.
-
-    Raises:
-        ClipError: If the file is no such sequence, or not of JPEG frames.
-    """
-
-    path: Path
-    on_packet: Callable[[], None] = field(default=nothing, repr=False)
-    info: StreamInfo = field(init=False)
-    damage: Damage = field(init=False, default_factory=Damage)
-    num_decoded: int = field(init=False, default=0)
-    rotation: int = field(init=False, default=0)
-    warning: str = field(init=False, default="")
-    _data: mmap.mmap = field(init=False, repr=False)
+    _data: mmap.mmap
 
     def __enter__(self) -> Self:
         try:

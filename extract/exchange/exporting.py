@@ -3,10 +3,10 @@
 A record beside them says what they are, so that importing them again forgets nothing.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, UsageError
+from ta3n.common.errors import ClipError, DataConflictError, UsageError
 from ta3n.common.files import replace_file
 from ta3n.common.log import ProgressLine
 from ta3n.common.records import (
@@ -16,10 +16,9 @@ from ta3n.common.records import (
     Record,
     collect_manifest,
     dump_record,
-    read_record,
 )
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.store import Features, ShardReader, shard_path
+from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 
@@ -27,24 +26,14 @@ RECORD_NAME = "ta3n-features.json"
 
 
 class ExportedVideo(Record):
-    """A video's frames, of which not all need have features.
-
-    Attributes:
-        num_frames: Of its clip.
-        frame_rate: Frames per second, or None.
-    """
+    """A video's frames, of which not all need have features."""
 
     num_frames: int
     frame_rate: float | None = None
 
 
 class ExportRecord(Record):
-    """What the exported features were made with.
-
-    Attributes:
-        config: Of the feature folder.
-        videos: By the name that they were exported under.
-    """
+    """What the exported features were made with; videos by the name they were exported under."""
 
     config: FeatureConfig
     videos: dict[str, ExportedVideo]
@@ -68,21 +57,6 @@ class ExportRecord(Record):
         return video, numbers
 
 
-def read_export_record(folder: Path) -> ExportRecord | None:
-    """Return the record of features that were exported here, or None if they are from elsewhere.
-
-    Raises:
-        FeatureStoreError: If it is damaged.
-    """
-    try:
-        return read_record(ExportRecord, folder / RECORD_NAME)
-    except DataMissingError:
-        return None
-
-
-WRITERS: dict[str, Callable[[Features, Path], None]] = {"t7": write_frames, "npy": write_array}
-"""Format -> what writes a video."""
-
 _LISTS = {"train": "train", "test": "val"}
 
 
@@ -92,13 +66,12 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
 
     Args:
-        folder: Feature folder of a dataset.
         form: `t7`, a folder of tensors for each video, or `npy`, an array for each.
         out: A folder that is not there yet, or empty.
         split: Which one the lists are of.
 
     Returns:
-        How many videos were written.
+        The number of videos.
 
     Raises:
         UsageError: There is no such split.
@@ -114,24 +87,25 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     if known and split not in known:
         raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
     names = _names(clips)
-    done = 0
+    videos: dict[str, ExportedVideo] = {}
     with ProgressLine(len(clips), "videos") as progress:
         for shard in dict.fromkeys(clip.shard for clip in clips):
             with ShardReader(shard_path(folder, shard)) as reader:
                 for clip in (c for c in clips if c.shard == shard):
                     rows = reader.rows(clip.start, range(clip.length))
                     name = names[clip.path]
-                    WRITERS[form](rows, out / (name if form == "t7" else f"{name}.{form}"))
-                    done += 1
-                    progress.update(done, shard)
+                    if form == "t7":
+                        write_frames(rows, out / name)
+                    else:
+                        write_array(rows, out / f"{name}.npy")
+                    videos[name] = ExportedVideo(
+                        num_frames=clip.num_frames, frame_rate=clip.frame_rate
+                    )
+                    progress.update(len(videos), shard)
     _write_lists(clips, names, out, split)
-    videos = {
-        names[clip.path]: ExportedVideo(num_frames=clip.num_frames, frame_rate=clip.frame_rate)
-        for clip in clips
-    }
     record = ExportRecord(config=manifest.config, videos=videos)
     replace_file(out / RECORD_NAME, dump_record(record))
-    return done
+    return len(videos)
 
 
 def _names(clips: list[ClipRecord]) -> dict[str, str]:

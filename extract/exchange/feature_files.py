@@ -30,8 +30,6 @@ class FeatureFiles:
     Attributes:
         path: A folder of frames, or a file with an array.
         frames: Names of the frames' files in order; none for an array.
-        size_bytes: Size of all files.
-        mtime_ns: Time of the last change.
     """
 
     path: Path
@@ -93,7 +91,6 @@ def read_features(files: FeatureFiles) -> Features:
 
 
 def _stacked(files: FeatureFiles) -> Any:
-    """Return the rows of files of one frame each."""
     rows: list[Any] = []
     for number, name in enumerate(files.frames, start=1):
         if int(name[4:].split(".")[0]) != number:
@@ -109,11 +106,7 @@ def _stacked(files: FeatureFiles) -> Any:
 
 
 def write_frames(rows: Features, folder: Path) -> None:
-    """Write a video as the authors published theirs, a file for each of its rows [F, D].
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    """Write a video as the authors published theirs, a file for each of its rows [F, D]."""
     import torch
 
     folder.mkdir(parents=True)
@@ -123,44 +116,38 @@ def write_frames(rows: Features, folder: Path) -> None:
 
 
 def write_array(rows: Features, file: Path) -> None:
-    """Write a video as one array [F, D].
-
-    Raises:
-        OSError: If the file cannot be written.
-    """
+    """Write a video as one array [F, D]."""
     file.parent.mkdir(parents=True, exist_ok=True)
     np.save(file, rows)
 
 
 def _values(file: Path) -> Any:
     """Return the array of a file, whatever of the forms it has."""
-    values = _load_tensors(file) if file.suffix in _OF_TORCH else _load_arrays(file)
+    try:
+        values = _load_tensor(file) if file.suffix in _OF_TORCH else _load_array(file)
+    except ClipError:
+        raise
+    except Exception as error:  # damaged files raise what torch, zipfile and zlib have
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}") from error
     array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
     return array
 
 
-def _load_arrays(file: Path) -> Any:
-    try:
-        loaded = np.load(file, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return loaded
-        with loaded:
-            return loaded[_only(list(loaded.files), file)]
-    except ClipError:
-        raise
-    except Exception as error:  # a damaged archive raises what zipfile and zlib have
-        raise _unreadable(file, error) from error
+def _load_array(file: Path) -> Any:
+    loaded = np.load(file, allow_pickle=False)
+    if isinstance(loaded, np.ndarray):
+        return loaded
+    with loaded:
+        return loaded[_only(list(loaded.files), file)]
 
 
-def _load_tensors(file: Path) -> Any:
+def _load_tensor(file: Path) -> Any:
     import torch
 
-    try:
-        loaded = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # torch has no error of its own for a damaged file
-        raise _unreadable(file, error) from error
+    loaded = torch.load(file, map_location="cpu", weights_only=True)
     if isinstance(loaded, dict):
         loaded = loaded[_only(list(loaded), file)]
     if not isinstance(loaded, torch.Tensor):
@@ -175,8 +162,3 @@ def _only(names: list[str], file: Path) -> str:
     if len(names) != 1:
         raise ClipError(f"{file.name} holds {len(names)} entries and none called features")
     return names[0]
-
-
-def _unreadable(file: Path, error: Exception) -> ClipError:
-    reason = (str(error).splitlines() or [type(error).__name__])[0]
-    return ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}")

@@ -1,6 +1,6 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple, TypeVar
@@ -25,15 +25,16 @@ from ta3n.common.records import (
     PlannedClip,
     ShardRecord,
     build_manifest,
+    read_record,
 )
-from ta3n.common.store import Features, crc32_of, is_finished, write_shard
+from ta3n.common.store import crc32_of, is_finished, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
-from ta3n.extract.exchange.exporting import ExportRecord, read_export_record
+from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
 from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
@@ -52,8 +53,6 @@ class KnownVideo:
 
     Attributes:
         path: Of its clip in the dataset, as far as it is known.
-        class_name: Its class.
-        splits: Split -> role.
         num_frames: Frames that a list declares, or None.
     """
 
@@ -74,7 +73,6 @@ class ImportJob:
 
     Attributes:
         source: Folder with the features.
-        dataset: Full name.
         known: The dataset's videos.
         origin: Where those come from, in words.
         folder: Feature folder to write.
@@ -103,11 +101,13 @@ def run_import(job: ImportJob) -> Manifest:
         DataMissingError: No features of the known videos are there.
         DataConflictError: Two videos have one name, the network named gives features of another
             width, or the folder was made otherwise.
+        FeatureStoreError: The record of an export is damaged.
         OSError: A folder cannot be read or written.
     """
     matched = _match(job)
     width = _width(matched)
-    exported = read_export_record(job.source)
+    record_path = job.source / RECORD_NAME
+    exported = read_record(ExportRecord, record_path) if record_path.exists() else None
     config = _config(job, width, exported.config if exported else None)
     by_path = {match.video.path: match for match in matched}
     plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
@@ -194,21 +194,20 @@ def _width(matched: Iterable[_Matched]) -> int:
 
 
 def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
-    clips = (
-        Clip(
-            path=path,
-            class_name=match.video.class_name,
-            splits=match.video.splits,
-            size_bytes=match.files.size_bytes,
-            mtime_ns=match.files.mtime_ns,
-        )
-        for path, match in matched.items()
-    )
     absent = {(v.class_name, v.stem): v.splits for v in job.known if v.path not in matched}
     return Listing(
         dataset=job.dataset,
         root=job.source,
-        clips=tuple(sorted(clips, key=lambda clip: clip.path)),
+        clips=tuple(
+            Clip(
+                path=path,
+                class_name=match.video.class_name,
+                splits=match.video.splits,
+                size_bytes=match.files.size_bytes,
+                mtime_ns=match.files.mtime_ns,
+            )
+            for path, match in matched.items()
+        ),
         absent=tuple(
             ListedClip(class_name=class_name, stem=stem, splits=splits)
             for (class_name, stem), splits in sorted(absent.items(), key=lambda item: item[0])
@@ -235,14 +234,15 @@ def _write(
                 raise ClipError(
                     f"has {rows.shape[1]} values a frame, the others have {config.feature_dim}"
                 )
-            record, frames = _imported(clip, match, rows, exported)
+            frames, found = _frames_of(match, len(rows), exported)
         except ClipError as error:
-            records.append(_record(clip, status="failed", error=str(error), attempts=1))
-            continue
-        records.append(record.model_copy(update={"start": start}))
-        parts.append(rows)
-        numbers.append(np.asarray(frames, np.int32))
-        start += len(rows)
+            found = {"status": "failed", "error": str(error)}
+        else:
+            found |= {"start": start, "length": len(rows), "crc32": crc32_of(rows)}
+            parts.append(rows)
+            numbers.append(np.asarray(frames, np.int32))
+            start += len(rows)
+        records.append(ClipRecord.model_validate(clip.model_dump() | found))
     shard_record = ShardRecord(
         config_hash=config.hash,
         shard=clips[0][0].shard,
@@ -253,31 +253,21 @@ def _write(
     write_shard(folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
 
 
-def _imported(
-    clip: PlannedClip, match: _Matched, rows: Features, exported: ExportRecord | None
-) -> tuple[ClipRecord, Sequence[int]]:
-    """Return the record of a clip, and the frame of each of its rows."""
-    common = {"length": len(rows), "crc32": crc32_of(rows)}
+def _frames_of(
+    match: _Matched, num_rows: int, exported: ExportRecord | None
+) -> tuple[Sequence[int], dict[str, object]]:
+    """Return the frame of each row of a video, and what its record says about its frames."""
     if exported is not None:
-        name = published_name(match.files.name)
-        video, frames = exported.frame_numbers(name, len(rows))
-        record = _record(clip, status="ok", **common, **video.model_dump())
-        return record, frames
+        video, frames = exported.frame_numbers(published_name(match.files.name), num_rows)
+        return frames, {"status": "ok", **video.model_dump()}
     declared = match.video.num_frames
-    short = declared is not None and len(rows) < declared
-    record = _record(
-        clip,
-        status="partial" if short else "ok",
-        error=f"{len(rows)} of the {declared} frames that the list declares" if short else "",
-        num_frames=len(rows),
-        declared_frames=declared,
-        **common,
-    )
-    return record, range(len(rows))
-
-
-def _record(clip: PlannedClip, **values: object) -> ClipRecord:
-    return ClipRecord.model_validate(clip.model_dump() | values)
+    short = declared is not None and num_rows < declared
+    return range(num_rows), {
+        "status": "partial" if short else "ok",
+        "error": f"{num_rows} of the {declared} frames that the list declares" if short else "",
+        "num_frames": num_rows,
+        "declared_frames": declared,
+    }
 
 
 def from_lists(
@@ -288,7 +278,6 @@ def from_lists(
     Args:
         lists: Tables with a column `split`, or files named after what they are for: `train` or
             `val`.
-        dataset: Whose videos.
         benchmark: Gives the class folders of numeric labels.
 
     Raises:
@@ -303,12 +292,8 @@ def from_lists(
             class_name = _class_folder(entry, dataset, benchmark)
             name = PurePosixPath(entry.path).name
             stem = video_stem(name) or name
-            video = KnownVideo(
-                path=f"{class_name}/{stem}{_SUFFIX}",
-                class_name=class_name,
-                splits={} if entry.role is None else {split: entry.role},
-                num_frames=entry.num_frames,
-            )
+            splits: dict[str, Role] = {} if entry.role is None else {split: entry.role}
+            video = _unseen(class_name, stem, splits, entry.num_frames)
             if known.setdefault(stem, video) != video:
                 raise DataConflictError(
                     f"{quoted(file)}, line {entry.line.number}: {quoted(stem)} is listed before, "
@@ -328,7 +313,7 @@ def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> li
     if root is not None:
         listing = dataset.scan(root, splits)
         present = [KnownVideo(c.path, c.class_name, c.splits) for c in listing.clips]
-        return present + list(_from_listed(listing.absent))
+        return present + [_unseen(c.class_name, c.stem, c.splits) for c in listing.absent]
     if splits is None or not isinstance(dataset, OfficialDataset):
         raise UsageError(
             f"nothing tells classes and splits of {dataset.name}; give --lists, --splits with the "
@@ -344,16 +329,15 @@ def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> li
             f"no split files of {dataset.name} in {quoted(splits)}: looked for "
             f"{dataset.splits_layout}"
         )
-    listed = (
-        ListedClip(class_name=class_name, stem=stem, splits=roles)
-        for (class_name, stem), roles in sorted(dataset.read_splits(folder).items())
-    )
-    return list(_from_listed(listed))
+    table = sorted(dataset.read_splits(folder).items())
+    return [_unseen(class_name, stem, roles) for (class_name, stem), roles in table]
 
 
-def _from_listed(clips: Iterable[ListedClip]) -> Iterator[KnownVideo]:
-    for clip in clips:
-        yield KnownVideo(f"{clip.class_name}/{clip.stem}{_SUFFIX}", clip.class_name, clip.splits)
+def _unseen(
+    class_name: str, stem: str, splits: Mapping[str, Role], num_frames: int | None = None
+) -> KnownVideo:
+    """Return a video whose clip is not there, so that nothing tells its suffix."""
+    return KnownVideo(f"{class_name}/{stem}{_SUFFIX}", class_name, splits, num_frames)
 
 
 def _role_of(file: Path) -> Role | None:

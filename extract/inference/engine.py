@@ -8,12 +8,12 @@ import platform
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -193,24 +193,40 @@ def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> n
 
 @contextmanager
 def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
-    """Hold torch's switches, the whole process's, as a profile needs them; then put them back."""
-    if device.type != "cuda":
+    """Hold torch's switches, the whole process's, as a profile needs them; then put them back.
+
+    What a caller has set besides, such as autocast, decides nothing of the features.
+    """
+    with ExitStack() as stack:
+        # Threads of the network set it to one, also for every thread that starts later.
+        stack.callback(torch.set_num_threads, torch.get_num_threads())
+        stack.callback(torch.set_default_dtype, torch.get_default_dtype())
+        torch.set_default_dtype(torch.float32)
+        stack.enter_context(torch.autocast(device.type, enabled=False))
+        if torch.get_default_device().type != "cpu":
+            stack.enter_context(torch.device("cpu"))
+        if device.type == "cuda":
+            stack.enter_context(torch.cuda.device(device))
+            _switch(stack, torch.backends.cudnn, "benchmark", profile == "fast")
+            _switch(stack, torch.backends.cudnn, "deterministic", False)
+            _switch_tf32_off(stack)
         yield
-        return
-    cudnn, matmul = torch.backends.cudnn, torch.backends.cuda.matmul
-    before = matmul.allow_tf32
-    switches = cudnn.flags(
-        enabled=cudnn.enabled,
-        benchmark=profile == "fast" or cudnn.benchmark,
-        deterministic=cudnn.deterministic,
-        allow_tf32=False,
-    )
-    with torch.cuda.device(device), switches:
-        matmul.allow_tf32 = False
-        try:
-            yield
-        finally:
-            matmul.allow_tf32 = before
+
+
+def _switch_tf32_off(stack: ExitStack) -> None:
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(matmul, "fp32_precision"):
+        # Once a process has used the newer switches, the older ones cannot even be read.
+        for place in (matmul, cudnn.conv):  # type: ignore[attr-defined]
+            _switch(stack, place, "fp32_precision", "ieee")
+    else:
+        for place in (matmul, cudnn):
+            _switch(stack, place, "allow_tf32", False)
+
+
+def _switch(stack: ExitStack, place: Any, name: str, value: Any) -> None:
+    stack.callback(setattr, place, name, getattr(place, name))
+    setattr(place, name, value)
 
 
 def is_compiled(compiled: str, profile: str, device: torch.device) -> bool:

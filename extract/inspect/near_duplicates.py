@@ -35,8 +35,6 @@ class AlikePair:
     """Two clips on different sides of a split.
 
     Attributes:
-        clip: One of them.
-        other: The other one.
         splits: Numbers of the splits that they are on different sides of.
         similarity: Cosine of their mean features, each less the mean of all clips where these are
             ten or more; at most 1.
@@ -50,10 +48,6 @@ class AlikePair:
 
 class AlikeClips:
     """The usable clips of a feature folder, compared by their mean features.
-
-    Args:
-        folder: Of the dataset.
-        clips: From its manifest.
 
     Raises:
         FeatureStoreError: If a shard is damaged.
@@ -127,9 +121,14 @@ def _directions(means: Features) -> Features:
     """Return means less their mean, of length 1; what all clips have in common tells nothing."""
     # The mean of a few clips is what they show, too.
     centred = means - means.mean(axis=0) if len(means) >= _ENOUGH_TO_CENTRE else means
-    norms = np.linalg.norm(centred, axis=1, keepdims=True)
-    directions: Features = np.divide(centred, norms, out=np.zeros_like(centred), where=norms > 0)
-    return directions
+    return unit_rows(centred)
+
+
+def unit_rows(rows: Features) -> Features:
+    """Return rows [N, D] of length 1; one of zeros stays as it is."""
+    norms = np.linalg.norm(rows, axis=1, keepdims=True)
+    unit: Features = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    return unit
 
 
 def _sides(clips: Sequence[ClipRecord]) -> dict[str, NDArray[np.int8]]:

@@ -19,6 +19,7 @@ from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import decode_clip
+from ta3n.extract.inspect.near_duplicates import unit_rows
 
 _NUM_SHOWN = 5
 _MOST_ROWS = 600
@@ -30,7 +31,6 @@ class ShownClip:
     """A clip to look at.
 
     Attributes:
-        record: From the manifest.
         rows: Its features [F, D]; none where it has none.
         numbers: Frame number of each row [F].
     """
@@ -81,8 +81,7 @@ def _find(clips: Sequence[ClipRecord], name: str, folder: Path) -> ClipRecord:
 
 def self_similarity(rows: Features) -> NDArray[np.float32]:
     """Return the cosine similarity of all pairs of rows [F, D] as [F, F]; 0 for a row of zeros."""
-    norms = np.linalg.norm(rows, axis=1, keepdims=True)
-    unit = np.divide(rows, norms, out=np.zeros_like(rows), where=norms > 0)
+    unit = unit_rows(rows)
     similarity: NDArray[np.float32] = unit @ unit.T
     return similarity
 
@@ -105,11 +104,7 @@ def read_sampled(path: Path) -> list[RgbImage]:
 
 
 def draw_clip(clip: ShownClip, frames: Sequence[RgbImage], out: Path) -> None:
-    """Draw the self-similarity beside sampled frames [H, W, 3], or alone without any, as PNG.
-
-    Raises:
-        OSError: It cannot be written.
-    """
+    """Draw the self-similarity beside sampled frames [H, W, 3], or alone without any, as PNG."""
     import io
 
     from matplotlib.backends.backend_agg import FigureCanvasAgg

@@ -3,10 +3,12 @@
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from click.testing import CliRunner
 
 import ta3n.extract
@@ -91,6 +93,65 @@ def test_the_network_is_loaded_once(clips: Path) -> None:
     assert api._engine.cache_info().misses == 1
     features(clips / "a.avi", frames="segments:1", weights="random:1")
     assert api._engine.cache_info().misses == 2
+
+
+def test_calls_of_several_threads_wait_for_each_other(clips: Path) -> None:
+    ta3n.extract.release_networks()
+    alone = features(clips / "a.avi")
+    with ThreadPoolExecutor(3) as threads:
+        found = list(threads.map(lambda _: features(clips / "a.avi"), range(3)))
+    path = clips.resolve() / "a.avi"
+    assert all(np.array_equal(each[path].features, alone[path].features) for each in found)
+    assert api._engine.cache_info().misses == 1
+
+
+FORKED = """
+import multiprocessing, sys
+from ta3n.extract import extract_features
+
+def rows(path):
+    (clip,) = extract_features(path, backbone="resnet18", weights="random:0", device="cpu").values()
+    return clip.features
+
+ours = rows(sys.argv[1])
+with multiprocessing.get_context("fork").Pool(1) as forked:
+    theirs = forked.apply(rows, sys.argv[1:])
+print("equal" if (ours == theirs).all() else "different")
+"""
+
+
+def test_a_forked_process_loads_a_network_of_its_own(clips: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-P", "-c", FORKED, clips / "a.avi"],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert result.stdout == "equal\n", result.stderr
+
+
+def test_torch_is_as_the_caller_had_it(clips: Path) -> None:
+    """Threads that start later, and precision in force, are none of a library's business."""
+
+    def threads_of_a_new_thread() -> int:
+        with ThreadPoolExecutor(1) as one:
+            return one.submit(torch.get_num_threads).result()
+
+    ta3n.extract.release_networks()
+    before, threads = features(clips / "a.avi"), torch.get_num_threads()
+    ta3n.extract.release_networks()
+    torch.set_default_dtype(torch.float64)
+    try:
+        with torch.autocast("cpu"):
+            after = features(clips / "a.avi")
+            assert torch.is_autocast_enabled("cpu")
+        assert torch.get_default_dtype() == torch.float64
+    finally:
+        torch.set_default_dtype(torch.float32)
+    path = clips.resolve() / "a.avi"
+    assert np.array_equal(before[path].features, after[path].features)
+    assert torch.get_num_threads() == threads_of_a_new_thread() == threads
 
 
 def test_mistakes_are_errors_that_say_what_is_wrong(clips: Path) -> None:

@@ -1,7 +1,10 @@
 """Methods and temporal modules that are known for one test only."""
 
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
+from typing import Any
 
 import pytest
 
@@ -10,14 +13,22 @@ from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods import registry as methods
 
 
-@contextmanager
-def forgotten_afterwards() -> Iterator[None]:
-    """Let what plug-ins register within be unknown again at the end."""
+@cache
+def _built_in() -> tuple[tuple[Any, str, dict[str, Any]], ...]:
+    """Return what is known without any plug-in, and where."""
     methods.METHODS.all()
     ENCODERS.all()
+    places = ((methods.METHODS, "_items"), (ENCODERS, "_items"), (methods, "_TERMS"))
+    return tuple((owner, name, dict(getattr(owner, name))) for owner, name in places)
+
+
+@contextmanager
+def forgotten_afterwards() -> Iterator[None]:
+    """Begin without plug-ins, and let what they register within be unknown again at the end."""
     with pytest.MonkeyPatch.context() as patch:
-        for known in (methods.METHODS, ENCODERS):
-            patch.setattr(known, "_items", dict(known._items))
-        patch.setattr(methods, "_TERMS", dict(methods._TERMS))
+        for owner, name, known in _built_in():
+            patch.setattr(owner, name, dict(known))
         patch.setattr(registry, "_PLUGINS", {})
+        for name in [name for name in sys.modules if name.startswith("ta3n_plugin_")]:
+            patch.delitem(sys.modules, name)
         yield

@@ -1,6 +1,7 @@
 """A small run from video files on, and another on made-up features."""
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -8,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from ta3n.train.cli import main
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import prepare_job
+from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.jobs.settings import TrainSettings
 
 
@@ -31,8 +32,13 @@ def small_settings(features: Path, out: Path, **changes: Any) -> TrainSettings:
     return TrainSettings.model_validate(settings)
 
 
+def with_settings(job: TrainingJob, **changes: Any) -> TrainingJob:
+    """Return a job with other settings of where and how it is trained."""
+    return replace(job, settings=job.settings.model_copy(update=changes))
+
+
 def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
     """Train for a few epochs on a CPU; return the folder of all seeds."""
-    job = prepare_job(source, target, small_settings(features, out, **changes))
+    (job,) = prepare_jobs(source, target, small_settings(features, out, **changes))
     run_job(job)
     return job.folder(job.seeds[0]).path.parent

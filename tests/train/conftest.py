@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 from ta3n.train.loop.batches import TrainingData
-from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.registry import method_for
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import OFFICIAL
 

@@ -1,4 +1,4 @@
-"""The examples of the page on own methods run as they stand there."""
+"""The examples of the page on own methods run as they stand there, and the list is complete."""
 
 import re
 import shlex
@@ -6,11 +6,14 @@ from pathlib import Path
 
 import pytest
 
+from ta3n.train.methods.registry import describe_methods
+
 from ..support.feature_folders import made_clips, make_features
 from ..support.plugins import forgotten_afterwards
 from ..support.small_runs import ta3n_train
 
-PAGE = (Path(__file__).parents[2] / "docs" / "add-a-method.md").read_text()
+PAGE_FOLDER = Path(__file__).parents[2] / "docs"
+PAGE = (PAGE_FOLDER / "add-a-method.md").read_text()
 FILES = {
     text.partition("\n")[0].removeprefix("# "): text
     for text in re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
@@ -35,6 +38,12 @@ SMALL = (
     "--benchmark", "ucf-hmdb-small", "--allow-missing", "--epochs", "2", "--batch-size", "10",
     "--device", "cpu",
 )  # fmt: skip
+
+
+def test_the_list_of_methods_is_what_the_command_prints() -> None:
+    listed = (PAGE_FOLDER / "methods.md").read_text()
+    with forgotten_afterwards():
+        assert f"```\n{describe_methods()}\n```" in listed
 
 
 def test_the_page_has_examples() -> None:

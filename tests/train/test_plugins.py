@@ -201,10 +201,39 @@ def test_a_report_shows_it_under_its_label_without_the_plugin(own: Own, tmp_path
         assert main_finding(analysis).startswith("Toy (")
 
 
+def test_its_run_is_evaluated_by_the_plugin_that_the_record_names(own: Own) -> None:
+    run = run_folder(own.runs, "toy-attending")
+    with forgotten_afterwards():
+        result = ta3n_train(
+            "--evaluate", run, "--target", "hmdb", "--features", own.folder / "features",
+            "--allow-missing", "--device", "cpu",
+        )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    last = read_run(run).result.rules["last"]
+    assert f"{last.percent:.2f}" in result.stdout
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "adamw"])
+def test_other_optimisers_resume_and_stack(own: Own, tmp_path: Path, optimizer: str) -> None:
+    more = ("--method", "toy", "--optimizer", optimizer, "--schedule", "cosine",
+            "--learning-rate", 0.001, "--seeds", 2)  # fmt: skip
+    for name, way in (("apart", "off"), ("stacked", "on")):
+        result = own.train(tmp_path / name, *more, "--stack", way)
+        assert result.exit_code == 0, result.stderr
+    for seed in (0, 1):
+        ours, theirs = (
+            weights_of(run_folder(tmp_path / name, "toy-relation", seed))
+            for name in ("apart", "stacked")
+        )
+        for key in ours:
+            torch.testing.assert_close(ours[key], theirs[key], rtol=1e-3, atol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [
         (("--method", "toi"), "did you mean 'toy'"),
+        (("--method", "../toy.x"), "'../toy.x' is not known"),
         (("--method", "toy", "--weight", "toi=1"), "did you mean 'toy'"),
         (("--method", "dan", "--weight", "toy=1"), "no term of dan has the weight toy"),
         (("--method", "toy", "--weight", "toy=-1"), "it must be a number, 0 or above"),
@@ -226,3 +255,12 @@ def test_two_of_one_name_are_refused(own: Own, tmp_path: Path) -> None:
     result = own.train(own.runs, "--plugin", tmp_path / "again.py")
     assert result.exit_code == 2
     assert "two terms 'toy_loss'" in result.stderr
+
+
+def test_a_settings_file_names_a_plugin_beside_it(own: Own, tmp_path: Path) -> None:
+    (tmp_path / "pipeline.toml").write_text('[train]\nplugins = ["toy.py"]\nmethod = "toy"\n')
+    (tmp_path / "toy.py").write_text(TOY)
+    with forgotten_afterwards():
+        result = ta3n_train("--config", tmp_path / "pipeline.toml", "--list-methods")
+        assert result.exit_code == 0, result.stderr
+        assert "Toy (a test)" in result.stdout

@@ -20,15 +20,9 @@ from ta3n.train.loop.batches import TrainingData
 
 
 def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Tensor:
-    """Read the sampled frames of videos, each row against its checksum.
+    """Read the sampled frames of videos, float32 [N, K, D], each row against its checksum.
 
-    Args:
-        folder: Feature folder of the dataset.
-        videos: The videos, at least one, all of K sampled frames.
-        feature_dim: D as the manifest has it.
-
-    Returns:
-        Features, float32 [N, K, D].
+    N is at least 1, D that of the manifest.
 
     Raises:
         FeatureStoreError: If a shard is missing or damaged.
@@ -60,12 +54,7 @@ def labels_of(videos: Sequence[Video]) -> Tensor:
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Labelled source videos that nothing is learned from.
-
-    Attributes:
-        features: [M, K, D].
-        labels: int64 [M].
-    """
+    """Labelled source videos that nothing is learned from: [M, K, D], int64 [M]."""
 
     features: Tensor
     labels: Tensor
@@ -73,17 +62,15 @@ class HeldOut:
 
 @dataclass(frozen=True, kw_only=True)
 class RunData:
-    """The tensors of a run.
+    """The tensors of a run, and the paths of its videos.
 
     Attributes:
-        training: What training may see.
-        source_videos: Paths of the videos learned from.
-        target_videos: Paths of the unlabelled target training videos; empty without them.
+        source_videos: Those learned from.
+        target_videos: Those of the unlabelled target training videos; empty without them.
         held_out: What label-free rules may look at beside; None where the source is not learned
             from, or holds nothing out.
         val_features: Target validation features [N, K, D].
         val_labels: Their labels, int64 [N], for the evaluator alone.
-        val_videos: Their paths.
     """
 
     training: TrainingData

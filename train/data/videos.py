@@ -32,7 +32,6 @@ class Video:
     """A labelled video with features.
 
     Attributes:
-        clip: Its record in the manifest.
         label: Index of its class in the benchmark.
         rows: Offsets of the K sampled frames among the clip's rows.
     """
@@ -44,14 +43,11 @@ class Video:
 
 @dataclass(frozen=True, kw_only=True)
 class DomainVideos:
-    """One dataset's part in a run.
+    """One dataset's part in a run: its feature folder, and the videos of each split by path.
 
     Attributes:
-        dataset: Full name.
-        folder: Its feature folder.
-        manifest: What stage one wrote there.
-        train: Videos of the official training split, sorted by path.
-        val: Videos of the official test split, sorted by path.
+        train: Videos of the official training split.
+        val: Videos of the official test split.
     """
 
     dataset: str
@@ -68,12 +64,7 @@ class DomainVideos:
 
 
 def load_videos(
-    features: Path,
-    benchmark: Benchmark,
-    dataset: str,
-    *,
-    num_segments: int,
-    allow_missing: bool,
+    features: Path, benchmark: Benchmark, dataset: str, *, num_segments: int, allow_missing: bool
 ) -> DomainVideos:
     """Read a dataset's manifest and list the benchmark's videos.
 
@@ -134,10 +125,6 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
 
     Clips cut from one recording look alike (UCF101's groups, HMDB51's films), so that the accuracy
     on such a clip says how well training clips are remembered. What is left out is logged.
-
-    Args:
-        side: The source's part in a run.
-        dataset: Tells which clips were cut from one recording.
     """
 
     def recording(video: Video) -> tuple[str, str]:
@@ -240,25 +227,36 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
 def _sampled_rows(
     clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
 ) -> tuple[int, ...]:
-    """Return where the K sampled frames lie among the rows that were kept."""
-    numbers = selection.indices(clip.num_frames, clip.frame_rate)
-    kept = {frame: row for row, frame in enumerate(numbers)}
+    """Return where the K sampled frames lie among the clip's rows."""
+    kept = selection.indices(clip.num_frames, clip.frame_rate)
     if len(kept) != clip.length:
         raise DataConflictError(
             f"{folder}: {clip.path} has {clip.length} rows for {clip.num_frames} frames and "
             f"selection {selection}; extract it again"
         )
-    if selection.is_regular:
-        # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
-        return tuple(segment_indices(clip.length, num_segments))
-    wanted = segment_indices(clip.num_frames, num_segments)
-    if not kept.keys() >= set(wanted):
+    try:
+        return sampled_among(kept, selection, clip.num_frames, num_segments)
+    except KeyError as error:
         raise DataConflictError(
             f"{folder} holds only frames {selection}, but {num_segments} segments need others; "
             f"train with --segments {selection.num_segments}, or extract with "
             f"--frames segments:{num_segments} or all"
-        )
-    return tuple(kept[frame] for frame in wanted)
+        ) from error
+
+
+def sampled_among(
+    kept: Sequence[int], selection: FrameSelection, num_frames: int, num_segments: int
+) -> tuple[int, ...]:
+    """Return where the K sampled frames of a clip lie among the frames that a selection kept.
+
+    Raises:
+        KeyError: If one of them was not kept.
+    """
+    if selection.is_regular:
+        # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
+        return tuple(segment_indices(len(kept), num_segments))
+    row_of = {frame: row for row, frame in enumerate(kept)}
+    return tuple(row_of[frame] for frame in segment_indices(num_frames, num_segments))
 
 
 def _report_doubtful(clips: list[ClipRecord], dataset: str) -> None:

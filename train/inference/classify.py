@@ -4,8 +4,8 @@ Shapes: F kept frames of a clip, K segments, D cached feature width.
 """
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -13,8 +13,9 @@ import numpy as np
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.records import IMPORTED, USABLE, ClipStatus
-from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
+from ta3n.train.data.videos import sampled_among
 from ta3n.train.inference.trained import TrainedRun, feature_differences, weights_option
 
 if TYPE_CHECKING:
@@ -24,12 +25,7 @@ if TYPE_CHECKING:
 
 
 class ClassProbability(NamedTuple):
-    """A class and how likely a model takes it to be.
-
-    Attributes:
-        name: Of the class.
-        probability: Between 0 and 1.
-    """
+    """A class and how likely a model takes it to be, between 0 and 1."""
 
     name: str
     probability: float
@@ -90,42 +86,32 @@ def predict(
     given = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     option = weights_option(run, run.weights if weights is None else Path(weights))
     clips = list(_clips(given))
-    files = [clip.file for clip in clips if clip.file is not None]
-    done = _classify(run, files, option) if files else {}
-    return [_prediction(run.classes, clip, done, top_k) for clip in clips]
+    files = [found for _, found in clips if isinstance(found, Path)]
+    done = _classify(run, files, option, top_k) if files else {}
+    return [
+        replace(done[str(found)], video=shown)
+        if isinstance(found, Path)
+        else Prediction(video=shown, status="failed", reason=found, top=())
+        for shown, found in clips
+    ]
 
 
-class _Clip(NamedTuple):
-    """A clip to classify: what it is shown as, its file or why there is none."""
-
-    shown: Path
-    file: Path | None
-    reason: str = ""
-
-
-def _clips(given: Sequence[Path]) -> Iterator[_Clip]:
+def _clips(given: Sequence[Path]) -> Iterator[tuple[Path, Path | str]]:
+    """Yield what each clip is shown as, with its file or the reason why there is none."""
     for path in given:
         try:
             files = find_videos(path)
         except DataMissingError as error:
-            yield _Clip(path, None, str(error))
-            continue
-        if path.is_file():
-            yield _Clip(path, files[0])
+            yield path, str(error)
             continue
         folder = Path(os.path.realpath(path))
         for file in files:
-            yield _Clip(path / file.relative_to(folder), file)
+            yield (path if path.is_file() else path / file.relative_to(folder)), file
 
 
-class _Classified(NamedTuple):
-    """The features of a clip, and the probabilities of all classes if there are any."""
-
-    clip: "ClipFeatures"
-    probabilities: Sequence[float]
-
-
-def _classify(run: TrainedRun, files: Sequence[Path], weights: str) -> dict[str, _Classified]:
+def _classify(
+    run: TrainedRun, files: Sequence[Path], weights: str, top_k: int
+) -> dict[str, Prediction]:
     """Return what becomes of each clip, by its absolute path."""
     from ta3n.extract import extract_features
 
@@ -146,35 +132,22 @@ def _classify(run: TrainedRun, files: Sequence[Path], weights: str) -> dict[str,
             f"this version does not make the run's features: {'; '.join(differences)}"
         )
     usable = [path for path, clip in clips.items() if clip.status in USABLE]
-    probabilities: dict[str, Sequence[float]] = {}
+    top: dict[str, tuple[ClassProbability, ...]] = {}
     if usable:
         features = np.stack([_sampled(clips[path], run.num_segments) for path in usable])
-        rows = run.predict_features(features).tolist()
-        probabilities = dict(zip(usable, rows, strict=True))
-    return {path: _Classified(clip, probabilities.get(path, ())) for path, clip in clips.items()}
+        for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
+            ranked = sorted(zip(run.classes, row, strict=True), key=lambda each: -each[1])
+            top[path] = tuple(ClassProbability(*each) for each in ranked[:top_k])
+    return {
+        path: Prediction(
+            video=Path(path), status=clip.status, reason=clip.reason, top=top.get(path, ())
+        )
+        for path, clip in clips.items()
+    }
 
 
 def _sampled(clip: "ClipFeatures", num_segments: int) -> "NDArray[np.float32]":
     """Return the rows of the sampled frames, [K, D] of [F, D]."""
-    if FrameSelection.parse(clip.config.frames).is_regular:
-        # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
-        return clip.features[segment_indices(len(clip.features), num_segments)]
-    frames = segment_indices(clip.num_frames, num_segments)
-    rows = np.searchsorted(clip.frame_numbers, frames)
-    assert np.array_equal(clip.frame_numbers[rows], frames), "the sampled frames are kept"
-    return clip.features[rows]
-
-
-def _prediction(
-    classes: Sequence[str], clip: _Clip, done: Mapping[str, _Classified], top_k: int
-) -> Prediction:
-    if clip.file is None:
-        return Prediction(video=clip.shown, status="failed", reason=clip.reason, top=())
-    features, found = done[str(clip.file)]
-    order = sorted(range(len(found)), key=lambda label: -found[label])
-    return Prediction(
-        video=clip.shown,
-        status=features.status,
-        reason=features.reason,
-        top=tuple(ClassProbability(classes[n], found[n]) for n in order[:top_k]),
-    )
+    selection = FrameSelection.parse(clip.config.frames)
+    kept = clip.frame_numbers.tolist()
+    return clip.features[list(sampled_among(kept, selection, clip.num_frames, num_segments))]

@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from ta3n.train.inference.trained import TrainedRun
     from ta3n.train.jobs.settings import TrainSections, TrainSettings
 
-_TOP_K = 5
 _SHARED = frozenset({"features", "out", "device", "allow_missing"})
 """Options of training that an evaluation takes too."""
 _DATASET_ONLY = frozenset({"features", "allow_missing", "split"})
@@ -39,11 +38,11 @@ class EvaluationCall:
     run: Path
     target: str | None
     videos: tuple[str, ...]
-    rule: str
-    split: BenchmarkRole
-    top_k: int
-    weights: Path | None
     out: Path | None
+    rule: str = LAST
+    split: BenchmarkRole = "val"
+    top_k: int = 5
+    weights: Path | None = None
 
 
 def evaluation_options(function: F) -> F:
@@ -82,10 +81,7 @@ def take_call(
 ) -> EvaluationCall | None:
     """Take the options of an evaluation out of all options; return None where training is asked.
 
-    Args:
-        options: By name, those of training among them.
-        target: As given.
-        others: Further options of training.
+    `others` are options of training that are no settings.
 
     Raises:
         UsageError: For options that do not go together.
@@ -110,16 +106,9 @@ def take_call(
     kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
     if wrong := sorted(given & others_only):
         raise UsageError(f"{_dashed(wrong)} cannot go with --{kind}; use one without the other")
-    return EvaluationCall(
-        run=run,
-        target=target,
-        videos=own["videos"],
-        rule=own["rule"] or LAST,
-        split=own["split"] or "val",
-        top_k=own["top_k"] or _TOP_K,
-        weights=own["weights"],
-        out=None if options["out"] is None else Path(options["out"]),
-    )
+    out = None if options["out"] is None else Path(options["out"])
+    chosen = {name: value for name, value in own.items() if value is not None}
+    return EvaluationCall(run=run, target=target, out=out, **chosen)
 
 
 def _dashed(names: Iterable[str]) -> str:

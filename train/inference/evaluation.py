@@ -3,7 +3,6 @@
 Shapes: N videos, C classes.
 """
 
-import json
 from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,25 +10,20 @@ from pathlib import Path
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, DataMissingError
-from ta3n.common.files import replace_file
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun, feature_differences
-from ta3n.train.runs.benchmark import benchmark_of, side_named
-from ta3n.train.runs.folder import write_csv
+from ta3n.train.runs.folder import write_csv, write_json
+from ta3n.train.runs.records import benchmark_of, side_named
 
 
 @dataclass(frozen=True, kw_only=True)
 class RunEvaluation:
-    """What a run makes of one split of a dataset.
+    """What a run makes of one split of a dataset, with N videos.
 
     Attributes:
-        run: The run.
-        target: The dataset.
-        split: `train` or `val`.
-        videos: The N videos of the split.
         labels: int64 [N].
         logits: [N, C].
     """
@@ -65,11 +59,7 @@ def load_target(
 ) -> DomainVideos:
     """Return the videos of a dataset that a run can be evaluated on, see `load_videos`.
 
-    Args:
-        run: As loaded.
-        features: Folder that stage one wrote.
-        target: Short or full name of a dataset of the run's benchmark.
-        allow_missing: Go on where videos of the benchmark have no features.
+    `target` is the short or full name of a dataset of the run's benchmark.
 
     Raises:
         UsageError: If the benchmark does not hold the dataset.
@@ -85,11 +75,7 @@ def load_target(
             f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
         )
     videos = load_videos(
-        features,
-        benchmark,
-        dataset,
-        num_segments=run.num_segments,
-        allow_missing=allow_missing,
+        features, benchmark, dataset, num_segments=run.num_segments, allow_missing=allow_missing
     )
     if differences := feature_differences(run, videos.manifest.config):
         raise DataConflictError(
@@ -147,14 +133,11 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
         ],
     }
     name = f"evaluation-{evaluation.target.dataset}-{evaluation.split}-{run.rule}"
-    replace_file(folder / f"{name}.json", (json.dumps(figures, indent=1) + "\n").encode())
-    columns = zip(
-        (video.clip.path for video in evaluation.videos),
-        evaluation.labels.tolist(),
-        evaluation.predicted.tolist(),
-        evaluation.logits.softmax(dim=1).tolist(),
-        strict=True,
-    )
+    write_json(folder / f"{name}.json", figures)
     header = ["video", "label", "predicted", *(f"probability_{name}" for name in run.classes)]
-    rows = [[video, label, predicted, *each] for video, label, predicted, each in columns]
+    figures_of = evaluation.predicted.tolist(), evaluation.logits.softmax(dim=1).tolist()
+    rows = [
+        [video.clip.path, video.label, predicted, *probabilities]
+        for video, predicted, probabilities in zip(evaluation.videos, *figures_of, strict=True)
+    ]
     write_csv(folder / f"{name}.csv", header, rows)

@@ -4,6 +4,7 @@ import io
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr
+from dataclasses import replace
 from itertools import groupby
 from typing import TYPE_CHECKING
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from ta3n.train.data.features import HeldOut, RunData
     from ta3n.train.data.videos import DomainVideos, Video
     from ta3n.train.jobs.job import TrainingJob
-    from ta3n.train.loop.checks import RunSettings
 
 Task = tuple["TrainingJob", Sequence[int]]
 """A job and those of its seeds that are trained together, or one after another."""
@@ -102,7 +102,9 @@ def list_tasks(jobs: "Sequence[TrainingJob]") -> list[Task]:
     for job in jobs:
         own = [seed for seed in job.seeds if job.folder(seed).path not in taken]
         taken |= {job.folder(seed).path for seed in own}
-        tasks += [(job, own)] if job.stack == "on" and own else [(job, [seed]) for seed in own]
+        tasks += (
+            [(job, own)] if job.settings.stack == "on" and own else [(job, [seed]) for seed in own]
+        )
     return tasks
 
 
@@ -118,17 +120,17 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.common.device import resolve_device
     from ta3n.train.runs.session import run_seed, run_stacked
 
-    device = resolve_device(job.device)
+    device = resolve_device(job.settings.device)
     data = _load(job, cache)
-    settings = [_settings(job, seed) for seed in seeds]
+    settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
     if len(seeds) > 1 and stacks(job, device):
         LOGGER.info("%s: %d seeds as one program", job.method.name, len(seeds))
         folders = [job.folder(seed) for seed in seeds]
-        return run_stacked(settings, data, folders, device, tensorboard=job.tensorboard)
+        return run_stacked(settings, data, folders, device, tensorboard=job.settings.tensorboard)
     return [
-        run_seed(each, data, job.folder(each.seed), device, tensorboard=job.tensorboard)
+        run_seed(each, data, job.folder(each.seed), device, tensorboard=job.settings.tensorboard)
         for each in settings
     ]
 
@@ -139,13 +141,17 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
     `auto` stacks on a GPU, where one seed leaves most of the device idle. On a CPU it does not:
     one seed keeps the cores busy already.
     """
-    return job.stack == "on" or (job.stack == "auto" and device.type == "cuda")
+    return job.settings.stack == "on" or (job.settings.stack == "auto" and device.type == "cuda")
 
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
     job, _ = tasks[0]
-    runs = [str(job.folder(seed).path.relative_to(job.out)) for job, own in tasks for seed in own]
+    runs = [
+        str(job.folder(seed).path.relative_to(job.settings.out))
+        for job, own in tasks
+        for seed in own
+    ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
     agree_on_count(job.folder(0).path.parents[1] / name, share)
@@ -194,7 +200,7 @@ def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
 
-    if any(resolve_device(job.device).type == "cuda" for job, _ in tasks):
+    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
         raise UsageError(
             f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
             "seeds are stacked instead. Give --device cpu, or leave out --jobs"
@@ -241,18 +247,6 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
     LOGGER.info("%d of %d: %s", done, total, name)
     for result in results:
         result.log()
-
-
-def _settings(job: "TrainingJob", seed: int) -> "RunSettings":
-    from ta3n.train.loop.checks import RunSettings
-
-    return RunSettings(
-        method=job.method,
-        recipe=job.recipe,
-        weights=job.weights,
-        num_classes=len(job.benchmark.class_names),
-        seed=seed,
-    )
 
 
 def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":

@@ -15,7 +15,7 @@ from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.train.jobs.grid import Combination, Grid, as_option
 from ta3n.train.runs.records import Run, read_run
-from ta3n.train.validators.suite import RULES
+from ta3n.train.validators.rules import RULES
 
 ORACLE = "oracle"
 GRID_RULES = (*(rule.name for rule in RULES), ORACLE)

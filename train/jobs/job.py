@@ -2,24 +2,22 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.errors import DataMissingError
 from ta3n.common.log import LOGGER
 from ta3n.common.registry import loaded_plugins
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
-from ta3n.train.jobs.settings import StackPolicy, TrainSettings, parse_seeds
+from ta3n.train.jobs.settings import TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
-from ta3n.train.methods.identity import identity_of, recipe_for
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
-from ta3n.train.recipe.recipes import Recipe
-from ta3n.train.runs.benchmark import benchmark_record
 from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.records import benchmark_record
 
 _FEW_VIDEOS = 30
 
@@ -31,46 +29,42 @@ class TrainingJob:
     Attributes:
         config: Names the run folders.
         row: The row of the paper's tables, if it was asked for as one.
-        method: The switches in force.
-        recipe: Hyper-parameters in force.
-        weights: Of the method's terms, those in force, by name.
-        published: Whether the authors published the weights of this direction.
-        seeds: One run each.
+        run: What is trained; its seed is that of the first run.
+        settings: As given: where to train, and how.
         benchmark: Gives the classes.
         source_dataset: Tells which clips of the source were cut from one recording.
         source: Videos of the source.
         target: Videos of the target.
-        out: Folder for runs.
-        device: As given: `auto`, `cpu` or `cuda:N`.
-        stack: Whether seeds are trained as one program.
-        tensorboard: Whether the metrics are also written for TensorBoard.
     """
 
     config: RunConfig
     row: Row | None
-    method: Method
-    recipe: Recipe
-    weights: Mapping[str, float]
-    published: bool
-    seeds: tuple[int, ...]
+    run: RunSettings
+    settings: TrainSettings
     benchmark: Benchmark
     source_dataset: Dataset
     source: DomainVideos
     target: DomainVideos
-    out: Path
-    device: str
-    stack: StackPolicy
-    tensorboard: bool
+
+    @property
+    def method(self) -> Method:
+        """The method with its terms in force."""
+        return self.run.method
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """One run each."""
+        return parse_seeds(self.settings.seeds)
 
     def folder(self, seed: int) -> RunFolder:
         """Return the run folder of a seed."""
-        return RunFolder(self.config.folder(self.out, seed))
+        return RunFolder(self.config.folder(self.settings.out, seed))
 
 
 def prepare_jobs(
     source: str,
     target: str,
-    settings: TrainSettings,
+    *variants: TrainSettings,
     catalogue: Catalogue = BUILT_IN_CATALOGUE,
 ) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
@@ -78,29 +72,12 @@ def prepare_jobs(
     Args:
         source: Short or full name of the source dataset.
         target: The same for the target.
-        settings: Everything else.
+        variants: Settings that differ in switches and hyper-parameters alone: features are looked
+            at once, however many there are.
         catalogue: Datasets and benchmarks that there are.
 
     Returns:
-        A job for each row of the settings, or one for their method.
-
-    Raises:
-        UsageError: For names or switches that make no sense together.
-        DataMissingError: If videos are missing and may not be.
-        DataConflictError: If the features do not fit together.
-    """
-    return prepare_variants(source, target, [settings], catalogue)
-
-
-def prepare_variants(
-    source: str,
-    target: str,
-    variants: Sequence[TrainSettings],
-    catalogue: Catalogue = BUILT_IN_CATALOGUE,
-) -> list[TrainingJob]:
-    """Prepare the jobs of settings that differ in switches and hyper-parameters alone.
-
-    Features are looked at once, however many there are.
+        For each of the settings a job for each of its rows, or one for its method.
 
     Raises:
         UsageError: For names or switches that make no sense together.
@@ -111,75 +88,58 @@ def prepare_variants(
     source_dataset = catalogue.dataset(source)
     names = source_dataset.name, catalogue.dataset(target).name
     # All settings are looked at before any feature is.
-    chosen = [_choose(settings, benchmark, names) for settings in variants]
+    chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
     pairs: dict[int, _Pair] = {}
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
         if settings.segments not in pairs:
-            pairs[settings.segments] = _load_pair(names, source_dataset, benchmark, settings)
-        jobs += _jobs(settings, choices, benchmark, pairs[settings.segments])
+            pairs[settings.segments] = _load_pair(names, benchmark, settings)
+        pair = pairs[settings.segments]
+        for row, run, published in choices:
+            _check_filled(run.method, pair.source, pair.target)
+            jobs.append(
+                TrainingJob(
+                    config=_config(benchmark, run, pair, published=published),
+                    row=row,
+                    run=run,
+                    settings=settings,
+                    benchmark=benchmark,
+                    source_dataset=source_dataset,
+                    source=pair.source,
+                    target=pair.target,
+                )
+            )
     return jobs
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """What settings come to for one row."""
-
-    method: Method
-    row: Row | None
-    recipe: Recipe
-    weights: Mapping[str, float]
-    published: bool
-
-
-def _choose(settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]) -> list[_Chosen]:
-    parse_seeds(settings.seeds)
-    recipe = choose_recipe(settings)
-    chosen = []
+def _choose(
+    settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]
+) -> Iterator[tuple[Row | None, RunSettings, bool]]:
+    """Yield for each row what is run, and whether the authors published weights for it."""
+    first, *_ = parse_seeds(settings.seeds)
+    recipe, num_classes = choose_recipe(settings), len(benchmark.class_names)
     for choice in choose_methods(settings):
         weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
-        own = recipe_for(choice.method, recipe, weights)
-        chosen.append(_Chosen(choice.method, choice.row, own, weights, published))
-    return chosen
-
-
-def _jobs(
-    settings: TrainSettings, chosen: Sequence[_Chosen], benchmark: Benchmark, pair: "_Pair"
-) -> Iterator[TrainingJob]:
-    for choice in chosen:
-        _check_filled(choice.method, pair.source, pair.target)
-        yield TrainingJob(
-            config=_config(benchmark, choice, pair),
-            row=choice.row,
+        run = RunSettings(
             method=choice.method,
-            recipe=choice.recipe,
-            weights=choice.weights,
-            published=choice.published,
-            seeds=parse_seeds(settings.seeds),
-            benchmark=benchmark,
-            source_dataset=pair.source_dataset,
-            source=pair.source,
-            target=pair.target,
-            out=settings.out,
-            device=settings.device,
-            stack=settings.stack,
-            tensorboard=settings.tensorboard,
+            recipe=recipe,
+            weights=weights,
+            num_classes=num_classes,
+            seed=first,
         )
+        yield choice.row, run.as_usual(), published
 
 
 @dataclass(frozen=True)
 class _Pair:
     """The videos of both domains, and what a run records of them."""
 
-    source_dataset: Dataset
     source: DomainVideos
     target: DomainVideos
     record: Mapping[str, Any]
 
 
-def _load_pair(
-    names: tuple[str, str], source_dataset: Dataset, benchmark: Benchmark, settings: TrainSettings
-) -> _Pair:
+def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings) -> _Pair:
     source, target = (
         load_videos(
             settings.features,
@@ -203,21 +163,7 @@ def _load_pair(
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
         },
     }
-    return _Pair(source_dataset, source, target, record)
-
-
-def prepare_job(source: str, target: str, settings: TrainSettings) -> TrainingJob:
-    """Return the job of settings that ask for one row, see `prepare_jobs`.
-
-    Raises:
-        UsageError: If they ask for several, and as `prepare_jobs`.
-        DataMissingError: If videos are missing and may not be.
-        DataConflictError: If the features do not fit together.
-    """
-    jobs = prepare_jobs(source, target, settings)
-    if len(jobs) > 1:
-        raise UsageError(f"{len(jobs)} rows are asked for, where only one can be run")
-    return jobs[0]
+    return _Pair(source, target, record)
 
 
 def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
@@ -234,8 +180,8 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
             )
 
 
-def _config(benchmark: Benchmark, choice: _Chosen, pair: _Pair) -> RunConfig:
-    method, classes = choice.method, benchmark.class_names
+def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: bool) -> RunConfig:
+    method, classes = run.method, list(benchmark.class_names)
     return RunConfig(
         benchmark=benchmark.name,
         source=pair.source.dataset,
@@ -243,14 +189,14 @@ def _config(benchmark: Benchmark, choice: _Chosen, pair: _Pair) -> RunConfig:
         method=method.name,
         temporal=method.temporal,
         label=method.label,
-        identity=identity_of(method, choice.recipe, choice.weights, classes),
+        identity={**run.identity(), "classes": classes},
         settings={
             "method": method.record(),
             "plugins": list(loaded_plugins()),
-            "recipe": asdict(choice.recipe),
-            "weights": dict(choice.weights),
-            "published": choice.published,
-            "classes": list(classes),
+            "recipe": asdict(run.recipe),
+            "weights": dict(run.weights),
+            "published": published,
+            "classes": classes,
         },
         data=pair.record,
     )
@@ -269,5 +215,5 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(job.target.val),
             100 / len(job.target.val),
         )
-    if any(job.method.uses_target for job in jobs) and not job.published:
+    if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
         LOGGER.info("the loss weights of this direction were never published; see the README")

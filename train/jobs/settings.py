@@ -57,7 +57,7 @@ class TrainSettings(Section):
         names=("--row", "--rows"),
         multiple=True,
     )
-    plugins: tuple[str, ...] = setting(
+    plugins: tuple[Path, ...] = setting(
         (),
         "A file or module that registers a method or a temporal module of one's own.",
         metavar="FILE",
@@ -129,10 +129,10 @@ class TrainSettings(Section):
 
     @field_validator("plugins")
     @classmethod
-    def _loaded(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+    def _loaded(cls, value: tuple[Path, ...]) -> tuple[Path, ...]:
         # What they register can be named in the settings after this one.
         with _told_with_its_origin():
-            load_plugins(value)
+            load_plugins(map(str, value))
         return value
 
     @field_validator("method", "add", "temporal", *_SWITCHES)

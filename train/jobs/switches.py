@@ -51,7 +51,7 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
         UsageError: For an unknown row, level, method or weight, or switches that contradict each
             other.
     """
-    load_plugins(settings.plugins)
+    load_plugins(map(str, settings.plugins))
     rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
     chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
     _check_weights(settings, [choice.method for choice in chosen])

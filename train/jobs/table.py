@@ -1,17 +1,23 @@
-"""Results over seeds as a table on the terminal: of one row by selection rule, or of several."""
+"""Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
 from collections.abc import Sequence
 from statistics import mean
 from typing import TYPE_CHECKING
 
+from ta3n.common.log import describe_duration
+from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.folder import RunConfig, RunResult
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.table import Table
 
     from ta3n.train.jobs.job import TrainingJob
+
+_SHOWN = 20
+"""Combinations of a grid in its table; the file has all."""
 
 
 def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
@@ -21,11 +27,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
         config: What was run.
         results: One a seed, at least one.
     """
-    from rich.table import Table
-
-    table = Table()
-    for heading in ("selection", "n", "target accuracy", "correct videos", "epochs chosen"):
-        table.add_column(heading, no_wrap=True)
+    table = _table("selection", "n", "target accuracy", "correct videos", "epochs chosen")
     table.add_column("what it is")
     for name in [n for n in results[0].rules if all(n in result.rules for result in results)]:
         rules = [result.rules[name] for result in results]
@@ -50,13 +52,9 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         jobs: What was run, of one pair of datasets.
         results: For each job one result a seed, at least one.
     """
-    from rich.table import Table
-
-    table = Table()
     shared = [r for r in results[0][0].rules if all(r in x.rules for runs in results for x in runs)]
     rules = few_rules(shared)
-    for heading in ("row", "method", "temporal", "n", *rules, "paper"):
-        table.add_column(heading, no_wrap=True)
+    table = _table("row", "method", "temporal", "n", *rules, "paper")
     for job, runs in zip(jobs, results, strict=True):
         accuracies = [spread([run.rules[rule].percent for run in runs]) for rule in rules]
         name = job.row.name if job.row else ""
@@ -85,3 +83,69 @@ def _print_heading(console: "Console", config: RunConfig, what: str) -> None:
         f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
         highlight=False,
     )
+
+
+def _table(*headings: str) -> "Table":
+    from rich.table import Table
+
+    table = Table()
+    for heading in headings:
+        table.add_column(heading, no_wrap=True)
+    return table
+
+
+def print_grid(result: GridResult) -> None:
+    """Print what the rule chooses with the oracle's choice beside it, and what that cost."""
+    console = open_console()
+    console.print(_choices(result))
+    console.print(_combinations(result))
+    if (hidden := len(result.trials) - _SHOWN) > 0:
+        console.print(f"and {hidden} more combinations, see {result.path}", highlight=False)
+    for line in _summary(result):
+        # Paths and options are to be copied: they are never wrapped.
+        console.print(line, highlight=False, soft_wrap=True)
+
+
+def _choices(result: GridResult) -> "Table":
+    table = _table("selection", *result.grid.values, "epoch", "score", "target accuracy", "videos")
+    # The one that is asked for first, the odd one out last.
+    order = sorted(result.picks, key=lambda rule: (rule != result.rule, rule == ORACLE))
+    for rule in order:
+        pick = result.picks[rule]
+        values = (str(value) for value in result.trials[pick.number].values.values())
+        table.add_row(rule, *values, str(pick.epoch), f"{pick.score:.4g}", *_accuracy(pick))
+    return table
+
+
+def _combinations(result: GridResult) -> "Table":
+    table = _table(
+        *result.grid.values, result.rule, "epoch", "target accuracy", "videos", "best accuracy"
+    )
+    best = [(trial, trial.best(result.rule), trial.best(ORACLE)) for trial in result.trials]
+    best.sort(key=lambda each: -each[1].score if each[1] else float("inf"))
+    for trial, pick, oracle in best[:_SHOWN]:
+        values = (str(value) for value in trial.values.values())
+        chosen = (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick)) if pick else ("-",) * 4
+        table.add_row(*values, *chosen, spread(oracle.percents) if oracle else "-")
+    return table
+
+
+def _accuracy(pick: Pick) -> tuple[str, str]:
+    return spread(pick.percents), f"{mean(pick.correct):.1f} of {pick.total}"
+
+
+def _summary(result: GridResult) -> list[str]:
+    chosen, oracle, cost = result.chosen, result.oracle, result.cost
+    behind = mean(oracle.correct) - mean(chosen.correct)
+    seeds = len(chosen.correct)
+    took = "" if cost.seconds is None else f", {describe_duration(cost.seconds)} of training"
+    return [
+        "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
+        "chosen by the mean over seeds",
+        f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
+        f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
+        f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead",
+        f"cost: {cost.combinations} combinations x {seeds} seeds = {cost.runs} runs, "
+        f"{cost.epochs} epochs{took}",
+        f"result: {result.path}",
+    ]

@@ -16,7 +16,6 @@ class Discriminator(nn.Module):
 
     Args:
         width: F. The hidden layer is as wide as the input.
-        start: how its weights start, see `Linear`.
     """
 
     def __init__(self, width: int, start: Start = "normal") -> None:

@@ -42,11 +42,9 @@ def draw_masks(
     """Draw the masks of one step on the generator's device.
 
     Args:
-        generator: the run's dropout generator.
         frame_shape: (B, K, H).
         video_dim: V.
         probability: of dropping, in [0, 1); rounded to a multiple of 2 ** -16.
-        dtype: of the features.
 
     Returns:
         The masks, or none if nothing is ever dropped.

@@ -21,8 +21,6 @@ class Linear(nn.Linear):
     """A linear layer without values until `initialise` draws them.
 
     Args:
-        in_features: width of what comes in.
-        out_features: width of what goes out.
         start: `normal` draws the weight from N(0, 0.001), 0.001 being the standard deviation, and
             zeroes the bias; `default` draws both as `nn.Linear` does.
     """

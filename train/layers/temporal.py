@@ -82,9 +82,6 @@ class Relation(nn.Module):
     Args:
         num_segments: K.
         num_frames: n.
-        hidden_dim: H.
-        relation_dim: R.
-        max_subsets: most subsets evaluated.
         normalised: whether the fused frames are normalised per domain, before their ReLU.
     """
 
@@ -124,8 +121,6 @@ class TemRelation(EncoderModule):
 
     Args:
         num_segments: K, at least 2.
-        hidden_dim: H.
-        relation_dim: R.
         max_subsets: most subsets evaluated per n.
         normalised: whether each relation is normalised per domain.
     """

@@ -172,10 +172,7 @@ def plan_epoch(
     target always walks through the whole source, however small the target is.
 
     Args:
-        data: on the device.
-        source_batch: B_S.
         uses_target: whether the method's losses need target videos.
-        generators: the run's generators.
         policy: what happens where one domain has fewer batches, see `Recipe`.
     """
     device = data.source_features.device

@@ -1,47 +1,11 @@
-"""What a run is told to do, and the checks before and during it.
-
-Shapes: C classes.
-"""
+"""The checks before and during a run."""
 
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
-from ta3n.train.methods.base import Method
-from ta3n.train.recipe.recipes import Recipe
-
-
-@dataclass(frozen=True, kw_only=True)
-class RunSettings:
-    """All that decides a run apart from its data.
-
-    Args:
-        method: the row of the table.
-        recipe: the hyper-parameters.
-        weights: of the method's terms, by name; a negative one means the DANN ramp.
-        num_classes: C.
-        seed: the run's seed.
-    """
-
-    method: Method
-    recipe: Recipe
-    weights: Mapping[str, float]
-    num_classes: int
-    seed: int
-
-    def record(self) -> dict[str, Any]:
-        """Return all of it as plain values."""
-        return {
-            "method": self.method.record(),
-            "recipe": asdict(self.recipe),
-            "weights": dict(self.weights),
-            "num_classes": self.num_classes,
-            "seed": self.seed,
-        }
+from ta3n.train.methods.run_settings import RunSettings
 
 
 def check_trainable(settings: RunSettings, data: TrainingData) -> None:

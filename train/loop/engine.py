@@ -13,11 +13,12 @@ from torch import Tensor
 from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData, plan_epoch
-from ta3n.train.loop.checks import RunSettings, check_finite, check_trainable
+from ta3n.train.loop.checks import check_finite, check_trainable
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
 from ta3n.train.loop.objective import Objective, Start, Weights
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.optimizers import make_optimizer
 from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress
@@ -27,17 +28,11 @@ class Trainer:
     """One run of one method with one seed.
 
     Args:
-        settings: what to run.
         data: on any device; copied to the run's device.
-        device: where to train.
         dtype: floating-point type of weights and features.
 
     Attributes:
-        settings: as given.
         data: on the run's device.
-        objective: what is minimised.
-        model: the model, updated epoch by epoch.
-        optimizer: over the model's parameters.
         history: one record for each epoch done.
 
     Raises:
@@ -137,10 +132,6 @@ class Trainer:
 
     def end_epoch(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         """Note what an epoch measured.
-
-        Args:
-            plan: what `begin_epoch` returned.
-            table: what the steps measured.
 
         Raises:
             NonFiniteError: if a value is not finite.

@@ -10,12 +10,12 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 from torch.func import functional_call
+from torch.nn import functional as F
 
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured, measure
-from ta3n.train.losses.classification import classification_loss
 from ta3n.train.methods.base import JOINT, Method, Update
 from ta3n.train.model.model import TA3N, ModelOutput
 from ta3n.train.recipe.recipes import Recipe
@@ -148,10 +148,10 @@ class Step(StepContext):
 
     def classification(self) -> Tensor:
         """Return the classification loss on the source, of both classifiers if there are two."""
-        loss = classification_loss(self.source_logits, self.labels)
+        loss = F.cross_entropy(self.source_logits, self.labels)
         if self.output.second_logits is not None:
             second = self.output.second_logits[: self.num_source]
-            loss = loss + classification_loss(second, self.labels)
+            loss = loss + F.cross_entropy(second, self.labels)
         return loss
 
 
@@ -159,7 +159,6 @@ class UpdateResult(NamedTuple):
     """What an update of a step yields: a tuple, so that it passes through `vmap`.
 
     Attributes:
-        losses: of `compute_losses`.
         statistics: of normalised layers, by name.
         measured: of `measure`, for the joint update; without a graph.
     """
@@ -196,9 +195,7 @@ def run_update(
         model: with the weights of one run.
         batch: videos of this step.
         masks: dropout masks for `step_features`, or none for no dropout.
-        objective: what is minimised.
         weights: in force at this step.
-        update: which update of the step this is.
     """
     method = objective.method
     output = model(
@@ -251,7 +248,6 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
 
     Args:
         step: the model's output, and the weights of the terms.
-        update: which update of the step this is.
 
     Returns:
         0-d tensors before their weights, and only what was computed. For the joint update:

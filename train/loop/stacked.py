@@ -26,6 +26,9 @@ from ta3n.train.recipe.optimizers import make_optimizer
 
 R = TypeVar("R")
 
+_COUNT = "step"
+"""What optimisers call the number of their steps: one number for all members."""
+
 
 class StackedTrainer:
     """Trains members side by side, each as it would train alone, to rounding.
@@ -158,8 +161,7 @@ class StackedLearner:
                     continue
                 for index, member in enumerate(self._members):
                     own = member.model.get_parameter(name)
-                    # A count of steps is one number for all members.
-                    part = value[index] if value.shape == tensor.shape else value.clone()
+                    part = value.clone() if key == _COUNT else value[index]
                     member.optimizer.state[own][key] = part
 
     def _take_over(self, parameters: Sequence[Mapping[str, Tensor]]) -> None:
@@ -173,9 +175,8 @@ class StackedLearner:
                 if first is None:
                     continue
                 # One objective reaches the same weights, so all members bring the same keys.
-                is_count = first.shape != tensor.shape[1:]
                 self.optimizer.state[tensor][key] = (
-                    first.clone() if is_count else torch.stack([state[key] for state in brought])
+                    first.clone() if key == _COUNT else torch.stack([b[key] for b in brought])
                 )
 
 

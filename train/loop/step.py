@@ -48,9 +48,7 @@ class Learner(Protocol):
     """The weights of one run, or of several stacked ones, and how they are moved.
 
     Attributes:
-        parameters: by name.
         buffers: running statistics and what terms keep, by name.
-        optimizer: over the parameters.
     """
 
     parameters: Mapping[str, Tensor]
@@ -67,12 +65,7 @@ class Learner(Protocol):
 
 
 class SingleLearner:
-    """One model and its optimiser.
-
-    Args:
-        model: updated in place.
-        optimizer: over the model's parameters.
-    """
+    """One model and its optimiser."""
 
     def __init__(self, model: TA3N, optimizer: torch.optim.Optimizer) -> None:
         self._model = model
@@ -101,9 +94,7 @@ def train_step(
 
     Args:
         learner: updated in place, at the optimiser's present rate.
-        batch: videos of this step.
         masks: dropout masks for each update of the objective.
-        objective: what is minimised.
         weights: in force at this step.
     """
     all_losses: Measured = {}

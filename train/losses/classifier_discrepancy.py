@@ -10,13 +10,8 @@ from torch import Tensor
 
 
 def classifier_discrepancy(first: Tensor, second: Tensor) -> Tensor:
-    """Return the mean absolute difference of the class probabilities.
+    """Return the mean absolute difference of the class probabilities, between 0 and 2 / C.
 
-    Args:
-        first: logits of one classifier, [B, C].
-        second: logits of the other, [B, C].
-
-    Returns:
-        A 0-d tensor between 0 and 2 / C.
+    Both are class logits, [B, C].
     """
     return (first.softmax(dim=-1) - second.softmax(dim=-1)).abs().mean()

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
-    """Return the mean domain cross-entropy over all items of both domains.
+    """Return the mean domain cross-entropy over all items of both domains, in nats.
 
     `1/N_{S u T} sum_i L_d^i`: the domains count by their number of items, and the K-1 relation
     discriminators are pooled into one mean. Equation 1 subtracts this term for the features and
@@ -18,9 +18,6 @@ def domain_loss(source_logits: Tensor, target_logits: Tensor) -> Tensor:
     Args:
         source_logits: domain logits of source items, [S..., 2].
         target_logits: domain logits of target items, [T..., 2].
-
-    Returns:
-        A 0-d tensor, in nats.
     """
     source = source_logits.flatten(end_dim=-2).log_softmax(dim=-1)[:, 0]
     target = target_logits.flatten(end_dim=-2).log_softmax(dim=-1)[:, 1]

@@ -1,22 +1,30 @@
-"""Shannon entropy of predicted distributions, in nats.
+"""Shannon entropy of predicted distributions, in nats, and the attentive entropy loss.
 
-Shapes: C classes (2 for domains); any leading dimensions.
+Shapes: C classes (2 for domains), B videos of both domains; any leading dimensions.
 """
 
 from torch import Tensor
 
 
 def entropy(logits: Tensor) -> Tensor:
-    """Return H(softmax(logits)) over the last dimension.
+    """Return H(softmax(logits)) over the last dimension: [..., C] to [...], between 0 and ln C.
 
     Written with the logarithm of the softmax, so that a probability of zero contributes zero
     instead of NaN: finite for any finite logits.
-
-    Args:
-        logits: [..., C].
-
-    Returns:
-        Entropy in nats, [...], between 0 and ln C.
     """
     log_probabilities = logits.log_softmax(dim=-1)
     return -(log_probabilities.exp() * log_probabilities).sum(dim=-1)
+
+
+def attentive_entropy_loss(class_logits: Tensor, domain_logits: Tensor) -> Tensor:
+    """Return the mean of (1 + H(d)) H(y) over all videos: L_ae of equation 1 (section 2.3).
+
+    Certainty is asked most of those videos whose domain is hardest to tell. The gradient flows
+    through both entropies.
+
+    Args:
+        class_logits: [B, C].
+        domain_logits: video-level domain logits, [B, 2]. Always of the video level: the authors'
+            program silently took another one where this discriminator was left out.
+    """
+    return ((1 + entropy(domain_logits)) * entropy(class_logits)).mean()

@@ -15,7 +15,7 @@ _NUM_BANDWIDTHS = (2, 5)  # of predictions and video features: the authors' prog
 
 
 def _discrepancy(step: "Step") -> "Tensor":
-    from ta3n.train.losses.joint_mmd import joint_mmd_loss
+    from ta3n.train.losses.mmd import joint_mmd_loss
 
     recipe, logits = step.recipe, step.output.logits
     predictions = logits.softmax(dim=-1) if recipe.joint_input == "softmax" else logits

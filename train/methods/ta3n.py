@@ -20,7 +20,7 @@ GAMMA = Weight(
 
 
 def _attentive_entropy(step: "Step") -> "Tensor":
-    from ta3n.train.losses.attentive_entropy import attentive_entropy_loss
+    from ta3n.train.losses.entropy import attentive_entropy_loss
 
     # Always the video level: the authors' program silently took another one where this
     # discriminator was left out.

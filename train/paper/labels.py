@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import METHODS
-from ta3n.train.validators.suite import RULES as VALIDATORS
+from ta3n.train.validators.rules import RULES as VALIDATORS
 
 NOT_ADAPTING = ("target-only", "source-only")
 

@@ -46,7 +46,7 @@ _UNREADABLE = (
 class RunState:
     """All that is kept of a run after its last complete epoch; never changed in place.
 
-    Args:
+    Attributes:
         trainer: A copy of the trainer's state.
         scores: What can be chosen by, epoch by epoch.
         predictions: Class of each target validation video at the epoch of each rule, int64 [N].
@@ -105,9 +105,7 @@ def write_state(folder: RunFolder, state: RunState) -> None:
     Raises:
         OSError: If the folder cannot be written.
     """
-    fields = {name: getattr(state, name) for name in RunState.__dataclass_fields__}
-    scores = [{**asdict(each), "validators": dict(each.validators)} for each in state.scores]
-    _write(folder.checkpoint, {**fields, "scores": scores})
+    _write(folder.checkpoint, {**vars(state), "scores": [asdict(each) for each in state.scores]})
 
 
 def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
@@ -170,13 +168,9 @@ class TrainedModel(NamedTuple):
 
 
 def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) -> TrainedModel:
-    """Rebuild the model that a selection rule chose.
+    """Rebuild the model that a selection rule, one of `KEPT_WEIGHTS`, chose.
 
-    Args:
-        path: The run folder, finished or with a checkpoint; those of version 0.1 have one too.
-        config: What was run.
-        seed: Its seed.
-        rule: One of `KEPT_WEIGHTS`.
+    The run is finished or has a checkpoint; those of version 0.1 have one too.
 
     Raises:
         DataMissingError: If its weights are not there.
@@ -201,22 +195,19 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
                 f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
         model, epoch = _build(config), kept["rules"][rule]
-        model.load_state_dict(_weights(kept["epochs"][epoch]))
+        # Version 0.1 had a memory of its own, and `relations` for the encoder.
+        weights = {
+            re.sub(r"^relations\.", "encoder.", name): value
+            for name, value in kept["epochs"][epoch].items()
+            if not name.startswith("memory.")
+        }
+        model.load_state_dict(weights)
     except Ta3nError:
         raise
     except _UNREADABLE as error:
         reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
         raise FeatureStoreError(f"{file} cannot be used: {reason}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
-
-
-def _weights(kept: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Return the weights alone, under their names of today: version 0.1 had `relations`."""
-    return {
-        re.sub(r"^relations\.", "encoder.", name): value
-        for name, value in kept.items()
-        if not name.startswith("memory.")
-    }
 
 
 def _build(config: RunConfig) -> TA3N:

@@ -30,14 +30,9 @@ OLD_HASH = "version 0.1"
 
 @dataclass(frozen=True, kw_only=True)
 class RunConfig:
-    """What a run is, apart from its seed.
+    """What a run is, apart from its seed; datasets by their full names.
 
     Attributes:
-        benchmark: Name.
-        source: Full name of the source dataset.
-        target: Full name of the target dataset.
-        method: Its name.
-        temporal: Temporal module.
         label: What tables call the method.
         identity: What it is hashed by, beside benchmark, direction and data: all that the method
             reads, where it is not as usual.
@@ -75,8 +70,7 @@ class RunResult:
     """The figures of a finished run.
 
     Attributes:
-        seed: Of the run.
-        rules: By name of the selection rule.
+        rules: The epochs chosen, by name of the selection rule.
         target_label_reads: How many single target labels were read.
         coverage: Videos that an epoch used, out of how many, by domain.
     """
@@ -96,15 +90,11 @@ class RunResult:
         LOGGER.info("seed %d: %s; an epoch used %s videos", self.seed, rules, used)
 
 
+@dataclass(frozen=True, slots=True)
 class RunFolder:
-    """One run's folder.
+    """One run's folder, made when first written."""
 
-    Args:
-        path: The folder, made when first written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
+    path: Path
 
     @property
     def checkpoint(self) -> Path:
@@ -137,7 +127,7 @@ class RunFolder:
         """Write what is run."""
         record = asdict(config)
         checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
-        self._write_json("config.json", {**record, "seed": seed, **checks})
+        write_json(self.path / "config.json", {**record, "seed": seed, **checks})
 
     def read_config_hash(self) -> str:
         """Return the hash of what is run, from `config.json`.
@@ -154,10 +144,14 @@ class RunFolder:
 
     def write_environment(self, device: str, num_threads: int, seconds_per_epoch: float) -> None:
         """Write where it ran and how fast."""
-        versions = {name: version(name) for name in _RECORDED_PACKAGES}
-        place = {"python": platform.python_version(), "device": device, "threads": num_threads}
-        timing = {"seconds_per_epoch": round(seconds_per_epoch, 4)}
-        self._write_json("environment.json", {**versions, **place, **timing})
+        environment = {
+            **{name: version(name) for name in _RECORDED_PACKAGES},
+            "python": platform.python_version(),
+            "device": device,
+            "threads": num_threads,
+            "seconds_per_epoch": round(seconds_per_epoch, 4),
+        }
+        write_json(self.path / "environment.json", environment)
 
     def write_metrics(self, epochs: Sequence[Mapping[str, Any]]) -> None:
         """Write a line for each epoch."""
@@ -171,7 +165,7 @@ class RunFolder:
 
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on and has no checkpoint."""
-        self._write_json("result.json", asdict(result))
+        write_json(self.path / "result.json", asdict(result))
         self._remove_checkpoint()
 
     def read_result(self) -> RunResult | None:
@@ -193,8 +187,14 @@ class RunFolder:
                 f"{path} is damaged: {error}; remove the folder and train this seed again"
             ) from error
 
-    def _write_json(self, name: str, value: Any) -> None:
-        replace_file(self.path / name, (json.dumps(value, indent=1) + "\n").encode())
+
+def write_json(path: Path, value: Any) -> None:
+    """Write a record that people read too.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    replace_file(path, (json.dumps(value, indent=1) + "\n").encode())
 
 
 def write_csv(path: Path, header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:

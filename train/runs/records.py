@@ -13,9 +13,11 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
+from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.train.paper.labels import method_label
 from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
@@ -31,11 +33,9 @@ _OTHERWISE = (ValueError, TypeError, KeyError, AttributeError)
 
 @dataclass(frozen=True, slots=True)
 class PredictedVideo:
-    """What a run said about one target validation video.
+    """What a run said about one target validation video, a path within the dataset.
 
     Attributes:
-        video: Its path within the dataset.
-        label: Index of its class.
         chosen: Class predicted after the epoch that a selection rule chose, by rule.
     """
 
@@ -54,9 +54,6 @@ class Run:
     """A finished run.
 
     Attributes:
-        path: Its folder.
-        config: What was run.
-        result: Its figures.
         epochs: A record for each epoch, as `metrics.jsonl` has it.
         predictions: One for each target validation video, in order of path.
         environment: Versions and device, empty where they were not kept.
@@ -108,7 +105,7 @@ def read_run(path: Path) -> Run:
             result=result,
             epochs=epochs,
             predictions=_read_predictions(path, tuple(result.rules)),
-            environment=_read_environment(path),
+            environment=_read_environment(path / "environment.json"),
         )
     except OSError as error:
         reason = error.strerror or type(error).__name__
@@ -142,6 +139,49 @@ def find_runs(path: Path) -> list[Path]:
 def features_of(config: RunConfig) -> FeatureConfig:
     """Return how the features of a run were made, and how those of other videos have to be."""
     return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+
+
+def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
+    """Return what a run keeps of its benchmark: class folders and splits of each dataset.
+
+    So one's own benchmark is known without its settings file.
+    """
+    return {
+        dataset: {"labels": dict(side.labels), "split": side.split or benchmark.split}
+        for dataset, side in benchmark.sides.items()
+    }
+
+
+def benchmark_of(config: RunConfig) -> Benchmark:
+    """Return the benchmark that a run was trained on: the built-in one of the name, or its record.
+
+    Raises:
+        DataConflictError: It is no built-in one, and the run has no record of it.
+    """
+    if found := next((b for b in BUILT_IN if b.name == config.benchmark), None):
+        return found
+    sides = config.data.get("benchmark")
+    if sides is None:
+        raise DataConflictError(
+            f"the run on {config.benchmark}, which is not built-in, has no record of it; "
+            "train again"
+        )
+    return Benchmark(
+        name=config.benchmark,
+        class_names=tuple(config.settings["classes"]),
+        sides={name: Side(labels=s["labels"], split=s["split"]) for name, s in sides.items()},
+    )
+
+
+def side_named(benchmark: Benchmark, name: str) -> str:
+    """Return the full name of a dataset of a benchmark; built-in ones have their short names too.
+
+    Raises:
+        UsageError: The benchmark does not hold it.
+    """
+    full = {d.short_name: d.name for d in BUILT_IN_DATASETS}.get(name.lower(), name.lower())
+    benchmark.side(full)
+    return full
 
 
 def read_config(path: Path) -> tuple[RunConfig, int]:
@@ -241,11 +281,8 @@ def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo,
     )
 
 
-def _read_environment(path: Path) -> Mapping[str, Any]:
-    try:
-        return dict(json.loads((path / "environment.json").read_bytes()))
-    except FileNotFoundError:
-        return {}
+def _read_environment(file: Path) -> Mapping[str, Any]:
+    return dict(json.loads(file.read_bytes())) if file.exists() else {}
 
 
 def _check(run: Run, seed: int) -> None:

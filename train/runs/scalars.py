@@ -24,11 +24,7 @@ def check_tensorboard() -> None:
 
 
 class ScalarWriter:
-    """Writes the numbers of `metrics.jsonl` as scalars, epoch by epoch.
-
-    Args:
-        run_folder: The run's folder; the scalars get one of their own inside.
-    """
+    """Writes the numbers of `metrics.jsonl` as scalars, in a folder inside the run's."""
 
     def __init__(self, run_folder: Path) -> None:
         from torch.utils.tensorboard import SummaryWriter

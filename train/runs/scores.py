@@ -15,8 +15,7 @@ from ta3n.train.data.features import RunData
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
-from ta3n.train.validators.base import ValidatorInputs
-from ta3n.train.validators.suite import score_by_rule
+from ta3n.train.validators.rules import ValidatorInputs, score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
 _MAX_SOURCE_VIDEOS = 128
@@ -26,7 +25,6 @@ class Evaluation(NamedTuple):
     """One look at the labelled target.
 
     Attributes:
-        score: Over all videos.
         logits: [N, C] on the CPU, in the order of the evaluator's videos.
         outputs: What the model made of the videos, on its device: nothing in it comes from a label.
     """
@@ -42,8 +40,6 @@ class Evaluator:
     Args:
         features: Of target validation videos, [N, K, D].
         labels: Class indices below C, int64 [N].
-        num_classes: C.
-        batch_size: Videos per forward pass.
 
     Attributes:
         label_reads: How many single target labels were read so far: N for each evaluation.
@@ -94,11 +90,9 @@ class Evaluator:
 def label_free_scores(model: TA3N, target: Observation, data: RunData) -> dict[str, float]:
     """Return the scores of all label-free rules whose inputs a run has, higher is better.
 
-    Args:
-        model: As it is after an epoch; left untouched.
-        target: What it makes of the target validation videos.
-        data: On the run's device. Without held-out source videos, as where the target is learned
-            from, the rules that need the source have no score.
+    The model is left untouched, `target` is what it makes of the target validation videos. Without
+    held-out source videos, as where the target is learned from, the rules that need the source have
+    no score.
     """
     inputs = ValidatorInputs(target_logits=target.logits, target_features=target.features)
     if data.held_out is not None:

@@ -4,7 +4,7 @@ Needs no torch.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from ta3n.common.errors import TrainingError
 
@@ -15,13 +15,7 @@ KEPT_WEIGHTS = (LAST, ORACLE, "im")
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScore:
-    """One epoch on the labelled target, in whole videos so that no rounding is ever compared.
-
-    Attributes:
-        epoch: From 1.
-        correct: Target validation videos classified correctly.
-        total: All of them.
-    """
+    """One epoch (from 1) on the labelled target, in whole videos: no rounding is ever compared."""
 
     epoch: int
     correct: int
@@ -35,11 +29,7 @@ class TargetScore:
 
 @dataclass(frozen=True, kw_only=True)
 class ChosenEpoch(TargetScore):
-    """The epoch that a selection rule chose.
-
-    Attributes:
-        uses_target_labels: Whether the choice itself needed target labels.
-    """
+    """The epoch that a selection rule chose, and whether the choice itself needed target labels."""
 
     uses_target_labels: bool
 
@@ -66,9 +56,6 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     highest score of a validator, without a target label. Of equals the first is taken. A rule
     without a score in any epoch is absent.
 
-    Args:
-        history: Scores in the order of epochs.
-
     Raises:
         TrainingError: If no epoch was scored.
     """
@@ -83,11 +70,6 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
             if rule not in best or score > best[rule][0]:
                 best[rule] = score, target
     return {
-        rule: ChosenEpoch(
-            epoch=target.epoch,
-            correct=target.correct,
-            total=target.total,
-            uses_target_labels=rule == ORACLE,
-        )
+        rule: ChosenEpoch(**asdict(target), uses_target_labels=rule == ORACLE)
         for rule, (_, target) in best.items()
     }

@@ -10,16 +10,12 @@ from ta3n.common.device import describe_device
 from ta3n.common.errors import TrainingError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.train.data.features import RunData
-from ta3n.train.loop.checks import NonFiniteError, RunSettings
+from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
-from ta3n.train.runs.checkpoint import (
-    RunState,
-    read_state,
-    write_state,
-    write_weights,
-)
+from ta3n.train.methods.run_settings import RunSettings
+from ta3n.train.runs.checkpoint import RunState, read_state, write_state, write_weights
 from ta3n.train.runs.folder import RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
 from ta3n.train.runs.scores import Evaluator, label_free_scores
@@ -111,7 +107,7 @@ class SeedRun:
                 **{key: value for key, value in record.items() if value is not None},
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
-                "validators": dict(scores.validators),
+                "validators": scores.validators,
             }
             for record, scores in zip(state.trainer["history"], state.scores, strict=True)
         ]
@@ -174,11 +170,7 @@ def run_stacked(
     """Train seeds of one row as one batched program, each kept as `run_seed` keeps it.
 
     Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
-    stacked, one group after another.
-
-    Raises:
-        Ta3nError: As `run_seed`.
-        OSError: If a folder cannot be written.
+    stacked, one group after another. Raises what `run_seed` does.
     """
     on_device = data.to(device)
     runs = [
@@ -202,24 +194,25 @@ def _train(
     runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]], data: RunData
 ) -> list[RunResult]:
     """Train runs in step to the end; whatever stops them, the last complete epoch is saved."""
-    done_before, started = runs[0].trainer.epoch, time.monotonic()
     try:
-        _run_epochs(runs, epochs)
+        seconds = _run_epochs(runs, epochs)
     except (Exception, KeyboardInterrupt) as error:
         for run in runs:
             run.save_after_failure()
         if isinstance(error, NonFiniteError):
             raise TrainingError(f"{error}; {_describe_batch(error, data)}") from error
         raise
-    num_done = runs[0].trainer.epoch - done_before
-    seconds = (time.monotonic() - started) / max(num_done, 1)
     stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
     LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
     return [run.finish(seconds / len(runs)) for run in runs]
 
 
-def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> None:
-    """Look at the target after each epoch, show how far it is, and save now and then."""
+def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> float:
+    """Look at the target after each epoch, show how far it is, and save now and then.
+
+    Returns:
+        Seconds for an epoch.
+    """
     first = runs[0].trainer
     done_before, total = first.epoch, first.settings.recipe.epochs
     started = saved = time.monotonic()
@@ -234,6 +227,7 @@ def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]
                 for run in runs:
                     run.save()
                 saved = time.monotonic()
+    return (time.monotonic() - started) / max(first.epoch - done_before, 1)
 
 
 def _describe_batch(error: NonFiniteError, data: RunData) -> str:

@@ -1,1 +1,1 @@
-"""Rules that choose an epoch without a target label: a file each, found and ordered by `suite`."""
+"""Rules that choose an epoch without a target label."""

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError
-from ta3n.datasets.builtin.hmdb51 import HMDB51, read_splits
+from ta3n.datasets.builtin.hmdb51 import HMDB51
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -19,7 +19,7 @@ def test_flags_are_train_test_and_unused(tmp_path: Path) -> None:
     (tmp_path / "walk_test_split1.txt").write_text(f"{ODD}.avi 1 \nb.avi 2 \nc.avi 0 \n")
     (tmp_path / "walk_test_split2.txt").write_text(f"{ODD}.avi 2 \nb.avi 0 \nc.avi 0")
     (tmp_path / "README.txt").write_text("not a split file")
-    assert read_splits(tmp_path) == {
+    assert HMDB51.read_splits(tmp_path) == {
         ("walk", ODD): {"1": "train", "2": "test"},
         ("walk", "b"): {"1": "test"},
         ("walk", "c"): {},
@@ -28,7 +28,7 @@ def test_flags_are_train_test_and_unused(tmp_path: Path) -> None:
 
 def test_a_class_name_may_hold_underscores(tmp_path: Path) -> None:
     (tmp_path / "ride_bike_test_split3.txt").write_text("a.avi 1 \n")
-    assert read_splits(tmp_path) == {("ride_bike", "a"): {"3": "train"}}
+    assert HMDB51.read_splits(tmp_path) == {("ride_bike", "a"): {"3": "train"}}
 
 
 @pytest.mark.parametrize("line", ["a.avi", "a.avi 3", "a 1", "a.avi 1 2"])
@@ -36,7 +36,7 @@ def test_a_malformed_line_is_shown(tmp_path: Path, one_line: OneLine, line: str)
     file = tmp_path / "walk_test_split1.txt"
     file.write_text(f"{line} \n")
     with pytest.raises(DataConflictError) as caught:
-        read_splits(tmp_path)
+        HMDB51.read_splits(tmp_path)
     assert f"'{file}', line 1: '{line}'" in one_line(caught)
 
 
@@ -85,7 +85,7 @@ def test_an_archive_of_archives_is_told(
 
 @pytest.mark.shared
 def test_the_official_files_have_70_and_30_a_class(shared: Path) -> None:
-    table = read_splits(shared / "splits" / "hmdb51" / "testTrainMulti_7030_splits")
+    table = HMDB51.read_splits(shared / "splits" / "hmdb51" / "testTrainMulti_7030_splits")
     assert len(table) == 6_766
     counts = Counter(
         (folder, split, role)

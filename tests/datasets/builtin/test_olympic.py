@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError
-from ta3n.datasets.builtin.olympic import FOLDER_OF_LIST, OLYMPIC, read_splits
+from ta3n.datasets.builtin.olympic import FOLDER_OF_LIST, OLYMPIC
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -31,7 +31,7 @@ def test_list_names_with_blanks_become_class_folders(
     tmp_path: Path, name: str, folder: str
 ) -> None:
     write_lists(tmp_path, name, train="-6S-E1n_P9A_00557_00746\n", test="b_1_2")  # no line end
-    assert read_splits(tmp_path) == {
+    assert OLYMPIC.read_splits(tmp_path) == {
         (folder, "-6S-E1n_P9A_00557_00746"): {"1": "train"},
         (folder, "b_1_2"): {"1": "test"},
     }
@@ -59,14 +59,14 @@ def test_the_diving_folder_may_be_spelt_correctly(tmp_path: Path, make_tree: Mak
 def test_a_malformed_line_is_shown(tmp_path: Path, one_line: OneLine, line: str) -> None:
     write_lists(tmp_path, "vault.txt", train=f"a_1_2\n{line}", test="")
     with pytest.raises(DataConflictError) as caught:
-        read_splits(tmp_path)
+        OLYMPIC.read_splits(tmp_path)
     assert f"'{tmp_path / 'train' / 'vault.txt'}', line 2: '{line}'" in one_line(caught)
 
 
 def test_a_list_of_no_class_is_refused(tmp_path: Path, one_line: OneLine) -> None:
     write_lists(tmp_path, "long_jump.txt", train="a_1_2", test="")
     with pytest.raises(DataConflictError) as caught:
-        read_splits(tmp_path)
+        OLYMPIC.read_splits(tmp_path)
     assert "did you mean 'long jump.txt'?" in one_line(caught)
 
 
@@ -74,7 +74,7 @@ def test_a_class_with_one_list_is_refused(tmp_path: Path, one_line: OneLine) -> 
     write_lists(tmp_path, "vault.txt", train="a_1_2", test="b_1_2")
     (tmp_path / "train" / "snatch.txt").write_text("c_1_2")
     with pytest.raises(DataMissingError) as caught:
-        read_splits(tmp_path)
+        OLYMPIC.read_splits(tmp_path)
     message = one_line(caught)
     assert str(tmp_path / "test" / "snatch.txt") in message
     assert "Stanford Vision Lab" in message
@@ -82,7 +82,7 @@ def test_a_class_with_one_list_is_refused(tmp_path: Path, one_line: OneLine) -> 
 
 @pytest.mark.shared
 def test_the_official_lists_name_exactly_the_download(shared: Path) -> None:
-    table = read_splits(shared / "splits" / "olympic")
+    table = OLYMPIC.read_splits(shared / "splits" / "olympic")
     listed = {f"{folder}/{stem}.seq" for folder, stem in table}
     download = (shared / "splits" / "olympic" / "video_Olympic.list").read_text().split()
     assert listed == set(download)

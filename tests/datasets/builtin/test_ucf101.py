@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError
-from ta3n.datasets.builtin.ucf101 import UCF101, read_splits, roles_from_group
+from ta3n.datasets.builtin.ucf101 import UCF101, roles_from_group
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -42,7 +42,7 @@ def test_windows_line_ends_with_and_without_labels(tmp_path: Path) -> None:
         train="Archery/v_Archery_g08_c01.avi 3\r\n",
         test="Archery/v_Archery_g01_c01.avi\r\n",
     )
-    assert read_splits(folder) == {
+    assert UCF101.read_splits(folder) == {
         ("Archery", "v_Archery_g08_c01"): {"1": "train"},
         ("Archery", "v_Archery_g01_c01"): {"1": "test"},
     }
@@ -54,7 +54,7 @@ def test_windows_line_ends_with_and_without_labels(tmp_path: Path) -> None:
 def test_a_malformed_line_is_shown(tmp_path: Path, one_line: OneLine, line: str) -> None:
     folder = write_lists(tmp_path, train=f"Archery/v_Archery_g08_c01.avi 3\n{line}\n", test="")
     with pytest.raises(DataConflictError) as caught:
-        read_splits(folder)
+        UCF101.read_splits(folder)
     message = one_line(caught)
     assert f"'{folder / 'trainlist01.txt'}', line 2: '{line}'" in message
 
@@ -63,7 +63,7 @@ def test_half_a_split_is_refused(tmp_path: Path, one_line: OneLine) -> None:
     folder = write_lists(tmp_path, train="", test="", split=2)
     (folder / "testlist02.txt").unlink()
     with pytest.raises(DataMissingError) as caught:
-        read_splits(folder)
+        UCF101.read_splits(folder)
     message = one_line(caught)
     assert str(folder) in message
     assert "testlist02.txt" in message
@@ -126,7 +126,7 @@ def test_names_without_groups_need_split_files(
 
 @pytest.mark.shared
 def test_the_group_rule_equals_the_official_lists(shared: Path) -> None:
-    table = read_splits(shared / "splits" / "ucf101")
+    table = UCF101.read_splits(shared / "splits" / "ucf101")
     assert len(table) == 13_320
     wrong = [key for key, roles in table.items() if roles_from_group(key[1]) != roles]
     assert wrong == []

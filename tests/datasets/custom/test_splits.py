@@ -6,7 +6,7 @@ import re
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.custom.splits import group_in, split_by_pattern, split_by_ratio
+from ta3n.datasets.custom.dataset import group_in, split_by_pattern, split_by_ratio
 
 CLIPS = [("wave", ("wave", f"w{n}")) for n in range(10)] + [
     ("turn", ("turn", f"t{n // 2}")) for n in range(20)

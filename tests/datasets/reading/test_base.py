@@ -40,7 +40,7 @@ def test_a_listing_tells_what_is_there_and_what_is_not(hmdb: Path) -> None:
         ("walk", "gone"),
     ]
     assert listing.classes == ("run", "walk")
-    assert listing.num_bytes == 3
+    assert sum(clip.size_bytes for clip in listing.clips) == 3
     assert [clip.stem for clip in listing.clips if clip.splits.get("1") == "test"] == ["r"]
 
 

@@ -27,12 +27,12 @@ from ta3n.datasets.reading.base import Dataset, OfficialDataset
 def test_a_clip_belongs_to_the_recording_in_its_name(
     dataset: Dataset, stem: str, group: str
 ) -> None:
-    assert dataset.group_of(stem) == group
+    assert dataset.recording_of("walk", stem) == ("walk", group)
 
 
 @pytest.mark.parametrize("name", [dataset.name for dataset in BUILT_IN_DATASETS])
 def test_every_clip_has_a_group(name: str) -> None:
-    assert BUILT_IN_CATALOGUE.dataset(name).group_of("clip") == "clip"
+    assert BUILT_IN_CATALOGUE.dataset(name).recording_of("walk", "clip") == ("walk", "clip")
 
 
 @pytest.mark.shared
@@ -47,7 +47,7 @@ def test_official_splits_divide_no_group(
     """The groups are those that the authors of the datasets kept together."""
     roles: dict[tuple[str, str], set[str]] = {}
     for (class_name, stem), by_split in dataset.read_splits(shared / "splits" / folder).items():
-        group = roles.setdefault((class_name, dataset.group_of(stem)), set())
+        group = roles.setdefault(dataset.recording_of(class_name, stem), set())
         if split in by_split:
             group.add(by_split[split])
     assert len(roles) == num_groups

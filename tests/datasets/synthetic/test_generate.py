@@ -14,10 +14,9 @@ from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError, U
 from ta3n.common.files import sha256_of_file
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B, SYNTHETIC_LABELS
-from ta3n.datasets.synthetic.generate import clip_names, generate, write_clip
+from ta3n.datasets.synthetic.generate import clip_names, draw_scene, generate, write_clip
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
-from ta3n.datasets.synthetic.render import draw_scene
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
 DOMAINS: tuple[Domain, ...] = ("a", "b")

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from ta3n.common.video import RgbImage
+from ta3n.datasets.synthetic.generate import Scene, draw_scene, render
 from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Staging
-from ta3n.datasets.synthetic.render import Scene, draw_scene, render
 
 PAIRS = list(zip(MOTIONS[::2], MOTIONS[1::2], strict=True))
 DOMAINS: tuple[Domain, ...] = ("a", "b")

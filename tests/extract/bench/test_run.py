@@ -8,10 +8,9 @@ import torch
 from click.testing import CliRunner
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
+from ta3n.extract.bench.__main__ import main
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.bench.parts import first_frames
-from ta3n.extract.bench.report import main
-from ta3n.extract.bench.run import ratios_of
+from ta3n.extract.bench.run import first_frames, ratios_of
 from ta3n.extract.inference.preprocessing import crop
 
 from ...support.videos import WriteClip

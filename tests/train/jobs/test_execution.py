@@ -18,14 +18,17 @@ from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunFolder
 
-from ...support.small_runs import small_settings
+from ...support.small_runs import small_settings, with_settings
 
 
 def make_jobs(features: Path, out: Path, **changes: Any) -> list[TrainingJob]:
     changes = {"benchmark": "ucf-hmdb-small", **changes}
     jobs = prepare_jobs("ucf", "hmdb", small_settings(features, out, **changes))
-    small = replace(jobs[0].recipe, hidden_dim=16, relation_dim=8)
-    return [replace(job, recipe=small) for job in jobs]
+    recipes = [replace(job.run.recipe, hidden_dim=16, relation_dim=8) for job in jobs]
+    return [
+        replace(job, run=replace(job.run, recipe=recipe))
+        for job, recipe in zip(jobs, recipes, strict=True)
+    ]
 
 
 def weights(folder: RunFolder) -> dict[str, torch.Tensor]:
@@ -73,7 +76,9 @@ def test_stacked_seeds_leave_the_folders_of_single_ones(
         assert one.target_label_reads == other.target_label_reads
         ours, theirs = single.folder(seed), stacked.folder(seed)
         assert files(ours) == files(theirs)
-        assert ours.path.relative_to(single.out) == theirs.path.relative_to(stacked.out)
+        assert ours.path.relative_to(single.settings.out) == theirs.path.relative_to(
+            stacked.settings.out
+        )
         for name, value in weights(ours).items():
             torch.testing.assert_close(weights(theirs)[name], value, rtol=1e-4, atol=1e-5)
 
@@ -112,8 +117,8 @@ def test_auto_stacks_on_a_gpu_alone(features: Path, tmp_path: Path) -> None:
     cpu, gpu = torch.device("cpu"), torch.device("cuda")
     assert not execution.stacks(job, cpu)
     assert execution.stacks(job, gpu)
-    assert execution.stacks(replace(job, stack="on"), cpu)
-    assert not execution.stacks(replace(job, stack="off"), gpu)
+    assert execution.stacks(with_settings(job, stack="on"), cpu)
+    assert not execution.stacks(with_settings(job, stack="off"), gpu)
 
 
 def test_processes_give_the_bits_of_the_sequential_runs(features: Path, tmp_path: Path) -> None:
@@ -148,7 +153,7 @@ def test_work_is_cut_into_seeds_or_stacks_and_no_run_comes_twice(
     assert [(job.method.name, tuple(seeds)) for job, seeds in tasks] == [
         (name, (seed,)) for name in ("revgrad", "gtd", "ta2n") for seed in (0, 1)
     ]
-    stacked = [replace(job, stack="on") for job in jobs]
+    stacked = [with_settings(job, stack="on") for job in jobs]
     tasks = list_tasks(stacked)
     assert [tuple(seeds) for _, seeds in tasks] == [(0, 1)] * 3
 
@@ -238,8 +243,7 @@ def test_target_training_labels_never_reach_the_weights_of_any_method(
     jobs = make_jobs(features, tmp_path / "a", rows=rows, recipe="paper")
     scrambled = [
         replace(
-            job,
-            out=tmp_path / "b",
+            with_settings(job, out=tmp_path / "b"),
             target=replace(
                 job.target,
                 train=tuple(replace(v, label=(v.label + 2) % 5) for v in job.target.train),

@@ -10,7 +10,7 @@ import pytest
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.train.jobs.grid import Grid
 from ta3n.train.jobs.grid_result import choose
-from ta3n.train.jobs.grid_table import print_grid
+from ta3n.train.jobs.table import print_grid
 
 from ...support.made_runs import TOTAL, make_config, make_run
 

@@ -16,16 +16,17 @@ from ta3n.common.errors import (
     UsageError,
 )
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import TrainingJob, prepare_job
+from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
-from ...support.small_runs import small_settings
+from ...support.small_runs import small_settings, with_settings
 
 
 def job(features: Path, out: Path, **changes: Any) -> TrainingJob:
     changes = {"benchmark": "ucf-hmdb-small", "epochs": 4, **changes}
-    return prepare_job("ucf", "hmdb", small_settings(features, out, **changes))
+    (job,) = prepare_jobs("ucf", "hmdb", small_settings(features, out, **changes))
+    return job
 
 
 def read_metrics(job: TrainingJob, seed: int = 0) -> list[dict[str, Any]]:
@@ -133,10 +134,10 @@ def test_settings_reach_the_run_and_its_record(features: Path, tmp_path: Path) -
     it = job(
         features, tmp_path, learning_rate=0.01, beta_relation=-1, gamma=0.5, segments=5, epochs=1
     )
-    assert it.recipe.learning_rate == 0.01
-    assert it.recipe.source_batch == 10
-    assert it.weights["beta_relation"] == -1
-    assert it.weights["beta_video"] == 0.75
+    assert it.run.recipe.learning_rate == 0.01
+    assert it.run.recipe.source_batch == 10
+    assert it.run.weights["beta_relation"] == -1
+    assert it.run.weights["beta_video"] == 0.75
     run_job(it)
     record = json.loads((it.folder(0).path / "config.json").read_text())
     assert record["settings"]["recipe"]["learning_rate"] == 0.01
@@ -149,8 +150,7 @@ def test_target_validation_labels_never_reach_the_weights(features: Path, tmp_pa
     """Other target labels give another score, and the same weights to the bit."""
     it = job(features, tmp_path / "a", epochs=10)
     shuffled = replace(
-        it,
-        out=tmp_path / "b",
+        with_settings(it, out=tmp_path / "b"),
         target=replace(
             it.target,
             val=tuple(replace(video, label=(video.label + 1) % 5) for video in it.target.val),

@@ -9,9 +9,7 @@ import torch
 from torch import Tensor
 
 from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
-from ta3n.train.losses.joint_mmd import joint_mmd_loss
-from ta3n.train.losses.kernels import squared_distances
-from ta3n.train.losses.mmd import mmd_loss
+from ta3n.train.losses.mmd import joint_mmd_loss, mmd_loss, squared_distances
 from ta3n.train.recipe.recipes import MMD_ESTIMATORS, MmdEstimator
 
 SIZES = [(6, 6), (5, 3), (2, 7), (1, 4), (1, 1)]

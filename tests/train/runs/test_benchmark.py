@@ -7,8 +7,8 @@ import pytest
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.train.runs.benchmark import benchmark_of, benchmark_record, side_named
 from ta3n.train.runs.folder import RunConfig
+from ta3n.train.runs.records import benchmark_of, benchmark_record, side_named
 
 OWN = Benchmark(
     name="mine",

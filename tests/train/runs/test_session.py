@@ -15,8 +15,8 @@ from ta3n.common.errors import TrainingError
 from ta3n.common.log import ProgressLine
 from ta3n.train.data.features import HeldOut, RunData
 from ta3n.train.loop.batches import TrainingData
-from ta3n.train.loop.checks import RunSettings
 from ta3n.train.loop.engine import Trainer
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.session import SeedRun, run_seed, run_stacked

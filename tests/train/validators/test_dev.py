@@ -7,8 +7,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from ta3n.train.validators._domain_classifier import MOST_VIDEOS, importance_weights
-from ta3n.train.validators.dev import deep_embedded_validation, weighted_risk
+from ta3n.train.validators.dev import MOST_VIDEOS, importance_weights, weighted_risk
+from ta3n.train.validators.rules import deep_embedded_validation
 
 
 def draw(n: int, width: int, *, seed: int, shift: float = 0.0) -> Tensor:

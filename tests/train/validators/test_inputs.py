@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from ta3n.common.errors import DataConflictError
-from ta3n.train.validators.base import ValidatorInputs
+from ta3n.train.validators.rules import ValidatorInputs
 
 GOOD = ValidatorInputs(
     target_logits=torch.zeros(4, 3),

@@ -9,12 +9,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from ta3n.train.validators.bnm import nuclear_norm
-from ta3n.train.validators.corr_c import class_correlation
-from ta3n.train.validators.entropy import negative_entropy
-from ta3n.train.validators.im import information_maximisation
-from ta3n.train.validators.snd import soft_neighbourhood_density
-from ta3n.train.validators.source_val import source_accuracy
+from ta3n.train.validators.rules import (
+    class_correlation,
+    information_maximisation,
+    negative_entropy,
+    nuclear_norm,
+    soft_neighbourhood_density,
+    source_accuracy,
+)
 
 Rule = Callable[[Tensor], float]
 Rows = list[list[float]]

@@ -11,9 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ta3n.train.validators.base import ValidatorInputs
-from ta3n.train.validators.suite import RULES
-from ta3n.train.validators.suite import score_by_rule as score
+from ta3n.train.validators.rules import RULES, ValidatorInputs
+from ta3n.train.validators.rules import score_by_rule as score
 
 NAMES = ["source_val", "entropy", "im", "snd", "bnm", "dev", "corr_c"]
 FROM_PREDICTIONS = ["entropy", "im", "snd", "bnm", "corr_c"]
@@ -52,7 +51,7 @@ def test_every_rule_is_described_in_a_line() -> None:
 
 def test_what_rules_are_called_needs_no_torch() -> None:
     """Tables and the command line's help read it."""
-    program = "import sys, ta3n.train.validators.suite; sys.exit('torch' in sys.modules)"
+    program = "import sys, ta3n.train.validators.rules; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", program], cwd="/").returncode == 0
 
 

@@ -20,9 +20,8 @@ from ta3n.train.data.videos import load_videos
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.runs.benchmark import benchmark_of
 from ta3n.train.runs.checkpoint import load_trained
-from ta3n.train.runs.records import Run
+from ta3n.train.runs.records import Run, benchmark_of
 
 Subset = Literal["source train", "source val", "target val"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)

@@ -5,25 +5,26 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.methods import identity
-from ta3n.train.methods.identity import identity_of, recipe_for
+from ta3n.train.methods import run_settings
 from ta3n.train.methods.registry import method_for
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, Recipe
 
-CLASSES = ("golf", "ride")
+
+def settings_with(method: str, recipe: Recipe, **weights: float) -> RunSettings:
+    made_of = method_for(method, "relation")
+    values = {name: weights.get(name, w.default) for name, w in made_of.weights.items()}
+    return RunSettings(method=made_of, recipe=recipe, weights=values, num_classes=2, seed=0)
 
 
 def identity_with(method: str, recipe: Recipe, **weights: float) -> dict[str, Any]:
-    made_of = method_for(method, "relation")
-    values = {name: weights.get(name, w.default) for name, w in made_of.weights.items()}
-    return identity_of(made_of, recipe_for(made_of, recipe, values), values, CLASSES)
+    return settings_with(method, recipe, **weights).as_usual().identity()
 
 
 @pytest.mark.parametrize("method", ["source-only", "target-only"])
 def test_a_method_that_reads_nothing_of_what_differs_is_one_run(method: str) -> None:
     assert identity_with(method, OFFICIAL) == identity_with(method, PAPER)
-    made_of = method_for(method, "relation")
-    assert recipe_for(made_of, PAPER, {}) == OFFICIAL
+    assert settings_with(method, PAPER).as_usual().recipe == OFFICIAL
     assert identity_with(method, OFFICIAL) == identity_with(method, OFFICIAL, alpha=0.3, mu=2.0)
     assert identity_with(method, replace(OFFICIAL, epochs=5)) != identity_with(method, OFFICIAL)
 
@@ -67,11 +68,11 @@ def test_a_new_field_with_a_default_changes_no_hash(monkeypatch: pytest.MonkeyPa
 
     before = identity_with("ta3n", PAPER)
     values = {name: getattr(PAPER, name) for name in PAPER.__dataclass_fields__}
-    monkeypatch.setattr(identity, "Recipe", Larger)
+    monkeypatch.setattr(run_settings, "Recipe", Larger)
     official = Larger(**{name: getattr(OFFICIAL, name) for name in values})
     known = {"OFFICIAL": official, "PAPER": Larger(**values)}
     for name, recipe in known.items():
-        monkeypatch.setattr(identity, name, recipe)
-    monkeypatch.setattr(identity, "RECIPES", {"official": official, "paper": known["PAPER"]})
+        monkeypatch.setattr(run_settings, name, recipe)
+    monkeypatch.setattr(run_settings, "RECIPES", {"official": official, "paper": known["PAPER"]})
     assert identity_with("ta3n", Larger(**values)) == before
     assert identity_with("ta3n", Larger(**values, new_field=1.0)) != before

@@ -1,0 +1,92 @@
+"""What a run is told to do, and what makes two runs one. No torch here.
+
+Shapes: C classes.
+"""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from ta3n.train.methods.base import Method
+from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
+
+_OF_SOME = frozenset(
+    {
+        "adam_beta2",
+        "bandwidth_floor",
+        "batches",
+        "joint_input",
+        "lr_decay_power",
+        "lr_decay_rate",
+        "max_subsets",
+        "mcd",
+        "mcd_generator_updates",
+        "mmd_estimator",
+        "nesterov",
+        "norm_layers",
+        "norm_momentum",
+        "ramp",
+        "relation_dim",
+    }
+)
+"""Fields of a recipe that matter to some methods only; every other one matters to all."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunSettings:
+    """All that decides a run apart from its data.
+
+    Args:
+        method: with its temporal module.
+        recipe: the hyper-parameters.
+        weights: of the method's terms, by name; a negative one means the DANN ramp.
+        num_classes: C.
+        seed: the run's seed.
+    """
+
+    method: Method
+    recipe: Recipe
+    weights: Mapping[str, float]
+    num_classes: int
+    seed: int
+
+    def record(self) -> dict[str, Any]:
+        """Return all of it as plain values."""
+        plain = {"method": self.method.record(), "recipe": asdict(self.recipe)}
+        more = {"weights": dict(self.weights), "num_classes": self.num_classes, "seed": self.seed}
+        return {**plain, **more}
+
+    @property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields of the recipe that decide what the method comes to."""
+        recipe = self.recipe
+        read = {field.name for field in fields(Recipe)} - _OF_SOME - {"name"}
+        read |= set(self.method.reads)
+        read |= {"nesterov"} if recipe.optimizer == "sgd" else {"adam_beta2"}
+        read |= {"lr_decay_power", "lr_decay_rate"} if recipe.schedule == "inverse" else set()
+        read |= {"ramp"} if any(weight < 0 for weight in self.weights.values()) else set()
+        return tuple(field.name for field in fields(Recipe) if field.name in read)
+
+    def as_usual(self) -> "RunSettings":
+        """Return the settings with what the method does not read as it usually is.
+
+        Where a method reads nothing in which the recipes differ, such as source only, its recipe is
+        `official`.
+        """
+        read = self.fields_read
+        differ = any(getattr(OFFICIAL, name) != getattr(PAPER, name) for name in read)
+        usual = RECIPES.get(self.recipe.name, OFFICIAL) if differ else OFFICIAL
+        recipe = replace(usual, **{name: getattr(self.recipe, name) for name in read})
+        return replace(self, recipe=recipe)
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a run is hashed by, beside its seed, data and classes.
+
+        A field of the recipe is left out where it has its default, so that a new field changes no
+        hash. A weight is always there: a term's default may be chosen anew.
+        """
+        defaults = {field.name: field.default for field in fields(Recipe)}
+        values = {name: getattr(self.recipe, name) for name in self.fields_read}
+        changed = {name: value for name, value in values.items() if value != defaults[name]}
+        made_of = {key: self.method.record()[key] for key in ("terms", "temporal", "trains_on")}
+        return {**made_of, "recipe": changed, "weights": dict(self.weights)}
