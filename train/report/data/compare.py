@@ -31,11 +31,9 @@ CALL_WORDS: dict[Call, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A row against a reference, by one selection rule.
+    """A row against a reference, by one selection rule: its accuracy less that of the reference.
 
-    Attributes:
-        difference: Accuracy of the row less that of the reference, with interval and tests.
-        p_corrected: p for all comparisons of the family together (Holm); None with one seed.
+    `p_corrected` is for all comparisons of the family together (Holm); None with one seed.
     """
 
     row: RunGroup

@@ -94,13 +94,10 @@ def _accuracy_alt(direction: DirectionRuns) -> str:
 
 @dataclass(frozen=True, kw_only=True)
 class ClassChange:
-    """What adaptation does to one class, in percent and percentage points.
+    """What adaptation does to one class: accuracy of the reference and of the row, in percent.
 
-    Attributes:
-        num_videos: Target validation videos; without one all figures are NaN.
-        before: Mean accuracy of the reference.
-        after: Mean accuracy of the row.
-        error: Standard error of the difference over the class's videos, paired; NaN for one video.
+    `error` is the standard error of the difference over the class's target videos, paired; NaN for
+    one video. Without a video all figures are NaN.
     """
 
     name: str

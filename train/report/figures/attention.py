@@ -158,11 +158,9 @@ def _name_relations(axes: Axes, num_relations: int, *, narrow: bool) -> None:
 
 @dataclass(frozen=True, kw_only=True)
 class ShownVideo:
-    """A target video to show.
+    """A target video to show, with the class that most seeds predict.
 
     Attributes:
-        path: Within the dataset.
-        predicted: Class that most seeds predict.
         agreeing: Share of seeds that predict it, such as `4 of 5 seeds`; empty for one seed.
         attention: Of each relation, the 2-frame one first, mean over seeds [K-1].
         numbers: Frame numbers shown, from 0.
@@ -226,8 +224,7 @@ def read_videos(
 ) -> tuple[list[ShownVideo], list[str]]:
     """Read the first few videos that can be decoded, in the `order` of places in `target`.
 
-    Returns:
-        The videos, and what is wrong with those that could not be shown.
+    What is wrong with those that could not be shown comes beside them.
     """
     shown: list[ShownVideo] = []
     failures: list[str] = []
@@ -269,8 +266,7 @@ def find_clip(videos: Path, dataset: str, path: str) -> Path | None:
 def read_frames(path: Path, numbers: Sequence[int], width: int) -> list[RgbImage]:
     """Decode some frames of a clip, scaled to a width W: K images [H, W, 3].
 
-    Args:
-        numbers: K frame numbers from 0, in rising order; one may occur several times.
+    Of the K frame numbers, which count from 0 and rise, one may occur several times.
 
     Raises:
         ClipError: If the clip cannot be decoded so far.

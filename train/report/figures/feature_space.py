@@ -97,13 +97,10 @@ def _off_diagonal(kernel: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """The videos of both domains in the plane, under one row.
+    """Places of source [M, 2] and target videos [N, 2] in the plane, under one row.
 
-    Attributes:
-        source: Places of source videos [M, 2].
-        target: Places of target videos [N, 2].
-        proxy_a: Proxy A-distance in the full feature space, mean and spread over seeds, as text.
-        mmd2: The same of the squared MMD.
+    Proxy A-distance and squared MMD are measured in the full feature space: mean and spread over
+    seeds, as text.
     """
 
     source: NDArray[np.float64]

@@ -76,12 +76,7 @@ _CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawn figure as files.
-
-    Attributes:
-        name: Stem of its files.
-        alt: What it shows, for those who cannot see it.
-    """
+    """One drawn figure: the stem of its files, what it shows in words, and the files."""
 
     name: str
     alt: str

@@ -29,13 +29,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class _Models:
-    """What the trained models make of the cached features.
+    """What the trained models make of the cached features: `runs` is of the focal row, by seed.
 
-    Attributes:
-        runs: What the focal row's models make of the videos, by seed.
-        maps: Of the source-only row, if there is one, and of the focal row.
-        source: Which source videos are shown, in words.
-        target: Target validation videos.
+    The maps are of the source-only row, if there is one, and of the focal row; `source` says in
+    words which source videos are shown.
     """
 
     runs: Sequence["RunEmbedding"]
@@ -49,11 +46,8 @@ def draw_pictures(
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
-    Args:
-        features: Folder that stage one wrote, or None.
-        prefix: Goes before every file name.
-        videos: Folder with the clips of the target, or None: its own, or one with a folder for
-            each dataset.
+    The prefix goes before every file name. The clips lie in `videos`, or in a folder of it for each
+    dataset.
     """
     found = list(_pictures(direction, features, videos))
     return Gallery(

@@ -42,12 +42,7 @@ def is_any_row(row: RunGroup) -> bool:
 
 
 def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
-    """Return a table of the paper.
-
-    Args:
-        name: `table2`, `table3` or `table4`.
-        analyses: Of all directions that were run, at least one.
-    """
+    """Return `table2`, `table3` or `table4`, given at least one direction that was run."""
     by_key = {_key(analysis): analysis for analysis in analyses}
     rule = analyses[0].rule
     compared = Column("difference", ("difference_points",))

@@ -110,24 +110,14 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
         )
     if any(len(row.runs) == 1 for row in rows):
         notes.append("Rows of one seed have no standard deviation, no interval and no test.")
-    labelled = {
-        name
-        for row in rows
-        for name in rules
-        if any(choice.uses_target_labels for choice in row.chosen(name))
-    }
-    notes += [f"{name}: {rule_note(name)}." for name in rules if name in labelled]
-    return tuple(notes)
+    read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
+    return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
 
 
 def others_sheet(
     blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]], rules: Sequence[str]
 ) -> Sheet:
-    """Return a table of rows that stand in no table of the paper.
-
-    Args:
-        blocks: For each direction, at least one, its analysis and the rows to show.
-    """
+    """Return a table of rows that stand in no table of the paper, for one direction or more."""
     analyses = [analysis for analysis, _ in blocks]
     rule = analyses[0].rule
     return Sheet(

@@ -95,11 +95,9 @@ def printed(percent: float, mark: str = "") -> Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of words or of numbers.
+    """A column of words or of numbers; in a CSV file it is several, a name for each value of a cell.
 
-    Attributes:
-        names: Its columns in a CSV file: one for each value of a cell.
-        terminal: Whether it is shown on a terminal and on paper, where there is room for few.
+    On a terminal and on paper, where there is room for few, only some are shown.
     """
 
     head: str
@@ -110,13 +108,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The lines of one source and target.
-
-    Attributes:
-        has_runs: Whether anything in it was run.
-        marked: Number of the line that stands out.
-        notes: Footnotes of this block alone.
-    """
+    """The lines of one source and target; that with the number `marked` stands out."""
 
     label: str
     lines: tuple[Line, ...]
@@ -127,13 +119,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A table.
-
-    Attributes:
-        name: Stem of its files.
-        caption: What its figures are.
-        notes: Footnotes of all blocks.
-    """
+    """A table, with the stem of its files as name; the notes are footnotes of all blocks."""
 
     name: str
     title: str
