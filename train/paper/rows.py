@@ -146,7 +146,7 @@ def describe_rows() -> str:
     lines = [f"{'row':<{width}}  what it is, and the paper's accuracy in percent by direction"]
     for row in ROWS.values():
         figures = ", ".join(
-            f"{_SHORT[source]}->{_SHORT[target]} {value:.2f}{_where(benchmark)}"
+            f"{_SHORT[source]}->{_SHORT[target]} {value:.2f}{_WHERE.get(benchmark, '')}"
             for (benchmark, source, target), value in row.figures.items()
         )
         lines.append(f"{row.name:<{width}}  {row.title}: {row.method.describe()}")
@@ -155,7 +155,4 @@ def describe_rows() -> str:
 
 
 _SHORT = {"ucf101": "U", "hmdb51": "H", "olympic": "O"}
-
-
-def _where(benchmark: str) -> str:
-    return " (small)" if benchmark == "ucf-hmdb-small" else ""
+_WHERE = {"ucf-hmdb-small": " (small)"}

@@ -95,13 +95,7 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
 
 
 def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _Models:
-    """Run the models and place the videos: all that takes long and draws nothing.
-
-    Raises:
-        DataMissingError: If features or checkpoints are missing.
-        DataConflictError: If the features are not those that the runs were trained on.
-        FeatureStoreError: If features or checkpoints are damaged.
-    """
+    """Run the models and place the videos: all that takes long and draws nothing."""
     # Torch and scikit-learn are imported only where they are needed.
     from ta3n.train.report.data.embed import embed_row, load_subsets
     from ta3n.train.report.figures.feature_space import LEAST_VIDEOS, make_map

@@ -95,7 +95,7 @@ def printed(percent: float, mark: str = "") -> Cell:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of words or of numbers; in a CSV file it is several, a name for each value of a cell.
+    """A column of words or of numbers; in a CSV file several, a name for each value of a cell.
 
     On a terminal and on paper, where there is room for few, only some are shown.
     """
