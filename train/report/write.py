@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -216,8 +216,11 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
     page = _TEMPLATES.get_template("page.html.j2").render(
         title="Results" if len(directions) > 1 else directions[0].label,
         num_runs=sum(len(row.runs) for direction in directions for row in direction.rows),
-        sections=[_section(found, contents.sheets, galleries) for found in contents.analyses],
-        notes=contents.runs.notes,
+        contents=contents,
+        galleries=galleries,
+        main_finding=main_finding,
+        further_findings=further_findings,
+        warnings=_warnings,
         command=command,
         directions=directions,
         features=directions[0].rows[0].config.data["features"],  # all runs share them
@@ -225,22 +228,6 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
     )
     # A file name need not be valid Unicode; its odd bytes are shown as such.
     return page.encode(errors="backslashreplace")
-
-
-def _section(
-    analysis: Analysis, sheets: Sequence[Sheet], galleries: Mapping[str, "Gallery"]
-) -> dict[str, Any]:
-    label = analysis.direction.label
-    *findings, explanation = further_findings(analysis)
-    return {
-        "label": label,
-        "finding": main_finding(analysis),
-        "findings": findings,
-        "explanation": explanation,
-        "warnings": _warnings(analysis.direction),
-        "tables": [(s, b) for s in sheets for b in s.blocks if b.has_runs and b.label == label],
-        "gallery": galleries.get(label),
-    }
 
 
 def _warnings(direction: DirectionRuns) -> list[str]:
