@@ -46,8 +46,8 @@ def rule_note(rule: str) -> str:
 
 
 def rule_citation(rule: str) -> str:
-    """Return where a label-free rule comes from; empty for the others."""
-    return next((found.citation for found in VALIDATORS if found.name == rule), "")
+    """Return where a label-free rule comes from, in brackets; empty for the others."""
+    return next((f" ({found.citation})" for found in VALIDATORS if found.name == rule), "")
 
 
 def rule_place(rule: str) -> tuple[bool, int, str]:

@@ -1,25 +1,63 @@
 """The one way into the report: run folders in, page, pictures and tables out."""
 
 import re
-from collections.abc import Sequence
+from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from importlib.metadata import version
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import DataMissingError, printable
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
 from ta3n.common.files import replace_file
-from ta3n.train.report.data.collect import collect_runs
-from ta3n.train.report.page.page import build_page
-from ta3n.train.report.tables.contents import SHEET_NAMES, Contents, build_contents
-from ta3n.train.report.tables.rows import results_csv
+from ta3n.train.paper.labels import rule_place
+from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
+from ta3n.train.report.data.compare import Analysis, analyse
+from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
+from ta3n.train.report.tables.rows import (
+    comparisons_sheet,
+    others_sheet,
+    results_csv,
+    rules_sheet,
+)
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
-from ta3n.train.report.tables.summary import main_finding
+from ta3n.train.report.tables.summary import further_findings, main_finding
+from ta3n.train.runs.records import Run
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-PAGE_NAME, CSV_NAME, FIGURES_NAME, TABLES_NAME = "report.html", "results.csv", "figures", "tables"
+_SHEETS = (*TITLES, "others", "comparisons", "rules")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
+
+# Whatever comes from data is escaped, once.
+_TEMPLATES = Environment(
+    loader=FileSystemLoader(Path(__file__).parent / "templates"),
+    autoescape=True,
+    undefined=StrictUndefined,
+    trim_blocks=True,
+    lstrip_blocks=True,
+    keep_trailing_newline=True,
+)
+_TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
+_TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything that tables and sentences of a report are made of.
+
+    Attributes:
+        analyses: One for each direction, in the order of `runs`.
+        sheets: All tables, those without a single run included.
+    """
+
+    runs: RunSet
+    analyses: tuple[Analysis, ...]
+    sheets: tuple[Sheet, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,11 +65,9 @@ class Report:
     """What was written.
 
     Attributes:
-        page: The HTML page.
         csv: The tidy table of all seeds.
         tables: Every table as Markdown, LaTeX and CSV.
         figures: Every picture as PNG and SVG.
-        contents: The tables and comparisons.
         notes: Runs and pictures that were left out, and why.
     """
 
@@ -75,7 +111,6 @@ def write_report(
         features: Folder that stage one wrote; None leaves out the pictures that need it.
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
-        pictures: Whether to draw any.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
 
     Raises:
@@ -87,14 +122,31 @@ def write_report(
     for folder in (features, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    found = collect_runs(*runs)
-    contents = build_contents(found, rules)
+    contents = build_contents(collect_runs(*runs), rules)
     galleries = _galleries(contents, features, videos, pictures=pictures)
-    page, table = out / PAGE_NAME, out / CSV_NAME
-    figures = [path for g in galleries.values() for path in _write_figures(out / FIGURES_NAME, g)]
-    tables = _write_tables(out / TABLES_NAME, contents.sheets)
-    replace_file(table, results_csv(found.directions))
-    replace_file(page, build_page(contents, galleries, command))
+    figures = {
+        out / "figures" / f"{panel.name}.{suffix}": data
+        for gallery in galleries.values()
+        for picture in gallery.pictures
+        for panel in picture.panels
+        for suffix, data in (("png", panel.png), ("svg", panel.svg))
+    }
+    tables = {
+        out / "tables" / f"{sheet.name}.{suffix}": render(sheet).encode(errors="backslashreplace")
+        for sheet in contents.sheets
+        for suffix, render in _FORMATS.items()
+    }
+    table, page = out / "results.csv", out / "report.html"
+    whole = {
+        table: results_csv(contents.runs.directions),
+        page: build_page(contents, galleries, command),
+    }
+    for path, data in {**figures, **tables, **whole}.items():
+        replace_file(path, data)
+    for name, suffix in product(_SHEETS, _FORMATS):
+        # An earlier report may have had it.
+        if (path := out / "tables" / f"{name}.{suffix}") not in tables:
+            path.unlink(missing_ok=True)
     missing = [line for gallery in galleries.values() for line in gallery.missing]
     return Report(
         page=page,
@@ -102,8 +154,40 @@ def write_report(
         tables=tuple(tables),
         figures=tuple(figures),
         contents=contents,
-        notes=(*found.notes, *missing),
+        notes=(*contents.runs.notes, *missing),
     )
+
+
+def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
+    """Compare rows and make all tables.
+
+    Args:
+        rules: Selection rules to show, and the first to compare by; none shows all, and compares
+            by `last`.
+
+    Raises:
+        UsageError: For a rule that no run has.
+    """
+    known = {rule for direction in runs.directions for rule in direction.rules}
+    for rule in rules:
+        if rule not in known:
+            listed = ", ".join(sorted(known, key=rule_place))
+            hint = did_you_mean(rule, known)
+            raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
+    shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
+    rule = shown[0] if rules else "last"
+    analyses = tuple(analyse(direction, rule) for direction in runs.directions)
+    return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
+
+
+def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
+    others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
+    blocks = [(analysis, rows) for analysis, rows in others if rows]
+    sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
+    if blocks:
+        sheets.append(others_sheet(blocks, rules))
+    sheets += [comparisons_sheet(analyses), rules_sheet([a.direction for a in analyses], rules)]
+    return tuple(sheet for sheet in sheets if sheet.blocks)
 
 
 def _galleries(
@@ -123,23 +207,48 @@ def _galleries(
     return galleries
 
 
-def _write_tables(folder: Path, sheets: Sequence[Sheet]) -> list[Path]:
-    """Write every table in every format; remove those of an earlier report that are no more."""
-    written = []
-    for sheet in sheets:
-        for suffix, render in _FORMATS.items():
-            written.append(folder / f"{sheet.name}.{suffix}")
-            replace_file(written[-1], render(sheet).encode(errors="backslashreplace"))
-    for path in (folder / f"{name}.{suffix}" for name in SHEET_NAMES for suffix in _FORMATS):
-        if path not in written:
-            path.unlink(missing_ok=True)
-    return written
+def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: str) -> bytes:
+    """Return the page: one HTML file that needs no network, no script and no other file.
+
+    The galleries are by label of the direction, if any were to be drawn.
+    """
+    directions = contents.runs.directions
+    page = _TEMPLATES.get_template("page.html.j2").render(
+        title="Results" if len(directions) > 1 else directions[0].label,
+        num_runs=sum(len(row.runs) for direction in directions for row in direction.rows),
+        contents=contents,
+        galleries=galleries,
+        main_finding=main_finding,
+        further_findings=further_findings,
+        warnings=_warnings,
+        command=command,
+        directions=directions,
+        features=directions[0].rows[0].config.data["features"],  # all runs share them
+        version=version("ta3n"),
+    )
+    # A file name need not be valid Unicode; its odd bytes are shown as such.
+    return page.encode(errors="backslashreplace")
 
 
-def _write_figures(folder: Path, gallery: "Gallery") -> list[Path]:
-    paths = []
-    for panel in (panel for picture in gallery.pictures for panel in picture.panels):
-        for suffix, data in (("png", panel.png), ("svg", panel.svg)):
-            paths.append(folder / f"{panel.name}.{suffix}")
-            replace_file(paths[-1], data)
-    return paths
+def _warnings(direction: DirectionRuns) -> list[str]:
+    """Return what makes the figures of a direction less than they seem."""
+    weights = str(direction.rows[0].config.data["features"]["weights"])
+    found = []
+    if weights.startswith("random"):
+        found.append(f"The backbone has random weights ({weights}): accuracies mean nothing.")
+    counts = {len(row.runs) for row in direction.rows}
+    if 1 in counts:
+        found.append("Rows of one seed have no standard deviation.")
+    if len(counts) > 1:
+        found.append(f"The rows have between {min(counts)} and {max(counts)} seeds.")
+    if any(row.adapts and not row.config.settings["published"] for row in direction.rows):
+        found.append(
+            "The loss weights of this direction were never published; those used are ours."
+        )
+    return found
+
+
+def _where(run: Run) -> str:
+    kept = run.environment
+    versions = " ".join(f"{name} {kept[name]}" for name in ("ta3n", "torch") if name in kept)
+    return f"{versions} on {kept.get('device', 'not recorded')}" if kept else "not recorded"

@@ -8,6 +8,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +41,6 @@ class RunGroup:
     """The runs of one configuration over seeds: a row of our tables.
 
     Attributes:
-        config: What was run.
         runs: One for each seed, by seed.
         variant: What tells it from groups of the same method and temporal module, or empty.
         newcomer: Number of its method among those that the paper does not have, by name; 0 for one
@@ -102,9 +102,6 @@ class DirectionRuns:
     """The rows of one source and target.
 
     Attributes:
-        benchmark: Name.
-        source: Full name of the source dataset.
-        target: Full name of the target dataset.
         rows: In the order of the paper's Table 3, then other methods by name.
     """
 
@@ -133,10 +130,7 @@ class RunSet:
 
 
 def collect_runs(*folders: Path) -> RunSet:
-    """Find and group the finished runs under some folders.
-
-    Args:
-        folders: Each searched to any depth.
+    """Find and group the finished runs under some folders, at any depth.
 
     Raises:
         DataMissingError: If there is no such folder, or no finished run in any.
@@ -152,10 +146,9 @@ def collect_runs(*folders: Path) -> RunSet:
         told = f"; found: {shorten(found.notes, _SHOWN_DIFFERENCES)}" if found.notes else ""
         where = " or ".join(map(str, folders))
         raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
-    runs = list(found.runs.values())
-    _check_same_features(runs, found)
+    _check_same_features(found)
     grouped: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
-    for run in runs:
+    for run in found.runs.values():
         grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
     directions = tuple(
         DirectionRuns(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
@@ -213,10 +206,10 @@ def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
             yield Path(root)
 
 
-def _check_same_features(runs: Sequence[Run], found: _Found) -> None:
+def _check_same_features(found: _Found) -> None:
     """Refuse a mixture: accuracies on other features, or other videos, are not comparable."""
     seen: dict[str, tuple[Any, Run]] = {}
-    for run in runs:
+    for run in found.runs.values():
         differences = [
             f"{key} is {_short(seen[key][0])} in {found.name(seen[key][1].path)} but "
             f"{_short(value)} in {found.name(run.path)}"
@@ -262,17 +255,12 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
         )
         for config, group in zip(configs, by_hash.values(), strict=True)
     ]
-    return tuple(
-        sorted(
-            rows,
-            key=lambda row: (
-                method_place(row.config.method),
-                row.config.temporal,
-                row.variant,
-                row.config.hash,
-            ),
-        )
-    )
+    return tuple(sorted(rows, key=_place))
+
+
+def _place(row: RunGroup) -> tuple[Any, ...]:
+    config = row.config
+    return method_place(config.method), config.temporal, row.variant, config.hash
 
 
 def _method(config: RunConfig) -> str:
@@ -282,33 +270,26 @@ def _method(config: RunConfig) -> str:
 def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
     """Return the settings in which rows that would be called the same differ."""
     called = _method(config), config.temporal
-    same = [c for c in others if (_method(c), c.temporal) == called]
+    same = [_flat(c.settings) for c in others if (_method(c), c.temporal) == called]
     if len(same) == 1:
         return ""
-    flat = [_differing(c) for c in same]
-    ours = _differing(config)
-    keys = [
-        k
-        for k in dict.fromkeys(k for f in flat for k in f)
-        if len({str(f.get(k)) for f in flat}) > 1
+    ours = _flat(config.settings)
+    named = [
+        f"{key.rpartition('.')[2]} {ours[key]}"
+        for key in dict.fromkeys(chain.from_iterable(same))
+        if key in ours and key not in _TOLD_BY_THE_NAME
+        if len({str(settings.get(key)) for settings in same}) > 1
     ]
-    named = [f"{key.rpartition('.')[2]} {ours[key]}" for key in keys if key in ours]
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
 
 
-_TOLD_BY_THE_NAME = ("method.label", "method.terms")
+_TOLD_BY_THE_NAME = ("method.label", "method.terms", "plugins")
 
 
-def _differing(config: RunConfig) -> dict[str, Any]:
-    """Return the settings that can tell rows apart."""
-    flat = flatten({key: value for key, value in config.settings.items() if key != "plugins"})
-    return {key: value for key, value in flat.items() if key not in _TOLD_BY_THE_NAME}
-
-
-def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested settings on one level, `a.b` for b within a."""
     flat: dict[str, Any] = {}
-    for key, value in values.items():
+    for key, value in settings.items():
         nested = isinstance(value, Mapping)
-        flat |= flatten(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
+        flat |= _flat(value, f"{prefix}{key}.") if nested else {f"{prefix}{key}": value}
     return flat

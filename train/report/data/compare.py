@@ -31,13 +31,9 @@ CALL_WORDS: dict[Call, str] = {
 
 @dataclass(frozen=True, kw_only=True)
 class Comparison:
-    """A row against a reference, by one selection rule.
+    """A row against a reference, by one selection rule: its accuracy less that of the reference.
 
-    Attributes:
-        row: The row.
-        reference: What it is held against.
-        difference: Accuracy of the row less that of the reference, with interval and tests.
-        p_corrected: p for all comparisons of the family together (Holm); None with one seed.
+    `p_corrected` is for all comparisons of the family together (Holm); None with one seed.
     """
 
     row: RunGroup
@@ -70,8 +66,7 @@ class Analysis:
     """What is said of a direction by one selection rule.
 
     Attributes:
-        direction: Whose rows.
-        rule: The rule; every figure that is compared was chosen by it.
+        rule: Every figure that is compared was chosen by it.
         focal: The row that is held against all others, or None.
         comparisons: One for every other row that has the rule, in their order.
     """
@@ -94,8 +89,7 @@ class Analysis:
 
     def against(self, row: RunGroup) -> Comparison | None:
         """Return the comparison with a row, or None if there is none."""
-        found = [c for c in self.comparisons if c.reference is row]
-        return found[0] if found else None
+        return next((c for c in self.comparisons if c.reference is row), None)
 
 
 def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
@@ -103,11 +97,10 @@ def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
 
     The p values are corrected for all of these comparisons.
     """
-    rows = [row for row in direction.rows if rule in row.rules]
     focal = focal_row(direction)
     if focal is None or rule not in focal.rules:
         return Analysis(direction=direction, rule=rule, focal=None, comparisons=())
-    others = [row for row in rows if row is not focal]
+    others = [row for row in direction.rows if rule in row.rules and row is not focal]
     differences = [compare(focal, row, rule) for row in others]
     corrected = holm([difference.p for difference in differences])
     comparisons = tuple(
@@ -145,12 +138,9 @@ def source_only_for(row: RunGroup, direction: DirectionRuns) -> RunGroup | None:
 
 def pick(rows: Sequence[RunGroup], method: str, temporal: str | None = None) -> RunGroup | None:
     """Return the row of a method with most seeds, or None; accuracy plays no part in it."""
-    fitting = [
-        row
-        for row in rows
-        if row.config.method == method and temporal in (None, row.config.temporal)
-    ]
-    return max(fitting, key=lambda row: len(row.runs)) if fitting else None
+    named = [row for row in rows if row.config.method == method]
+    fitting = [row for row in named if temporal in (None, row.config.temporal)]
+    return max(fitting, key=lambda row: len(row.runs), default=None)
 
 
 def focal_row(direction: DirectionRuns) -> RunGroup | None:
@@ -163,7 +153,7 @@ def focal_row(direction: DirectionRuns) -> RunGroup | None:
     if not adapting:
         return None
     known = [row for row in adapting if row.config.method in paper_methods()]
-    method = (known[-1] if known else adapting[0]).config.method
+    method = (known or adapting[:1])[-1].config.method
     return pick(adapting, method, "relation") or pick(adapting, method)
 
 
@@ -173,19 +163,15 @@ def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
     Of the focal row's temporal module where there is one.
     """
     names = dict.fromkeys(row.config.method for row in rows)
-    found = [
-        pick(rows, name, focal.config.temporal) or pick(rows, name)
-        for name in names
-        if name not in ("target-only", focal.config.method)
-    ]
+    others = [name for name in names if name not in ("target-only", focal.config.method)]
+    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in others]
     return [row for row in found if row is not None]
 
 
 def mean_rank_correlation(runs: Sequence[Run], rule: str) -> float | None:
     """Return Spearman's correlation of a rule's score and accuracy over epochs, mean over runs.
 
-    Returns:
-        None where no run has one: fewer than three epochs, or a score that never changes.
+    It is None where no run has one: fewer than three epochs, or a score that never changes.
     """
     every = [rank_correlation(run.scores(rule), run.accuracies) for run in runs]
     known = [found for found in every if found is not None]

@@ -6,7 +6,7 @@ Legend: N videos, K segments, D cached feature width, V video feature width.
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
@@ -24,7 +24,7 @@ from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run, benchmark_of
 
 Subset = Literal["source train", "source val", "target val"]
-SUBSETS: tuple[Subset, ...] = ("source train", "source val", "target val")
+SUBSETS: tuple[Subset, ...] = get_args(Subset)
 _BATCH = 512
 
 
@@ -35,7 +35,7 @@ class SubsetFeatures:
     Attributes:
         features: float32 [N, K, D].
         labels: int64 [N].
-        videos: Their paths.
+        videos: Paths [N].
         frames: Which frames of each video were sampled: N times K numbers from 0.
     """
 
@@ -64,12 +64,7 @@ class SubsetEmbedding:
 
 @dataclass(frozen=True, kw_only=True)
 class RunEmbedding:
-    """What one seed's model makes of all subsets that were loaded.
-
-    Attributes:
-        seed: Of the run.
-        subsets: Empty ones of the benchmark are absent.
-    """
+    """What one seed's model makes of all subsets that were loaded; empty ones are absent."""
 
     seed: int
     subsets: Mapping[Subset, SubsetEmbedding]
@@ -91,7 +86,6 @@ def load_subsets(
     """Read cached features through the loading code of training.
 
     Args:
-        direction: Whose videos.
         features: Folder that stage one wrote.
         subsets: Which; one that has no videos is left out.
 
@@ -102,12 +96,11 @@ def load_subsets(
     """
     config = direction.rows[0].config
     num_segments = config.settings["recipe"]["num_segments"]
-    benchmark = benchmark_of(config)
     loaded: dict[Subset, SubsetFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
         domain = load_videos(
             features,
-            benchmark,
+            benchmark_of(config),
             dataset,
             num_segments=num_segments,
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
@@ -118,17 +111,16 @@ def load_subsets(
             raise DataConflictError(
                 f"the features of {dataset} in {features} are not those that the runs used"
             )
-        dim = domain.manifest.config.feature_dim
         for subset in SUBSETS:
             videos = domain.train if subset.endswith("train") else domain.val
             if subset in subsets and subset.startswith(side) and videos:
+                frames = (segment_indices(v.clip.num_frames, num_segments) for v in videos)
+                dim = domain.manifest.config.feature_dim
                 loaded[subset] = SubsetFeatures(
                     features=load_features(domain.folder, videos, dim),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
-                    frames=tuple(
-                        tuple(segment_indices(v.clip.num_frames, num_segments)) for v in videos
-                    ),
+                    frames=tuple(map(tuple, frames)),
                 )
     return loaded
 
@@ -145,7 +137,7 @@ def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[R
 
 def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
-    embedded: dict[Subset, SubsetEmbedding] = {
+    embedded = {
         name: _embed(model, subset, is_source=name != "target val")
         for name, subset in subsets.items()
     }

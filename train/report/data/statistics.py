@@ -47,16 +47,16 @@ class Interval:
 
 @dataclass(frozen=True, kw_only=True)
 class Difference:
-    """The mean accuracy of a row less that of another one.
+    """The mean accuracy of a row less that of another one, in percentage points.
+
+    What may be None is so with one seed on either side.
 
     Attributes:
-        points: In percentage points.
-        seeds_error: Standard error over seeds, in points; None with one seed on either side.
-        videos_error: Standard error over videos, paired, in points; 0 for one video.
-        interval: Of `points`; None with one seed on either side.
-        p: Of the Welch test over seeds and videos; None with one seed on either side.
+        seeds_error: Standard error over seeds.
+        videos_error: Standard error over videos, paired; 0 for one video.
+        p: Of the Welch test over seeds and videos.
         p_videos: Of the sign-flip test over videos, seeds averaged.
-        p_seeds: Of the permutation test over seeds; None with one seed on either side.
+        p_seeds: Of the permutation test over seeds.
     """
 
     points: float
@@ -74,9 +74,9 @@ class Difference:
         The variances of both ways of chance are summed (two-way clustering). What they share is
         counted twice, so this errs to the careful side.
         """
-        return (
-            None if self.seeds_error is None else sqrt(self.seeds_error**2 + self.videos_error**2)
-        )
+        if self.seeds_error is None:
+            return None
+        return sqrt(self.seeds_error**2 + self.videos_error**2)
 
 
 def accuracy_interval(hits: Hits) -> Interval | None:
@@ -93,23 +93,15 @@ def accuracy_interval(hits: Hits) -> Interval | None:
 
 
 def compare_hits(ours: Hits, theirs: Hits) -> Difference:
-    """Hold two rows against each other.
-
-    Args:
-        ours: [S, N].
-        theirs: [S', N], the same videos in the same order.
-    """
+    """Hold two rows [S, N] and [S', N] against each other, the same videos in the same order."""
     both = len(ours) > 1 and len(theirs) > 1
     gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
     means = ours.mean(axis=1), theirs.mean(axis=1)  # [S], [S']
     ours_error, theirs_error = (_standard_error(100 * mean) for mean in means)
     videos_error = _standard_error(gaps)
     points = float(gaps.mean())
-    parts = [
-        (ours_error, len(ours) - 1),
-        (theirs_error, len(theirs) - 1),
-        (videos_error, len(gaps) - 1),
-    ]
+    errors = (ours_error, theirs_error, videos_error)
+    parts = [(e, len(of) - 1) for e, of in zip(errors, (ours, theirs, gaps), strict=True)]
     return Difference(
         points=points,
         seeds_error=sqrt(ours_error**2 + theirs_error**2) if both else None,
@@ -124,8 +116,7 @@ def compare_hits(ours: Hits, theirs: Hits) -> Difference:
 def holm(values: Sequence[float | None]) -> list[float | None]:
     """Correct p values for being several: the chance that any of them errs stays below the level.
 
-    Args:
-        values: One p for each comparison; None where there is no test, which counts for nothing.
+    None stands for a comparison without a test, which counts for nothing.
     """
     known = sorted((p, place) for place, p in enumerate(values) if p is not None)
     corrected: list[float | None] = [None] * len(values)
@@ -139,8 +130,7 @@ def holm(values: Sequence[float | None]) -> list[float | None]:
 def rank_correlation(scores: Sequence[float | None], values: Sequence[float]) -> float | None:
     """Return Spearman's rank correlation of the pairs that have a score.
 
-    Returns:
-        None for fewer than three pairs, or where either is constant.
+    It is None for fewer than three pairs, or where either is constant.
     """
     pairs = [(s, value) for s, value in zip(scores, values, strict=True) if s is not None]
     if len(pairs) < 3 or any(len(set(side)) == 1 for side in zip(*pairs, strict=True)):
@@ -158,11 +148,8 @@ def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
     """Return the two-sided p of Welch's t test whose variance has a part for the videos too.
 
     Without spread over videos it is Welch's test over seeds; without spread over seeds, the
-    paired t test over videos.
-
-    Args:
-        points: The difference.
-        parts: Standard error and degrees of freedom of each independent part.
+    paired t test over videos. `parts` are standard error and degrees of freedom of each
+    independent part.
     """
     # Rounding leaves crumbs where there is no difference, or no spread.
     spread = sum(error**2 for error, _ in parts)

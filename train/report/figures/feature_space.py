@@ -6,6 +6,7 @@ Legend: M source and N target videos, V feature width.
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import mean
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -28,6 +29,7 @@ from ta3n.train.report.figures.look import (
     Panel,
     Picture,
     draw,
+    draw_marks,
     evenly,
     legend_below,
     new_figure,
@@ -43,6 +45,10 @@ _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
 _ITERATIONS = 500
 _MOST_VIDEOS = 300
+_MARKS: dict[str, Any] = {
+    "source": {"look": SOURCE, "fill": SOURCE["color"], "markeredgewidth": 0.3, "alpha": 0.6},
+    "target": {"look": TARGET, "fill": "none", "markeredgewidth": 1.0, "alpha": 0.9},
+}
 
 
 def proxy_a_distance(source: Array, target: Array) -> float:
@@ -52,9 +58,7 @@ def proxy_a_distance(source: Array, target: Array) -> float:
     judged by a classifier that did not see it; e is the mean of both domains' errors, so that a
     larger domain counts no more. An error above chance counts as chance.
 
-    Args:
-        source: [M, V], at least 2.
-        target: [N, V], at least 2.
+    Both domains, [M, V] and [N, V], have at least 2 videos.
     """
     features = np.concatenate([source, target])
     domains = np.repeat([0, 1], [len(source), len(target)])
@@ -73,9 +77,7 @@ def mmd2(source: Array, target: Array) -> float:
     Of Gretton et al., "A Kernel Two-Sample Test" (2012), lemma 6; the median is that of all pairs
     of different videos of both domains. Where they cannot be told apart it may fall below 0.
 
-    Args:
-        source: [M, V], at least 2.
-        target: [N, V], at least 2.
+    Both domains, [M, V] and [N, V], have at least 2 videos.
     """
     together = np.concatenate([source, target]).astype(np.float64)
     squared = euclidean_distances(together, squared=True)
@@ -84,9 +86,8 @@ def mmd2(source: Array, target: Array) -> float:
     scale = float(np.median(upper)) or 1.0
     kernel = np.exp(-squared / (2 * scale))
     m = len(source)
-    return float(_off_diagonal(kernel[:m, :m]) + _off_diagonal(kernel[m:, m:])) - 2 * float(
-        kernel[:m, m:].mean()
-    )
+    within = _off_diagonal(kernel[:m, :m]) + _off_diagonal(kernel[m:, m:])
+    return within - 2 * float(kernel[:m, m:].mean())
 
 
 def _off_diagonal(kernel: NDArray[np.float64]) -> float:
@@ -96,14 +97,10 @@ def _off_diagonal(kernel: NDArray[np.float64]) -> float:
 
 @dataclass(frozen=True, kw_only=True)
 class Map:
-    """The videos of both domains in the plane, under one row.
+    """Places of source [M, 2] and target videos [N, 2] in the plane, under one row.
 
-    Attributes:
-        source: Places of source videos [M, 2].
-        target: Places of target videos [N, 2].
-        seed: Whose model gave the features.
-        proxy_a: Proxy A-distance in the full feature space, mean and spread over seeds, as text.
-        mmd2: The same of the squared MMD.
+    Proxy A-distance and squared MMD are measured in the full feature space: mean and spread over
+    seeds, as text.
     """
 
     source: NDArray[np.float64]
@@ -116,8 +113,7 @@ class Map:
 def make_map(runs: Sequence[RunEmbedding]) -> Map:
     """Place the videos of a row's first seed, and measure the distance under all seeds.
 
-    Args:
-        runs: Of the row's seeds, with at least `LEAST_VIDEOS` videos of each domain.
+    There are at least `LEAST_VIDEOS` videos of each domain.
     """
     # Threads gain nothing on so few videos, and wait for each other where cores are shared.
     with threadpool_limits(1):
@@ -154,44 +150,27 @@ def tsne_picture(
 
 
 def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:
-    sides = ((found.source, SOURCE, "source"), (found.target, TARGET, "target"))
     distance = f"proxy A-distance {found.proxy_a} (0: alike, 2: apart)"
     rest = f"MMD² {found.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
     with new_figure(WIDTH_IN) as (figure, axes):
-        for points, look, side in sides:
-            _scatter(axes, points, look, f"{side} ({len(points)} videos)")
+        for side, points in (("source", found.source), ("target", found.target)):
+            label = f"{side} ({len(points)} videos)"
+            draw_marks(axes, *points.T, label=label, markersize=4.5, **_MARKS[side])
         axes.set(xticks=[], yticks=[])
         axes.set(xlabel=f"t-SNE 1 (no unit)\n{distance}\n{rest}", ylabel="t-SNE 2 (no unit)")
         _make_square(axes, np.concatenate([found.source, found.target]))
-        legend_below(figure, axes, columns=2)
+        legend_below(figure, axes)
         counts = f"{len(found.source)} source and {len(found.target)} target videos"
         alt = f"t-SNE of {counts} under {row.label}, seed {found.seed}; {distance}, {rest}."
         return draw(figure, f"tsne-{when}", f"{when.capitalize()} adaptation: {row.label}", alt)
-
-
-def _scatter(axes: Axes, points: NDArray[np.float64], look: dict[str, str], label: str) -> None:
-    filled = look is SOURCE
-    axes.plot(
-        points[:, 0],
-        points[:, 1],
-        linestyle="none",
-        marker=look["marker"],
-        markersize=4.5,
-        markerfacecolor=look["color"] if filled else "none",
-        markeredgecolor=look["color"],
-        markeredgewidth=0.3 if filled else 1.0,
-        alpha=0.6 if filled else 0.9,
-        label=label,
-    )
 
 
 def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
     """Give both directions the same scale, with the points in the middle."""
     low, high = points.min(axis=0), points.max(axis=0)
     middle, reach = (low + high) / 2, 0.54 * float((high - low).max())
-    axes.set_xlim(middle[0] - reach, middle[0] + reach)
-    axes.set_ylim(middle[1] - reach, middle[1] + reach)
-    axes.set_box_aspect(1)
+    xlim, ylim = np.stack([middle - reach, middle + reach], axis=1)
+    axes.set(xlim=xlim, ylim=ylim, box_aspect=1)
 
 
 def _sampled(features: Array) -> Array:
@@ -202,11 +181,10 @@ def _sampled(features: Array) -> Array:
 
 def _tsne(features: Array) -> NDArray[np.float64]:
     """Return places [N, 2]: the same settings and seed for every picture."""
-    perplexity = min(_PERPLEXITY, (len(features) - 1) / 3)
     # Where a collapsed model gives all videos the same features there are no main directions.
     spread = np.count_nonzero(features.std(axis=0)) >= 2
     tsne = TSNE(
-        perplexity=perplexity,
+        perplexity=min(_PERPLEXITY, (len(features) - 1) / 3),
         init="pca" if spread else "random",
         learning_rate="auto",
         max_iter=_ITERATIONS,

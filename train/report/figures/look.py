@@ -7,9 +7,9 @@ letters of 10 points, so that they can be read on a page of 400 pixels.
 
 import io
 import tomllib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, findfont, get_font
+from matplotlib.image import AxesImage
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
@@ -75,14 +76,7 @@ _CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawn figure.
-
-    Attributes:
-        name: Stem of its files.
-        alt: What it shows, for those who cannot see it.
-        svg: The file's bytes.
-        png: The same at twice the resolution of a plain screen.
-    """
+    """One drawn figure: the stem of its files, what it shows in words, and the files."""
 
     name: str
     alt: str
@@ -92,19 +86,17 @@ class Panel:
 
 @dataclass(frozen=True, kw_only=True)
 class Picture:
-    """Panels that belong together.
-
-    Attributes:
-        heading: What they are about.
-        caption: What is shown.
-        reading: How to read it, and what it does not show.
-        panels: At least one.
-    """
+    """At least one panel, and what is said of it; `reading` says how to read it, and how not."""
 
     heading: str
     caption: str
     reading: str
     panels: tuple[Panel, ...]
+
+    def prefixed(self, prefix: str) -> "Picture":
+        """Return the same with something before the name of every panel."""
+        panels = (replace(panel, name=f"{prefix}{panel.name}") for panel in self.panels)
+        return replace(self, panels=tuple(panels))
 
 
 def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -> Picture:
@@ -122,38 +114,17 @@ def picture(name: str, *panels: Panel, more: Sequence[str] = (), **facts: str) -
     )
 
 
-@dataclass(kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Gallery:
-    """All pictures of a direction that could be drawn.
+    """All pictures of a direction that could be drawn, and why others could not, a line each."""
 
-    Attributes:
-        prefix: Goes before the name of every panel.
-        pictures: In the order of the page.
-        missing: Why others could not, a line each.
-    """
-
-    prefix: str = ""
-    pictures: list[Picture] = field(default_factory=list)
-    missing: list[str] = field(default_factory=list)
-
-    def add(self, *found: Picture | str) -> None:
-        """Put pictures at the end; in the place of one that could not be drawn stands why."""
-        for item in found:
-            if isinstance(item, str):
-                self.missing.append(item)
-                continue
-            panels = (replace(panel, name=f"{self.prefix}{panel.name}") for panel in item.panels)
-            self.pictures.append(replace(item, panels=tuple(panels)))
+    pictures: list[Picture]
+    missing: list[str]
 
 
 @contextmanager
 def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]]:
-    """Give a figure in the common look, with one plot or those asked for.
-
-    Args:
-        height_in: Height in inches; the width is the same for all.
-        subplots: Keywords of `Figure.subplots`.
-    """
+    """Give a figure in the common look and width, with one plot or those of `Figure.subplots`."""
     with mpl.rc_context():
         # A reader's own settings must not change the pictures.
         mpl.rcdefaults()
@@ -213,10 +184,23 @@ def write_in_cell(axes: Axes, column: int, row: int, text: str, colour: str) -> 
     drawn.set_in_layout(False)
 
 
-def legend_below(figure: Figure, axes: Axes, columns: int) -> None:
+def draw_scale(figure: Figure, image: AxesImage, axes: Any, label: str, **looks: Any) -> None:
+    """Put the scale of a heat map's colours beside it."""
+    bar = figure.colorbar(image, ax=axes, pad=0.02, **looks)
+    bar.set_label(label)
+    bar.outline.set_visible(False)
+
+
+def legend_below(figure: Figure, axes: Axes) -> None:
     """Put the legend under the plot, where it can cover no data."""
     handles, labels = axes.get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
+    figure.legend(handles, labels, loc="outside lower center", ncols=2)
+
+
+def draw_marks(axes: Axes, x: Any, y: Any, look: Mapping[str, Any], fill: str, **more: Any) -> None:
+    """Draw marks without a line, in the colour and marker of a look."""
+    faces = {"markerfacecolor": fill, "markeredgecolor": look["color"]}
+    axes.plot(x, y, linestyle="none", marker=look["marker"], **faces, **more)
 
 
 def row_look(row: RunGroup) -> dict[str, Any]:

@@ -1,8 +1,7 @@
 """All pictures of a direction: those of the run folders, then those of the trained models."""
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,32 +9,32 @@ from typing import TYPE_CHECKING
 from ta3n.common.errors import DataMissingError, Ta3nError
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import focal_row, source_only_for
-from ta3n.train.report.figures.accuracy import accuracy_picture
-from ta3n.train.report.figures.classes import class_changes_picture, confusion_picture
+from ta3n.train.report.figures.accuracy import (
+    accuracy_picture,
+    class_changes_picture,
+    confusion_picture,
+)
 from ta3n.train.report.figures.look import Gallery, Picture
-from ta3n.train.report.figures.selection import selection_picture
-from ta3n.train.report.figures.training import attention_kind, curves_picture, domain_pictures
+from ta3n.train.report.figures.training import (
+    attention_kind,
+    curves_picture,
+    domain_pictures,
+    selection_picture,
+)
 
 if TYPE_CHECKING:
-    from ta3n.train.report.data.embed import RunEmbedding, Subset, SubsetFeatures
+    from ta3n.train.report.data.embed import RunEmbedding, SubsetFeatures
     from ta3n.train.report.figures.feature_space import Map
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Models:
-    """What the trained models make of the cached features.
+    """What the trained models make of the cached features: `runs` is of the focal row, by seed.
 
-    Attributes:
-        focal: The row after adaptation.
-        before: The source-only row with the same temporal module, if there is one.
-        runs: What the focal row's models make of the videos, by seed.
-        maps: Of the row before, if there is one, and of the focal row.
-        source: Which source videos are shown, in words.
-        target: Target validation videos.
+    The maps are of the source-only row, if there is one, and of the focal row; `source` says in
+    words which source videos are shown.
     """
 
-    focal: RunGroup
-    before: RunGroup | None
     runs: Sequence["RunEmbedding"]
     maps: Sequence["Map"]
     source: str
@@ -47,38 +46,40 @@ def draw_pictures(
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
-    Args:
-        direction: Whose rows.
-        features: Folder that stage one wrote, or None.
-        prefix: Goes before every file name.
-        videos: Folder with the clips of the target, or None: its own, or one with a folder for
-            each dataset.
+    The prefix goes before every file name. The clips lie in `videos`, or in a folder of it for each
+    dataset.
     """
-    gallery = Gallery(prefix=prefix)
+    found = list(_pictures(direction, features, videos))
+    return Gallery(
+        pictures=[item.prefixed(prefix) for item in found if isinstance(item, Picture)],
+        missing=[item for item in found if isinstance(item, str)],
+    )
+
+
+def _pictures(
+    direction: DirectionRuns, features: Path | None, videos: Path | None
+) -> Iterator[Picture | str]:
     focal = focal_row(direction)
-    with ExitStack() as stack:
-        future: Future[_Models] | None = None
-        if focal is not None and features is not None:
-            # The models run while the pictures that need none are drawn.
-            pool = stack.enter_context(ThreadPoolExecutor(1))
-            future = pool.submit(_run_models, direction, focal, features)
-        gallery.add(*_run_pictures(direction, focal))
+    with ThreadPoolExecutor(1) as pool:
+        # The models run while the pictures that need none are drawn.
+        future = (
+            pool.submit(_run_models, direction, focal, features) if focal and features else None
+        )
+        yield from _run_pictures(direction, focal)
         if focal is None:
-            return gallery
+            return
         if future is None:
-            gallery.add("t-SNE, attention, frames: the report was made without features.")
-            return gallery
+            yield "t-SNE, attention, frames: the report was made without features."
+            return
         try:
             models = future.result()
         except Ta3nError as error:
-            gallery.add(f"t-SNE, attention, frames: {error}.")
-            return gallery
-    gallery.add(*_model_pictures(models, direction.target, videos))
-    return gallery
+            yield f"t-SNE, attention, frames: {error}."
+            return
+    yield from _model_pictures(direction, focal, models, videos)
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
-    """Yield the pictures that need nothing but run folders."""
     yield accuracy_picture(direction)
     if focal is None:
         yield "Pictures of an adapted model: no adapting method was run."
@@ -94,53 +95,44 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
 
 
 def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _Models:
-    """Run the models and place the videos: all that takes long and draws nothing.
-
-    Raises:
-        DataMissingError: If features or checkpoints are missing.
-        DataConflictError: If the features are not those that the runs were trained on.
-        FeatureStoreError: If features or checkpoints are damaged.
-    """
+    """Run the models and place the videos: all that takes long and draws nothing."""
     # Torch and scikit-learn are imported only where they are needed.
     from ta3n.train.report.data.embed import embed_row, load_subsets
     from ta3n.train.report.figures.feature_space import LEAST_VIDEOS, make_map
 
     subsets = load_subsets(direction, features, ("source val", "target val"))
-    held_out: Subset = "source val"
-    if held_out not in subsets:
-        held_out = "source train"
-        subsets |= load_subsets(direction, features, (held_out,))
+    held_out = "source val" in subsets
+    if not held_out:
+        subsets |= load_subsets(direction, features, ("source train",))
     fewest = min(len(subset.labels) for subset in subsets.values())
     if fewest < LEAST_VIDEOS:
         raise DataMissingError(
             f"a domain has {fewest} videos to show, and at least {LEAST_VIDEOS} are needed"
         )
-    before = source_only_for(focal, direction)
+    rows = [row for row in (source_only_for(focal, direction), focal) if row is not None]
     with ThreadPoolExecutor() as pool:
         embedded, maps = [], []
-        for row in (row for row in (before, focal) if row is not None):
+        for row in rows:
             embedded.append(embed_row(row, subsets))
             maps.append(pool.submit(make_map, embedded[-1]))
         return _Models(
-            focal=focal,
-            before=before,
             runs=embedded[-1],
             maps=[future.result() for future in maps],
-            source="source validation" if held_out == "source val" else "source training",
+            source="source validation" if held_out else "source training",
             target=subsets["target val"],
         )
 
 
-def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Iterator[Picture | str]:
-    """Yield t-SNE before and after adaptation, attention, and frames of the focal row."""
-    from ta3n.train.report.figures.attention import attention_picture
+def _model_pictures(
+    direction: DirectionRuns, focal: RunGroup, models: _Models, videos: Path | None
+) -> Iterator[Picture | str]:
+    from ta3n.train.report.figures.attention import attention_picture, frames_pictures
     from ta3n.train.report.figures.feature_space import tsne_picture
-    from ta3n.train.report.figures.frames import frames_pictures
 
-    focal = models.focal
-    if models.before is None:
+    before = source_only_for(focal, direction)
+    if before is None:
         yield f"t-SNE before adaptation: there is no source-only row with {focal.config.temporal}."
-    yield tsne_picture(models.before, focal, models.maps, models.source)
+    yield tsne_picture(before, focal, models.maps, models.source)
     if attention_kind(focal) != "domain":
         yield f"Attention and frames by attention: {focal.label} has no domain attention."
         return
@@ -148,4 +140,4 @@ def _model_pictures(models: _Models, dataset: str, videos: Path | None) -> Itera
     if videos is None:
         yield "Frames: the report was made without the folder of videos."
         return
-    yield from frames_pictures(focal, models.target, models.runs, videos, dataset)
+    yield from frames_pictures(focal, models.target, models.runs, videos, direction.target)

@@ -1,25 +1,33 @@
-"""What training measured after each epoch, and the pictures of it.
+"""What training measured after each epoch: curves, and scores held against accuracy.
 
 Legend: S seeds, E epochs, K segments.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from math import isfinite, log
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import pairwise
+from math import log, nan
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.data.compare import mean_rank_correlation
 from ta3n.train.report.figures.look import (
     LINE_LOOKS,
     REFERENCE,
+    TARGET,
     Panel,
     Picture,
     draw,
+    evenly,
     legend_below,
+    minus,
     new_figure,
     picture,
     row_look,
@@ -35,6 +43,21 @@ ALIKE = "1 − ln 2: domains look alike"  # noqa: RUF001
 
 # More relations cannot be told apart: then the shortest, the longest, and some between them.
 _MOST_RELATIONS = 6
+
+_COLUMNS = 2
+_MOST_POINTS = 40
+# Light to dark, so that early and late differ in grey too; a shade for each stretch of epochs.
+_SHADES = ("#b5d3e9", "#6baed6", "#2171b5", "#08306b")
+_DOT = {"linestyle": "none", "marker": "o", "markersize": 3.4, "markeredgewidth": 0}
+_DOTS: list[dict[str, Any]] = [{**_DOT, "color": shade} for shade in _SHADES]
+_RING: dict[str, Any] = {
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 8.5,
+    "markerfacecolor": "none",
+    "markeredgecolor": TARGET["color"],
+    "markeredgewidth": 1.6,
+}
 
 
 def attention_kind(row: RunGroup) -> str:
@@ -53,27 +76,25 @@ def accuracy_curves(row: RunGroup) -> Curves:
 
 
 def curves_of(row: RunGroup, *keys: str) -> Curves | None:
-    """Return a measurement of every epoch: [S, E].
+    """Return a measurement of every epoch: [S, E], or None where no seed has it.
 
-    A seed that lacks it in any epoch is left out, as runs of an earlier version may.
-
-    Args:
-        row: Whose seeds.
-        keys: Where it lies in an epoch's record, from the outside in.
-
-    Returns:
-        The curves, or None where no seed has them.
+    A seed that lacks it in any epoch is left out, as runs of an earlier version may. The `keys`
+    lead to it in an epoch's record, from the outside in.
     """
-    found = [[_number(_inner(epoch, keys)) for epoch in run.epochs] for run in row.runs]
-    complete = [curve for curve in found if all(isfinite(value) for value in curve)]
-    return np.asarray(complete, np.float64) if complete else None
+    return _complete([[_number(epoch, *keys) for epoch in run.epochs] for run in row.runs])
 
 
 def attention_curves(row: RunGroup) -> Curves | None:
     """Return mean attention of each relation, the 2-frame one first: [S, E, K-1], or None."""
     num_relations = row.config.settings["recipe"]["num_segments"] - 1
-    found = [_attention(run, num_relations) for run in row.runs]
-    complete = [curve for curve in found if curve is not None]
+    kept = [[epoch.get("attention") for epoch in run.epochs] for run in row.runs]
+    return _complete([[_numbers(values, num_relations) for values in run] for run in kept])
+
+
+def _complete(by_seed: list[list[Any]]) -> Curves | None:
+    """Return the curves of the seeds that have a number for every epoch, or None."""
+    curves = [np.asarray(curve, np.float64) for curve in by_seed]
+    complete = [curve for curve in curves if np.isfinite(curve).all()]
     return np.stack(complete) if complete else None
 
 
@@ -92,22 +113,21 @@ def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
     return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
 
 
-def domain_pictures(row: RunGroup) -> list[Picture | str]:
+def domain_pictures(row: RunGroup) -> Iterator[Picture | str]:
     """Draw how discriminators and attention of a row develop in training, as far as it has any."""
-    found: list[Picture | str] = []
-    domain, attention = _plot_domain_accuracy(row), None
+    panels: dict[str, Panel] = {}
+    if domain := _plot_domain_accuracy(row):
+        panels["discriminators"] = domain
     if attention_kind(row) == "none":
-        found.append(f"Attention in training: {row.label} has no attention.")
-    elif (attention := _plot_attention(row)) is None:
-        found.append(f"Attention in training: the runs of {row.label} kept none.")
+        yield f"Attention in training: {row.label} has no attention."
+    elif attention := _plot_attention(row):
+        panels["attention"] = attention
+    else:
+        yield f"Attention in training: the runs of {row.label} kept none."
     if domain is None:
-        found.append(f"Domain accuracy: the runs of {row.label} kept none.")
-    drawn = {"discriminators": domain, "attention": attention}
-    panels = {part: panel for part, panel in drawn.items() if panel is not None}
+        yield f"Domain accuracy: the runs of {row.label} kept none."
     if panels:
-        more = [*panels, "caption"]
-        found.append(picture("domains", *panels.values(), more=more, row=row.label))
-    return found
+        yield picture("domains", *panels.values(), more=[*panels, "caption"], row=row.label)
 
 
 def _plot_accuracy(direction: DirectionRuns) -> Panel:
@@ -116,11 +136,9 @@ def _plot_accuracy(direction: DirectionRuns) -> Panel:
         _draw_lines(axes, curves, [row_look(row) for row in direction.rows])
         axes.set_ylabel("target accuracy (%)")
         axes.set_ylim(bottom=0)
-        legend_below(figure, axes, 2)
-        alt = "Lines of target accuracy in percent over epochs, mean over seeds."
-        return draw(
-            figure, "learning-curves", "Target accuracy in training", f"{alt} {_ends(curves, 0)}."
-        )
+        legend_below(figure, axes)
+        alt = f"Lines of target accuracy in percent {_ends(curves, 0)}"
+        return draw(figure, "learning-curves", "Target accuracy in training", alt)
 
 
 def _plot_losses(row: RunGroup) -> Panel:
@@ -132,10 +150,9 @@ def _plot_losses(row: RunGroup) -> Panel:
             axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
         axes.set_ylabel("loss (nats)")
         axes.set_ylim(bottom=0)
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the losses of {row.label} over epochs, mean over seeds."
-        title = f"Loss terms of {row.method} in training"
-        return draw(figure, "losses", title, f"{alt} {_ends(curves, 3)}.")
+        legend_below(figure, axes)
+        alt = f"Lines of the losses of {row.label} {_ends(curves, 3)}"
+        return draw(figure, "losses", f"Loss terms of {row.method} in training", alt)
 
 
 def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
@@ -149,10 +166,10 @@ def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
         axes.axhline(50, label="guessing", **REFERENCE)
         axes.set_ylabel("domain accuracy (%)")
         axes.set_ylim(min(40.0, min(curve.min() for curve in curves.values()) - 2), 102)
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the domain accuracy of {row.label} in percent over epochs, mean over seeds"
-        title = f"Discriminators of {row.method} in training"
-        return draw(figure, "domain-accuracy", title, f"{alt}; 50 is guessing. {_ends(curves, 0)}.")
+        legend_below(figure, axes)
+        ends = _ends(curves, 0, "; 50 is guessing")
+        alt = f"Lines of the domain accuracy of {row.label} in percent {ends}"
+        return draw(figure, "domain-accuracy", f"Discriminators of {row.method} in training", alt)
 
 
 def _plot_attention(row: RunGroup) -> Panel | None:
@@ -169,10 +186,9 @@ def _plot_attention(row: RunGroup) -> Panel | None:
         if attention_kind(row) == "domain":
             axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
         axes.set_ylabel("mean attention w (no unit)")
-        legend_below(figure, axes, 2)
-        alt = f"Lines of the mean attention of {row.label} by relation over epochs, mean over seeds"
-        title = f"Attention of {row.method} in training"
-        return draw(figure, "attention-in-training", title, f"{alt}. {_ends(shown, 2)}.")
+        legend_below(figure, axes)
+        alt = f"Lines of the mean attention of {row.label} by relation {_ends(shown, 2)}"
+        return draw(figure, "attention-in-training", f"Attention of {row.method} in training", alt)
 
 
 def _draw_lines(
@@ -180,21 +196,14 @@ def _draw_lines(
 ) -> None:
     """Draw means of curves [S, E] over epochs, with bands from the lowest seed to the highest."""
     for number, (label, curve) in enumerate(curves.items()):
-        look = looks[number % len(looks)]
+        look = {**looks[number % len(looks)], "markeredgecolor": "white", "markeredgewidth": 0.6}
         epochs = np.arange(1, curve.shape[1] + 1)
         # Marks are few, and those of several lines staggered.
         every = max(1, len(epochs) // 6)
         low, high = curve.min(axis=0), curve.max(axis=0)
         axes.fill_between(epochs, low, high, color=look["color"], alpha=0.13, linewidth=0)
-        axes.plot(
-            epochs,
-            curve.mean(axis=0),
-            label=label,
-            markevery=(number % every, every),
-            markeredgecolor="white",
-            markeredgewidth=0.6,
-            **look,
-        )
+        staggered = (number % every, every)
+        axes.plot(epochs, curve.mean(axis=0), label=label, markevery=staggered, **look)
     axes.set_xlabel("epoch")
     axes.margins(x=0.02)
     axes.xaxis.set_major_locator(MaxNLocator("auto", integer=True))
@@ -206,32 +215,112 @@ def _measured(row: RunGroup, key: str) -> dict[str, Curves]:
 
 
 def _term_label(name: str) -> str:
-    """Return a name of a loss term that can be read."""
     kind, _, level = name.partition("_")
     return f"domain, {level}" if kind == "adversarial" else name.replace("_", " ")
 
 
-def _ends(curves: Mapping[str, Curves], digits: int) -> str:
-    """Return where each line begins and ends, in words."""
+def _ends(curves: Mapping[str, Curves], digits: int, note: str = "") -> str:
     means = {name: curve.mean(axis=0) for name, curve in curves.items()}
-    return "; ".join(
-        f"{name} from {mean[0]:.{digits}f} to {mean[-1]:.{digits}f}" for name, mean in means.items()
-    )
+    ends = [f"{name} from {m[0]:.{digits}f} to {m[-1]:.{digits}f}" for name, m in means.items()]
+    return f"over epochs, mean over seeds{note}. {'; '.join(ends)}."
 
 
-def _attention(run: Run, num_relations: int) -> Curves | None:
-    rows = [epoch.get("attention") for epoch in run.epochs]
-    if not all(isinstance(r, list) and len(r) == num_relations for r in rows):
-        return None
-    curve = np.asarray([[_number(value) for value in r or ()] for r in rows], np.float64)
-    return curve if np.isfinite(curve).all() else None
+def _numbers(values: Any, count: int) -> list[float]:
+    """Return so many numbers, NaN where there are others."""
+    fits = isinstance(values, list) and len(values) == count
+    return [_number(value) for value in values] if fits else [nan] * count
 
 
-def _inner(record: Any, keys: Iterable[str]) -> Any:
+def _number(value: Any, *keys: str) -> float:
+    """Return the number to which keys lead, NaN where there is none."""
     for key in keys:
-        record = record.get(key) if isinstance(record, Mapping) else None
-    return record
+        value = value.get(key) if isinstance(value, Mapping) else None
+    return float(value) if isinstance(value, int | float) else nan
 
 
-def _number(value: Any) -> float:
-    return float(value) if isinstance(value, int | float) else float("nan")
+def scored_rules(row: RunGroup) -> list[str]:
+    """Return the rules that have a score in some epoch of some seed."""
+    names = sorted(measured_names(row, "validators"), key=rule_place)
+    return [name for name in names if any(_points(run, name) for run in row.runs)]
+
+
+def selection_picture(row: RunGroup) -> Picture | str:
+    """Draw how the scores of the label-free rules follow accuracy over the epochs."""
+    panel = plot_selection(row)
+    if panel is None:
+        return f"Selection: the runs of {row.label} kept no validator scores."
+    return picture("selection", panel, row=row.label)
+
+
+def plot_selection(row: RunGroup) -> Panel | None:
+    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
+
+    Nothing is drawn where no score was kept.
+    """
+    rules = scored_rules(row)
+    if not rules:
+        return None
+    height = (len(rules) + _COLUMNS - 1) // _COLUMNS
+    grid = {"nrows": height, "ncols": _COLUMNS, "sharey": True, "squeeze": False}
+    with new_figure(1.9 + 1.5 * height, **grid) as (figure, cells):
+        panels = list(cells.flat)
+        found = {rule: mean_rank_correlation(row.runs, rule) for rule in rules}
+        for axes, rule in zip(panels, rules, strict=False):
+            _draw_rule(axes, row, rule)
+            axes.set_title(f"{rule}: {_rho(found[rule])}", fontsize=10)
+        for axes in panels[len(rules) :]:
+            axes.remove()
+        figure.supylabel("target accuracy (%)", fontsize=10)
+        # The lowest of each column.
+        for axes in panels[max(len(rules) - _COLUMNS, 0) : len(rules)]:
+            axes.set_xlabel("score (higher is better)")
+        _explain(figure, len(row.runs[0].epochs))
+        told = "; ".join(f"{rule} {_rho(value)}" for rule, value in found.items())
+        what = f"Scatter plots of target accuracy against the score of {len(rules)} selection rules"
+        title = f"Rules that need no target labels, {row.method}"
+        return draw(figure, "selection", title, f"{what} over the epochs of {row.label}. {told}.")
+
+
+def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:
+    """Return epoch, score and accuracy of the epochs with a score."""
+    epochs = enumerate(zip(run.scores(rule), run.accuracies, strict=True), start=1)
+    return [(epoch, score, accuracy) for epoch, (score, accuracy) in epochs if score is not None]
+
+
+def _draw_rule(axes: Axes, row: RunGroup, rule: str) -> None:
+    stretches = _stretches(len(row.runs[0].epochs))
+    for run in row.runs:
+        points = _points(run, rule)
+        if not points:
+            continue
+        thin = evenly(len(points), _MOST_POINTS)
+        for stretch, look in zip(stretches, _DOTS, strict=False):
+            inside = [points[i] for i in thin if points[i][0] in stretch]
+            axes.plot([score for _, score, _ in inside], [hit for *_, hit in inside], **look)
+        chosen = run.result.rules.get(rule)
+        for epoch, score, accuracy in points:
+            if chosen is not None and epoch == chosen.epoch:
+                axes.plot(score, accuracy, **_RING)
+    axes.tick_params(labelsize=8.5)
+    axes.locator_params(axis="x", nbins=4)
+    axes.margins(0.08)
+
+
+def _stretches(num_epochs: int) -> list[range]:
+    """Return the epochs in as many stretches as there are shades, or one each if they are few."""
+    count = min(num_epochs, len(_SHADES))
+    ends = [1 + number * num_epochs // count for number in range(count + 1)]
+    return [range(low, high) for low, high in pairwise(ends)]
+
+
+def _explain(figure: Figure, num_epochs: int) -> None:
+    handles = [Line2D([], [], label="chosen by the rule (each seed)", **_RING)]
+    for stretch, look in zip(_stretches(num_epochs), _DOTS, strict=False):
+        name = f"epochs {stretch[0]}–{stretch[-1]}" if len(stretch) > 1 else f"epoch {stretch[0]}"  # noqa: RUF001
+        handles.append(Line2D([], [], label=name, **{**look, "markersize": 6}))
+    figure.legend(handles=handles, loc="outside lower center", ncols=2)
+
+
+def _rho(value: float | None) -> str:
+    text = "undefined" if value is None else minus(f"{value:+.2f}")
+    return f"ρ = {text}"  # noqa: RUF001

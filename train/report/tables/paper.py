@@ -4,36 +4,20 @@ A run belongs to a row if its switches are those of the row; what else is set di
 in the column `recipe`. What was not run stays empty.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.methods.registry import default_weights
-from ta3n.train.paper.printed import num_target_videos, why_impossible
 from ta3n.train.paper.rows import CITED, ROWS, Direction, Row
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
-from ta3n.train.report.tables.rows import (
-    COUNT_COLUMNS,
-    count_cells,
-    rule_cells,
-    rule_columns,
-    split_rules,
-    trust_notes,
-)
-from ta3n.train.report.tables.sheet import (
-    EMPTY,
-    Block,
-    Column,
-    Line,
-    Sheet,
-    difference,
-    printed,
-    words,
-)
+from ta3n.train.report.tables.rows import accuracy_cells, accuracy_columns, trust_notes
+from ta3n.train.report.tables.sheet import EMPTY, Block, Cell, Column, Line, Sheet, printed, words
 
 TITLES = {
     "table2": "Table 2: UCF-Olympic and UCF-HMDB (small)",
@@ -44,8 +28,10 @@ _IMPOSSIBLE, _CITED = "†", "‡"
 
 
 def is_row(row: RunGroup, paper: Row) -> bool:
-    """Return whether a row of runs has the switches of a row of the paper."""
-    return _made_of(row.config.settings["method"]) == _made_of(paper.method.record())
+    """Return whether a row of runs is made of what a row of the paper is, whatever the names."""
+    ours, theirs = row.config.settings["method"], paper.method.record()
+    same = all(ours[key] == theirs[key] for key in ("temporal", "trains_on"))
+    return same and set(ours["terms"]) == set(theirs["terms"])
 
 
 def is_any_row(row: RunGroup) -> bool:
@@ -55,19 +41,22 @@ def is_any_row(row: RunGroup) -> bool:
     return any(key in paper.figures and is_row(row, paper) for paper in ROWS.values())
 
 
-def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> Sheet:
-    """Return a table of the paper.
-
-    Args:
-        name: `table2`, `table3` or `table4`.
-        analyses: Of all directions that were run.
-        rules: Selection rules, a column each.
-        rule: The one that the difference and the tests go by.
-    """
+def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
+    """Return `table2`, `table3` or `table4`, given at least one direction that was run."""
     by_key = {_key(analysis): analysis for analysis in analyses}
-    table = _Table(name, rules, rule)
-    shown = [by_key[key] for key in table.directions if key in by_key]
-    main, rest = split_rules(rules, rule)
+    rule = analyses[0].rule
+    compared = Column("difference", ("difference_points",))
+    columns = (
+        Column("row", ("row",), words=True),
+        Column("temporal", ("temporal",), words=True),
+        Column("recipe", ("recipe",), words=True),
+        Column("paper", ("paper_percent", "paper_mark")),
+        *accuracy_columns(rules, rule, compared),
+    )
+    papers = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
+    directions = list(dict.fromkeys(key for paper in papers for key in paper.figures))
+    shown = [by_key[key] for key in directions if key in by_key]
+    blocks = _Blocks(name, papers, columns, rules)
     cited = (f"{_CITED} Cited by the paper from earlier work; not run here.",)
     return Sheet(
         name=name,
@@ -75,39 +64,31 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str], r
         caption="Accuracy in percent on the target validation videos. Ours: mean ± standard "
         f"deviation over n seeds. Difference, videos and interval: by the rule {rule}; difference: "
         "ours less the paper's, in points.",
-        columns=(
-            Column(head="row", names=("row",), words=True),
-            Column(head="temporal", names=("temporal",), words=True),
-            Column(head="recipe", names=("recipe",), words=True),
-            Column(head="paper", names=("paper_percent", "paper_mark")),
-            *rule_columns(main),
-            Column(head="difference", names=("difference_points",)),
-            *COUNT_COLUMNS,
-            *rule_columns(rest, terminal=False),
-        ),
-        blocks=tuple(table.block(key, by_key.get(key)) for key in table.directions),
-        notes=(*(cited if name in CITED else ()), *trust_notes(shown, rules, rule)),
+        columns=columns,
+        blocks=tuple(blocks.block(key, by_key.get(key)) for key in directions),
+        notes=(*(cited if name in CITED else ()), *trust_notes(shown, rules)),
     )
 
 
-class _Table:
-    """The blocks of one table of the paper; see `paper_sheet` for the arguments."""
+class _Blocks:
+    """The blocks of one table of the paper."""
 
-    def __init__(self, name: str, rules: Sequence[str], rule: str) -> None:
-        own = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
+    def __init__(
+        self, name: str, papers: Sequence[Row], columns: Sequence[Column], rules: Sequence[str]
+    ) -> None:
         # In printed order: a printed row has both temporal modules.
-        titles = list(dict.fromkeys(paper.title for paper in own))
-        self._papers = sorted(own, key=lambda paper: titles.index(paper.title))
+        titles = list(dict.fromkeys(paper.title for paper in papers))
+        self._papers = sorted(papers, key=lambda paper: titles.index(paper.title))
         self._cited = CITED.get(name, {})
-        self._main, self._rest = split_rules(rules, rule)
-        self._recipes = _Recipes()
-        self.directions = list(dict.fromkeys(key for paper in own for key in paper.figures))
+        self._columns, self._rules = columns, rules
+        # What departs from a recipe, and the letter of its footnote.
+        self._letters: dict[str, str] = {}
 
     def block(self, key: Direction, analysis: Analysis | None) -> Block:
         """Return the lines of a direction: cited ones, then the paper's, with ours if run."""
         benchmark, source, target = key
         lines = [
-            self._empty(title, "", figures[key], _CITED)
+            self._empty(title, "", printed(figures[key], _CITED))
             for title, figures in self._cited.items()
             if key in figures
         ]
@@ -116,52 +97,61 @@ class _Table:
         for paper in self._papers:
             run = analysis.direction.rows if analysis else ()
             rows = [row for row in run if is_row(row, paper)]
-            if analysis is None or not rows:
-                lines.append(self._empty(paper.title, paper.method.temporal, *_printed(paper, key)))
-                continue
-            ours += rows
-            if analysis.focal in rows:
+            if analysis and analysis.focal in rows:
                 marked = len(lines) + rows.index(analysis.focal)
             lines += self._lines(paper, key, rows, analysis)
+            ours += rows
         return Block(
             label=f"{source} → {target} ({benchmark})",
             lines=tuple(lines),
             has_runs=bool(ours),
             marked=marked,
-            notes=(*_misprints(self._papers, key), *self._recipes.notes(ours), *_videos(key, ours)),
+            notes=(*_misprints(self._papers, key), *self._departures(ours), *_videos(key, ours)),
         )
 
-    def _empty(self, title: str, temporal: str, figure: float, mark: str) -> Line:
-        """Return a line of the paper alone."""
-        empty = len(self._main) + 1 + len(COUNT_COLUMNS) + len(self._rest)
-        return (words(title), words(temporal), EMPTY, printed(figure, mark), *[EMPTY] * empty)
+    def _empty(self, title: str, temporal: str, figure: Cell) -> Line:
+        known = (words(title), words(temporal), EMPTY, figure)
+        return (*known, *[EMPTY] * (len(self._columns) - len(known)))
 
     def _lines(
-        self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis
+        self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis | None
     ) -> Iterator[Line]:
-        """Yield a line for each row of runs that is a row of the paper."""
-        for row, recipe in zip(rows, self._recipes.names(rows), strict=True):
-            percents = row.percents(analysis.rule)
-            yield (
-                words(paper.title),
-                words(paper.method.temporal),
-                words(recipe),
-                printed(*_printed(paper, key)),
-                *rule_cells(row, self._main),
-                difference(mean(percents) - paper.figures[key] if percents else None),
-                *count_cells(row, analysis),
-                *rule_cells(row, self._rest),
+        title, temporal = paper.title, paper.method.temporal
+        figure = printed(paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else "")
+        if analysis is None or not rows:
+            yield self._empty(title, temporal, figure)
+            return
+        recipes = [self._recipe(row) for row in rows]
+        for row, recipe in zip(rows, recipes, strict=True):
+            told_apart = (
+                recipe if recipes.count(recipe) == 1 else f"{recipe}, {row.config.hash[:8]}"
             )
+            percents = row.percents(analysis.rule)
+            compared = mean(percents) - paper.figures[key] if percents else None
+            cells = accuracy_cells(row, analysis, self._rules, compared)
+            yield (words(title), words(temporal), words(told_apart), figure, *cells)
+
+    def _recipe(self, row: RunGroup) -> str:
+        """Return the name of a recipe, with a letter where a row departs from it."""
+        recipe: str = row.config.settings["recipe"]["name"]
+        departs = _departures(row)
+        if not departs:
+            return recipe
+        num = len(self._letters)
+        letter = chr(ord("a") + num) if num < 26 else str(num + 1)
+        return f"{recipe} ({self._letters.setdefault(departs, letter)})"
+
+    def _departures(self, rows: Sequence[RunGroup]) -> list[str]:
+        """Return the footnotes that the letters of some rows need."""
+        used = set(map(_departures, rows))
+        return [
+            f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
+        ]
 
 
 def _key(analysis: Analysis) -> Direction:
     direction = analysis.direction
     return direction.benchmark, direction.source, direction.target
-
-
-def _printed(paper: Row, key: Direction) -> tuple[float, str]:
-    """Return the printed figure, and the mark of one that no count of videos gives."""
-    return paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else ""
 
 
 def _misprint(paper: Row, key: Direction) -> str | None:
@@ -185,45 +175,40 @@ def _videos(key: Direction, ours: Sequence[RunGroup]) -> Iterator[str]:
         )
 
 
-def _made_of(record: Mapping[str, Any]) -> tuple[Any, ...]:
-    """Return what a method is made of; its name is none of that."""
-    return record["temporal"], record["trains_on"], frozenset(record["terms"])
+def num_target_videos(direction: Direction) -> int | None:
+    """Return the validation videos of a direction's target in the complete benchmark."""
+    benchmark, _, target = direction
+    totals = BUILT_IN_CATALOGUE.benchmark(benchmark).expected_totals(target)
+    return None if totals is None else totals[1]
 
 
-class _Recipes:
-    """Names recipes in few letters; what departs from one becomes a footnote."""
+def correct_videos(percent: float, total: int) -> int | None:
+    """Return the number of correct videos that is printed as a figure, or None if none is.
 
-    def __init__(self) -> None:
-        self._letters: dict[str, str] = {}
-
-    def names(self, rows: Sequence[RunGroup]) -> list[str]:
-        """Return for each row its recipe, told apart by hash where that does not suffice."""
-        texts = [self._name(row) for row in rows]
-        return [
-            text if texts.count(text) == 1 else f"{text}, {row.config.hash[:8]}"
-            for row, text in zip(rows, texts, strict=True)
-        ]
-
-    def notes(self, rows: Sequence[RunGroup]) -> list[str]:
-        """Return the footnotes that some rows need, which were named before."""
-        used = {", ".join(_departures(row)) for row in rows}
-        return [
-            f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
-        ]
-
-    def _name(self, row: RunGroup) -> str:
-        recipe: str = row.config.settings["recipe"]["name"]
-        departs = ", ".join(_departures(row))
-        if not departs:
-            return recipe
-        num = len(self._letters)
-        letter = self._letters.setdefault(
-            departs, chr(ord("a") + num) if num < 26 else str(num + 1)
-        )
-        return f"{recipe} ({letter})"
+    With two decimals, a figure that no number of correct videos gives was misprinted, or measured
+    on other videos.
+    """
+    near = round(percent * total / 100)
+    fitting = [k for k in (near - 1, near, near + 1) if _share(k, total) == f"{percent:.2f}"]
+    return fitting[0] if fitting else None
 
 
-def _departures(row: RunGroup) -> list[str]:
+def why_impossible(percent: float, total: int) -> str | None:
+    """Return the sentence that says why no number of videos gives a figure, or None if one does."""
+    if correct_videos(percent, total) is not None:
+        return None
+    below = int(percent * total / 100)
+    return (
+        f"no number of correct videos out of {total} is {percent:.2f} %: {below} are "
+        f"{_share(below, total)}, {below + 1} are {_share(below + 1, total)}"
+    )
+
+
+def _share(correct: int, total: int) -> str:
+    return f"{100 * correct / total:.2f}"
+
+
+def _departures(row: RunGroup) -> str:
     """Return the settings of a row that are not those of its recipe and direction."""
     config, settings = row.config, row.config.settings
     name = settings["recipe"]["name"]
@@ -233,6 +218,5 @@ def _departures(row: RunGroup) -> list[str]:
         usual |= default_weights()
         usual |= direction_weights(config.benchmark, config.source, config.target).values
         ours |= settings["weights"]
-    return [
-        f"{key} {ours[key]}" for key, value in usual.items() if key in ours and ours[key] != value
-    ]
+    departs = [key for key, value in usual.items() if key in ours and ours[key] != value]
+    return ", ".join(f"{key} {ours[key]}" for key in departs)

@@ -1,14 +1,22 @@
-"""Tables of what was run, whatever it is: rows, comparisons, and a tidy file of all seeds."""
+"""Tables of what was run, whatever it is: rows, comparisons, selection rules, and every seed."""
 
 import csv
 import io
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from statistics import mean
 
-from ta3n.train.paper.labels import few_rules, rule_note
+from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.data.compare import CALL_WORDS, Analysis, Comparison, gain, hits_of
-from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval
+from ta3n.train.report.data.compare import (
+    CALL_WORDS,
+    Analysis,
+    Comparison,
+    gain,
+    hits_of,
+    mean_rank_correlation,
+)
+from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval, rank_correlation
 from ta3n.train.report.tables.sheet import (
     EMPTY,
     Block,
@@ -17,6 +25,7 @@ from ta3n.train.report.tables.sheet import (
     Line,
     Sheet,
     difference,
+    filled,
     number,
     over_seeds,
     probability,
@@ -24,15 +33,9 @@ from ta3n.train.report.tables.sheet import (
     tally,
     words,
 )
+from ta3n.train.runs.records import Run
 
 _FEW_SEEDS = 5
-COUNT_COLUMNS = (
-    Column(head="videos", names=("correct_videos", "target_videos")),
-    Column(head="n", names=("num_seeds",)),
-    Column(head=f"{LEVEL_TEXT} interval", names=("interval_low_percent", "interval_high_percent")),
-    Column(head="p (Holm)", names=("p_corrected",)),
-)
-"""What follows the accuracies of a row in every table; see `count_cells`."""
 
 
 def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
@@ -45,32 +48,50 @@ def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
     return first, [r for r in rules if r not in first]
 
 
-def rule_columns(rules: Sequence[str], *, terminal: bool = True) -> tuple[Column, ...]:
-    """Return a column for each selection rule."""
-    return tuple(
-        Column(head=rule, names=(f"{rule}_percent", f"{rule}_sd"), terminal=terminal)
-        for rule in rules
+def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple[Column, ...]:
+    """Return the columns that end every table of rows; see `accuracy_cells`.
+
+    `compared` holds the accuracy by the `rule` less that of something else.
+    """
+    main, rest = (
+        [Column(r, (f"{r}_percent", f"{r}_sd"), terminal=terminal) for r in part]
+        for part, terminal in zip(split_rules(rules, rule), (True, False), strict=True)
+    )
+    ends = ("interval_low_percent", "interval_high_percent")
+    return (
+        *main,
+        compared,
+        Column("videos", ("correct_videos", "target_videos")),
+        Column("n", ("num_seeds",)),
+        Column(f"{LEVEL_TEXT} interval", ends),
+        Column("p (Holm)", ("p_corrected",)),
+        *rest,
     )
 
 
-def rule_cells(row: RunGroup, rules: Sequence[str]) -> list[Cell]:
-    """Return the accuracy of a row by each rule, empty where it lacks the rule."""
-    return [over_seeds(row.percents(rule)) for rule in rules]
+def accuracy_cells(
+    row: RunGroup, analysis: Analysis, rules: Sequence[str], compared: float | None
+) -> list[Cell]:
+    """Return the accuracy of a row by each rule, empty where it lacks the rule, and between them.
 
-
-def count_cells(row: RunGroup, analysis: Analysis) -> list[Cell]:
-    """Return correct videos, n, interval, and p against the focal row: by the rule compared by."""
-    chosen = row.chosen(analysis.rule)
-    found = analysis.against(row)
+    There stand, by the rule compared by: the difference `compared`, correct videos, n, interval,
+    and p against the focal row.
+    """
+    rule, found = analysis.rule, analysis.against(row)
+    chosen = row.chosen(rule)
+    main, rest = ([over_seeds(row.percents(r)) for r in part] for part in split_rules(rules, rule))
     return [
+        *main,
+        difference(compared),
         tally(mean(choice.correct for choice in chosen), row.total) if chosen else EMPTY,
         number(len(row.runs), 0),
-        span(accuracy_interval(hits_of(row, analysis.rule))) if chosen else EMPTY,
+        span(accuracy_interval(hits_of(row, rule))) if chosen else EMPTY,
         probability(found.p_corrected if found else None),
+        *rest,
     ]
 
 
-def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -> tuple[str, ...]:
+def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str, ...]:
     """Return footnotes on what the figures of a table rest on."""
     rows = [row for analysis in analyses for row in analysis.direction.rows]
     notes = []
@@ -83,33 +104,22 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str], rule: str) -
     if any(len(row.runs) > 1 for row in rows):
         rough = any(len(row.runs) < _FEW_SEEDS for row in rows)
         few = f" With fewer than {_FEW_SEEDS} seeds it is rather too narrow." if rough else ""
+        rule = analyses[0].rule
         notes.append(
             f"Interval: pigeonhole bootstrap over seeds and videos, by the rule {rule}.{few}"
         )
     if any(len(row.runs) == 1 for row in rows):
         notes.append("Rows of one seed have no standard deviation, no interval and no test.")
-    labelled = {
-        name
-        for row in rows
-        for name in rules
-        if any(choice.uses_target_labels for choice in row.chosen(name))
-    }
-    notes += [f"{name}: {rule_note(name)}." for name in rules if name in labelled]
-    return tuple(notes)
+    read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
+    return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
 
 
 def others_sheet(
     blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]], rules: Sequence[str]
 ) -> Sheet:
-    """Return a table of rows that stand in no table of the paper.
-
-    Args:
-        blocks: For each direction, at least one, its analysis and the rows to show.
-        rules: Selection rules, a column each.
-    """
-    rule = blocks[0][0].rule
-    main, rest = split_rules(rules, rule)
+    """Return a table of rows that stand in no table of the paper, for one direction or more."""
     analyses = [analysis for analysis, _ in blocks]
+    rule = analyses[0].rule
     return Sheet(
         name="others",
         title="Rows that are in no table of the paper",
@@ -117,12 +127,9 @@ def others_sheet(
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
         "only with the same temporal module.",
         columns=(
-            Column(head="method", names=("method",), words=True),
-            Column(head="temporal", names=("temporal",), words=True),
-            *rule_columns(main),
-            Column(head="gain", names=("gain_points",)),
-            *COUNT_COLUMNS,
-            *rule_columns(rest, terminal=False),
+            Column("method", ("method",), words=True),
+            Column("temporal", ("temporal",), words=True),
+            *accuracy_columns(rules, rule, Column("gain", ("gain_points",))),
         ),
         blocks=tuple(
             Block(
@@ -132,20 +139,33 @@ def others_sheet(
             )
             for analysis, rows in blocks
         ),
-        notes=trust_notes(analyses, rules, rule),
+        notes=trust_notes(analyses, rules),
     )
 
 
 def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
-    main, rest = split_rules(rules, analysis.rule)
     return (
         words(f"{row.method} ({row.variant})" if row.variant else row.method),
         words(row.config.temporal),
-        *rule_cells(row, main),
-        difference(gain(row, analysis.direction, analysis.rule)),
-        *count_cells(row, analysis),
-        *rule_cells(row, rest),
+        *accuracy_cells(row, analysis, rules, gain(row, analysis.direction, analysis.rule)),
     )
+
+
+_POINTS = ("interval_low_points", "interval_high_points")
+_COMPARISON: dict[Column, Callable[[Comparison], Cell]] = {
+    Column("against", ("against",), words=True): lambda c: words(c.reference.label),
+    Column("points", ("difference_points",)): lambda c: difference(c.points),
+    Column("videos", ("difference_videos",)): lambda c: difference(c.videos, 1),
+    Column("±", ("standard_error_points",)): lambda c: number(c.difference.standard_error),
+    Column(f"{LEVEL_TEXT} interval", _POINTS): lambda c: span(c.difference.interval, sign=True),
+    Column("p", ("p",)): lambda c: probability(c.difference.p),
+    Column("p (Holm)", ("p_corrected",)): lambda c: probability(c.p_corrected),
+    Column("reading", ("reading",), words=True): lambda c: words(CALL_WORDS[c.call]),
+    Column("p, videos", ("p_videos",), terminal=False): lambda c: probability(
+        c.difference.p_videos
+    ),
+    Column("p, seeds", ("p_seeds",), terminal=False): lambda c: probability(c.difference.p_seeds),
+}
 
 
 def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
@@ -159,25 +179,9 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
         caption=f"By the rule {rule}, in percentage points. ±: standard error over seeds and "
         "videos. p: Welch's t test whose variance has a part for the videos (paired), then "
         "corrected by Holm's method for all rows compared; intervals are for one row alone.",
-        columns=(
-            Column(head="against", names=("against",), words=True),
-            Column(head="points", names=("difference_points",)),
-            Column(head="videos", names=("difference_videos",)),
-            Column(head="±", names=("standard_error_points",)),
-            Column(
-                head=f"{LEVEL_TEXT} interval", names=("interval_low_points", "interval_high_points")
-            ),
-            Column(head="p", names=("p",)),
-            Column(head="p (Holm)", names=("p_corrected",)),
-            Column(head="reading", names=("reading",), words=True),
-            Column(head="p, videos", names=("p_videos",), terminal=False),
-            Column(head="p, seeds", names=("p_seeds",), terminal=False),
-        ),
+        columns=tuple(_COMPARISON),
         blocks=tuple(
-            Block(
-                label=analysis.direction.label,
-                lines=tuple(_comparison_line(found) for found in analysis.comparisons),
-            )
+            filled(_COMPARISON, analysis.direction.label, analysis.comparisons)
             for analysis in compared
         ),
         notes=(
@@ -193,19 +197,97 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
     )
 
 
-def _comparison_line(found: Comparison) -> Line:
-    tests = found.difference
+@dataclass(frozen=True, kw_only=True)
+class RuleSummary:
+    """What a rule gives over the runs of a direction that have it.
+
+    Attributes:
+        accuracy: Mean accuracy of those runs at the epoch that it chose, in percent.
+        gap: Mean of what it lacks to the oracle in the same run, in points; None without oracle.
+        within: Spearman's correlation of score and target accuracy over the epochs of a run, mean
+            over runs; None where there is no score, or it does not vary.
+        across: The same over runs, each at the epoch that the rule chose.
+        label_reads: How many single target labels were read in order to choose.
+    """
+
+    rule: str
+    num_runs: int
+    accuracy: float
+    gap: float | None
+    within: float | None
+    across: float | None
+    label_reads: int
+
+
+def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[RuleSummary]:
+    """Return a summary of each rule that some run has.
+
+    Target-only rows are left out: they train on target labels, so that nothing is chosen without.
+    """
+    runs = [run for row in direction.rows if row.config.method != "target-only" for run in row.runs]
+    having = {rule: [run for run in runs if rule in run.result.rules] for rule in rules}
+    return [_summary(rule, group) for rule, group in having.items() if group]
+
+
+_RULE: dict[Column, Callable[[RuleSummary], Cell]] = {
+    Column("rule", ("rule",), words=True): lambda s: words(s.rule),
+    Column("accuracy, %", ("accuracy_percent",)): lambda s: number(s.accuracy),
+    Column("below oracle", ("gap_to_oracle_points",)): lambda s: number(s.gap),
+    Column("rank corr., epochs", ("rank_correlation_epochs",)): lambda s: number(s.within),
+    Column("rank corr., runs", ("rank_correlation_runs",)): lambda s: number(s.across),
+    Column("labels read to choose", ("target_labels_read_to_choose",)): lambda s: number(
+        s.label_reads, 0
+    ),
+    Column("runs", ("runs",)): lambda s: number(s.num_runs, 0),
+}
+
+
+def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
+    """Return the table of selection rules, a block for each direction."""
+    blocks = [filled(_RULE, each.label, summarise_rules(each, rules)) for each in directions]
+    return Sheet(
+        name="rules",
+        title="Selection rules",
+        caption="Which epoch of a run counts: mean target accuracy over all runs but those of "
+        "target only, and how many points it lacks to the oracle in the same runs. Rank "
+        "correlation (Spearman) of the rule's score with target accuracy: over the epochs of a "
+        "run, mean over runs; and over runs at the epoch chosen. 1 is a perfect guide, 0 none.",
+        columns=tuple(_RULE),
+        blocks=tuple(block for block in blocks if block.lines),
+        notes=(
+            *(_reads(direction) for direction in directions),
+            *(f"{rule}: {rule_note(rule)}{rule_citation(rule)}." for rule in rules),
+        ),
+    )
+
+
+def _reads(direction: DirectionRuns) -> str:
+    runs = [run for row in direction.rows for run in row.runs]
+    total = sum(run.result.target_label_reads for run in runs)
     return (
-        words(found.reference.label),
-        difference(found.points),
-        difference(found.videos, 1),
-        number(tests.standard_error),
-        span(tests.interval, sign=True),
-        probability(tests.p),
-        probability(found.p_corrected),
-        words(CALL_WORDS[found.call]),
-        probability(tests.p_videos),
-        probability(tests.p_seeds),
+        f"{direction.label}: single target labels were read {total} times in {len(runs)} runs, "
+        "to score every epoch for the curves and the tables. Only oracle chooses by them."
+    )
+
+
+def _summary(rule: str, runs: Sequence[Run]) -> RuleSummary:
+    with_oracle = [run.result.rules for run in runs if "oracle" in run.result.rules]
+    gaps = [rules["oracle"].percent - rules[rule].percent for rules in with_oracle]
+    chosen = [(run, run.result.rules[rule].epoch - 1) for run in runs]
+    return RuleSummary(
+        rule=rule,
+        num_runs=len(runs),
+        accuracy=mean(run.result.rules[rule].percent for run in runs),
+        gap=mean(gaps) if gaps else None,
+        within=mean_rank_correlation(runs, rule),
+        across=rank_correlation(
+            [run.scores(rule)[at] for run, at in chosen], [run.accuracies[at] for run, at in chosen]
+        ),
+        label_reads=sum(
+            len(run.epochs) * run.result.rules[rule].total
+            for run in runs
+            if run.result.rules[rule].uses_target_labels
+        ),
     )
 
 

@@ -3,27 +3,27 @@
 import csv
 import io
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import compress
 from pathlib import Path
 from statistics import mean, stdev
+from typing import Literal, TypeVar
 
 from jinja2 import Environment, FileSystemLoader
 
 from ta3n.train.report.data.statistics import Interval
 from ta3n.train.runs.tables import open_console, spread
 
+T = TypeVar("T")
+
 _TEMPLATES = Path(__file__).parent / "templates"
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a table, without arguments nothing.
-
-    Attributes:
-        text: What a reader sees.
-        values: One value for each CSV column of the table's column, unrounded; or none.
-    """
+    """What a reader sees in a table, and one unrounded value for each CSV column, or none."""
 
     text: str = ""
     values: tuple[object, ...] = ()
@@ -93,15 +93,11 @@ def printed(percent: float, mark: str = "") -> Cell:
     return Cell(f"{percent:.2f}{mark}", (percent, mark))
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class Column:
-    """A column.
+    """A column of words or of numbers; in a CSV file several, a name for each value of a cell.
 
-    Attributes:
-        head: What stands over it.
-        names: Its columns in a CSV file: one for each value of a cell.
-        words: Whether it holds words, not numbers.
-        terminal: Whether it is shown on a terminal and on paper, where there is room for few.
+    On a terminal and on paper, where there is room for few, only some are shown.
     """
 
     head: str
@@ -112,15 +108,7 @@ class Column:
 
 @dataclass(frozen=True, kw_only=True)
 class Block:
-    """The lines of one source and target.
-
-    Attributes:
-        label: Source and target, in words.
-        lines: Cells by column.
-        has_runs: Whether anything in it was run.
-        marked: Number of the line that stands out.
-        notes: Footnotes of this block alone.
-    """
+    """The lines of one source and target; that with the number `marked` stands out."""
 
     label: str
     lines: tuple[Line, ...]
@@ -131,16 +119,7 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A table.
-
-    Attributes:
-        name: Stem of its files.
-        title: What it is, in few words.
-        caption: What its figures are.
-        columns: From left to right.
-        blocks: From top to bottom.
-        notes: Footnotes of all blocks.
-    """
+    """A table, with the stem of its files as name; the notes are footnotes of all blocks."""
 
     name: str
     title: str
@@ -153,6 +132,12 @@ class Sheet:
     def has_runs(self) -> bool:
         """Whether anything in it was run."""
         return any(block.has_runs for block in self.blocks)
+
+
+def filled(cells: Mapping[Column, Callable[[T], Cell]], label: str, items: Iterable[T]) -> Block:
+    """Return a block with a line for each item: in every column its cell of the item."""
+    lines = tuple(tuple(cell(item) for cell in cells.values()) for item in items)
+    return Block(label=label, lines=lines)
 
 
 def to_csv(sheet: Sheet) -> str:
@@ -181,36 +166,26 @@ def to_latex(sheet: Sheet) -> str:
 
 
 def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
-    """Print what was run of a table on standard output.
-
-    Args:
-        sheet: The table.
-        told: Notes that need no repeating.
-    """
+    """Print what was run of a table on standard output, without notes that were told before."""
     from rich.table import Table
     from rich.text import Text
 
-    shown = [n for n, column in enumerate(sheet.columns) if column.terminal]
-    console = open_console()
-    console.print(f"\n{sheet.title}", highlight=False, markup=False, style="bold")
+    shown = [column.terminal for column in sheet.columns]
+    tell = partial(open_console().print, highlight=False, markup=False)
+    tell(f"\n{sheet.title}", style="bold")
     for block in (block for block in sheet.blocks if block.has_runs):
         table = Table(title=Text(block.label), title_justify="left")
-        for n in shown:
-            column = sheet.columns[n]
-            table.add_column(
-                Text(column.head),
-                overflow="fold",
-                justify="left" if column.words else "right",
-            )
+        for column in compress(sheet.columns, shown):
+            justify: Literal["left", "right"] = "left" if column.words else "right"
+            table.add_column(Text(column.head), overflow="fold", justify=justify)
         for number, line in enumerate(block.lines):
             style = "bold" if number == block.marked else None
-            table.add_row(*(Text(line[n].text) for n in shown), style=style)
-        console.print(table)
-        for note in block.notes:
-            console.print(note, highlight=False, markup=False)
+            table.add_row(*(Text(cell.text) for cell in compress(line, shown)), style=style)
+        for part in (table, *block.notes):
+            tell(part)
     for note in (sheet.caption, *sheet.notes):
         if note not in told:
-            console.print(note, highlight=False, markup=False)
+            tell(note)
 
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")

@@ -28,7 +28,7 @@ def main_finding(analysis: Analysis) -> str:
     if not comparisons:
         return f"{subject} stands alone: there is no row to hold it against."
     one_seed = [c for c in comparisons if c.call == "one seed"]
-    claims = _claims(subject, [c for c in comparisons if c.call != "one seed"])
+    claims = _claims(subject, comparisons)
     sentences = [claims, _one_seed(name if claims else subject, one_seed)]
     sentences.append(_not_shown(name, comparisons))
     if all(c.reference.config.method != "source-only" for c in comparisons):
@@ -82,34 +82,29 @@ def _level(row: RunGroup, rule: str) -> str:
 def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
         return ""
-    listed = _join(
-        [
-            f"{signed(c.points)} points or {signed(c.videos)} videos against "
-            f"{_short_name(c.reference, c.row)}"
-            for c in comparisons
-        ]
-    )
+    listed = [f"{_gain(c)} against {_short_name(c.reference, c.row)}" for c in comparisons]
     return (
-        f"{name} is at {listed}, with one seed on at least one side: that allows no interval, no "
-        "test and no claim."
+        f"{name} is at {_join(listed)}, with one seed on at least one side: that allows no "
+        "interval, no test and no claim."
     )
+
+
+def _gain(c: Comparison) -> str:
+    return f"{signed(c.points)} points or {signed(c.videos)} videos"
 
 
 def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
-    parts = []
-    for call, phrase in _PHRASES.items():
-        group = [c for c in comparisons if c.call == call]
-        if group:
-            parts.append(f"{phrase} {_join([_with_error(c) for c in group])}")
+    groups = {call: [c for c in comparisons if c.call == call] for call in _PHRASES}
+    parts = [f"{_PHRASES[c]} {_join([*map(_with_error, g)])}" for c, g in groups.items() if g]
     return f"{name} {_join(parts, ', and ')}." if parts else ""
 
 
 def _with_error(c: Comparison) -> str:
-    p = "none" if c.p_corrected is None else p_text(c.p_corrected)
-    sign = "" if p.startswith("<") else "= "
+    assert c.p_corrected is not None, "comparisons of one seed make no claim"
+    p = p_text(c.p_corrected)
     return (
-        f"{_short_name(c.reference, c.row)} ({signed(c.points)} points or {signed(c.videos)} "
-        f"videos{_interval(c.difference.interval)}, corrected p {sign}{p})"
+        f"{_short_name(c.reference, c.row)} ({_gain(c)}{_interval(c.difference.interval)}, "
+        f"corrected p {p if p.startswith('<') else f'= {p}'})"
     )
 
 
@@ -121,14 +116,11 @@ def _interval(interval: Interval | None) -> str:
 
 def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
     """Say plainly against which adapting methods there is no win."""
-    unclear = [
-        _short_name(c.reference, c.row)
-        for c in comparisons
-        if c.call in ("level", "one seed") and c.reference.adapts
-    ]
+    unclear = [c for c in comparisons if c.call in ("level", "one seed") and c.reference.adapts]
     if not unclear:
         return ""
-    return f"{name} is not shown to be better than {_join(unclear, ' or ')} here."
+    others = [_short_name(c.reference, c.row) for c in unclear]
+    return f"{name} is not shown to be better than {_join(others, ' or ')} here."
 
 
 def _gap_closed(analysis: Analysis) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 from PIL import Image
 
 from ta3n.train.report.data.collect import collect_runs
-from ta3n.train.report.figures.classes import plot_confusion
+from ta3n.train.report.figures.accuracy import plot_confusion
 from ta3n.train.report.figures.look import DPI, WIDTH_IN, Panel, draw, new_figure, shown_name
 
 from ....support.made_runs import make_config, make_run

@@ -6,7 +6,7 @@ import pytest
 
 from ta3n.train.report.data.collect import RunGroup, collect_runs
 from ta3n.train.report.data.compare import mean_rank_correlation
-from ta3n.train.report.figures.selection import plot_selection, scored_rules
+from ta3n.train.report.figures.training import plot_selection, scored_rules
 
 from ....support.made_runs import make_config, make_run
 

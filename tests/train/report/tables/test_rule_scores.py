@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.train.report.data.collect import DirectionRuns, collect_runs
-from ta3n.train.report.tables.rule_scores import rules_sheet, summarise_rules
+from ta3n.train.report.tables.rows import rules_sheet, summarise_rules
 
 from ....support.made_runs import TOTAL, make_config, make_run
 

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
-from ta3n.train.report.figures.classes import class_changes, plot_class_changes
+from ta3n.train.report.figures.accuracy import class_changes, plot_class_changes
 
 from ....support.made_runs import CLASSES, make_config, make_run
 

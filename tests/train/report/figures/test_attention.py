@@ -10,7 +10,7 @@ import torch
 from ta3n.common.errors import ClipError
 from ta3n.common.video import VideoReader
 from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
-from ta3n.train.report.figures.frames import (
+from ta3n.train.report.figures.attention import (
     ShownVideo,
     by_attention,
     find_clip,

@@ -2,8 +2,8 @@
 
 import pytest
 
-from ta3n.train.paper.printed import correct_videos, num_target_videos, why_impossible
 from ta3n.train.paper.rows import ROWS, Direction
+from ta3n.train.report.tables.paper import correct_videos, num_target_videos, why_impossible
 
 FULL_TO_UCF = ("ucf-hmdb-full", "hmdb51", "ucf101")
 

@@ -11,8 +11,8 @@ from PIL import Image
 
 from ta3n.train.report.write import Report, write_report
 
-from ....support.made_runs import make_config, make_rows, make_run
-from ....support.reports import Trained
+from ...support.made_runs import make_config, make_rows, make_run
+from ...support.reports import Trained
 
 _VOID = {"meta", "img", "br", "link"}
 
