@@ -22,7 +22,7 @@ from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone
 from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
-from ta3n.extract.inference.network import load_network
+from ta3n.extract.inference.network import full_precision, load_network
 from ta3n.extract.inference.preprocessing import Cropper, cropper_for
 
 # A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
@@ -200,19 +200,9 @@ def torch_switched(profile: str, device: torch.device) -> Iterator[None]:
             stack.enter_context(torch.cuda.device(device))
             _switch(stack, torch.backends.cudnn, "benchmark", profile == "fast")
             _switch(stack, torch.backends.cudnn, "deterministic", False)
-            _switch_tf32_off(stack)
+            for place, name, value in full_precision():
+                _switch(stack, place, name, value)
         yield
-
-
-def _switch_tf32_off(stack: ExitStack) -> None:
-    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
-    if hasattr(matmul, "fp32_precision"):
-        # Once a process has used the newer switches, the older ones cannot even be read.
-        for place in (matmul, cudnn.conv):  # type: ignore[attr-defined]
-            _switch(stack, place, "fp32_precision", "ieee")
-    else:
-        for place in (matmul, cudnn):
-            _switch(stack, place, "allow_tf32", False)
 
 
 def _switch(stack: ExitStack, place: Any, name: str, value: Any) -> None:

@@ -9,7 +9,7 @@ Legend: B batch, C and D channels or feature width, H and W height and width of 
 """
 
 import copy
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
@@ -184,12 +184,23 @@ def _fuse_lite(module: nn.Module) -> None:
     module._swish = nn.Identity()
 
 
+def full_precision() -> list[tuple[Any, str, Any]]:
+    """Return the switches of torch that keep TF32 off: place, name and value of each.
+
+    TF32 would cost three decimal digits of every feature. Once a process has used the newer
+    switches, the older ones cannot even be read.
+    """
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+    if hasattr(matmul, "fp32_precision"):
+        return [(place, "fp32_precision", "ieee") for place in (matmul, cudnn.conv)]  # type: ignore[attr-defined]
+    return [(place, "allow_tf32", False) for place in (matmul, cudnn)]
+
+
 def optimised(network: nn.Module, device: torch.device) -> nn.Module:
     """Return the network folded, channels-last, fused if need be, on its device, for inference."""
     if device.type == "cuda":
-        # TF32 would cost three decimal digits of every feature.
-        torch.backends.cuda.matmul.allow_tf32 = False
-        torch.backends.cudnn.allow_tf32 = False
+        for place, name, value in full_precision():
+            setattr(place, name, value)
     folded = absorb_padding(fold_batch_norm(network)).to(device=device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU6):

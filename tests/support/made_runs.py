@@ -46,7 +46,7 @@ def make_config(
     switches = switches or _known(method, temporal)
     record = (switches or Method(name=method, temporal=temporal)).record()
     if switches is None:
-        record["terms"] = [f"terms_of_{method}"]
+        record |= {"terms": [f"terms_of_{method}"], "uses_target": True}
     hashes = {name: _HASHES.get(name, "e" * 64) for name in (source, target)}
     return RunConfig(
         benchmark=benchmark,

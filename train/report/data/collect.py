@@ -60,7 +60,9 @@ class RunGroup:
     @property
     def adapts(self) -> bool:
         """Whether it learns from target videos without their labels."""
-        return self.config.method not in NOT_ADAPTING
+        known = self.config.settings["method"]
+        # Runs of version 0.1 do not tell.
+        return bool(known.get("uses_target", self.config.method not in NOT_ADAPTING))
 
     @property
     def label(self) -> str:
