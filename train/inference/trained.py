@@ -1,4 +1,4 @@
-"""A run that was trained, loaded to be used: on cached features here, on clips in `classify`.
+"""A run that was trained, loaded to be used: on cached features here, on clips in `classify.py`.
 
 Shapes: N videos, K segments, D cached feature width, C classes.
 """

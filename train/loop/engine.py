@@ -1,6 +1,6 @@
 """The training loop, to be read from top to bottom.
 
-Shapes: see `batches` for the data and `model` for the model.
+Shapes: see `loop/batches.py` for the data and `model/model.py` for the model.
 """
 
 from collections.abc import Iterator, Mapping

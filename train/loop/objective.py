@@ -1,6 +1,6 @@
 """What a step minimises: classification and the terms of a method, update by update.
 
-Shapes: B_S source and B_T target videos, the source first; see `model` for the rest.
+Shapes: B_S source and B_T target videos, the source first; see `model/model.py`.
 """
 
 from collections.abc import Mapping

@@ -1,6 +1,6 @@
 """Several seeds of one row trained as one batched program.
 
-Shapes: N seeds (members); the rest as in `batches` and `model`, with a leading N.
+Shapes: N seeds (members); the rest as in `loop/batches.py` and `model/model.py`, with a leading N.
 
 Every member keeps its own generators, so it sees the batches and the dropout masks of its single
 run. While it is stacked, its weights are views into the stacked ones: it can be evaluated, saved
@@ -81,11 +81,11 @@ class StackedTrainer:
         return {**result.losses, **result.measured}
 
     def _masks(self, batch: Batch) -> list[DropoutMasks | None]:
-        """Let each member draw its masks, and stack them phase by phase."""
+        """Let each member draw its masks, and stack them update by update."""
         target = batch.target_features
         num_videos = batch.source_features.shape[1] + (0 if target is None else target.shape[1])
         drawn = [member.draw_masks(num_videos) for member in self._members]
-        return [_stack_masks(phase) for phase in zip(*drawn, strict=True)]
+        return [_stack_masks(masks) for masks in zip(*drawn, strict=True)]
 
 
 class _Template(nn.Module):

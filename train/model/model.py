@@ -1,7 +1,8 @@
 """TA3N and all its baselines as one module with orthogonal switches (sections 2.1 to 2.3).
 
 Shapes: B videos (of either domain), K segments, D feature width, H hidden width, R relation width,
-V video feature width (H with TemPooling, R with TemRelation), C classes.
+V video feature width (that of the encoder: H with TemPooling, R with TemRelation), P parts of a
+video (the K-1 relations n = K..2 of TemRelation), C classes.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -121,8 +122,8 @@ class ModelOutput:
         logits: class logits, [B, C].
         video_features: video features before dropout and classifier, [B, V].
         domain_logits: per evaluated level: frame [B, K, 2], relation [B, K-1, 2] in the order
-            n = K..2, video [B, 2]. Index 0 is source, 1 is target.
-        attention: [B, K-1] in the order n = K..2, or none without attention.
+            n = K..2 (of other encoders [B, P, 2]), video [B, 2]. Index 0 is source, 1 is target.
+        attention: [B, P], with relations in the order n = K..2, or none without attention.
         classified: video features after dropout, which classifiers and the video discriminator
             see, [B, V].
         parts: of the videos, such as relations, before attention, [B, P, V]; none without any.

@@ -1,1 +1,1 @@
-"""How a run is trained, apart from its method: recipes, trade-offs by direction, schedules."""
+"""How a run is trained, apart from its method: recipes, weights by direction, schedules, optimisers."""

@@ -48,7 +48,7 @@ class Recipe:
         clip_norm: largest L2 norm of the whole gradient.
         epochs: passes over the source.
         source_batch: source videos per step; the target's follows from the sizes of the domains.
-        ramp: how often a trade-off on the DANN ramp is renewed. The authors' program renews it
+        ramp: how often a weight on the DANN ramp is renewed. The authors' program renews it
             at the first step of an epoch only.
         batches: `zip` ends an epoch with the domain that has fewer batches, as the authors'
             loaders do; `cycle` goes on with a fresh permutation of it until the other is done.
