@@ -1,1 +1,1 @@
-"""How a run is trained, apart from its method: recipes, weights by direction, schedules, optimisers."""
+"""How a run is trained, apart from its method: recipes, weights, schedules, optimisers."""
