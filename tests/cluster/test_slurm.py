@@ -29,7 +29,8 @@ EXTRACT = (
     *("--frames", "segments:3", "--backbone", "resnet18", "--weights", "random:0"),
     *("--device", "cpu", "--batch-size", "8"),
 )
-TRAIN = ("--segments", "3", "--epochs", "10", "--batch-size", "8", "--device", "cpu")
+# Long enough to be stopped within.
+TRAIN = ("--segments", "3", "--epochs", "100", "--batch-size", "8", "--device", "cpu")
 
 # What a user edits in settings.sh.
 SETTINGS = f"""
