@@ -138,10 +138,12 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
         weights: Name of its published weights, `random:SEED`, or a file with a state dict.
 
     Raises:
-        WeightsError: If the weights are missing, damaged, or of another network.
+        WeightsError: If the weights are missing, damaged, not finite, or of another network.
         UsageError: If the seed is not a number.
     """
     import torch
+
+    from ta3n.extract.backbones.library import check_weights
 
     library = _library_of(backbone)
     if (seed := _seed_of(weights)) is not None:
@@ -164,6 +166,7 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
             )
         network = library.load(backbone, path, digest)
     library.remove_classifier(network)
+    check_weights(network, weights)
     return LoadedBackbone(network.eval().requires_grad_(False), digest)
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 from PIL import Image
 from torch import nn
 
@@ -13,7 +14,13 @@ from ta3n.common.errors import UsageError, WeightsError, did_you_mean
 from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone
-from ta3n.extract.backbones.library import Library, hub_path, not_downloaded, read_state
+from ta3n.extract.backbones.library import (
+    Library,
+    hub_path,
+    not_downloaded,
+    read_state,
+    without_prefix,
+)
 
 _ROUNDING = 6
 
@@ -88,8 +95,10 @@ class _Timm(Library):
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
         # Weights may have any form that timm knows of this model.
         timm, name = _timm(), _name(backbone)
-        state = read_state(path)
         cfg = timm.get_pretrained_cfg(name)
+        with torch.device("meta"):
+            own = self.build(backbone).state_dict()
+        state = without_prefix(read_state(path), own, _classifiers(cfg), path)
         # With as many classes as the file has, so that its classifier fits.
         weights = (f"{name}weight" for name in _classifiers(cfg))
         found = [state[weight].shape[0] for weight in weights if weight in state]

@@ -3,23 +3,29 @@
 Nothing in a file of weights is ever run. Legend: B batch, D feature width, S side of the crop.
 """
 
+import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
 from torch import nn
 
-from ta3n.common.errors import WeightsError
+from ta3n.common.errors import WeightsError, printable, shorten
+from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import Backbone
 
 # Where people put a state dict among other things.
-_WRAPPERS = ("state_dict", "model")
-# How names begin of parameters that were saved from `DataParallel`.
-_WRAPPED = "module."
+_WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network", "net", "weights")
+# How names begin of parameters that were saved from `DataParallel` or a compiled network.
+_WRAPPED = ("module.", "_orig_mod.")
+# What other programs call the network, or its part that makes features, inside of theirs.
+_PARTS = ("module", "_orig_mod", "model", "network", "net", "backbone", "encoder", "encoder_q")
+_PARTS += ("base_encoder", "base_model", "feature_extractor", "student")
 
 
 class Library(ABC):
@@ -60,7 +66,7 @@ class Library(ABC):
         """
         network = self.build(backbone)
         ignored = self.classifier(network)
-        whole = read_state(path)
+        whole = without_prefix(read_state(path), network.state_dict(), ignored, path)
         state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
         own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
         versions = getattr(whole, "_metadata", None) or own_versions
@@ -72,7 +78,7 @@ class Library(ABC):
             raise WeightsError(
                 f"weights {path} are not of {backbone.name}: {len(missing)} parameters are missing "
                 f"(such as {missing[0] if missing else 'none'}), {len(unexpected)} do not belong "
-                f"(such as {unexpected[0] if unexpected else 'none'})"
+                f"(such as {printable(unexpected[0]) if unexpected else 'none'})"
             )
         network.load_state_dict(state, strict=False)
         return network
@@ -124,28 +130,117 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
     """
     try:
         state = _read(path)
+    except (UnpicklingError, RuntimeError) as error:
+        if not any(word in str(error) for word in ("Unsupported ", "TorchScript")):
+            raise _unreadable(path, error) from error
+        raise WeightsError(
+            f"weights {path} cannot be read: they hold a whole network or other objects, and "
+            "reading those would run code from the file; save network.state_dict() instead"
+        ) from error
     except Exception as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(f"weights {path} cannot be read: {first}") from error
-    for wrapper in _WRAPPERS:
-        if isinstance(state, dict) and isinstance(state.get(wrapper), dict):
-            state = state[wrapper]
-    is_state = isinstance(state, dict) and len(state) > 0
-    if not is_state or not all(isinstance(v, torch.Tensor) for v in state.values()):
-        raise WeightsError(f"weights {path} hold no state dict of tensors")
-    found = OrderedDict((str(key).removeprefix(_WRAPPED), value) for key, value in state.items())
+        raise _unreadable(path, error) from error
+    while isinstance(state, dict) and (inside := [w for w in _WRAPPERS if _is_dict(state, w)]):
+        state = state[inside[0]]
+    entries = [printable(str(key)) for key in state] if isinstance(state, dict) else []
+    if not entries or not all(isinstance(v, torch.Tensor) for v in state.values()):
+        held = f", but {shorten(entries, 5)}" if entries else ""
+        raise WeightsError(
+            f"weights {path} hold no state dict of tensors{held}; save network.state_dict(), alone "
+            f"or as {' or '.join(_WRAPPERS[:2])}"
+        )
+    found = OrderedDict((_unwrapped(str(key)), value) for key, value in state.items())
     # Versions of layers, which some insist on.
     if (versions := getattr(state, "_metadata", None)) is not None:
         found._metadata = {  # type: ignore[attr-defined]
-            f"{key}.".removeprefix(_WRAPPED).removesuffix("."): value
-            for key, value in versions.items()
+            _unwrapped(f"{key}.").removesuffix("."): value for key, value in versions.items()
         }
     return found
 
 
+def without_prefix(
+    state: dict[str, torch.Tensor], own: Collection[str], ignored: tuple[str, ...], path: Path
+) -> dict[str, torch.Tensor]:
+    """Return a state dict by the names of the network, where another program put it inside its own.
+
+    A prefix is taken off, and what has none is left out, if every parameter is found under it; a
+    line says so. It is one that is known, or one that all names share.
+
+    Args:
+        own: Names of the network's parameters.
+        ignored: How those begin that may be missing.
+        path: The file, for the line.
+    """
+    wanted = [key for key in own if not key.startswith(ignored)]
+    if not wanted or wanted[0] in state:
+        return state
+    last = f".{wanted[0]}"
+    prefixes = [key.removesuffix(last) for key in state if key.endswith(last)]
+    fitting = [p for p in prefixes if all(f"{p}.{key}" in state for key in wanted)]
+    for prefix in sorted(fitting, key=len):
+        inside = {k.removeprefix(f"{prefix}."): k for k in state if k.startswith(f"{prefix}.")}
+        if len(inside) < len(state) and not set(prefix.split(".")) <= set(_PARTS):
+            continue
+        others = len(state) - len(inside)
+        LOGGER.info(
+            "weights %s: the names of %d parameters begin with %s, which is taken off%s",
+            path,
+            len(inside),
+            printable(f"{prefix}."),
+            f"; {others} others are no part of the network and are left out" if others else "",
+        )
+        found = OrderedDict((key, state[whole]) for key, whole in inside.items())
+        if (versions := getattr(state, "_metadata", None)) is not None:
+            found._metadata = {  # type: ignore[attr-defined]
+                f"{key}.".removeprefix(f"{prefix}.").removesuffix("."): value
+                for key, value in versions.items()
+                if f"{key}.".startswith(f"{prefix}.")
+            }
+        return found
+    return state
+
+
+def check_weights(network: nn.Module, path: Path | str) -> None:
+    """Refuse weights that give no numbers: fused operators would make zeros of them, silently.
+
+    Raises:
+        WeightsError: A parameter, or a statistic of batch norm, is not finite, or a variance is
+            negative.
+    """
+    statistics = ((n, b) for n, b in network.named_buffers() if "running_" in n)
+    for name, value in (*network.named_parameters(), *statistics):
+        num_bad = value.numel() - int(value.isfinite().sum())
+        is_variance = name.endswith("running_var")
+        if num_bad or (is_variance and bool((value < 0).any())):
+            what = f"{num_bad} of its {value.numel()} values are" if num_bad else "a variance is"
+            raise WeightsError(
+                f"weights {path}: the parameter {name} is unusable, {what} "
+                f"{'not finite' if num_bad else 'negative'}; take weights from before training "
+                "diverged"
+            )
+
+
+def _is_dict(state: dict[Any, Any], key: str) -> bool:
+    return isinstance(state.get(key), dict)
+
+
+def _unwrapped(key: str) -> str:
+    while key.startswith(_WRAPPED):
+        key = key.removeprefix(_WRAPPED[0]).removeprefix(_WRAPPED[1])
+    return key
+
+
+def _unreadable(path: Path, error: Exception) -> WeightsError:
+    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    if isinstance(error, UnpicklingError):  # whose text is about options of torch.load
+        first = "it is damaged, or no file that torch.save wrote"
+    return WeightsError(f"weights {path} cannot be read: {first}")
+
+
 def _read(path: Path) -> Any:
     if path.suffix != ".safetensors":
-        return torch.load(path, map_location="cpu", weights_only=True)
+        with warnings.catch_warnings():  # about TorchScript, which the error is about as well
+            warnings.simplefilter("ignore", UserWarning)
+            return torch.load(path, map_location="cpu", weights_only=True)
     try:
         from safetensors.torch import load_file
     except ImportError as error:

@@ -1,5 +1,6 @@
 """If this breaks, features come from other weights than the record says."""
 
+import math
 import shutil
 from pathlib import Path
 from urllib.error import URLError
@@ -75,6 +76,115 @@ def test_weights_load_from_the_forms_people_save(tmp_path: Path, wrap: str) -> N
     images = torch.rand(2, 3, 64, 64)
     with torch.inference_mode():
         assert torch.equal(loaded.body(images), network.eval()(images))
+
+
+def _wrapped(network: torch.nn.Module, form: str) -> dict[str, object]:
+    state = network.state_dict()
+    no_head = {k: v for k, v in state.items() if not k.startswith("fc.")}
+    others = {k: torch.zeros_like(v) for k, v in no_head.items()}
+
+    def under(prefix: str, values: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+        return {f"{prefix}{key}": value for key, value in values.items()}
+
+    forms: dict[str, dict[str, object]] = {
+        "compiled": {**under("_orig_mod.", state)},
+        "compiled, parallel": {"model": under("module._orig_mod.", state)},
+        "detector": {
+            "state_dict": under("backbone.", no_head) | {"cls_head.fc.weight": torch.ones(3, 512)},
+            "meta": {"epoch": 3},
+        },
+        "lightning": {"state_dict": under("model.", state), "epoch": 3},
+        "checkpoint": {"model_state_dict": state, "optimizer_state_dict": {"state": {}}},
+        "moco": {
+            "state_dict": under("module.encoder_q.", state)
+            | under("module.encoder_k.", others)
+            | {"module.queue": torch.ones(4)}
+        },
+        "any name": {**under("my_net.body.", no_head)},
+    }
+    return forms[form]
+
+
+FORMS = ["compiled", "compiled, parallel", "detector", "lightning", "checkpoint", "moco"]
+
+
+@pytest.mark.parametrize("form", [*FORMS, "any name"])
+def test_weights_load_as_other_programs_wrap_them(
+    tmp_path: Path, form: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.manual_seed(6)
+    network = resnet18(weights=None)
+    torch.save(_wrapped(network, form), tmp_path / "w.pth")
+    with caplog.at_level("INFO"):
+        loaded = load_backbone(RESNET18, str(tmp_path / "w.pth"))
+    network.fc = torch.nn.Identity()
+    images = torch.rand(2, 3, 64, 64)
+    with torch.inference_mode():
+        assert torch.equal(loaded.body(images), network.eval()(images))
+    told = {
+        "detector": "begin with backbone.",
+        "moco": "begin with encoder_q.",
+        "any name": "body.",
+    }
+    assert told.get(form, "") in caplog.text
+
+
+def test_two_networks_in_one_file_are_not_chosen_between(tmp_path: Path) -> None:
+    state = resnet18(weights=None).state_dict()
+    both = {f"{name}.{k}": v for name in ("left", "right") for k, v in state.items()}
+    torch.save(both, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=r"do not belong \(such as left.conv1.weight\)"):
+        load_backbone(RESNET18, str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize("form", ["module", "script"])
+def test_whole_network_is_refused_with_the_way_out(tmp_path: Path, form: str) -> None:
+    network = resnet18(weights=None)
+    if form == "module":
+        torch.save(network, tmp_path / "w.pth")
+    else:
+        torch.jit.save(
+            torch.jit.trace(network.eval(), torch.rand(1, 3, 64, 64)), tmp_path / "w.pth"
+        )
+    with pytest.raises(
+        WeightsError, match=r"whole network .* save network.state_dict\(\)"
+    ) as caught:
+        load_backbone(RESNET18, str(tmp_path / "w.pth"))
+    assert "\n" not in str(caught.value)
+    assert "\x1b" not in str(caught.value)
+
+
+def test_entries_of_a_file_without_weights_are_named(tmp_path: Path) -> None:
+    torch.save({"epoch": 3, "optimizer": {"lr": 1.0}}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="no state dict of tensors, but epoch, optimizer"):
+        load_backbone(RESNET18, str(tmp_path / "w.pth"))
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("layer1.0.conv1.weight", math.nan),
+        ("bn1.bias", math.inf),
+        ("layer4.1.bn2.running_mean", math.nan),
+        ("layer2.0.bn1.running_var", -1.0),
+    ],
+)
+def test_weights_that_are_not_finite_are_refused_by_name(
+    tmp_path: Path, name: str, value: float
+) -> None:
+    """Fused operators would make zeros of what eager torch gives as NaN."""
+    state = resnet18(weights=None).state_dict()
+    state[name].view(-1)[0] = value
+    torch.save(state, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match=f"w.pth: the parameter {name} is unusable"):
+        load_backbone(RESNET18, str(tmp_path / "w.pth"))
+
+
+def test_classifier_that_is_not_used_may_hold_anything(tmp_path: Path) -> None:
+    state = resnet18(weights=None).state_dict()
+    state["fc.weight"][0] = math.nan
+    torch.save(state, tmp_path / "w.pth")
+    load_backbone(RESNET18, str(tmp_path / "w.pth"))
 
 
 def test_weights_of_another_network_are_refused(tmp_path: Path) -> None:
