@@ -39,6 +39,14 @@ def sha256_of_file(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def expand_home(path: Path) -> Path:
+    """Return a path with the home folder in the place of a leading `~`.
+
+    Shells leave it alone after `=`, as in `--out=~/features`. A home that is nobody's stays as is.
+    """
+    return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises there
+
+
 @contextmanager
 def temporary_beside(path: Path) -> Iterator[Path]:
     """Give a private name in the folder of `path`; whatever is left under it is removed.

@@ -11,7 +11,7 @@ from ta3n.common.files import sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.reading.base import Clip, Dataset, Listing
-from ta3n.datasets.reading.folders import published_name
+from ta3n.datasets.reading.folders import left_out_lines, published_name
 from ta3n.datasets.reading.split_files import ROLES, Role
 
 
@@ -121,11 +121,12 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
     name, members = part.dataset.name, part.members
     if part.dataset.groups_span_classes and (group_of := part.dataset.group_from_name):
-        groups = [group for m in members if (group := group_of(m.clip.stem))]
+        groups = [group for m in members if (group := group_of(m.clip.inner_name))]
         yield (
             f"groups: {name}: {len(groups)} of {len(members)} names hold a group, "
             f"{len(set(groups))} groups"
         )
+    yield from (f"{name}: {line}" for line in left_out_lines(part.listing.left_out))
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"
@@ -150,7 +151,7 @@ def _leaks(part: DatasetClips) -> Iterator[Finding]:
     for member in part.members:
         if member.role is not None:
             clip = member.clip
-            key = part.dataset.recording_of(clip.class_name, clip.stem)
+            key = part.dataset.recording_of(clip.class_name, clip.stem, clip.inner_name)
             recordings[key].setdefault(member.role, []).append(clip.path)
     for (class_name, group), by_role in sorted(recordings.items()):
         if len(by_role) > 1:

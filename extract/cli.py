@@ -17,6 +17,7 @@ from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos
 from ta3n.datasets.reading.base import Dataset, Listing
+from ta3n.datasets.reading.folders import left_out_lines
 
 if TYPE_CHECKING:
     from ta3n.extract.job.settings import ExtractSections, ExtractSettings
@@ -175,6 +176,8 @@ def _extract(
         listing, selection = _listing(clips, settings, catalogue)
     else:
         listing, selection = scan_videos(clips), "loose videos"
+    for line in left_out_lines(listing.left_out):
+        LOGGER.warning("%s: %s", listing.dataset, line)
     plan = make_plan(listing, config, selection=selection, limit=options.limit)
     folder = options.out / listing.dataset
     if dry_run:
@@ -246,6 +249,7 @@ def _only(listing: Listing, classes: tuple[str, ...]) -> Listing:
         listing,
         clips=tuple(clip for clip in listing.clips if clip.class_name in classes),
         absent=tuple(clip for clip in listing.absent if clip.class_name in classes),
+        left_out=tuple(e for e in listing.left_out if e.path.partition("/")[0] in classes),
     )
 
 

@@ -29,7 +29,13 @@ from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry,
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
-from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, class_folders, find_clip_folder, quoted
+from ta3n.datasets.reading.folders import (
+    SHOWN_SUFFIXES,
+    LeftOut,
+    class_folders,
+    find_clip_folder,
+    quoted,
+)
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
@@ -67,31 +73,42 @@ class OwnDataset(Dataset):
             )
         given = root.expanduser().absolute()
         has_lists = self.table.train or self.table.clips
-        clips, absent = self._listed(given) if has_lists else (self._in_folders(given), ())
-        self._check_groups([clip.stem for clip in clips] + [clip.stem for clip in absent])
+        absent: tuple[ListedClip, ...] = ()
+        left_out: tuple[LeftOut, ...] = ()
+        if has_lists:
+            clips, absent = self._listed(given)
+        else:
+            clips, left_out = self._in_folders(given, classes or ())
+        names = [clip.inner_name for clip in clips] + [clip.stem for clip in absent]
+        self._check_groups(names)
         clips = self._with_rule(clips)
         if classes is not None:
             known = {c.class_name for c in clips} | {c.class_name for c in absent}
             self._check_classes(classes, known, clips, given)
             clips = tuple(clip for clip in clips if clip.class_name in classes)
             absent = tuple(clip for clip in absent if clip.class_name in classes)
+            left_out = tuple(each for each in left_out if each.path.partition("/")[0] in classes)
         return Listing(
             dataset=self.name,
             root=given.resolve(),
             clips=tuple(sorted(clips, key=lambda clip: clip.path)),
             absent=absent,
             splits_origin=self._origin(),
+            left_out=left_out,
         )
 
-    def _in_folders(self, given: Path) -> tuple[Clip, ...]:
-        if find_clip_folder(given, ()) is None:
+    def _in_folders(
+        self, given: Path, asked: Collection[str]
+    ) -> tuple[tuple[Clip, ...], tuple[LeftOut, ...]]:
+        if find_clip_folder(given, (), nested=True) is None:
             state = "no clips in it" if given.is_dir() else "no such folder"
             raise DataMissingError(
                 f"no clips of {self.name} at {quoted(given)}: {state}; looked for <class>/<clip> "
-                f"with one of {', '.join(VIDEO_SUFFIXES)}; correct root in [datasets.{self.name}], "
+                f"with {SHOWN_SUFFIXES}; correct root in [datasets.{self.name}], "
                 "or give lists there"
             )
-        return tuple(clips_in(given, class_folders(given), lambda _folder, _stem: {}))
+        clips, left_out = clips_in(given, class_folders(given), lambda _folder, _stem: {}, asked)
+        return tuple(clips), left_out
 
     def _listed(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
         files = ListedFiles(given)
@@ -159,7 +176,9 @@ class OwnDataset(Dataset):
         """Return the clips with the split of a ratio or pattern, if that is the rule."""
         table = self.table
         if table.val_ratio is not None:
-            keyed = [(c.class_name, self.recording_of(c.class_name, c.stem)) for c in clips]
+            keyed = [
+                (c.class_name, self.recording_of(c.class_name, c.stem, c.inner_name)) for c in clips
+            ]
             roles = split_by_ratio(keyed, table.val_ratio, table.seed)
         elif table.val_pattern is not None:
             train = None if table.train_pattern is None else re.compile(table.train_pattern)

@@ -1,39 +1,54 @@
 """Loose videos: any files and folders, without classes and splits, as a listing like any other.
 
-A file that is named is taken as it is; in a folder what has a video's suffix, at any depth.
+A file that is named is taken as it is; in a folder what has a video's suffix, at any depth. What
+else is there is counted.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
-from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.errors import DataMissingError, UsageError, printable
+from ta3n.common.files import expand_home
+from ta3n.common.log import LOGGER
 from ta3n.datasets.reading.base import Clip, Listing
-from ta3n.datasets.reading.folders import VIDEO_SUFFIXES, quoted, video_stem
+from ta3n.datasets.reading.folders import (
+    SHOWN_SUFFIXES,
+    left_out_lines,
+    quoted,
+    videos_below,
+)
 
 VIDEOS = "videos"
 """What the features of loose videos are kept under, in the place of a dataset's name."""
 
 
 def find_videos(path: Path) -> tuple[Path, ...]:
-    """Return the file itself, or the videos in a folder, sorted.
+    """Return the file itself, or the videos in a folder, sorted; what is left out is logged.
 
     The paths are absolute, with links to folders resolved, so that one file has one path.
 
     Raises:
         DataMissingError: There is no such file, no video in the folder, or it cannot be read.
     """
+    path = expand_home(path)
     mode = _mode(path)
     if S_ISREG(mode):
         return (Path(os.path.realpath(path.parent)) / path.name,)
     if not S_ISDIR(mode):
         raise DataMissingError(f"no file or folder {quoted(path)}")
-    found = tuple(sorted(_videos_under(Path(os.path.realpath(path)))))
+    videos, left_out = videos_below(path, equal_stems=True)
+    files = (path / video.name for video in videos)
+    found = {Path(os.path.realpath(file.parent)) / file.name for file in files}
     if not found:
-        suffixes = ", ".join(VIDEO_SUFFIXES)
-        raise DataMissingError(f"no video in the folder {quoted(path)}: looked for {suffixes}")
-    return found
+        told = "".join(f"; {line}" for line in left_out_lines(left_out))
+        raise DataMissingError(
+            f"no video in the folder {quoted(path)}: looked for {SHOWN_SUFFIXES}{told}"
+        )
+    for line in left_out_lines(left_out):
+        LOGGER.warning("%s: %s", printable(str(path)), line)
+    return tuple(sorted(found))
 
 
 def scan_videos(paths: Sequence[Path]) -> Listing:
@@ -54,19 +69,6 @@ def scan_videos(paths: Sequence[Path]) -> Listing:
         absent=(),
         splits_origin="none: loose videos",
     )
-
-
-def _videos_under(folder: Path) -> Iterator[Path]:
-    def refuse(error: OSError) -> None:
-        where = quoted(error.filename or folder)
-        raise DataMissingError(f"cannot read the folder {where}: {error.strerror or error}")
-
-    for place, folders, names in os.walk(folder, onerror=refuse):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in names:
-            file = Path(place, name)
-            if not name.startswith(".") and video_stem(name) and S_ISREG(_mode(file)):
-                yield file
 
 
 def _mode(path: Path) -> int:

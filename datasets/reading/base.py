@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -15,13 +15,16 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.datasets.reading.folders import (
-    VIDEO_SUFFIXES,
+    SHOWN_SUFFIXES,
+    UNREADABLE,
+    LeftOut,
     class_folders,
     entry_names,
     find_clip_folder,
     num_archives,
     quoted,
-    videos_in,
+    videos_below,
+    videos_outside,
 )
 from ta3n.datasets.reading.split_files import (
     Role,
@@ -37,7 +40,8 @@ class Clip:
     """A video file of a dataset.
 
     Attributes:
-        path: Relative to the clip folder, "/"-separated: `<class folder>/<file name>`. The key.
+        path: Relative to the clip folder, "/"-separated: `<class folder>/<file name>`, with the
+            folders between them if there are some. The key.
         class_name: The class folder. Never taken from the file name, which may spell it otherwise
             (UCF101's `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
         splits: Split -> role, for every official split that uses the clip.
@@ -53,6 +57,11 @@ class Clip:
     def stem(self) -> str:
         """File name without its suffix; what split lists are matched by."""
         return self.path.rpartition("/")[2].rpartition(".")[0]
+
+    @property
+    def inner_name(self) -> str:
+        """Path inside the class folder without suffix: the stem, but for clips in folders there."""
+        return self.path.partition("/")[2].rpartition(".")[0] or self.stem
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -73,6 +82,7 @@ class Listing:
         clips: Clips on disk, sorted by path, those in no official split too.
         absent: Clips that the official splits name and that are not on disk, sorted.
         splits_origin: Where the splits come from, to be shown to people.
+        left_out: What lies there and is not taken, by path under the root.
     """
 
     dataset: str
@@ -80,6 +90,7 @@ class Listing:
     clips: tuple[Clip, ...]
     absent: tuple[ListedClip, ...]
     splits_origin: str
+    left_out: tuple[LeftOut, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -88,23 +99,43 @@ class Listing:
 
 
 def clips_in(
-    root: Path, folders: Iterable[str], splits_of: Callable[[str, str], Mapping[str, Role]]
-) -> Iterator[Clip]:
-    """Yield the clips of class folders; `splits_of` gives their splits by folder and stem.
+    root: Path,
+    folders: Iterable[str],
+    splits_of: Callable[[str, str], Mapping[str, Role]],
+    must_read: Collection[str] = (),
+) -> tuple[list[Clip], tuple[LeftOut, ...]]:
+    """Return the clips in and below class folders, and what is left out, by path under the root.
+
+    Args:
+        splits_of: Gives the splits of a clip by class folder and stem.
+        must_read: Class folders that were asked for; others that cannot be read are left out.
 
     Raises:
         DataConflictError: Two clips of a folder differ in their suffix only.
-        DataMissingError: A folder cannot be read.
+        DataMissingError: A folder that was asked for cannot be read.
     """
+    clips = []
+    left_out = list(videos_outside(root))
     for folder in folders:
-        for video in videos_in(root / folder):
-            yield Clip(
+        try:
+            videos, others = videos_below(root / folder)
+        except DataMissingError:
+            if folder in must_read:
+                raise
+            left_out.append(LeftOut(folder, UNREADABLE))
+            continue
+        left_out += [LeftOut(f"{folder}/{path}", reason) for path, reason in others]
+        clips += [
+            Clip(
                 path=f"{folder}/{video.name}",
                 class_name=folder,
                 splits=splits_of(folder, video.stem),
                 size_bytes=video.size_bytes,
                 mtime_ns=video.mtime_ns,
             )
+            for video in videos
+        ]
+    return clips, tuple(left_out)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -142,15 +173,23 @@ class Dataset(ABC):
             UsageError: `classes` names a class that does not exist.
         """
 
-    def recording_of(self, class_name: str, stem: str) -> tuple[str, str]:
+    def recording_of(
+        self, class_name: str, stem: str, inner_name: str | None = None
+    ) -> tuple[str, str]:
         """Return what all clips of the dataset that were cut from one recording have in common.
 
         Such clips look alike, so that one is no test of a model that was trained on another. It is
         the class, empty where groups span classes, and the group, or the stem where there is none.
+
+        Args:
+            inner_name: Of a clip in a folder of its class folder, see `Clip`: it tells apart clips
+                of one stem, and may hold the group.
         """
-        group = self.group_from_name(stem) if self.group_from_name else None
+        inner_name = inner_name or stem
+        find = self.group_from_name
+        group = (find(stem) or find(inner_name)) if find else None
         spans = self.groups_span_classes and group is not None
-        return "" if spans else class_name, group or stem
+        return "" if spans else class_name, group or inner_name
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -205,7 +244,8 @@ class OfficialDataset(Dataset):
         else:
             self._check_classes(classes, clip_root, folders, table)
             folders = tuple(sorted(set(classes)))
-        clips = list(clips_in(clip_root, folders, partial(self._roles, table)))
+        roles = partial(self._roles, table)
+        clips, left_out = clips_in(clip_root, folders, roles, classes or ())
         if table is None and not any(clip.splits for clip in clips):
             raise self._no_splits(self._split_bases(given, clip_root))
         if classes is not None:
@@ -216,6 +256,7 @@ class OfficialDataset(Dataset):
             clips=tuple(sorted(clips, key=lambda clip: clip.path)),
             absent=self._absent(clips, table or {}, classes),
             splits_origin=origin,
+            left_out=left_out,
         )
 
     def holds_splits(self, folder: Path) -> bool:
@@ -320,7 +361,7 @@ class OfficialDataset(Dataset):
             if folder not in filled:
                 raise DataMissingError(
                     f"class {quoted(folder)} of {self.name} has no clips on disk: looked for "
-                    f"{', '.join(VIDEO_SUFFIXES)} in {quoted(clip_root / folder)}; they come with "
+                    f"{SHOWN_SUFFIXES} in {quoted(clip_root / folder)}; they come with "
                     f"{self.source_hint}"
                 )
 

@@ -1,4 +1,4 @@
-"""Class folders and the videos in them, one level deep, without globs or recursion.
+"""Class folders and the videos in and below them, without globs; what is left out is told.
 
 File names are data, never patterns: HMDB51's hold `! ( ) # & [ ] + ; ~ @`, Olympic Sports' may
 begin with `-`, and any name may be invalid UTF-8 (Python then keeps the bytes as surrogates).
@@ -6,19 +6,33 @@ begin with `-`, and any name may be invalid UTF-8 (Python then keeps the bytes a
 
 import os
 import re
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError, DataMissingError, printable
+from ta3n.common.errors import DataConflictError, DataMissingError, printable, shorten
 
-VIDEO_SUFFIXES = (".avi", ".mp4", ".mkv", ".webm", ".seq")
-"""What counts as a video, compared without regard to case."""
+VIDEO_SUFFIXES = (
+    *(".avi", ".mp4", ".mkv", ".webm", ".seq", ".mov", ".qt", ".m4v", ".mpg", ".mpeg", ".mpe"),
+    *(".m1v", ".m2v", ".vob", ".wmv", ".asf", ".flv", ".f4v", ".3gp", ".3gpp", ".3g2", ".ts"),
+    *(".mts", ".m2ts", ".m2t", ".ogv", ".ogm", ".ogg", ".gif", ".apng", ".dv", ".mxf", ".rm"),
+    *(".rmvb", ".divx", ".xvid", ".y4m", ".mjpeg", ".mjpg", ".mj2", ".h264", ".264", ".h265"),
+    *(".265", ".hevc", ".ivf", ".nut", ".wtv", ".amv", ".nsv"),
+)
+"""What counts as a video, compared without regard to case: what FFmpeg reads, and `.seq`."""
+
+SHOWN_SUFFIXES = "one of .avi, .mp4, .mkv, .webm, .mov, .mpg, .wmv or others that FFmpeg reads"
+"""The most usual of them, for messages."""
 
 SUFFIX_PATTERN = rf"(?i:{'|'.join(map(re.escape, VIDEO_SUFFIXES))})"
 """One of them, in a regular expression."""
 
 _PUBLISHED = str.maketrans("", "", "()&")
+# Of pictures that move; beside a video of the same name they are its preview.
+_PREVIEWS = (".gif", ".apng")
+# What file managers leave behind.
+_OF_SYSTEMS = ("thumbs.db", "desktop.ini")
 _ARCHIVE_SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".7z")
 
 
@@ -34,6 +48,34 @@ class FoundVideo(NamedTuple):
     stem: str
     size_bytes: int
     mtime_ns: int
+
+
+class LeftOut(NamedTuple):
+    """A file or folder that is not taken, with the reason that one line tells for many of them."""
+
+    path: str
+    reason: str
+
+
+NO_VIDEO = "files are no videos by their suffix"
+UNREADABLE = "folders cannot be read"
+_PREVIEW = "pictures are previews of videos with the same name"
+_DEAD_LINK = "links lead nowhere"
+_LINK_BACK = "links lead to a folder that is looked into already"
+OUTSIDE = "videos lie in no class folder"
+
+
+def left_out_lines(left_out: Iterable[LeftOut]) -> Iterator[str]:
+    """Yield a line for each reason: how many, of which suffixes, and a few names."""
+    by_reason: dict[str, list[str]] = {}
+    for path, reason in left_out:
+        by_reason.setdefault(reason, []).append(path)
+    for reason, paths in sorted(by_reason.items()):
+        suffixes = Counter(os.path.splitext(path)[1].lower() or "none" for path in paths)  # noqa: PTH122  a name
+        kinds = ", ".join(f"{n} {printable(suffix)}" for suffix, n in suffixes.most_common(4))
+        of_kinds = f" ({kinds})" if reason == NO_VIDEO else ""
+        names = shorten(map(quoted, sorted(paths)), 3)
+        yield f"left out, since {len(paths)} {reason}{of_kinds}: {names}"
 
 
 def quoted(path: Path | str) -> str:
@@ -90,30 +132,69 @@ def videos_in(folder: Path) -> tuple[FoundVideo, ...]:
             them apart.
         DataMissingError: The folder cannot be read.
     """
-    by_stem: dict[str, FoundVideo] = {}
-    try:
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                video = _as_video(entry)
-                if video and (other := by_stem.setdefault(video.stem, video)) is not video:
-                    first, second = sorted((other.name, video.name))
-                    raise DataConflictError(
-                        f"{quoted(first)} and {quoted(second)} in {quoted(folder)} differ in their "
-                        "suffix only: keep one of them and move the other away"
-                    )
-    except OSError as error:
-        raise _unreadable(folder, error) from error
-    return tuple(sorted(by_stem.values()))
+    return tuple(sorted(_look_into(folder).videos))
 
 
-def find_clip_folder(root: Path, names: Iterable[str]) -> Path | None:
+def videos_below(
+    folder: Path, *, equal_stems: bool = False
+) -> tuple[tuple[FoundVideo, ...], tuple[LeftOut, ...]]:
+    """Return the videos of a class folder and of folders in it, and what is left out.
+
+    Names are relative to the folder, "/"-separated. Linked folders are followed, each real folder
+    once, and never to one that holds the link.
+
+    Args:
+        equal_stems: Take videos of a folder that differ in their suffix only.
+
+    Raises:
+        DataConflictError: Two videos of a folder differ in their suffix only.
+        DataMissingError: The folder cannot be read; one below it is left out.
+    """
+    real = os.path.realpath(folder)
+    outer = os.path.realpath(folder.absolute().parent)
+    seen = {real}
+    videos: list[FoundVideo] = []
+    left_out: list[LeftOut] = []
+    waiting = [("", _look_into(folder, equal_stems=equal_stems))]
+    while waiting:
+        inside, content = waiting.pop()
+        videos += [video._replace(name=inside + video.name) for video in content.videos]
+        left_out += [LeftOut(inside + path, reason) for path, reason in content.left_out]
+        # A class folder that is a link to an outer one has no folders of its own.
+        for name in sorted(content.folders) if not _holds(real, outer) else ():
+            path = inside + name
+            target = os.path.realpath(folder / path)
+            if target in seen or _holds(target, os.path.realpath((folder / path).parent)):
+                left_out.append(LeftOut(path, _LINK_BACK))
+                continue
+            seen.add(target)
+            try:
+                waiting.append((f"{path}/", _look_into(folder / path, equal_stems=equal_stems)))
+            except DataMissingError:
+                left_out.append(LeftOut(path, UNREADABLE))
+    return tuple(sorted(videos)), tuple(sorted(left_out))
+
+
+def videos_outside(root: Path) -> tuple[LeftOut, ...]:
+    """Return the videos that lie beside the class folders of a root."""
+    names = (name for name in entry_names(root) if not name.startswith("."))
+    return tuple(
+        LeftOut(n, OUTSIDE) for n in sorted(names) if video_stem(n) and (root / n).is_file()
+    )
+
+
+def find_clip_folder(root: Path, names: Iterable[str], *, nested: bool = False) -> Path | None:
     """Return the first of `root/<name>` and `root` itself that has a video in a class folder.
+
+    Args:
+        nested: Whether one in a folder of a class folder will do.
 
     Raises:
         DataMissingError: A folder exists and cannot be read.
     """
     for candidate in (*(root / name for name in names), root):
-        if any(_holds_video(candidate / folder) for folder in class_folders(candidate)):
+        folders = [candidate / folder for folder in class_folders(candidate)]
+        if any(map(_holds_video, folders)) or (nested and any(map(_holds_nested, folders))):
             return candidate
     return None
 
@@ -132,6 +213,65 @@ def _is_folder(entry: os.DirEntry[str]) -> bool:
 
 def _holds_video(folder: Path) -> bool:
     return any(not name.startswith(".") and video_stem(name) for name in entry_names(folder))
+
+
+def _holds_nested(folder: Path) -> bool:
+    try:
+        return bool(videos_below(folder)[0])
+    except DataMissingError:
+        return False
+
+
+def _holds(folder: str, inner: str) -> bool:
+    """Tell whether a folder is the inner one, or one around it; both without links."""
+    return inner == folder or inner.startswith(folder.rstrip(os.sep) + os.sep)
+
+
+class _Content(NamedTuple):
+    videos: list[FoundVideo]
+    folders: list[str]
+    left_out: list[LeftOut]
+
+
+def _look_into(folder: Path, *, equal_stems: bool = False) -> _Content:
+    """Return what lies in a folder, without what is hidden."""
+    by_stem: dict[str, FoundVideo] = {}
+    content = _Content([], [], [])
+    try:
+        with os.scandir(folder) as entries:
+            visible = sorted(
+                (entry for entry in entries if not entry.name.startswith(".")),
+                key=lambda entry: (entry.name.lower().endswith(_PREVIEWS), entry.name),
+            )
+    except OSError as error:
+        raise _unreadable(folder, error) from error
+    for entry in visible:
+        video = _as_video(entry)
+        if video is None:
+            _sort_in(entry, content)
+        elif equal_stems:
+            content.videos.append(video)
+        elif (other := by_stem.setdefault(video.stem, video)) is not video:
+            is_preview = [name.lower().endswith(_PREVIEWS) for name in (other.name, video.name)]
+            if is_preview == [False, True]:
+                content.left_out.append(LeftOut(video.name, _PREVIEW))
+                continue
+            first, second = sorted((other.name, video.name))
+            raise DataConflictError(
+                f"{quoted(first)} and {quoted(second)} in {quoted(folder)} differ in their "
+                "suffix only: keep one of them and move the other away"
+            )
+    content.videos.extend(by_stem.values())
+    return content
+
+
+def _sort_in(entry: os.DirEntry[str], content: _Content) -> None:
+    if _is_folder(entry):
+        content.folders.append(entry.name)
+    elif entry.is_symlink() and not Path(entry.path).exists():
+        content.left_out.append(LeftOut(entry.name, _DEAD_LINK))
+    elif entry.name.lower() not in _OF_SYSTEMS:
+        content.left_out.append(LeftOut(entry.name, NO_VIDEO))
 
 
 def _as_video(entry: os.DirEntry[str]) -> FoundVideo | None:

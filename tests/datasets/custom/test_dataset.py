@@ -1,7 +1,8 @@
 """If this breaks, an own dataset lists other clips, classes or parts than its table says."""
 
+import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -173,3 +174,46 @@ def test_an_own_benchmark_takes_the_split_of_built_in_datasets(tmp_path: Path) -
     own = mixed.place_of("mine", "z", {"1": "train"})
     assert own is not None
     assert (own.role, own.label) == ("train", 1)
+
+
+NESTED = ["wave/1.mp4", "wave/p2/1.mp4", "wave/p2/2.mov", "turn/p1/1.mp4", "turn/p3/1.mp4"]
+
+
+def test_clips_in_folders_of_class_folders_keep_apart(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path / "data", [*NESTED, "wave/notes.txt", "beside.mp4"])
+    listing = scan(tmp_path, "val_ratio = 0.5")
+    assert [(clip.path, clip.class_name) for clip in listing.clips] == [
+        (path, path.partition("/")[0]) for path in sorted(NESTED)
+    ]
+    # Two of class turn have one stem, and are on either side.
+    assert {role for path, role in parts(listing).items() if path[0] == "t"} == {"train", "test"}
+    assert {each.path for each in listing.left_out} == {"wave/notes.txt", "beside.mp4"}
+
+
+def test_folders_of_persons_may_be_the_groups(tmp_path: Path, make_tree: MakeTree) -> None:
+    tree = [f"{name}/p{n}/{k}.mp4" for name in ("wave", "turn") for n in range(4) for k in "ab"]
+    make_tree(tmp_path / "data", tree)
+    found = parts(scan(tmp_path, "val_ratio = 0.5\ngroups = 'p(\\d)'"))
+    sides = {(path.split("/")[1], role) for path, role in found.items()}
+    assert len(sides) == 4
+
+
+@pytest.fixture
+def unreadable(tmp_path: Path, make_tree: MakeTree) -> Iterator[Path]:
+    """Make a folder that a scan cannot read."""
+    make_tree(tmp_path / "data", [*TREE, "lost+found/x.mp4"])
+    folder = tmp_path / "data" / "lost+found"
+    folder.chmod(0)
+    if os.access(folder, os.R_OK):
+        pytest.skip("this user reads everything")
+    yield folder
+    folder.chmod(0o700)
+
+
+def test_an_unreadable_neighbour_is_left_out(tmp_path: Path, unreadable: Path) -> None:
+    listing = scan(tmp_path, "val_ratio = 0.4")
+    assert len(listing.clips) == len(TREE)
+    assert [each.path for each in listing.left_out] == [unreadable.name]
+    assert not scan(tmp_path, "val_ratio = 0.4", ["wave"]).left_out
+    with pytest.raises(DataMissingError, match=r"cannot read the folder .*lost\+found"):
+        scan(tmp_path, "val_ratio = 0.4", ["lost+found"])

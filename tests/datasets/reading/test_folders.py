@@ -10,8 +10,10 @@ from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError
 from ta3n.datasets.reading.folders import (
     class_folders,
     find_clip_folder,
+    left_out_lines,
     quoted,
     video_stem,
+    videos_below,
     videos_in,
 )
 
@@ -39,6 +41,8 @@ ODD_STEMS = (
         ("a.seq", "a"),
         ("a.mkv", "a"),
         ("a.webm", "a"),
+        *((f"a{suffix}", "a") for suffix in (".MOV", ".m4v", ".mpg", ".wmv", ".flv", ".ts")),
+        *((f"a{suffix}", "a") for suffix in (".3gp", ".gif", ".M2TS", ".mts", ".ogv", ".mpeg")),
         ("a.txt", None),
         ("avi", None),
         (".avi", None),
@@ -136,3 +140,28 @@ def test_links_to_an_outer_folder_do_no_harm(tmp_path: Path, make_tree: MakeTree
     assert class_folders(tmp_path) == ("Archery", "Loop")
     assert videos_in(tmp_path / "Loop") == ()
     assert len(videos_in(tmp_path / "Archery")) == 1
+
+
+def test_videos_in_folders_of_a_class_folder_are_found(tmp_path: Path, make_tree: MakeTree) -> None:
+    root = make_tree(
+        tmp_path / "wave", ["1.mp4", "p2/1.MOV", "p2/deep/3.ts", ".no/4.mp4", "p2/a.txt"]
+    )
+    elsewhere = make_tree(tmp_path / "elsewhere", ["5.flv"])
+    (root / "p3").symlink_to(elsewhere)
+    (root / "again").symlink_to(elsewhere)
+    (root / "up").symlink_to(tmp_path)
+    (root / "gone.mp4").symlink_to(tmp_path / "gone")
+    videos, left_out = videos_below(root)
+    assert [v.name for v in videos] == ["1.mp4", "again/5.flv", "p2/1.MOV", "p2/deep/3.ts"]
+    assert list(left_out_lines(left_out)) == [
+        "left out, since 1 files are no videos by their suffix (1 .txt): 'p2/a.txt'",
+        "left out, since 1 links lead nowhere: 'gone.mp4'",
+        "left out, since 2 links lead to a folder that is looked into already: 'p3', 'up'",
+    ]
+
+
+def test_a_preview_beside_its_video_is_left_out(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path, ["a.GIF", "a.mp4", "b.gif"])
+    videos, left_out = videos_below(tmp_path)
+    assert [video.name for video in videos] == ["a.mp4", "b.gif"]
+    assert [each.path for each in left_out] == ["a.GIF"]
