@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args, ge
 import click
 
 from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError, printable
+from ta3n.common.files import expand_home
 from ta3n.common.log import set_up_logging
 
 if TYPE_CHECKING:
@@ -24,12 +25,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
-    """Turn our errors into one line and an exit code; a signal ends with 75 and a hint."""
+    """Turn our errors into one line and an exit code; a signal ends with 75 and a hint.
+
+    Paths that begin with `~` are given to the command as paths in the home folder.
+    """
 
     def decorate(function: Callable[P, None]) -> Callable[P, None]:
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             set_up_logging(command)
+            for name, value in kwargs.items():
+                kwargs[name] = _at_home(value)
             signal.signal(signal.SIGTERM, _raise_interrupted)
             try:
                 function(*args, **kwargs)
@@ -47,6 +53,13 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
         return run
 
     return decorate
+
+
+def _at_home(value: Any) -> Any:
+    """Return a path that was given, or several, with the home folder in the place of `~`."""
+    if isinstance(value, tuple):
+        return tuple(map(_at_home, value))
+    return expand_home(value) if isinstance(value, Path) else value
 
 
 config_option = click.option(

@@ -1,5 +1,6 @@
 """Files that are complete or not there: temporary name, fsync, rename."""
 
+import codecs
 import hashlib
 import io
 import json
@@ -45,6 +46,19 @@ def expand_home(path: Path) -> Path:
     Shells leave it alone after `=`, as in `--out=~/features`. A home that is nobody's stays as is.
     """
     return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises there
+
+
+def decode_text(data: bytes) -> str:
+    """Return the text of a file as people's programs write it: UTF-8 or UTF-16, marked or not.
+
+    Bytes that are not UTF-8 become the surrogates that file names on disk have too.
+    """
+    if data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return data.decode("utf-16", errors="replace")
+    # Texts hold no zero bytes, but as halves of the letters that UTF-16 has most of.
+    if b"\0" in data[:2]:
+        return data.decode("utf-16-be" if data[:1] == b"\0" else "utf-16-le", errors="replace")
+    return data.decode("utf-8-sig", errors="surrogateescape")
 
 
 @contextmanager

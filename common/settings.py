@@ -16,6 +16,7 @@ from typing import Any, Generic, TypeVar, get_args
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, ValidationInfo, field_validator
 
 from ta3n.common.errors import ConfigError, UsageError, did_you_mean
+from ta3n.common.files import decode_text, expand_home
 
 DEFAULT_FILE = Path("pipeline.toml")
 
@@ -120,7 +121,7 @@ def load_settings(
             node = tree
             for head in heads:
                 node = node.setdefault(head, {})
-            node[last] = value
+            node[last] = _at_home(value) if _is_path(kind, dotted.split(".")) else value
             origins[dotted] = "command line"
     try:
         return ResolvedSettings(kind.model_validate(tree), origins)
@@ -135,10 +136,12 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         ConfigError: If it is not there or unreadable.
     """
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        text = decode_text(path.read_bytes())
+        text.encode()  # TOML is UTF-8, other bytes are refused
+        return tomllib.loads(text.replace("\r\n", "\n"))
     except FileNotFoundError as error:
         raise ConfigError(f"no {what} file {path}") from error
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 
@@ -147,15 +150,26 @@ def _read_file(path: Path, kind: type[Section]) -> dict[str, Any]:
     unread = set(SECTIONS) - set(kind.model_fields)
     tree = {key: value for key, value in tree.items() if key not in unread}
     for key, value in list(_leaves(tree)):
-        declared = _declared(kind, key)
-        if Path not in (declared, *get_args(declared)):
+        if not _is_path(kind, key):
             continue
         table = reduce(getitem, key[:-1], tree)
         if isinstance(value, str):
-            table[key[-1]] = str(path.parent / Path(value).expanduser())
+            table[key[-1]] = str(path.parent / expand_home(Path(value)))
         elif isinstance(value, list) and all(isinstance(item, str) for item in value):
-            table[key[-1]] = [str(path.parent / Path(item).expanduser()) for item in value]
+            table[key[-1]] = [str(path.parent / expand_home(Path(item))) for item in value]
     return tree
+
+
+def _is_path(kind: type[Section], key: Sequence[Any]) -> bool:
+    declared = _declared(kind, key)
+    return Path in (declared, *get_args(declared))
+
+
+def _at_home(value: Any) -> Any:
+    """Return one path of the command line, or several, with the home folder for `~`."""
+    if isinstance(value, str | Path):
+        return expand_home(Path(value))
+    return tuple(map(_at_home, value)) if isinstance(value, list | tuple) else value
 
 
 def _declared(kind: Any, key: Sequence[Any]) -> Any:

@@ -16,6 +16,7 @@ import click
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError, WeightsError
+from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
 
@@ -72,7 +73,7 @@ A demonstration that was interrupted goes on with the same command line.
 def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
     """Render videos of two domains, extract features, train six methods, report."""
     started = time.monotonic()
-    folder = Path(out) / "quick" if quick else Path(out)
+    folder = expand_home(Path(out)) / ("quick" if quick else "")
     size = _QUICK if quick else _FULL
     backbone = _backbone()
     _render(folder / "videos", size)

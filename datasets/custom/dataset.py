@@ -23,6 +23,7 @@ from ta3n.common.errors import (
     did_you_mean,
     shorten,
 )
+from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
 from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
@@ -114,6 +115,7 @@ class OwnDataset(Dataset):
         files = ListedFiles(given)
         clips: dict[str, Clip] = {}
         absent: dict[tuple[str, str], ListedClip] = {}
+        missed: list[str] = []
         for entry in self._entries():
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
             found = files.find(entry.path)
@@ -121,6 +123,7 @@ class OwnDataset(Dataset):
                 stem = stem_of(entry.path)
                 listed = ListedClip(class_name=entry.class_name, stem=stem, splits=splits)
                 absent[entry.class_name, stem] = listed
+                missed.append(entry.path)
                 continue
             path, video = found
             clip = Clip(
@@ -138,11 +141,30 @@ class OwnDataset(Dataset):
                     f", now for {quoted(entry.class_name)} and {entry.role or 'no part'}; "
                     "list it once"
                 )
+        # A few: comparing names takes time.
+        told = [f"{quoted(path)}{files.nearest(path, clips)}" for path in missed[:3]]
         if not clips:
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
-                f"such as {shorten((quoted(c.stem) for c in absent.values()), 1)}; "
+                f"such as {told[0]}; "
                 f"correct root or the lists in [datasets.{self.name}]"
+            )
+        if files.respelled:
+            listed_as = (f"{quoted(a)} is {quoted(b)}" for a, b in files.respelled.items())
+            LOGGER.warning(
+                "%s: %d listed paths are spelled otherwise than on disk: %s",
+                self.name,
+                len(files.respelled),
+                shorten(listed_as, 3),
+            )
+        if missed:
+            more = f" and {len(missed) - len(told)} more" if len(missed) > len(told) else ""
+            LOGGER.warning(
+                "%s: %d listed clips are not on disk: %s%s",
+                self.name,
+                len(missed),
+                ", ".join(told),
+                more,
             )
         return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
 

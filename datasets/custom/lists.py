@@ -3,19 +3,29 @@
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
 `class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone. Any
 other file is as video lists are published: `path frames label` on each line, `path label`, or just
-`path`.
+`path`. Lists of other systems are read too: with backslashes, semicolons or tabs between columns,
+in UTF-16 or a code page of Windows, with letters composed otherwise than on disk.
 """
 
 import csv
+import re
+import unicodedata
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean, printable, shorten
-from ta3n.datasets.reading.folders import FoundVideo, class_folders, quoted, video_stem, videos_in
+from ta3n.datasets.reading.folders import (
+    FoundVideo,
+    class_folders,
+    quoted,
+    video_stem,
+    videos_below,
+    videos_in,
+)
 from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
 
 _COLUMNS = {
@@ -42,7 +52,7 @@ class Entry:
     """A clip in a list.
 
     Attributes:
-        path: As listed, "/"-separated.
+        path: As listed.
         role: Its part; None where the list does not say, or says that it is unused.
         line: Where it stands.
         num_frames: Its frames, if the list says so.
@@ -81,12 +91,12 @@ def read_list(
     for line, fields in _table_rows(file) if _is_table(file) else _plain_rows(file):
         if dataset is not None and fields.dataset not in ("", dataset):
             continue
-        path = PurePosixPath(fields.path)
+        path = _parts_of(fields.path)
         if not path.name or ".." in path.parts:
             raise line.malformed("the path of a clip")
         yield Entry(
-            path=str(path),
-            class_name=_class_name(fields.label, path, classes, line),
+            path=fields.path,
+            class_name=_class_name(in_words(fields.label), path, classes, line),
             role=role or _role(fields.split, line),
             line=line,
             num_frames=int(fields.frames) if fields.frames.isdigit() else None,
@@ -130,13 +140,23 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
 
 def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     lines = list(read_lines(file))
-    delimiter = "\t" if file.suffix.lower() == ".tsv" else ","
+    told = re.fullmatch(r"sep=(.)", lines[0].text) if lines else None
+    if told:  # a line of Excel's
+        lines = lines[1:]
+    heading_text = lines[0].text if lines else ""
+    delimiter = told[1] if told else max(",;\t|", key=heading_text.count)
+    if file.suffix.lower() == ".tsv" and delimiter not in heading_text:
+        delimiter = "\t"
     rows = list(csv.reader((line.text for line in lines), delimiter=delimiter))
     if not rows or len(rows) != len(lines):
         raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
     heading = [name.strip().lower() for name in rows[0]]
     columns = _columns(heading, lines[0].place)
     for line, row in zip(lines[1:], rows[1:], strict=True):
+        if not any(map(str.strip, row)):
+            continue
+        if len(row) > len(heading) and not any(map(str.strip, row[len(heading) :])):
+            row = row[: len(heading)]
         if len(row) != len(heading):
             raise line.malformed(f"{len(heading)} values, as the heading has")
         yield line, _Fields(**{name: row[at].strip() for name, at in columns.items()})
@@ -196,23 +216,49 @@ def _role(split: str | None, line: SplitLine) -> Role | None:
         raise line.malformed("in a split train, val or test, or in none") from error
 
 
+def in_words(text: str) -> str:
+    """Return a listed word as it is meant: in UTF-8, or else in the code page of Windows, composed.
+
+    Names on disk are kept as they are; this is for what is compared with them, and for classes.
+    """
+    if not text.isascii():
+        raw = text.encode("utf-8", "surrogateescape")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", "replace")
+    return unicodedata.normalize("NFC", text)
+
+
+def _parts_of(path: str) -> PurePosixPath:
+    r"""Return a listed path by its parts, whether `/` or `\` is between them."""
+    return PurePosixPath(path if "/" in path else path.replace("\\", "/"))
+
+
 def stem_of(path: str) -> str:
     """Return the last part of a listed path, without a video's suffix."""
-    name = PurePosixPath(path).name
+    name = _parts_of(path).name
     return video_stem(name) or name
 
 
 class ListedFiles:
-    """Finds listed paths, with or without suffix, under a folder.
+    r"""Finds listed paths, with or without suffix, under a folder.
 
     A path whose folder is not there (published lists name folders of whoever wrote them) is looked
-    for by its last part in the class folders.
+    for by its last part in the class folders. Where no file has a name exactly, the only one will
+    do whose name differs in `\` for `/`, in how letters are encoded or composed, or in case.
+
+    Attributes:
+        respelled: Listed path -> path on disk, of those that differ so.
     """
 
     def __init__(self, root: Path) -> None:
         self._root = root
         self._folders: dict[str, dict[str, FoundVideo] | None] = {}
         self._anywhere: dict[str, list[str]] | None = None
+        self._by_spelling: dict[str, list[tuple[str, FoundVideo]]] | None = None
+        self._by_last_part: dict[str, list[tuple[str, FoundVideo]]] = defaultdict(list)
+        self.respelled: dict[str, str] = {}
 
     def find(self, path: str) -> tuple[str, FoundVideo] | None:
         """Return the file that a listed path means, with its path under the root, if it is there.
@@ -221,11 +267,27 @@ class ListedFiles:
             DataConflictError: Several files would do.
             DataMissingError: A folder cannot be read.
         """
+        found = self._find_exactly(path)
+        if found is None and (found := self._find_respelled(path)):
+            self.respelled[path] = found[0]
+        return found
+
+    def nearest(self, path: str, but: Collection[str]) -> str:
+        """Return `" (did you mean 'x'?)"` for the file with the nearest name, or nothing.
+
+        Args:
+            but: Paths of files that are not meant.
+        """
+        names = [p for files in self._spelled().values() for p, _ in files if p not in but]
+        return did_you_mean(printable(str(_parts_of(path))), map(printable, names))
+
+    def _find_exactly(self, path: str) -> tuple[str, FoundVideo] | None:
         relative = PurePosixPath(path)
         if relative.is_absolute():
             root = PurePosixPath(self._root)
             relative = relative.relative_to(root) if relative.is_relative_to(root) else relative
-        stem = stem_of(path)
+        name = relative.name
+        stem = video_stem(name) or name
         parent = relative.parent.as_posix()
         videos = None if relative.is_absolute() else self._videos(parent)
         if videos is None:
@@ -233,6 +295,38 @@ class ListedFiles:
             videos = self._videos(parent) or {}
         video = videos.get(stem)
         return (PurePosixPath(parent, video.name).as_posix(), video) if video else None
+
+    def _find_respelled(self, path: str) -> tuple[str, FoundVideo] | None:
+        listed = _parts_of(path)
+        folder, stem = listed.parent, video_stem(listed.name) or listed.name
+        found = self._spelled().get(_spelling(str(folder / stem)), [])
+        if not found and (not (self._root / folder).is_dir() or "\\" in path):
+            # By the last part, as folders of whoever wrote the list are not here.
+            found = self._by_last_part.get(_spelling(stem), [])
+        return found[0] if len(found) == 1 else None
+
+    def _spelled(self) -> dict[str, list[tuple[str, FoundVideo]]]:
+        if self._by_spelling is None:
+            self._by_spelling = defaultdict(list)
+            for folder in (".", *self._all_folders()):
+                for stem, video in (self._videos(folder) or {}).items():
+                    place = PurePosixPath(folder)
+                    file = ((place / video.name).as_posix(), video)
+                    self._by_spelling[_spelling(str(place / stem))].append(file)
+                    self._by_last_part[_spelling(stem)].append(file)
+        return self._by_spelling
+
+    def _all_folders(self) -> list[str]:
+        """Return the class folders, and the folders in them that hold videos."""
+        found = []
+        for folder in class_folders(self._root):
+            try:
+                videos, _ = videos_below(self._root / folder, equal_stems=True)
+            except DataMissingError:  # nobody asked for it
+                continue
+            parents = (PurePosixPath(folder, video.name).parent.as_posix() for video in videos)
+            found += list(dict.fromkeys(parents))
+        return found
 
     def _videos(self, folder: str) -> dict[str, FoundVideo] | None:
         if folder not in self._folders:
@@ -244,7 +338,7 @@ class ListedFiles:
     def _folder_of(self, stem: str, path: str) -> str:
         if self._anywhere is None:
             self._anywhere = defaultdict(list)
-            for folder in class_folders(self._root):
+            for folder in self._all_folders():
                 for name in self._videos(folder) or ():
                     self._anywhere[name].append(folder)
         folders = self._anywhere.get(stem, ["."])
@@ -254,3 +348,7 @@ class ListedFiles:
                 f"{quoted(self._root)}; list it with its folder"
             )
         return folders[0]
+
+
+def _spelling(path: str) -> str:
+    return in_words(path).casefold()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Literal, NamedTuple, TypeAlias, get_args
 
 from ta3n.common.errors import DataConflictError, DataMissingError
+from ta3n.common.files import decode_text
 from ta3n.datasets.reading.folders import quoted
 
 Role: TypeAlias = Literal["train", "test"]
@@ -92,14 +93,14 @@ def read_split_files(
 def read_lines(file: Path) -> Iterator[SplitLine]:
     """Yield the lines of a split file that are not blank.
 
-    CRLF, trailing blanks, a byte order mark and a missing last line end are all accepted. Bytes
-    that are not UTF-8 become the surrogates that file names on disk have too.
+    CRLF, trailing blanks, a byte order mark, UTF-16 and a missing last line end are all accepted.
+    Bytes that are not UTF-8 become the surrogates that file names on disk have too.
 
     Raises:
         DataMissingError: The file cannot be read.
     """
     try:
-        content = file.read_text(encoding="utf-8-sig", errors="surrogateescape")
+        content = decode_text(file.read_bytes()).replace("\r\n", "\n").replace("\r", "\n")
     except OSError as error:
         raise DataMissingError(
             f"cannot read the split file {quoted(file)}: {error.strerror or error}"

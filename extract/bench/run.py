@@ -25,6 +25,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
+from ta3n.common.files import expand_home
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
@@ -347,7 +348,7 @@ def publish(result: BenchResult, json_file: str | None) -> None:
         click.echo(json.dumps(asdict(result)))
         return
     if json_file is not None:
-        Path(json_file).write_text(json.dumps(asdict(result), indent=1) + "\n")
+        expand_home(Path(json_file)).write_text(json.dumps(asdict(result), indent=1) + "\n")
     click.echo("\n".join(_lines(result)))
 
 

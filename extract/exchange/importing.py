@@ -29,9 +29,9 @@ from ta3n.common.records import (
 )
 from ta3n.common.store import crc32_of, is_finished, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.custom.lists import Entry, has_splits, read_list
+from ta3n.datasets.custom.lists import Entry, has_splits, read_list, stem_of
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
-from ta3n.datasets.reading.folders import published_name, quoted, video_stem
+from ta3n.datasets.reading.folders import published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
@@ -290,8 +290,7 @@ def from_lists(
     for file in lists:
         for entry in read_list(file, (), _role_of(file), dataset=dataset.name):
             class_name = _class_folder(entry, dataset, benchmark)
-            name = PurePosixPath(entry.path).name
-            stem = video_stem(name) or name
+            stem = stem_of(entry.path)
             splits: dict[str, Role] = {} if entry.role is None else {split: entry.role}
             video = _unseen(class_name, stem, splits, entry.num_frames)
             if known.setdefault(stem, video) != video:

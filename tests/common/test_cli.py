@@ -7,7 +7,7 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from ta3n.common.cli import SettingsCommand
+from ta3n.common.cli import SettingsCommand, handles_errors
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.settings import Section, load_settings, setting
 
@@ -110,3 +110,20 @@ def test_help_has_the_settings_in_their_order_after_the_option_named() -> None:
     assert words[-2:] == ["--last", "--help"]
     assert "--stir / --no-stir" in text
     assert "--burn-it / " not in text
+
+
+def test_home_is_meant_by_a_tilde_in_every_path(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Shells leave it alone after the sign of equality."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+
+    @click.command()
+    @click.option("--out", type=click.Path(path_type=Path))
+    @click.option("--list", "lists", type=click.Path(path_type=Path), multiple=True)
+    @handles_errors("x")
+    def command(out: Path, lists: tuple[Path, ...]) -> None:
+        click.echo(f"{out} {lists[0]}")
+
+    result = CliRunner().invoke(command, ["--out=~/a", "--list=~/b"])
+    assert result.output == f"{tmp_path / 'a'} {tmp_path / 'b'}\n"

@@ -2,8 +2,10 @@
 
 import os
 import pickle
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -217,3 +219,68 @@ def test_an_unreadable_neighbour_is_left_out(tmp_path: Path, unreadable: Path) -
     assert not scan(tmp_path, "val_ratio = 0.4", ["wave"]).left_out
     with pytest.raises(DataMissingError, match=r"cannot read the folder .*lost\+found"):
         scan(tmp_path, "val_ratio = 0.4", ["lost+found"])
+
+
+HEAD, ROWS = "path,class,split", ("wave/été.mp4,wave,train", "wave/v1.mp4,wave,val")
+TABLE = "\r\n".join((HEAD, *ROWS, ""))
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        TABLE.replace("/", "\\").encode(),
+        TABLE.replace("wave/", "C:\\clips\\wave\\").encode(),
+        TABLE.replace(",", ";").encode(),
+        f"sep=;\r\n{TABLE.replace(',', ';')}".encode(),
+        TABLE.replace(",", "\t").encode(),
+        TABLE.encode("utf-8-sig"),
+        TABLE.encode("utf-16"),
+        TABLE.encode("utf-16-le"),
+        TABLE.encode("cp1252"),
+        unicodedata.normalize("NFD", TABLE).encode(),
+        f"{TABLE},,\r\n\r\n,,\r\n".encode(),
+        TABLE.replace("train", "train,,").encode(),
+        TABLE.replace("wave/v1.mp4", "Wave/V1.MP4").encode(),
+    ],
+    ids=lambda content: repr(content[:24]),
+)
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_lists_of_other_systems_find_their_clips(
+    tmp_path: Path, make_tree: MakeTree, content: bytes, form: Literal["NFC", "NFD"]
+) -> None:
+    accented = unicodedata.normalize(form, "wave/été.mp4")
+    make_tree(tmp_path / "data", [accented, "wave/v1.mp4", "wave/v2.mp4"])
+    (tmp_path / "list.csv").write_bytes(content)
+    listing = scan(tmp_path, "clips = 'list.csv'")
+    assert parts(listing) == {accented: "train", "wave/v1.mp4": "test"}
+    assert (listing.classes, listing.absent) == (("wave",), ())
+
+
+def test_the_near_name_of_a_listed_clip_is_told(
+    tmp_path: Path, make_tree: MakeTree, caplog: pytest.LogCaptureFixture
+) -> None:
+    make_tree(tmp_path / "data", ["wave/v1.mp4", "wave/running_7.mp4"])
+    (tmp_path / "list.csv").write_text(
+        f"{HEAD}\nwave/v1.mp4,wave,val\nwave/runing_7.mp4,wave,val\n"
+    )
+    listing = scan(tmp_path, "clips = 'list.csv'")
+    assert len(listing.absent) == 1
+    assert "1 listed clips are not on disk: 'wave/runing_7.mp4' (did you mean" in caplog.text
+    assert "'wave/running_7.mp4'" in caplog.text
+
+
+@pytest.mark.parametrize("coding", ["utf-8-sig", "utf-16"])
+def test_a_settings_file_may_have_a_byte_order_mark(tmp_path: Path, coding: str) -> None:
+    file = tmp_path / "p.toml"
+    file.write_text("[datasets.mine]\nval_ratio = 0.4\n", encoding=coding)
+    assert load_settings(DataSections, file, {}).settings.datasets["mine"].val_ratio == 0.4
+
+
+def test_home_is_meant_by_a_tilde_on_the_command_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    given = {"data.ucf101.root": "~/ucf", "data.hmdb51.root": "~nobody-there/x"}
+    data = load_settings(DataSections, None, given).settings.data
+    assert data["ucf101"].root == tmp_path / "ucf"
+    assert data["hmdb51"].root == Path("~nobody-there/x")
