@@ -24,8 +24,10 @@ _WRAPPERS = ("state_dict", "model_state_dict", "model_state", "model", "network"
 # How names begin of parameters that were saved from `DataParallel` or a compiled network.
 _WRAPPED = ("module.", "_orig_mod.")
 # What other programs call the network, or its part that makes features, inside of theirs.
-_PARTS = ("module", "_orig_mod", "model", "network", "net", "backbone", "encoder", "encoder_q")
-_PARTS += ("base_encoder", "base_model", "feature_extractor", "student")
+_PARTS = (
+    *("module", "_orig_mod", "model", "network", "net", "backbone", "encoder", "encoder_q"),
+    *("base_encoder", "base_model", "feature_extractor", "student"),
+)
 
 
 class Library(ABC):

@@ -19,7 +19,7 @@ from ta3n.datasets.reading.folders import quoted
 
 _OF_TORCH = (".t7", ".pt", ".pth")
 _ARRAYS = (".npy", ".npz", ".pt", ".pth")
-_FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)")
+_FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)", re.IGNORECASE)
 _SHOWN = 160
 
 
@@ -58,7 +58,7 @@ def find_features(folder: Path) -> Iterator[FeatureFiles]:
         frames = sorted((int(m[1]), n) for n in names if (m := _FRAME.fullmatch(n)))
         if frames:
             yield _sized(path, tuple(name for _, name in frames))
-        for name in sorted(n for n in names if n.endswith(_ARRAYS) and not _FRAME.match(n)):
+        for name in sorted(n for n in names if n.lower().endswith(_ARRAYS) and not _FRAME.match(n)):
             yield _sized(path / name, ())
 
 
@@ -124,13 +124,13 @@ def write_array(rows: Features, file: Path) -> None:
 def _values(file: Path) -> Any:
     """Return the array of a file, whatever of the forms it has."""
     try:
-        values = _load_tensor(file) if file.suffix in _OF_TORCH else _load_array(file)
+        is_tensor = file.suffix.lower() in _OF_TORCH
+        array = np.asarray(_load_tensor(file) if is_tensor else _load_array(file))
     except ClipError:
         raise
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
         reason = (str(error).splitlines() or [type(error).__name__])[0]
         raise ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}") from error
-    array = np.asarray(values)
     if array.dtype.kind not in "fiu":
         raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
     return array
@@ -152,8 +152,13 @@ def _load_tensor(file: Path) -> Any:
         loaded = loaded[_only(list(loaded), file)]
     if not isinstance(loaded, torch.Tensor):
         raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not a tensor")
-    tensor = loaded.detach()
-    return tensor.float() if tensor.dtype == torch.bfloat16 else tensor
+    # Of forms that numpy has not: sparse, quantised, lazily negated, small floats.
+    tensor = loaded.detach().to_dense() if loaded.layout != torch.strided else loaded.detach()
+    if tensor.is_quantized:
+        tensor = tensor.dequantize()
+    tensor = tensor.resolve_conj().resolve_neg()
+    has_form = tensor.dtype in (torch.float16, torch.float32, torch.float64)
+    return tensor.float() if tensor.is_floating_point() and not has_form else tensor
 
 
 def _only(names: list[str], file: Path) -> str:

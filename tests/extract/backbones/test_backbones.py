@@ -143,9 +143,7 @@ def test_whole_network_is_refused_with_the_way_out(tmp_path: Path, form: str) ->
     if form == "module":
         torch.save(network, tmp_path / "w.pth")
     else:
-        torch.jit.save(
-            torch.jit.trace(network.eval(), torch.rand(1, 3, 64, 64)), tmp_path / "w.pth"
-        )
+        torch.jit.save(torch.jit.script(network.eval()), tmp_path / "w.pth")
     with pytest.raises(
         WeightsError, match=r"whole network .* save network.state_dict\(\)"
     ) as caught:

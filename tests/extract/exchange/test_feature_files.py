@@ -118,3 +118,24 @@ def test_arrays_that_are_no_features_are_refused(tmp_path: Path) -> None:
 def test_a_missing_folder_is_told(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="no folder"):
         list(find_features(tmp_path / "none"))
+
+
+def test_tensors_that_numpy_has_no_form_for_are_converted(tmp_path: Path) -> None:
+    values = torch.arange(12.0).reshape(3, 4)
+    forms = {
+        "sparse.pt": values.to_sparse(),
+        "float8.PT": values.to(torch.float8_e4m3fn),
+        "quantised.Pth": torch.quantize_per_tensor(values, 1.0, 0, torch.qint8),
+        "negated.pt": torch.complex(values, -values).conj().imag,
+    }
+    for name, tensor in forms.items():
+        torch.save(tensor, tmp_path / name)
+    np.save(tmp_path / "array", values.numpy())
+    (tmp_path / "array.npy").rename(tmp_path / "array.NPY")
+    torch.save(torch.complex(values, values), tmp_path / "complex.pt")
+    found = {files.name: files for files in find_features(tmp_path)}
+    assert len(found) == 6
+    with pytest.raises(ClipError, match="complex64 values, not numbers"):
+        read_features(found.pop("complex"))
+    for files in found.values():
+        assert read_features(files).tolist() == values.tolist(), files.name
