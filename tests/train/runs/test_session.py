@@ -72,7 +72,10 @@ def metrics(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def train_stacked(settings: RunSettings, data: RunData, run: RunFolder, device: Any) -> None:
-    run_stacked([settings], data, [run], device)
+    if not run_stacked([settings], data, [run], device):
+        divergence = run.read_divergence()
+        assert divergence is not None
+        raise TrainingError(divergence.message)
 
 
 def load(path: Path) -> Any:
@@ -115,10 +118,16 @@ def test_a_loss_that_is_not_finite_is_told_with_its_videos_and_the_epoch_before_
     assert "and 5 more) and 4 target videos (target/" in str(caught.value)
     assert len(metrics(kept)) == 2
     assert len(load(kept.checkpoint)["scores"]) == 2
+    divergence = kept.read_divergence()
+    assert divergence is not None
+    assert (divergence.epoch, divergence.loss) == (3, "classification")
+    assert f"source/{bad}.avi" in divergence.source_videos
+    assert (len(divergence.source_videos), len(divergence.target_videos)) == (8, 4)
     monkeypatch.undo()
     # With the video mended the run goes on to what it would have been.
     whole = folder(tmp_path / "whole")
     assert run_seed(settings, run_data, kept, CPU) == run_seed(settings, run_data, whole, CPU)
+    assert kept.read_divergence() is None
     if not stacked:
         assert metrics(kept) == metrics(whole)
     assert all(bool(t.isfinite().all()) for t in load(kept.weights)["epochs"][4].values())
