@@ -56,6 +56,12 @@ class TrainingError(Ta3nError):
     """A training run that cannot start or must stop, with the culprit named."""
 
 
+class DivergedError(TrainingError):
+    """Every other run is done, but some diverged: a loss of theirs stopped being finite."""
+
+    exit_code = 3
+
+
 class ClipError(Ta3nError):
     """One clip that yields no usable features; the job goes on with the next."""
 

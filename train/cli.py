@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.methods.registry import describe_methods
@@ -18,6 +18,7 @@ from ta3n.train.paper.rows import describe_rows
 from ta3n.train.validators.rules import RULES
 
 if TYPE_CHECKING:
+    from ta3n.train.jobs.grid import Grid
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.jobs.settings import TrainSections
     from ta3n.train.runs.folder import RunResult
@@ -41,7 +42,8 @@ Examples:
 
 \b
 A row gives all terms, --method those of a method, a single switch wins over both, --add adds.
-Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage, 75 interrupted.
+Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage,
+3 done, but runs diverged, 75 interrupted.
 """
 
 _GRID_RULES = click.Choice([*(rule.name for rule in RULES), "oracle"])
@@ -148,7 +150,7 @@ class _Call:
 def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
     from ta3n.common.shares import JobShare
     from ta3n.datasets.catalogue import catalogue_of
-    from ta3n.train.jobs.execution import run_jobs
+    from ta3n.train.jobs.execution import diverged_runs, run_jobs
     from ta3n.train.jobs.grid import read_grid
     from ta3n.train.jobs.job import log_data, prepare_jobs
 
@@ -169,9 +171,32 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         num_runs = sum(len(job.seeds) for job in jobs)
         LOGGER.info("a grid of %d combinations: %d runs", len(jobs), num_runs)
     results = run_jobs(jobs, settings.jobs, share)
-    num_left = sum(len(job.seeds) - len(done) for job, done in zip(jobs, results, strict=True))
+    _tell(call, grid, jobs, results)
+    if diverged := diverged_runs(jobs):
+        named = [f"{path} {divergence.reason}" for path, divergence in diverged.items()]
+        raise DivergedError(
+            f"{len(diverged)} runs are in no figure, and are not tried again as long as their "
+            f"folders are there: {shorten(named)}"
+        )
+
+
+def _tell(
+    call: _Call,
+    grid: Grid | None,
+    jobs: Sequence[TrainingJob],
+    results: Sequence[Sequence[RunResult]],
+) -> None:
+    """Print what the runs came to, once all are over."""
+    from ta3n.train.jobs.execution import diverged_runs
+
+    num_left = sum(
+        len(job.seeds) - len(done) - len(diverged_runs([job]))
+        for job, done in zip(jobs, results, strict=True)
+    )
     if num_left:
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
+    elif not any(results):
+        LOGGER.warning("every run diverged: there is no figure to tell")
     elif grid is not None:
         from ta3n.train.jobs.grid_result import choose
         from ta3n.train.jobs.table import print_grid
@@ -183,9 +208,11 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
 
 
 def _print(jobs: Sequence[TrainingJob], results: Sequence[Sequence[RunResult]]) -> None:
-    from ta3n.train.jobs.table import print_results, print_rows
+    from ta3n.train.jobs.execution import diverged_runs
+    from ta3n.train.jobs.table import print_diverged, print_results, print_rows
 
     if len(jobs) == 1:
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
+    print_diverged(diverged_runs(jobs))

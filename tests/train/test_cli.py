@@ -1,5 +1,7 @@
 """If this breaks, scripts on clusters that rely on options and exit codes break with it."""
 
+import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +89,47 @@ def test_grid_ends_in_a_choice_with_the_oracle_beside_it(features: Path, tmp_pat
     assert "chosen by im: --gamma 0." in result.stdout
     assert "│ oracle" in result.stdout
     assert "cost: 2 combinations x 1 seeds = 2 runs, 4 epochs" in result.stdout
+
+
+@pytest.mark.parametrize("more", [(), ("--jobs", 2), ("--stack", "on")])
+def test_runs_that_diverge_stop_nothing_and_are_named(
+    features: Path, tmp_path: Path, more: tuple[object, ...]
+) -> None:
+    """The first rate is far too high: every seed of it diverges, the second rate is tried."""
+    grid, out = tmp_path / "grid.toml", tmp_path / "runs"
+    grid.write_text("learning-rate = [1e12, 0.03]\n")
+    options = ("--grid", grid, "--seeds", 2, "--batch-size", 8, *more)
+    result = train(features, out, *options)
+    assert result.exit_code == 3, result.stderr
+    assert "chosen by im: --learning-rate 0.03" in result.stdout
+    assert "seed 1 diverged in epoch 1 (" in result.stdout
+    assert "= 4 runs, 2 of them diverged" in result.stdout
+    assert "2 runs are in no figure, and are not tried again as long as" in result.stderr
+    records = [json.loads(file.read_text()) for file in sorted(out.rglob("diverged.json"))]
+    assert [(record["seed"], record["epoch"]) for record in records] == [(0, 1), (1, 1)]
+    assert all(record["loss"] and record["source_videos"] for record in records)
+    (file,) = out.rglob("grid-*.json")
+    first, second = json.loads(file.read_text())["combinations"]
+    assert ([each["seed"] for each in first["diverged"]], first["best"]) == ([0, 1], {})
+    assert not second["diverged"]
+    # The same line again trains nothing, and says the same.
+    again = train(features, out, *options)
+    assert (again.exit_code, again.stdout) == (3, result.stdout)
+    assert "an epoch took" not in again.stderr
+    assert "not finite; try" not in again.stderr
+
+
+def test_a_row_of_diverged_runs_alone_has_no_table(features: Path, tmp_path: Path) -> None:
+    options = ("--learning-rate", 1e12, "--batch-size", 8)
+    result = train(features, tmp_path, *options)
+    assert result.exit_code == 3, result.stderr
+    assert result.stdout == ""
+    assert "1 runs are in no figure" in result.stderr
+    # Its folder removed, it is tried again.
+    (record,) = tmp_path.rglob("diverged.json")
+    shutil.rmtree(record.parent)
+    assert train(features, tmp_path, *options).exit_code == 3
+    assert record.exists()
 
 
 def test_settings_offer_what_the_presets_offer() -> None:

@@ -4,7 +4,7 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -98,6 +98,42 @@ def load_videos(
         train=tuple(parts["train"]),
         val=tuple(parts["val"]),
     )
+
+
+def untested_classes(
+    side: DomainVideos,
+    classes: Sequence[str],
+    split: BenchmarkRole = "val",
+    *,
+    allow_missing: bool,
+) -> list[str]:
+    """Return the classes that no video of a split is of, after saying so.
+
+    Accuracy on the split is then of the other classes alone.
+
+    Args:
+        side: The domain that is tested.
+        classes: All class names, in order of label.
+        split: That accuracy is told on.
+        allow_missing: Warn instead of refusing.
+
+    Raises:
+        DataMissingError: If there are such classes and may not be.
+    """
+    labels = {video.label for video in (side.val if split == "val" else side.train)}
+    if not labels or not (lacking := [c for n, c in enumerate(classes) if n not in labels]):
+        return []
+    message = (
+        f"{side.dataset}: no {_SPLIT_NAMES[split]} videos of {shorten(lacking)} in {side.folder}, "
+        f"so that accuracy is of {len(labels)} of {len(classes)} classes"
+    )
+    if not allow_missing:
+        raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
+    LOGGER.warning(message)
+    return lacking
+
+
+_SPLIT_NAMES: Mapping[BenchmarkRole, str] = {"train": "training", "val": "validation"}
 
 
 def check_same_features(source: Manifest, target: Manifest) -> None:

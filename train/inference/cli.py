@@ -150,6 +150,7 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
 
 
 def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> None:
+    from ta3n.train.data.videos import untested_classes
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.records import find_runs
@@ -160,6 +161,7 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     if len(hashes) > 1:
         raise UsageError(f"{call.run} holds seeds of {len(hashes)} configurations; name one run")
     target = load_target(runs[0], settings.features, dataset, allow_missing=settings.allow_missing)
+    untested_classes(target, runs[0].classes, call.split, allow_missing=settings.allow_missing)
     evaluations = [evaluate(run, target, call.split) for run in runs]
     for each in evaluations:
         folder = each.run.path

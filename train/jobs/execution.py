@@ -3,17 +3,18 @@
 import io
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import redirect_stderr
+from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from itertools import groupby
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import TrainingError, UsageError
+from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
 from ta3n.train.data.videos import held_out
-from ta3n.train.runs.folder import RunResult
+from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
 
 if TYPE_CHECKING:
     import torch
@@ -52,6 +53,9 @@ def run_jobs(
 ) -> list[list[RunResult]]:
     """Train what is not finished; return the results that are there afterwards, for each job.
 
+    A run that diverges is recorded as such, the others go on; it has no result, and is not tried
+    again as long as its folder is there (`diverged_runs`).
+
     Args:
         jobs: One a row, trained one after another.
         processes: How many processes train side by side, each with one thread of torch.
@@ -59,7 +63,7 @@ def run_jobs(
             different tasks are never stacked, so that no figure depends on the number of shares.
 
     Raises:
-        TrainingError: If a run cannot start, its loss stops being finite, or a process died.
+        TrainingError: If a run cannot start, or a process died.
         FeatureStoreError: If features or a run folder are damaged.
         DataConflictError: If these tasks were cut into another number of shares.
         DeviceError: If the device is not there.
@@ -129,10 +133,26 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
         LOGGER.info("%s: %d seeds as one program", job.method.name, len(seeds))
         folders = [job.folder(seed) for seed in seeds]
         return run_stacked(settings, data, folders, device, tensorboard=job.settings.tensorboard)
-    return [
-        run_seed(each, data, job.folder(each.seed), device, tensorboard=job.settings.tensorboard)
-        for each in settings
-    ]
+    results = []
+    for each in settings:
+        folder = job.folder(each.seed)
+        # Its folder says so, and the log.
+        with suppress(DivergedError):
+            results.append(
+                run_seed(each, data, folder, device, tensorboard=job.settings.tensorboard)
+            )
+    return results
+
+
+def diverged_runs(jobs: "Sequence[TrainingJob]") -> dict[Path, Divergence]:
+    """Return what ended the runs that diverged, by folder.
+
+    Raises:
+        FeatureStoreError: If a record is damaged.
+    """
+    folders = [job.folder(seed) for job in jobs for seed in job.seeds]
+    found = {folder.path: folder.read_divergence() for folder in folders}
+    return {path: divergence for path, divergence in found.items() if divergence is not None}
 
 
 def stacks(job: "TrainingJob", device: "torch.device") -> bool:
@@ -170,8 +190,12 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
     """Yield the tasks with the seeds that are left, as it is when each is reached."""
     for job, seeds in tasks:
-        if left := [seed for seed in seeds if not job.folder(seed).is_finished()]:
+        if left := [seed for seed in seeds if not _is_over(job.folder(seed))]:
             yield job, left
+
+
+def _is_over(folder: RunFolder) -> bool:
+    return folder.is_finished() or folder.read_divergence() is not None
 
 
 def _by_job(tasks: Sequence[Task]) -> list[Task]:

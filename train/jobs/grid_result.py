@@ -11,9 +11,10 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataMissingError, DivergedError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.train.jobs.grid import Combination, Grid, as_option
+from ta3n.train.runs.folder import Divergence, RunFolder
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.validators.rules import RULES
 
@@ -55,12 +56,17 @@ class Trial:
     Attributes:
         number: Of the combination, from 0.
         values: By option.
-        runs: One a seed.
+        folder: Name of what holds its runs.
+        runs: Those that finished, one a seed.
+        diverged: What ended the others, by run folder. A combination that has any is not ranked:
+            the mean of the seeds that happened to go well says too much for it.
     """
 
     number: int
     values: Combination
+    folder: str
     runs: Sequence[Run]
+    diverged: Mapping[Path, Divergence]
 
     @property
     def options(self) -> str:
@@ -69,6 +75,8 @@ class Trial:
 
     def best(self, rule: str) -> Pick | None:
         """Return the epoch that a rule prefers, the first of equals; None if none has a score."""
+        if self.diverged:
+            return None
         picks = [
             Pick(
                 number=self.number,
@@ -95,12 +103,14 @@ class GridCost:
     Attributes:
         combinations: How many there are.
         runs: Combinations times seeds.
+        diverged: How many of them did.
         epochs: Of all runs together.
-        seconds: That training took, of all runs together; None where one does not tell.
+        seconds: That training took, of all runs that finished; None where one does not tell.
     """
 
     combinations: int
     runs: int
+    diverged: int
     epochs: int
     seconds: float | None
 
@@ -141,25 +151,32 @@ def choose(grid: Grid, folders: Sequence[Sequence[Path]], rule: str) -> GridResu
 
     Args:
         grid: What was varied.
-        folders: Run folders of every combination, one a seed.
+        folders: Run folders of every combination, one a seed, finished or diverged.
         rule: One of `GRID_RULES`.
 
     Raises:
+        DivergedError: If every combination has a seed that diverged.
         DataMissingError: If the rule has no score in any combination.
         FeatureStoreError: If a run folder is damaged.
         OSError: If the result cannot be written.
     """
     trials = [
-        Trial(number=number, values=values, runs=[_run(path) for path in paths])
+        _trial(number, values, paths)
         for number, (values, paths) in enumerate(zip(grid.combinations, folders, strict=True))
     ]
+    ranked = [trial for trial in trials if not trial.diverged]
+    if not ranked:
+        raise DivergedError(
+            f"no combination can be chosen: each has a seed that diverged, such as "
+            f"{next(iter(trials[0].diverged))}; a combination is ranked by all of its seeds"
+        )
     picks = {name: pick for name in GRID_RULES if (pick := _pick(trials, name)) is not None}
     if rule not in picks:
         raise DataMissingError(
             f"no combination has a score by {rule} in every seed; the runs have "
             f"{', '.join(picks)}: give one as --select (nothing is trained again)"
         )
-    config = trials[0].runs[0].config
+    config = ranked[0].runs[0].config
     name = f"grid-{config.method}-{config.temporal}-{_hash(trials)}.json"
     result = GridResult(
         grid=grid,
@@ -178,6 +195,14 @@ def _pick(trials: Sequence[Trial], rule: str) -> Pick | None:
     return max(found, key=lambda pick: pick.score, default=None)
 
 
+def _trial(number: int, values: Combination, paths: Sequence[Path]) -> Trial:
+    found = {path: RunFolder(path).read_divergence() for path in paths}
+    diverged = {path: divergence for path, divergence in found.items() if divergence is not None}
+    runs = [_run(path) for path in paths if path not in diverged]
+    folder = paths[0].parent.name
+    return Trial(number=number, values=values, folder=folder, runs=runs, diverged=diverged)
+
+
 def _run(path: Path) -> Run:
     try:
         return read_run(path)
@@ -189,25 +214,32 @@ def _run(path: Path) -> Run:
 
 def _hash(trials: Sequence[Trial]) -> str:
     runs = [[run.config.hash, run.seed] for trial in trials for run in trial.runs]
-    return sha256_of(canonical_json(runs))[:_HASH_DIGITS]
+    diverged = [
+        [RunFolder(path).read_config_hash(), divergence.seed]
+        for trial in trials
+        for path, divergence in trial.diverged.items()
+    ]
+    return sha256_of(canonical_json(runs + diverged))[:_HASH_DIGITS]
 
 
 def _cost(trials: Sequence[Trial]) -> GridCost:
     runs = [run for trial in trials for run in trial.runs]
+    diverged = [divergence for trial in trials for divergence in trial.diverged.values()]
     paces = [run.environment.get("seconds_per_epoch") for run in runs]
     known = [
         len(run.epochs) * pace for run, pace in zip(runs, paces, strict=True) if pace is not None
     ]
     return GridCost(
         combinations=len(trials),
-        runs=len(runs),
-        epochs=sum(len(run.epochs) for run in runs),
+        runs=len(runs) + len(diverged),
+        diverged=len(diverged),
+        epochs=sum(len(run.epochs) for run in runs) + sum(each.epoch for each in diverged),
         seconds=round(sum(known), 1) if len(known) == len(runs) else None,
     )
 
 
 def _record(result: GridResult) -> dict[str, Any]:
-    runs = result.trials[0].runs
+    runs = next(trial.runs for trial in result.trials if not trial.diverged)
     config = runs[0].config
     return {
         "benchmark": config.benchmark,
@@ -224,12 +256,16 @@ def _record(result: GridResult) -> dict[str, Any]:
         "combinations": [
             {
                 "values": trial.values,
-                "folder": trial.runs[0].path.parent.name,
+                "folder": trial.folder,
                 "best": {
                     rule: _told(best)
                     for rule in result.picks
                     if (best := trial.best(rule)) is not None
                 },
+                "diverged": [
+                    {"seed": each.seed, "epoch": each.epoch, "loss": each.loss}
+                    for each in trial.diverged.values()
+                ],
             }
             for trial in result.trials
         ],
@@ -250,4 +286,4 @@ def _told(pick: Pick, trials: Sequence[Trial] = ()) -> dict[str, Any]:
     if not trials:
         return figures
     trial = trials[pick.number]
-    return {"values": trial.values, "folder": trial.runs[0].path.parent.name, **figures}
+    return {"values": trial.values, "folder": trial.folder, **figures}

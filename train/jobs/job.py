@@ -9,7 +9,7 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
-from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
+from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
 from ta3n.train.jobs.settings import TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
@@ -137,6 +137,7 @@ class _Pair:
     source: DomainVideos
     target: DomainVideos
     record: Mapping[str, Any]
+    untested: Sequence[str]
 
 
 def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings) -> _Pair:
@@ -163,7 +164,8 @@ def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSett
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
         },
     }
-    return _Pair(source, target, record)
+    untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
+    return _Pair(source, target, record, untested)
 
 
 def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
@@ -198,6 +200,7 @@ def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: b
             "weights": dict(run.weights),
             "published": published,
             "classes": classes,
+            **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )

@@ -1,13 +1,14 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from ta3n.common.log import describe_duration
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.paper.labels import few_rules, rule_note
-from ta3n.train.runs.folder import RunConfig, RunResult
+from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -51,13 +52,17 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
 
     Args:
         jobs: What was run, of one pair of datasets.
-        results: For each job one result a seed, at least one.
+        results: For each job one result a seed that did not diverge, at least one in all.
     """
-    shared = [r for r in results[0][0].rules if all(r in x.rules for runs in results for x in runs)]
+    first, *others = [result for runs in results for result in runs]
+    shared = [rule for rule in first.rules if all(rule in other.rules for other in others)]
     rules = few_rules(shared)
     table = _table("row", "method", "temporal", "n", *rules, "paper")
     for job, runs in zip(jobs, results, strict=True):
-        accuracies = [spread([run.rules[rule].percent for run in runs]) for rule in rules]
+        accuracies = [
+            spread([run.rules[rule].percent for run in runs]) if runs else "diverged"
+            for rule in rules
+        ]
         name = job.row.name if job.row else ""
         table.add_row(
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
@@ -68,6 +73,13 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
+
+
+def print_diverged(runs: Mapping[Path, Divergence]) -> None:
+    """Print which runs are in no figure, a line each, by folder."""
+    for path, divergence in runs.items():
+        told = f"seed {divergence.seed} {divergence.reason}, and is in no figure: {path}"
+        open_console().print(told, highlight=False, soft_wrap=True)
 
 
 def _paper(job: "TrainingJob") -> str:
@@ -101,6 +113,7 @@ def print_grid(result: GridResult) -> None:
     console.print(_combinations(result))
     if (hidden := len(result.trials) - _SHOWN) > 0:
         console.print(f"and {hidden} more combinations, see {result.path}", highlight=False)
+    print_diverged({path: d for trial in result.trials for path, d in trial.diverged.items()})
     for line in _summary(result):
         # Paths and options are to be copied: they are never wrapped.
         console.print(line, highlight=False, soft_wrap=True)
@@ -126,7 +139,8 @@ def _combinations(result: GridResult) -> "Table":
     for trial, pick, oracle in best[:_SHOWN]:
         values = (str(value) for value in trial.values.values())
         chosen = (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick)) if pick else ("-",) * 4
-        table.add_row(*values, *chosen, spread(oracle.percents) if oracle else "-")
+        otherwise = "diverged" if trial.diverged else "-"
+        table.add_row(*values, *chosen, spread(oracle.percents) if oracle else otherwise)
     return table
 
 
@@ -139,13 +153,14 @@ def _summary(result: GridResult) -> list[str]:
     behind = mean(oracle.correct) - mean(chosen.correct)
     seeds = len(chosen.correct)
     took = "" if cost.seconds is None else f", {describe_duration(cost.seconds)} of training"
+    diverged = f", {cost.diverged} of them diverged" if cost.diverged else ""
     return [
         "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
         "chosen by the mean over seeds",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
         f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
         f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead",
-        f"cost: {cost.combinations} combinations x {seeds} seeds = {cost.runs} runs, "
+        f"cost: {cost.combinations} combinations x {seeds} seeds = {cost.runs} runs{diverged}, "
         f"{cost.epochs} epochs{took}",
         f"result: {result.path}",
     ]

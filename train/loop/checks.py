@@ -43,18 +43,26 @@ class NonFiniteError(TrainingError):
 
     Args:
         message: says which, when, and what to do.
+        loss: its name.
+        epoch: from 1.
         source: indices of the step's source videos.
         target: indices of its target videos.
     """
 
-    def __init__(self, message: str, source: tuple[int, ...], target: tuple[int, ...]) -> None:
-        super().__init__(message, source, target)
-        self.message = message
+    def __init__(
+        self,
+        message: str,
+        *,
+        loss: str,
+        epoch: int,
+        source: tuple[int, ...] = (),
+        target: tuple[int, ...] = (),
+    ) -> None:
+        super().__init__(message)
+        self.loss = loss
+        self.epoch = epoch
         self.source = source
         self.target = target
-
-    def __str__(self) -> str:
-        return self.message
 
 
 def check_finite(seed: int, epoch: int, plan: EpochPlan, table: EpochTable) -> None:
@@ -71,6 +79,8 @@ def check_finite(seed: int, epoch: int, plan: EpochPlan, table: EpochTable) -> N
                     f"seed {seed}, epoch {epoch}: {name} was {value} at step {step + 1} of"
                     f" {len(table.rows)}, the first that was not finite; try a lower learning rate"
                     " or weights of the losses, and check the features for extreme values",
-                    source,
-                    target,
+                    loss=name,
+                    epoch=epoch,
+                    source=source,
+                    target=target,
                 )

@@ -245,7 +245,7 @@ class Trainer:
                 )
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(_copied(dict(state["optimizer"])))
-        self._generators.load_state_dict(state["generators"])
+        self._generators.load_state_dict(state["generators"], len(state["history"]))
         self.history = [EpochRecord(**record) for record in state["history"]]
         self._within_epoch = False
 

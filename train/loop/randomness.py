@@ -5,9 +5,12 @@ same whether or not there is a target, and two methods with one seed start from 
 """
 
 import hashlib
+from collections.abc import Mapping
 
 import torch
 from torch import Tensor
+
+from ta3n.common.log import LOGGER
 
 
 def _stream_seed(seed: int, stream: str) -> int:
@@ -53,7 +56,22 @@ class RunGenerators:
         """Return the state of every generator as bytes, by name."""
         return {name: generator.get_state() for name, generator in self._streams().items()}
 
-    def load_state_dict(self, state: dict[str, Tensor]) -> None:
-        """Set every generator to a state that `state_dict` returned."""
+    def load_state_dict(self, state: Mapping[str, Tensor], epoch: int) -> None:
+        """Set every generator to a state that `state_dict` returned after an epoch.
+
+        Kinds of devices keep different states. A stream that was another's goes on with fresh
+        numbers, always the same ones after the same epoch.
+        """
         for name, generator in self._streams().items():
-            generator.set_state(state[name].cpu())
+            saved = state[name].cpu()
+            if saved.numel() == generator.get_state().numel():
+                generator.set_state(saved)
+                continue
+            kind = generator.device.type
+            theirs = "a GPU" if kind == "cpu" else "another kind of device"
+            LOGGER.warning(
+                "seed %d was saved on %s and goes on on %s: its %s is drawn afresh from there, so "
+                "that it is not equal to the bit to a run that was never moved",
+                *(self._seed, theirs, kind, name),
+            )
+            generator.manual_seed(_stream_seed(self._seed, f"{name} after epoch {epoch}"))

@@ -18,8 +18,9 @@ from torch.func import functional_call, vmap
 from ta3n.common.errors import DataConflictError
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
+from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.loop.measurements import EpochRecord, Measured, read_tables
+from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables
 from ta3n.train.loop.step import OnOneRun, train_step
 from ta3n.train.model.model import TA3N
 from ta3n.train.recipe.optimizers import make_optimizer
@@ -45,16 +46,17 @@ class StackedTrainer:
         self._members = tuple(members)
         self._learner = StackedLearner(self._members)
 
-    def epochs(self) -> Iterator[list[EpochRecord]]:
+    def epochs(self) -> Iterator[list[EpochRecord | NonFiniteError]]:
         """Train to the end of the recipe, handing over after each epoch to evaluate and save."""
-        while self._members[0].epoch < self._members[0].settings.recipe.epochs:
+        while self._members and self._members[0].epoch < self._members[0].settings.recipe.epochs:
             yield self.run_epoch()
 
-    def run_epoch(self) -> list[EpochRecord]:
-        """Train for one epoch; return the record of each member.
+    def run_epoch(self) -> list[EpochRecord | NonFiniteError]:
+        """Train for one epoch.
 
-        Raises:
-            TrainingError: if a loss or the gradient of a member stopped being finite.
+        Returns:
+            For each member its record, or what stopped being finite. Such a member has left the
+            stack: the next epoch is of the others.
         """
         plans = [member.begin_epoch() for member in self._members]
         measured = [
@@ -63,8 +65,13 @@ class StackedTrainer:
         ]
         self._learner.hand_over()
         tables = read_tables(measured, len(self._members))
-        ended = zip(self._members, plans, tables, strict=True)
-        return [member.end_epoch(plan, table) for member, plan, table in ended]
+        ended = [_end(*each) for each in zip(self._members, plans, tables, strict=True)]
+        pairs = zip(self._members, ended, strict=True)
+        left = [member for member, end in pairs if not isinstance(end, NonFiniteError)]
+        if left and len(left) < len(self._members):
+            self._learner = StackedLearner(left)
+        self._members = tuple(left)
+        return ended
 
     def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Measured:
         """Make one update of all members, and set the rate of the next."""
@@ -86,6 +93,13 @@ class StackedTrainer:
         num_videos = batch.source_features.shape[1] + (0 if target is None else target.shape[1])
         drawn = [member.draw_masks(num_videos) for member in self._members]
         return [_stack_masks(masks) for masks in zip(*drawn, strict=True)]
+
+
+def _end(member: Trainer, plan: EpochPlan, table: EpochTable) -> EpochRecord | NonFiniteError:
+    try:
+        return member.end_epoch(plan, table)
+    except NonFiniteError as error:
+        return error
 
 
 class _Template(nn.Module):

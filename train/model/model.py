@@ -255,6 +255,7 @@ class TA3N(nn.Module):
         """
         domains = Domains(num_source)
         frames = self._frames(features, domains)  # [B, K, H]
+        whole = frames
         if masks is not None:
             frames = frames * masks.frame
         domain_logits: dict[Level, Tensor] = {}
@@ -262,6 +263,11 @@ class TA3N(nn.Module):
             domain_logits["frame"] = self.frame_discriminator(frames, coefficients.frame)
         judge = "relation" in levels or self.spec.attention == "domain"
         parts = self.encoder(frames, domains)  # [B, P, V], or [B, V] without parts
+        if masks is not None and self.training and self.spec.norm_layers == "all":
+            # Running statistics are for evaluation, which drops nothing: a dropped frame feature
+            # adds variance to whatever is made of it.
+            with torch.no_grad():
+                self.encoder(whole, domains)
         video_features, attention = parts, None
         if self.spec.encoder.has_parts:
             logits = self.encoder.domain_logits(parts, coefficients.relation) if judge else None

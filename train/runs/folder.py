@@ -3,7 +3,8 @@
 `config.json` says what was run, `metrics.jsonl` what each epoch gave, `predictions.csv` what was
 predicted for each target video, `result.json` the figures of the finished run, `environment.json`
 where it ran. `checkpoint.pt` holds the state to resume from; a finished run has `weights.pt`
-instead, the weights at the epochs that rules chose.
+instead, the weights at the epochs that rules chose. A run that diverged has `diverged.json`, and no
+figures: it is not tried again until its folder is removed.
 """
 
 import csv
@@ -93,6 +94,31 @@ class RunResult:
         LOGGER.info("seed %d: %s; an epoch used %s videos", self.seed, rules, used)
 
 
+@dataclass(frozen=True, kw_only=True)
+class Divergence:
+    """What ended a run whose figures stopped being finite.
+
+    Attributes:
+        epoch: In which, from 1; the epochs before it are kept.
+        loss: What was not finite.
+        message: All about it, in one line.
+        source_videos: Of the batch.
+        target_videos: Likewise.
+    """
+
+    seed: int
+    epoch: int
+    loss: str
+    message: str
+    source_videos: Sequence[str]
+    target_videos: Sequence[str]
+
+    @property
+    def reason(self) -> str:
+        """Where and why, in a few words."""
+        return f"diverged in epoch {self.epoch} ({self.loss} was not finite)"
+
+
 @dataclass(frozen=True, slots=True)
 class RunFolder:
     """One run's folder, made when first written."""
@@ -125,6 +151,26 @@ class RunFolder:
         # A run of version 0.1 has its last weights there alone.
         if self.weights.exists():
             self.checkpoint.unlink(missing_ok=True)
+
+    def write_divergence(self, divergence: Divergence) -> None:
+        """Write what ended the run."""
+        write_json(self.path / "diverged.json", asdict(divergence))
+
+    def read_divergence(self) -> Divergence | None:
+        """Return what ended a run that diverged, or None.
+
+        Raises:
+            FeatureStoreError: If the file is damaged.
+        """
+        path = self.path / "diverged.json"
+        try:
+            return Divergence(**json.loads(path.read_bytes()))
+        except FileNotFoundError:
+            return None
+        except (ValueError, TypeError) as error:
+            raise FeatureStoreError(
+                f"{path} is damaged: {error}; remove the folder and train this seed again"
+            ) from error
 
     def write_start(self, config: RunConfig, seed: int) -> None:
         """Write what is run."""
@@ -169,6 +215,7 @@ class RunFolder:
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on and has no checkpoint."""
         write_json(self.path / "result.json", asdict(result))
+        (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()
 
     def read_result(self) -> RunResult | None:

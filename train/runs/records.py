@@ -97,6 +97,8 @@ def read_run(path: Path) -> Run:
         epochs = _read_epochs(path)
         result = RunFolder(path).read_result()
         if result is None:
+            if (divergence := RunFolder(path).read_divergence()) is not None:
+                raise FeatureStoreError(divergence.reason)
             planned = config.settings["recipe"]["epochs"]
             raise FeatureStoreError(f"unfinished, {len(epochs)} of {planned} epochs are saved")
         run = Run(

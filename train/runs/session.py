@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from ta3n.common.device import describe_device
-from ta3n.common.errors import TrainingError, shorten
+from ta3n.common.errors import DivergedError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError
@@ -16,12 +16,13 @@ from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.runs.checkpoint import RunState, read_state, write_state, write_weights
-from ta3n.train.runs.folder import RunFolder, RunResult
+from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
 from ta3n.train.runs.scores import Evaluator, label_free_scores
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
+_TRY = "try a lower learning rate or weights of the losses"
 
 
 class SeedRun:
@@ -84,10 +85,38 @@ class SeedRun:
         except OSError as error:
             LOGGER.warning("the last epoch could not be saved: %s", error)
 
-    def finish(self, seconds_per_epoch: float) -> RunResult:
-        """Write all that is kept of a finished run, the figures last."""
+    def diverge(self, error: NonFiniteError) -> None:
+        """Write what stopped being finite, and the epochs before; the run is not tried again."""
+        self.save()
+        divergence = Divergence(
+            seed=self.trainer.settings.seed,
+            epoch=error.epoch,
+            loss=error.loss,
+            message=f"{error}{_describe_batch(error, self._data)}; the epochs before are kept",
+            source_videos=[self._data.source_videos[n] for n in error.source],
+            target_videos=[self._data.target_videos[n] for n in error.target],
+        )
+        self._folder.write_divergence(divergence)
+        if self._scalars is not None:
+            self._scalars.close()
+        LOGGER.warning("%s (%s)", divergence.message, self._folder.path)
+
+    def finish(self, seconds_per_epoch: float) -> RunResult | None:
+        """Write all that is kept of a finished run, the figures last.
+
+        Returns:
+            The figures; None if the last epoch left no finite outputs.
+        """
         state = self._state
         assert state is not None, "a run has at least one epoch"
+        if not state.last_logits.isfinite().all():
+            # The last update of all: no loss was computed after it.
+            seed, name = self.trainer.settings.seed, "output"
+            message = (
+                f"seed {seed}, epoch {state.epoch}: the {name} after it was not finite; {_TRY}"
+            )
+            self.diverge(NonFiniteError(message, loss=name, epoch=state.epoch))
+            return None
         self._write_metrics(state)
         if self._scalars is not None:
             self._scalars.close()
@@ -149,14 +178,17 @@ def run_seed(
     """Train one seed, or go on with it from its checkpoint; everything is kept in its folder.
 
     Raises:
-        TrainingError: If a loss stops being finite.
+        DivergedError: If a loss stops being finite; the folder has a record of it.
         FeatureStoreError: If a checkpoint is damaged.
         DataConflictError: If a checkpoint is of another run.
         OSError: If a folder cannot be written.
     """
     run = SeedRun(settings, data.to(device), folder, device, tensorboard=tensorboard)
-    (result,) = _train([run], ([record] for record in run.trainer.epochs()), data)
-    return result
+    results = _train([run], _epochs_alone(run.trainer))
+    if not results:
+        divergence = folder.read_divergence()
+        raise DivergedError(divergence.message if divergence else "the run diverged")
+    return results[0]
 
 
 def run_stacked(
@@ -170,7 +202,8 @@ def run_stacked(
     """Train seeds of one row as one batched program, each kept as `run_seed` keeps it.
 
     Seeds whose checkpoints lie at different epochs cannot share a program: those of one epoch are
-    stacked, one group after another. Raises what `run_seed` does.
+    stacked, one group after another. Raises what `run_seed` does, but for seeds that diverge:
+    the others go on without them, and their results are returned.
     """
     on_device = data.to(device)
     runs = [
@@ -185,30 +218,49 @@ def run_stacked(
     results = {}
     for group in by_epoch.values():
         stack = StackedTrainer([run.trainer for run in group])
-        for result in _train(group, stack.epochs(), data):
+        for result in _train(group, stack.epochs()):
             results[result.seed] = result
-    return [results[each.seed] for each in settings]
+    return [results[each.seed] for each in settings if each.seed in results]
 
 
-def _train(
-    runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]], data: RunData
-) -> list[RunResult]:
-    """Train runs in step to the end; whatever stops them, the last complete epoch is saved."""
+_Ended = EpochRecord | NonFiniteError
+"""How an epoch ended."""
+
+
+def _epochs_alone(trainer: Trainer) -> Iterator[list[_Ended]]:
     try:
-        seconds = _run_epochs(runs, epochs)
-    except (Exception, KeyboardInterrupt) as error:
+        for record in trainer.epochs():
+            yield [record]
+    except NonFiniteError as error:
+        yield [error]
+
+
+def _train(runs: Sequence[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> list[RunResult]:
+    """Train runs in step to the end; whatever stops them, the last complete epoch is saved.
+
+    Returns:
+        The figures of the runs that did not diverge.
+    """
+    going = list(runs)
+    try:
+        seconds = _run_epochs(going, epochs)
+    except (Exception, KeyboardInterrupt):
         for run in runs:
             run.save_after_failure()
-        if isinstance(error, NonFiniteError):
-            raise TrainingError(f"{error}; {_describe_batch(error, data)}") from error
         raise
     stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
-    LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
-    return [run.finish(seconds / len(runs)) for run in runs]
+    if going:
+        LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
+    finished = [run.finish(seconds / len(runs)) for run in going]
+    return [result for result in finished if result is not None]
 
 
-def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]) -> float:
+def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> float:
     """Look at the target after each epoch, show how far it is, and save now and then.
+
+    Args:
+        runs: Those that diverge are taken out.
+        epochs: Of all runs that are left.
 
     Returns:
         Seconds for an epoch.
@@ -217,21 +269,30 @@ def _run_epochs(runs: Sequence[SeedRun], epochs: Iterator[Sequence[EpochRecord]]
     done_before, total = first.epoch, first.settings.recipe.epochs
     started = saved = time.monotonic()
     with ProgressLine(total, "epochs") as line:
-        for records in epochs:
-            notes = [run.note(record) for run, record in zip(runs, records, strict=True)]
+        for outcomes in epochs:
+            notes = []
+            for run, outcome in zip(tuple(runs), outcomes, strict=True):
+                if isinstance(outcome, NonFiniteError):
+                    runs.remove(run)
+                    run.diverge(outcome)
+                else:
+                    notes.append(run.note(outcome))
+            if not notes:
+                break
             more = f", {len(notes) - 1} more stacked" if len(notes) > 1 else ""
-            elapsed_s, done = time.monotonic() - started, records[0].epoch
+            elapsed_s, done = time.monotonic() - started, runs[0].trainer.epoch
             left = describe_time_left(elapsed_s, done - done_before, total - done_before)
             line.update(done, f"{notes[0]}{more}, {left}")
             if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 for run in runs:
                     run.save()
                 saved = time.monotonic()
-    return (time.monotonic() - started) / max(first.epoch - done_before, 1)
+    done = max(run.trainer.epoch for run in runs) if runs else first.epoch
+    return (time.monotonic() - started) / max(done - done_before, 1)
 
 
 def _describe_batch(error: NonFiniteError, data: RunData) -> str:
-    """Name the first few videos of the batch at which a loss was not finite."""
+    """Name the first few videos of the batch at which a loss was not finite, if it is known."""
     parts = []
     for domain, numbers, paths in (
         ("source", error.source, data.source_videos),
@@ -239,4 +300,4 @@ def _describe_batch(error: NonFiniteError, data: RunData) -> str:
     ):
         named = shorten([paths[n] for n in numbers], _NUM_NAMED_VIDEOS)
         parts += [f"{len(numbers)} {domain} videos ({named})"] if numbers else []
-    return f"its batch held {' and '.join(parts)}; the epochs before are kept"
+    return f"; its batch held {' and '.join(parts)}" if parts else ""

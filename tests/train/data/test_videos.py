@@ -1,5 +1,6 @@
 """If this breaks, a run trains on other videos than its benchmark says, without a word."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos
+from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
 
 from ...support.feature_folders import ROLES, MadeClip, made_clips, make_features
 
@@ -88,6 +89,22 @@ def test_class_of_an_own_benchmark_without_training_videos_needs_consent(
     side = load_videos(tmp_path, own, "ucf101", num_segments=5, allow_missing=True)
     assert len(side.train) == 24
     assert any("all train videos of ride_bike" in line for line in log.messages)
+
+
+def test_class_without_a_video_to_test_on_needs_consent(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    """Accuracy would be of fewer classes than anybody thinks."""
+    clips = [c for c in made_clips("ucf101") if c.class_name != "Biking" or c.role == "train"]
+    make_features(tmp_path, "ucf101", clips)
+    side = load(tmp_path)
+    names = SMALL.class_names
+    message = "no validation videos of ride_bike in .*, so that accuracy is of 4 of 5 classes"
+    with pytest.raises(DataMissingError, match=f"{message}; --allow-missing goes on"):
+        untested_classes(side, names, allow_missing=False)
+    assert untested_classes(side, names, allow_missing=True) == ["ride_bike"]
+    assert any(re.search(message, line) for line in log.messages)
+    assert untested_classes(side, names, "train", allow_missing=False) == []
 
 
 def test_complete_benchmark_needs_no_consent(tmp_path: Path) -> None:

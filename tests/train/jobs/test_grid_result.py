@@ -89,7 +89,9 @@ def test_record_holds_choices_of_all_rules_and_the_cost(tmp_path: Path) -> None:
     assert record["chosen"]["values"] == {"gamma": 0.2}
     assert record["chosen"]["folder"].startswith("ta3n-relation-official-")
     assert list(record["choices"]) == ["im", "snd", "oracle"]
-    assert record["cost"] == {"combinations": 3, "runs": 6, "epochs": 18, "seconds": 1.8}
+    assert record["cost"] == {
+        "combinations": 3, "runs": 6, "diverged": 0, "epochs": 18, "seconds": 1.8,
+    }  # fmt: skip
     assert record["combinations"][2]["best"]["oracle"]["correct"] == [19, 3]
     # Another rule of the same runs replaces nothing but the choice.
     again = json.loads(choose(GRID, made_grid(tmp_path, snd=(1, 2, 3)), "snd").path.read_text())

@@ -187,3 +187,17 @@ def test_what_makes_no_sense_is_refused_before_anything_is_written(
     with pytest.raises(error, match=message):
         job(features, tmp_path, **changes)
     assert not list(tmp_path.iterdir())
+
+
+def test_classes_that_are_not_tested_are_refused_or_in_the_record(tmp_path: Path) -> None:
+    for name in ("ucf101", "hmdb51"):
+        # The source may lack them: nothing is told of it.
+        gone = {"Biking", "ride_bike"}
+        clips = [c for c in made_clips(name) if c.role == "train" or c.class_name not in gone]
+        make_features(tmp_path, name, clips)
+    with pytest.raises(DataMissingError):
+        job(tmp_path, tmp_path / "runs", allow_missing=False)
+    it = job(tmp_path, tmp_path / "runs")
+    run_job(it)
+    record = json.loads((it.folder(0).path / "config.json").read_text())
+    assert record["settings"]["untested_classes"] == ["ride_bike"]

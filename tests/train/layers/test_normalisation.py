@@ -9,6 +9,7 @@ from torch import nn
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.layers.normalisation import DomainNorm, Domains
+from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.model.prediction import observe
@@ -123,3 +124,27 @@ def test_batch_size_of_predictions_does_not_matter(
     torch.testing.assert_close(
         observe(trainer.model, features, 1).logits, observe(trainer.model, features, 21).logits
     )
+
+
+@pytest.mark.parametrize("recipe", [OFFICIAL, PAPER])
+def test_statistics_for_evaluation_are_those_without_dropout(
+    make_trainer: MakeTrainer, recipe: Any
+) -> None:
+    """Dropped frame features would add variance to every relation, which evaluation lacks."""
+    trainer = make_trainer("adabn", norm_layers=recipe.norm_layers)
+    data = trainer.data
+    assert data.target_features is not None
+    videos = torch.cat([data.source_features, data.target_features])
+    (masks,) = trainer.draw_masks(len(videos))
+    assert masks is not None
+    assert bool((masks.frame == 0).any())
+    none, given = (
+        trainer.model(videos, Coefficients(0, 0, 0), masks=each, num_source=data.num_source)
+        for each in (None, masks)
+    )
+    assert given.statistics.keys() == none.statistics.keys()
+    assert len(none.statistics) == (1 if recipe is OFFICIAL else 5)
+    for name, expected in none.statistics.items():
+        assert torch.equal(given.statistics[name], expected)
+    # Training itself normalises what it has, the dropped features.
+    assert not torch.equal(given.logits, none.logits)

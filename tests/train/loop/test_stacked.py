@@ -1,6 +1,7 @@
 """A stacked seed is the single run of that seed, and either can go on with the other's state."""
 
 import io
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
@@ -8,9 +9,11 @@ from typing import Any
 import pytest
 import torch
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import DataConflictError
 from ta3n.train.loop.batches import TrainingData
+from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
+from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
@@ -135,14 +138,24 @@ def test_what_cannot_share_a_program_is_refused(make_trainer: MakeTrainer) -> No
         StackedTrainer([make_trainer(), ahead])
 
 
-def test_a_member_that_diverges_is_named_by_its_seed(
-    make_trainer: MakeTrainer, make_data: MakeData
+@pytest.mark.parametrize("method", ["ta3n", "adabn", "mcd"])
+def test_a_member_that_diverges_is_named_by_its_seed_and_the_others_go_on(
+    make_trainer: MakeTrainer, method: str
 ) -> None:
-    members = make_members(make_trainer)
+    members, singles = (make_members(make_trainer, method) for _ in range(2))
+    stack = StackedTrainer(members)
+    stack.run_epoch()
     with torch.no_grad():
         members[1].model.video_classifier.weight.fill_(torch.nan)
-    with pytest.raises(TrainingError, match="seed 1, epoch 1: classification was nan at step 1"):
-        StackedTrainer(members).run_epoch()
+    one, error, other = stack.run_epoch()
+    assert isinstance(error, NonFiniteError)
+    assert re.match("seed 1, epoch 2: classification was nan at step 1", str(error))
+    assert isinstance(one, EpochRecord)
+    assert isinstance(other, EpochRecord)
+    assert len(stack.run_epoch()) == 2
+    for number in (0, 2):
+        run(singles[number], 3)
+        close(members[number], singles[number])
 
 
 def test_runs_without_dropout_or_target_stack(

@@ -72,7 +72,10 @@ def metrics(run: RunFolder) -> list[dict[str, Any]]:
 
 
 def train_stacked(settings: RunSettings, data: RunData, run: RunFolder, device: Any) -> None:
-    run_stacked([settings], data, [run], device)
+    if not run_stacked([settings], data, [run], device):
+        divergence = run.read_divergence()
+        assert divergence is not None
+        raise TrainingError(divergence.message)
 
 
 def load(path: Path) -> Any:
@@ -115,10 +118,16 @@ def test_a_loss_that_is_not_finite_is_told_with_its_videos_and_the_epoch_before_
     assert "and 5 more) and 4 target videos (target/" in str(caught.value)
     assert len(metrics(kept)) == 2
     assert len(load(kept.checkpoint)["scores"]) == 2
+    divergence = kept.read_divergence()
+    assert divergence is not None
+    assert (divergence.epoch, divergence.loss) == (3, "classification")
+    assert f"source/{bad}.avi" in divergence.source_videos
+    assert (len(divergence.source_videos), len(divergence.target_videos)) == (8, 4)
     monkeypatch.undo()
     # With the video mended the run goes on to what it would have been.
     whole = folder(tmp_path / "whole")
     assert run_seed(settings, run_data, kept, CPU) == run_seed(settings, run_data, whole, CPU)
+    assert kept.read_divergence() is None
     if not stacked:
         assert metrics(kept) == metrics(whole)
     assert all(bool(t.isfinite().all()) for t in load(kept.weights)["epochs"][4].values())
@@ -273,3 +282,30 @@ def test_stacked_runs_have_the_measures_of_single_ones(
             for level, accuracy in ours["domain_accuracy"].items():
                 assert theirs["domain_accuracy"][level] == pytest.approx(accuracy, abs=0.02)
             assert ours["validators"] == pytest.approx(theirs["validators"], rel=0.05, abs=0.05)
+
+
+@pytest.mark.parametrize("stacked", [False, True])
+def test_a_checkpoint_of_another_kind_of_device_is_gone_on_with(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    log: pytest.LogCaptureFixture,
+    stacked: bool,
+) -> None:
+    """A GPU's generator keeps 16 bytes, a CPU's 5056."""
+    settings = make_trainer(epochs=3).settings
+    results = []
+    for name in ("a", "b"):
+        run = folder(tmp_path / name)
+        started = SeedRun(settings, run_data, run, CPU)
+        started.note(started.trainer.run_epoch())
+        started.save()
+        state = load(run.checkpoint)
+        state["trainer"]["generators"]["dropout"] = torch.zeros(16, dtype=torch.uint8)
+        torch.save(state, run.checkpoint)
+        (train_stacked if stacked else run_seed)(settings, run_data, run, CPU)
+        results.append(run.read_result())
+    assert results[0] is not None
+    assert results[0] == results[1]
+    message = "seed 1 was saved on a GPU and goes on on cpu: its dropout is drawn afresh from there"
+    assert any(message in line for line in log.messages)
