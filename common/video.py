@@ -7,9 +7,11 @@ Shapes: H height, W width in pixels.
 """
 
 import os
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -45,6 +47,13 @@ _MAX_PIXELS = 2**26
 _MAX_DEMUX_ERRORS = 64
 # A file cannot hold more packets than bytes; one that seems to would be read for ever.
 _SPARE_PACKETS = 4096
+# Formats that declare no length: FFmpeg finds one in the last packets, or guesses it.
+_LENGTH_IS_FOUND = {
+    *("mpeg", "mpegts", "mpegvideo", "m4v", "h264", "hevc", "obu", "mjpeg", "ogg", "gif"),
+}
+# Matroska's tag of a track, such as `00:00:04.250000000`.
+_MATROSKA_LENGTH = re.compile(r"(\d{2,}):(\d\d):(\d\d(?:\.\d+)?)")
+_LAST_FRAMES = 9
 # Code points of ITU-T H.273.
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _BT2020_PRIMARIES = 9
@@ -172,40 +181,69 @@ _REPEATABLE = {"threads": "1", "x264-params": "asm=0"}
 
 @dataclass(slots=True)
 class _Coverage:
-    """The packets read so far and the span of time they cover, in the stream's time base."""
+    """When the packets read so far are shown, held against the length that the container declares.
 
-    num_packets: int = 0
-    first: int | None = None
-    end: int = 0
-    step: int = 1
+    Attributes:
+        clip: What the packets come from; times are in the time base of `film`, its video stream.
+        by_decoding: Whether only decoding times are to be trusted, as in AVI.
+    """
 
-    def add(self, packet: "av.Packet[VideoStream]") -> None:
-        if packet.dts is None:
+    clip: InputContainer
+    film: VideoStream
+    by_decoding: bool
+    _shown: list[int] = field(default_factory=list)
+    _step: int = 0
+    _end: int = 0
+    _end_of_others: Fraction = Fraction(0)
+
+    def streams(self) -> list[av.stream.Stream]:
+        """Return whose packets to read: the sound's too where it may set the declared length."""
+        others = self.clip.streams.audio if self._own_end() is None else ()
+        return [self.film, *others]
+
+    def add(self, packet: "av.Packet[Any]") -> None:
+        time = packet.dts if self.by_decoding or packet.pts is None else packet.pts
+        # What an edit list leaves out is read, but is not shown.
+        if time is None or packet.is_discard:
             return
-        self.num_packets += 1
-        self.step = packet.duration or self.step
-        self.first = packet.dts if self.first is None else min(self.first, packet.dts)
-        self.end = max(self.end, packet.dts + self.step)
+        if packet.stream.index != self.film.index:
+            end = (time + (packet.duration or 0)) * (packet.time_base or Fraction(0))
+            self._end_of_others = max(self._end_of_others, end)
+            return
+        self._shown.append(time)
+        self._step = packet.duration or self._step
+        self._end = max(self._end, time + self._step)
 
-    def missing(self, stream: VideoStream, container: InputContainer) -> int:
-        """Return how much of the declared length no packet covers, 0 within two frames.
+    def missing_s(self) -> float:
+        """Return how many declared seconds at the end no packet covers, 0 within two frames."""
+        base = self.film.time_base
+        if not self._shown or not base or self.clip.format.name in _LENGTH_IS_FOUND:
+            return 0.0
+        shown = sorted(self._shown)
+        # The last frame may be shown as long as any of those before it.
+        steps = [after - before for before, after in pairwise(shown[-_LAST_FRAMES:])]
+        nominal = 1 / self.film.guessed_rate if self.film.guessed_rate else Fraction(0)
+        tolerance = 2 * max(nominal, max(self._step, *steps, 0) * base)
+        end = self._end * base
+        declared = self._own_end()
+        if declared is None:
+            end = max(end, self._end_of_others)
+            declared = Fraction(self.clip.duration or 0, av.time_base)
+            tolerance = max(tolerance, declared / 10)
+        missing = declared - end
+        return float(missing) if missing > tolerance else 0.0
 
-        A container may declare more frames than it codes (AVI repeats a frame by an empty
-        chunk), so a count is only held against the span of time that the packets cover.
-        """
-        if self.first is None or stream.time_base is None:
-            return 0
-        covered, tolerance = self.end - self.first, 2 * self.step
-        declared = 0
-        if stream.duration:
-            declared = stream.duration
-        elif container.duration:
-            # Matroska declares only the file's length, which a longer audio track may set.
-            declared = int(container.duration / av.time_base / stream.time_base)
-            tolerance = max(tolerance, declared // 10)
-        by_count = stream.frames - max(self.num_packets, covered // self.step)
-        missing = max(declared - covered, by_count * self.step)
-        return missing if missing > tolerance else 0
+    def _own_end(self) -> Fraction | None:
+        """Return when the picture ends by what is declared of it alone, in seconds."""
+        film = self.film
+        # Where nothing is known of a stream, FFmpeg gives it the length of the file.
+        if film.duration and film.start_time is not None and film.time_base:
+            return (film.start_time + film.duration) * film.time_base
+        tag = _MATROSKA_LENGTH.fullmatch(film.metadata.get("DURATION", ""))
+        if tag is None:
+            return None
+        hours, minutes, seconds = tag.groups()
+        return Fraction(3600 * int(hours) + 60 * int(minutes)) + Fraction(seconds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -285,14 +323,17 @@ class VideoReader(ClipReader):
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame in output order; a bad packet is counted and skipped."""
-        coverage, first = _Coverage(), True
         # AVI stores no presentation times; those that are shown are guessed from decoding times.
-        clock = Clock(by_decoding=self._container.format.name == "avi")
-        for packet in self._packets():
+        by_decoding = self._container.format.name == "avi"
+        coverage = _Coverage(self._container, self._stream, by_decoding)
+        clock, first = Clock(by_decoding), True
+        for packet in self._packets(coverage.streams()):
+            coverage.add(packet)
+            if packet.stream.index != self._stream.index:
+                continue
             if first and packet.size:
                 first = False
                 self.damage.no_key_frame = not packet.is_keyframe
-            coverage.add(packet)
             self.damage.num_corrupt += packet.is_corrupt
             try:
                 decoded = packet.decode()
@@ -305,13 +346,13 @@ class VideoReader(ClipReader):
                 self.damage.num_corrupt += frame.is_corrupt
                 self._sizes[frame.width, frame.height] = None
                 yield _AvFrame(frame, self._scaler, self._position(frame, clock))
-        missing = coverage.missing(self._stream, self._container)
-        self.damage.missing_tail_s = float(missing * (self._stream.time_base or 0))
+        self.damage.missing_tail_s = coverage.missing_s()
         self.warning = self._find_warnings()
 
     def count_packets(self) -> int:
         """Read the file to its end without decoding and return the number of video packets."""
-        return sum(1 for packet in self._packets() if packet.size)
+        packets = self._packets([self._stream])
+        return sum(1 for packet in packets if packet.size and not packet.is_discard)
 
     def _position(self, frame: VideoFrame, clock: Clock) -> float | None:
         time = clock.time_of(frame.pts, frame.dts)
@@ -326,13 +367,13 @@ class VideoReader(ClipReader):
             parts.append(f"frames of {len(sizes)} sizes: {' '.join(sizes[:5])}")
         return ", ".join(filter(None, parts))
 
-    def _packets(self) -> Iterator["av.Packet[VideoStream]"]:
+    def _packets(self, streams: list[av.stream.Stream]) -> Iterator["av.Packet[Any]"]:
         """Yield packets, going on after a read error until the file ends or errors pile up."""
         failures = 0
         left = self.path.stat().st_size + _SPARE_PACKETS
         while failures < _MAX_DEMUX_ERRORS:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._container.demux(streams):
                     self.on_packet()
                     yield packet
                     left -= 1
