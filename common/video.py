@@ -6,6 +6,7 @@ and some of UCF101, whose containers carry non-monotone timestamps.
 Shapes: H height, W width in pixels.
 """
 
+import math
 import os
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -74,7 +75,7 @@ class Frame(Protocol):
         """When it is shown, in intervals of the stream's frame rate; None if unknown."""
 
     def rgb(self) -> RgbImage:
-        """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
+        """Return the pixels [H, W, 3], as the container's display matrix turns and mirrors it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -247,11 +248,50 @@ class _Coverage:
 
 
 @dataclass(frozen=True, slots=True)
+class _Orientation:
+    """How a picture is to be shown: mirrored at its diagonal, then flipped.
+
+    Attributes:
+        rotation: Degrees by which it is turned, once what is mirrored was so from left to right.
+    """
+
+    transposed: bool = False
+    flipped_rows: bool = False
+    flipped_columns: bool = False
+    rotation: int = 0
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "_Orientation":
+        """Read a frame's display matrix, taken to the nearest quarter turn."""
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        if matrix is None:
+            return cls()
+        # A pixel (x, y) is shown at (a x + c y, b x + d y).
+        a, b, _, c, d, *_ = (int(each) for each in np.frombuffer(matrix, np.int32))
+        transposed = abs(b) > abs(a)
+        mirrored = a * d - b * c < 0
+        turned_by = math.atan2(-b, -a) if mirrored else math.atan2(b, a)
+        return cls(
+            transposed,
+            flipped_rows=(b if transposed else d) < 0,
+            flipped_columns=(c if transposed else a) < 0,
+            rotation=round(-math.degrees(turned_by)) if mirrored else frame.rotation,
+        )
+
+    def apply(self, pixels: RgbImage) -> RgbImage:
+        """Return the picture [H, W, 3] as it is to be shown."""
+        shown = pixels.transpose(1, 0, 2) if self.transposed else pixels
+        shown = shown[::-1] if self.flipped_rows else shown
+        return np.ascontiguousarray(shown[:, ::-1] if self.flipped_columns else shown)
+
+
+@dataclass(frozen=True, slots=True)
 class _AvFrame:
     """A decoded frame and the scaler of the reader it came from."""
 
     frame: VideoFrame
     scaler: VideoReformatter
+    orientation: _Orientation
     position: float | None
 
     def rgb(self) -> RgbImage:
@@ -266,8 +306,7 @@ class _AvFrame:
             threads=1,
         )
         pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        return self.orientation.apply(pixels)
 
 
 @dataclass
@@ -342,10 +381,12 @@ class VideoReader(ClipReader):
                 continue
             for frame in decoded:
                 self.num_decoded += 1
-                self.rotation = frame.rotation
+                orientation = _Orientation.of(frame)
+                self.rotation = orientation.rotation
                 self.damage.num_corrupt += frame.is_corrupt
                 self._sizes[frame.width, frame.height] = None
-                yield _AvFrame(frame, self._scaler, self._position(frame, clock))
+                position = self._position(frame, clock)
+                yield _AvFrame(frame, self._scaler, orientation, position)
         self.damage.missing_tail_s = coverage.missing_s()
         self.warning = self._find_warnings()
 

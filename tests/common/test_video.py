@@ -2,6 +2,8 @@
 
 import csv
 import os
+import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import av
@@ -11,7 +13,7 @@ import pytest
 from ta3n.common.errors import ClipError
 from ta3n.common.video import VideoReader, write_video
 
-from ..support.videos import WriteClip, moving_square
+from ..support.videos import WriteClip, moving_square, write_timed
 
 
 def read(path: Path) -> tuple[list[np.ndarray], VideoReader]:
@@ -149,6 +151,40 @@ def test_writing_nothing_or_sound_is_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "a.avi", [], frame_rate=25, codec="mpeg4")
     with pytest.raises(TypeError):
         write_video(tmp_path / "b.mkv", moving_square(1, 32, 32), frame_rate=25, codec="pcm_s16le")
+
+
+UNTURNED = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+
+
+@pytest.mark.parametrize(
+    ("matrix", "shown", "rotation"),
+    [
+        ((1, 0, 0, 1), lambda p: p, 0),
+        ((0, 1, -1, 0), lambda p: np.rot90(p, -1), -90),
+        ((-1, 0, 0, -1), lambda p: np.rot90(p, 2), -180),
+        ((0, -1, 1, 0), lambda p: np.rot90(p), 90),
+        ((-1, 0, 0, 1), lambda p: p[:, ::-1], 0),
+        ((1, 0, 0, -1), lambda p: p[::-1], -180),
+        ((0, 1, 1, 0), lambda p: p.transpose(1, 0, 2), 90),
+        ((0, -1, -1, 0), lambda p: p[::-1, ::-1].transpose(1, 0, 2), -90),
+    ],
+)
+def test_display_matrix_turns_and_mirrors(
+    tmp_path: Path,
+    matrix: tuple[int, int, int, int],
+    shown: Callable[[np.ndarray], np.ndarray],
+    rotation: int,
+) -> None:
+    path = write_timed(tmp_path / "a.mp4", [0, 0.1, 0.2])
+    (plain, *_), _ = read(path)
+    data = bytearray(path.read_bytes())
+    a, b, c, d = (each << 16 for each in matrix)
+    at = data.index(UNTURNED, data.index(b"tkhd"))
+    data[at : at + 36] = struct.pack(">9i", a, b, 0, c, d, 0, 0, 0, 1 << 30)
+    path.write_bytes(data)
+    (found, *_), reader = read(path)
+    assert np.array_equal(found, shown(plain))
+    assert reader.rotation % 360 == rotation % 360
 
 
 @pytest.mark.shared
