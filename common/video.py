@@ -12,7 +12,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
-from itertools import pairwise
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -48,6 +48,8 @@ _MAX_PIXELS = 2**26
 _MAX_DEMUX_ERRORS = 64
 # A file cannot hold more packets than bytes; one that seems to would be read for ever.
 _SPARE_PACKETS = 4096
+# Of covers and other pictures beside a film.
+_PICTURE_CODECS = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000"}
 # Formats that declare no length: FFmpeg finds one in the last packets, or guesses it.
 _LENGTH_IS_FOUND = {
     *("mpeg", "mpegts", "mpegvideo", "m4v", "h264", "hevc", "obu", "mjpeg", "ogg", "gif"),
@@ -340,11 +342,13 @@ class VideoReader(ClipReader):
 
     _sizes: dict[tuple[int, int], None] = field(init=False, repr=False, default_factory=dict)
     _container: InputContainer = field(init=False, repr=False)
+    _films: list[VideoStream] = field(init=False, repr=False)
     _stream: VideoStream = field(init=False, repr=False)
     _scaler: VideoReformatter = field(init=False, repr=False, default_factory=VideoReformatter)
 
     def __enter__(self) -> Self:
-        self._container, self._stream = _open(self.path)
+        self._container, self._films = _open(self.path)
+        self._stream = self._films[0]
         context = self._stream.codec_context
         rate = self._stream.average_rate
         self.info = StreamInfo(
@@ -403,6 +407,11 @@ class VideoReader(ClipReader):
     def _find_warnings(self) -> str:
         context = self._stream.codec_context
         parts = [colour_warning(context.color_trc, context.color_primaries)]
+        if len(self._films) > 1:
+            parts.append(
+                f"holds {len(self._films)} video streams, of which number {self._stream.index} of "
+                f"{context.width}x{context.height} is used"
+            )
         if len(self._sizes) > 1:
             sizes = [f"{width}x{height}" for width, height in self._sizes]
             parts.append(f"frames of {len(sizes)} sizes: {' '.join(sizes[:5])}")
@@ -427,23 +436,59 @@ class VideoReader(ClipReader):
                 return
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _open(path: Path) -> tuple[InputContainer, list[VideoStream]]:
+    """Open a clip; return it with its video streams, of which the first is the film."""
     try:
         # The prefix keeps FFmpeg from reading a name such as `http:` as an address.
         container = av.open(f"file:{os.fspath(path)}", options=_ONE_LOCAL_FILE, **_OPEN_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         raise ClipError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    pictures = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & pictures]
-    if not streams or streams[0].codec_context is None:
+    films = _films(container)
+    if not films:
         container.close()
-        raise ClipError("holds no video stream" if not streams else "is in an unknown format")
-    stream = streams[0]
+        known = container.streams.video
+        raise ClipError("is in an unknown format" if known else "holds no video stream")
+    stream = films[0]
     # Frame threads hang on early exit and under fork; clips are decoded side by side instead.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
-    return container, stream
+    return container, films
+
+
+def _films(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams that may be the film, the one that FFmpeg would take first.
+
+    That is the one marked as default, then the largest, then the first. Pictures that go with a
+    film, such as its cover, are left out, also where they are not marked as such.
+    """
+    marks = av.stream.Disposition
+    pictures = marks.attached_pic | marks.timed_thumbnails | marks.still_image
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    films = [s for s in streams if not s.disposition & pictures]
+    if len(films) > 1:
+        films = [s for s in films if not _is_cover(s, container.name)] or films
+    return sorted(
+        films,
+        key=lambda s: (
+            not s.disposition & marks.default,
+            -s.codec_context.width * s.codec_context.height,
+        ),
+    )
+
+
+def _is_cover(stream: VideoStream, url: str) -> bool:
+    """Say whether a stream is a single picture."""
+    if stream.codec_context.name not in _PICTURE_CODECS:
+        return False
+    if stream.frames:
+        return stream.frames == 1
+    try:
+        with av.open(url, options=_ONE_LOCAL_FILE, **_OPEN_OPTIONS) as again:
+            packets = again.demux(again.streams[stream.index])
+            return sum(1 for _ in islice((p for p in packets if p.size), 2)) < 2
+    except av.error.FFmpegError:
+        return False
 
 
 def write_video(

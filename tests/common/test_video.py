@@ -111,6 +111,62 @@ def test_sound_without_picture_is_refused(tmp_path: Path) -> None:
         read(path)
 
 
+def write_streams(path: Path, *streams: tuple[str, tuple[int, int], int, int]) -> Path:
+    """Write video streams of a codec, size, disposition and number of frames each."""
+    formats = {"mjpeg": "yuvj420p"}
+    with av.open(str(path), "w") as container:
+        made = []
+        for codec, (width, height), disposition, _ in streams:
+            stream = container.add_stream(codec, rate=25)
+            assert isinstance(stream, av.VideoStream)
+            stream.width, stream.height = width, height
+            stream.pix_fmt = formats.get(codec, "yuv420p")
+            stream.disposition = av.stream.Disposition(disposition)
+            made.append(stream)
+        for stream, (_, size, _, num_frames) in zip(made, streams, strict=True):
+            for pixels in moving_square(num_frames, *size):
+                container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+            container.mux(stream.encode(None))
+    return path
+
+
+SMALL, LARGE = (96, 64), (160, 128)
+DEFAULT, ATTACHED = 1, 1024
+
+
+@pytest.mark.parametrize(
+    ("suffix", "streams", "used", "told"),
+    [
+        ("mkv", [("mpeg4", SMALL, 0, 6), ("mpeg4", LARGE, DEFAULT, 6)], 1, True),
+        ("mkv", [("mpeg4", SMALL, DEFAULT, 6), ("mpeg4", LARGE, 0, 6)], 0, True),
+        ("mkv", [("mpeg4", SMALL, 0, 6), ("mpeg4", LARGE, 0, 6)], 1, True),
+        ("avi", [("mpeg4", SMALL, 0, 6), ("mpeg4", LARGE, 0, 6)], 1, True),
+        ("mp4", [("mpeg4", SMALL, DEFAULT, 6), ("mpeg4", LARGE, DEFAULT, 6)], 1, True),
+        ("mkv", [("mpeg4", SMALL, 0, 6), ("mpeg4", SMALL, 0, 6)], 0, True),
+        ("mkv", [("mjpeg", LARGE, 0, 1), ("mpeg4", SMALL, 0, 6)], 1, False),
+        ("mkv", [("mjpeg", LARGE, DEFAULT, 1), ("mpeg4", SMALL, 0, 6)], 1, False),
+        ("mp4", [("mjpeg", LARGE, DEFAULT, 1), ("mpeg4", SMALL, DEFAULT, 6)], 1, False),
+        ("mp4", [("mjpeg", LARGE, ATTACHED, 1), ("mpeg4", SMALL, 0, 6)], 1, False),
+        ("mkv", [("mjpeg", LARGE, 0, 6), ("mpeg4", SMALL, 0, 6)], 0, True),
+        ("avi", [("mjpeg", SMALL, 0, 1)], 0, False),
+    ],
+)
+def test_the_film_is_the_stream_that_players_show(
+    tmp_path: Path,
+    suffix: str,
+    streams: list[tuple[str, tuple[int, int], int, int]],
+    used: int,
+    told: bool,
+) -> None:
+    path = write_streams(tmp_path / f"a.{suffix}", *streams)
+    frames, reader = read(path)
+    _, (width, height), _, num_frames = streams[used]
+    assert [frame.shape for frame in frames] == [(height, width, 3)] * num_frames
+    assert not reader.damage.describe()
+    expected = f"holds 2 video streams, of which number {used} of {width}x{height} is used"
+    assert reader.warning == (expected if told else "")
+
+
 @pytest.mark.parametrize("name", [b"a b#&%d:[1]'.avi", b"-dash.avi", b"caf\xe9.avi"])
 def test_any_file_name_opens(tmp_path: Path, write_clip: WriteClip, name: bytes) -> None:
     plain = write_clip(tmp_path / "plain.avi")
