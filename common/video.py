@@ -50,6 +50,13 @@ _MAX_DEMUX_ERRORS = 64
 _SPARE_PACKETS = 4096
 # Of covers and other pictures beside a film.
 _PICTURE_CODECS = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000"}
+# How the names of pixel formats with transparency start.
+_WITH_ALPHA = (
+    *("rgba", "argb", "bgra", "abgr", "gbra", "ya8", "ya16", "yaf", "yuva", "pal8"),
+    *("ayuv", "vuya", "uyva"),
+)
+# Lossy coding leaves opaque pixels a little below 255.
+_OPAQUE = 250
 # Formats that declare no length: FFmpeg finds one in the last packets, or guesses it.
 _LENGTH_IS_FOUND = {
     *("mpeg", "mpegts", "mpegvideo", "m4v", "h264", "hevc", "obu", "mjpeg", "ogg", "gif"),
@@ -340,6 +347,7 @@ class ClipReader:
 class VideoReader(ClipReader):
     """One open clip, decoded on the calling thread."""
 
+    _transparent: bool = field(init=False, repr=False, default=False)
     _sizes: dict[tuple[int, int], None] = field(init=False, repr=False, default_factory=dict)
     _container: InputContainer = field(init=False, repr=False)
     _films: list[VideoStream] = field(init=False, repr=False)
@@ -388,6 +396,7 @@ class VideoReader(ClipReader):
                 orientation = _Orientation.of(frame)
                 self.rotation = orientation.rotation
                 self.damage.num_corrupt += frame.is_corrupt
+                self._transparent = self._transparent or self._is_transparent(frame)
                 self._sizes[frame.width, frame.height] = None
                 position = self._position(frame, clock)
                 yield _AvFrame(frame, self._scaler, orientation, position)
@@ -404,9 +413,22 @@ class VideoReader(ClipReader):
         rate, base = self._stream.guessed_rate, self._stream.time_base
         return float(time * base * rate) if time is not None and rate and base else None
 
+    def _is_transparent(self, frame: VideoFrame) -> bool:
+        """Say whether a frame has pixels that are not opaque."""
+        if not frame.format.name.startswith(_WITH_ALPHA):
+            return False
+        converted = self._scaler.reformat(frame, format="rgba", threads=1)
+        return bool((converted.to_ndarray()[..., 3] < _OPAQUE).any())
+
     def _find_warnings(self) -> str:
         context = self._stream.codec_context
         parts = [colour_warning(context.color_trc, context.color_primaries)]
+        aspect = self._stream.sample_aspect_ratio
+        if aspect and aspect != 1:
+            parts.append(f"pixels of {aspect.numerator}:{aspect.denominator} are taken as square")
+        # FFmpeg's own decoders of VP8 and VP9 leave transparency out.
+        if self._transparent or self._stream.metadata.get("alpha_mode") == "1":
+            parts.append("transparent pixels are taken as opaque")
         if len(self._films) > 1:
             parts.append(
                 f"holds {len(self._films)} video streams, of which number {self._stream.index} of "
