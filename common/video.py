@@ -22,6 +22,7 @@ import av.logging
 import av.stream
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
@@ -273,10 +274,10 @@ class _Orientation:
     def of(cls, frame: VideoFrame) -> "_Orientation":
         """Read a frame's display matrix, taken to the nearest quarter turn."""
         matrix = frame.side_data.get("DISPLAYMATRIX")
-        if matrix is None:
+        if not isinstance(matrix, SideData):
             return cls()
         # A pixel (x, y) is shown at (a x + c y, b x + d y).
-        a, b, _, c, d, *_ = (int(each) for each in np.frombuffer(matrix, np.int32))
+        a, b, _, c, d, *_ = (int(each) for each in np.frombuffer(bytes(matrix), np.int32))
         transposed = abs(b) > abs(a)
         mirrored = a * d - b * c < 0
         turned_by = math.atan2(-b, -a) if mirrored else math.atan2(b, a)
