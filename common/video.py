@@ -327,6 +327,7 @@ class ClipReader:
 
     Attributes:
         on_packet: Called whenever a packet was read: a sign of life.
+        position_rate: Intervals a second in which the frames' positions count, or None.
         num_decoded: Frames given out so far; `damage` is what went wrong so far.
         rotation: Degrees by which the last decoded frame was turned.
         warning: What to know of frames that were decoded well, once iteration has ended.
@@ -338,6 +339,7 @@ class ClipReader:
     path: Path
     on_packet: Callable[[], None] = field(default=nothing, repr=False)
     info: StreamInfo = field(init=False)
+    position_rate: float | None = field(init=False, default=None)
     damage: Damage = field(init=False, default_factory=Damage)
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
@@ -368,6 +370,8 @@ class VideoReader(ClipReader):
             frame_rate=float(rate) if rate else None,
             declared_frames=self._stream.frames or None,
         )
+        guessed = self._stream.guessed_rate
+        self.position_rate = float(guessed) if guessed else self.info.frame_rate
         return self
 
     def __exit__(self, *_: object) -> None:
