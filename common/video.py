@@ -9,6 +9,7 @@ Shapes: H height, W width in pixels.
 import math
 import os
 import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -65,6 +66,7 @@ _LENGTH_IS_FOUND = {
 # Matroska's tag of a track, such as `00:00:04.250000000`.
 _MATROSKA_LENGTH = re.compile(r"(\d{2,}):(\d\d):(\d\d(?:\.\d+)?)")
 _LAST_FRAMES = 9
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # Code points of ITU-T H.273.
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _BT2020_PRIMARIES = 9
@@ -240,6 +242,8 @@ class _Coverage:
         if declared is None:
             end = max(end, self._end_of_others)
             declared = Fraction(self.clip.duration or 0, av.time_base)
+            if self.clip.format.name == "asf":
+                declared = _asf_length(self.clip.name) or declared
             tolerance = max(tolerance, declared / 10)
         missing = declared - end
         return float(missing) if missing > tolerance else 0.0
@@ -247,6 +251,9 @@ class _Coverage:
     def _own_end(self) -> Fraction | None:
         """Return when the picture ends by what is declared of it alone, in seconds."""
         film = self.film
+        if self.clip.format.name == "asf":
+            # Each of its streams is given the length of the file.
+            return None
         # Where nothing is known of a stream, FFmpeg gives it the length of the file.
         if film.duration and film.start_time is not None and film.time_base:
             return (film.start_time + film.duration) * film.time_base
@@ -461,6 +468,22 @@ class VideoReader(ClipReader):
                 failures += 1
             else:
                 return
+
+
+def _asf_length(url: str) -> Fraction:
+    """Return the seconds that an ASF or WMV file declares, 0 if none: FFmpeg hides those of a cut.
+
+    The layout is that of the file properties object in Microsoft's specification of ASF.
+    """
+    with Path(url.removeprefix("file:")).open("rb") as file:
+        header = file.read(2**16)
+    at = header.find(_ASF_PROPERTIES)
+    if at < 0 or len(header) < at + 92:
+        return Fraction(0)
+    length, _, preroll, flags = struct.unpack_from("<QQQI", header, at + 64)
+    is_broadcast = flags & 1
+    seconds = Fraction(length, 10**7) - Fraction(preroll, 1000)
+    return Fraction(0) if is_broadcast else max(seconds, Fraction(0))
 
 
 def _open(path: Path) -> tuple[InputContainer, list[VideoStream]]:

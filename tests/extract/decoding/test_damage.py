@@ -121,20 +121,31 @@ def test_short_clips_with_reordered_frames_are_whole(
     assert (outcome.status, outcome.num_frames) == ("ok", num_frames), outcome
 
 
-@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts"])
+@pytest.mark.parametrize("suffix", ["mkv", "mp4", "ts", "wmv", "nut"])
 @pytest.mark.parametrize("sound_s", [0, 4.5, 9])
 def test_pauses_and_longer_sound_are_no_damage(tmp_path: Path, suffix: str, sound_s: float) -> None:
     times = [*at_24(48), 2.5, 3, 3.5, 4]
-    _, outcome = decode(write_timed(tmp_path / f"a.{suffix}", times, sound_s=sound_s))
+    ticks = 1000 if suffix == "wmv" else 90000
+    _, outcome = decode(write_timed(tmp_path / f"a.{suffix}", times, sound_s=sound_s, ticks=ticks))
     assert (outcome.status, outcome.num_frames) == ("ok", 52), outcome
 
 
 @pytest.mark.parametrize(
-    ("name", "sound_s"), [("a.mkv", 0), ("a.mkv", 4), ("a.mkv", 9), ("a.mp4", 0), ("a.mp4", 9)]
+    ("name", "sound_s"),
+    [
+        *[("a.mkv", 0), ("a.mkv", 4), ("a.mkv", 9), ("a.mp4", 0), ("a.mp4", 9)],
+        *[("a.wmv", 0), ("a.wmv", 4), ("a.wmv", 9), ("a.flv", 0)],
+    ],
 )
 def test_a_cut_file_is_told_also_by_its_times(tmp_path: Path, name: str, sound_s: float) -> None:
     header_first = {"movflags": "faststart"} if name == "a.mp4" else {}
-    path = write_timed(tmp_path / name, at_24(96), sound_s=sound_s, container_options=header_first)
+    path = write_timed(
+        tmp_path / name,
+        at_24(96),
+        sound_s=sound_s,
+        ticks=1000 if name.endswith(("wmv", "flv")) else 90000,
+        container_options=header_first,
+    )
     assert decode(path)[1].status == "ok"
     whole = path.read_bytes()
     path.write_bytes(whole[: len(whole) * 7 // 10])
