@@ -38,7 +38,7 @@ class FrameSelection:
     Attributes:
         num_segments: K, only the frames that training on K segments uses.
         every: N, every N-th frame from the first.
-        fps: F, the first frame of every 1/F seconds, by the clip's own frame rate.
+        fps: F, the first frame of every 1/F seconds, by the times at which frames are shown.
     """
 
     num_segments: int | None = None
@@ -76,8 +76,14 @@ class FrameSelection:
         """Whether it keeps frames at a fixed distance, so that what it keeps is a clip again."""
         return self.every is not None or self.fps is not None
 
-    def keeps(self, number: int, frame_rate: float | None) -> bool:
+    def keeps(
+        self, number: int, frame_rate: float | None, span: tuple[float, float] | None = None
+    ) -> bool:
         """Say whether frame `number`, from 0, of any clip of that rate is kept; not for segments.
+
+        Args:
+            span: When the frame before and this one are shown, in intervals of the rate; None if
+                that is as they are numbered.
 
         Raises:
             ClipError: If the rate is needed and not known.
@@ -90,10 +96,13 @@ class FrameSelection:
         if not frame_rate:
             raise ClipError(f"declares no frame rate, which frames fps:{self.fps:g} need")
         step = self.fps / frame_rate
-        return number == 0 or step >= 1 or int(number * step) > int((number - 1) * step)
+        before, shown = span or (number - 1, number)
+        return number == 0 or step >= 1 or int(shown * step) > int(before * step)
 
     def indices(self, num_frames: int, frame_rate: float | None = None) -> Sequence[int]:
         """Return the kept frame numbers of a clip of `num_frames` frames, rising, each once.
+
+        For `fps:F` they are those of a clip whose rate is constant.
 
         Raises:
             ClipError: If the frame rate is needed and not known.

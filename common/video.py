@@ -6,10 +6,14 @@ and some of UCF101, whose containers carry non-monotone timestamps.
 Shapes: H height, W width in pixels.
 """
 
+import math
 import os
+import re
+import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -19,6 +23,7 @@ import av.logging
 import av.stream
 import numpy as np
 from av.container import InputContainer
+from av.sidedata.sidedata import SideData
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, VideoReformatter
 from av.video.stream import VideoStream
@@ -45,6 +50,23 @@ _MAX_PIXELS = 2**26
 _MAX_DEMUX_ERRORS = 64
 # A file cannot hold more packets than bytes; one that seems to would be read for ever.
 _SPARE_PACKETS = 4096
+# Of covers and other pictures beside a film.
+_PICTURE_CODECS = {"mjpeg", "png", "apng", "bmp", "gif", "webp", "tiff", "jpeg2000"}
+# How the names of pixel formats with transparency start.
+_WITH_ALPHA = (
+    *("rgba", "argb", "bgra", "abgr", "gbra", "ya8", "ya16", "yaf", "yuva", "pal8"),
+    *("ayuv", "vuya", "uyva"),
+)
+# Lossy coding leaves opaque pixels a little below 255.
+_OPAQUE = 250
+# Formats that declare no length: FFmpeg finds one in the last packets, or guesses it.
+_LENGTH_IS_FOUND = {
+    *("mpeg", "mpegts", "mpegvideo", "m4v", "h264", "hevc", "obu", "mjpeg", "ogg", "gif"),
+}
+# Matroska's tag of a track, such as `00:00:04.250000000`.
+_MATROSKA_LENGTH = re.compile(r"(\d{2,}):(\d\d):(\d\d(?:\.\d+)?)")
+_LAST_FRAMES = 9
+_ASF_PROPERTIES = bytes.fromhex("a1dcab8c47a9cf118ee400c00c205365")
 # Code points of ITU-T H.273.
 _HDR_TRANSFERS = {16: "PQ", 18: "HLG"}
 _BT2020_PRIMARIES = 9
@@ -65,7 +87,7 @@ class Frame(Protocol):
         """When it is shown, in intervals of the stream's frame rate; None if unknown."""
 
     def rgb(self) -> RgbImage:
-        """Return the pixels [H, W, 3], turned upright by the container's rotation flag."""
+        """Return the pixels [H, W, 3], as the container's display matrix turns and mirrors it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -172,40 +194,112 @@ _REPEATABLE = {"threads": "1", "x264-params": "asm=0"}
 
 @dataclass(slots=True)
 class _Coverage:
-    """The packets read so far and the span of time they cover, in the stream's time base."""
+    """When the packets read so far are shown, held against the length that the container declares.
 
-    num_packets: int = 0
-    first: int | None = None
-    end: int = 0
-    step: int = 1
+    Attributes:
+        clip: What the packets come from; times are in the time base of `film`, its video stream.
+        by_decoding: Whether only decoding times are to be trusted, as in AVI.
+    """
 
-    def add(self, packet: "av.Packet[VideoStream]") -> None:
-        if packet.dts is None:
+    clip: InputContainer
+    film: VideoStream
+    by_decoding: bool
+    _shown: list[int] = field(default_factory=list)
+    _step: int = 0
+    _end: int = 0
+    _end_of_others: Fraction = Fraction(0)
+
+    def streams(self) -> list[av.stream.Stream]:
+        """Return whose packets to read: the sound's too where it may set the declared length."""
+        others = self.clip.streams.audio if self._own_end() is None else ()
+        return [self.film, *others]
+
+    def add(self, packet: "av.Packet[Any]") -> None:
+        time = packet.dts if self.by_decoding or packet.pts is None else packet.pts
+        # What an edit list leaves out is read, but is not shown.
+        if time is None or packet.is_discard:
             return
-        self.num_packets += 1
-        self.step = packet.duration or self.step
-        self.first = packet.dts if self.first is None else min(self.first, packet.dts)
-        self.end = max(self.end, packet.dts + self.step)
+        if packet.stream.index != self.film.index:
+            end = (time + (packet.duration or 0)) * (packet.time_base or Fraction(0))
+            self._end_of_others = max(self._end_of_others, end)
+            return
+        self._shown.append(time)
+        self._step = packet.duration or self._step
+        self._end = max(self._end, time + self._step)
 
-    def missing(self, stream: VideoStream, container: InputContainer) -> int:
-        """Return how much of the declared length no packet covers, 0 within two frames.
+    def missing_s(self) -> float:
+        """Return how many declared seconds at the end no packet covers, 0 within two frames."""
+        base = self.film.time_base
+        if not self._shown or not base or self.clip.format.name in _LENGTH_IS_FOUND:
+            return 0.0
+        shown = sorted(self._shown)
+        # The last frame may be shown as long as any of those before it.
+        steps = [after - before for before, after in pairwise(shown[-_LAST_FRAMES:])]
+        nominal = 1 / self.film.guessed_rate if self.film.guessed_rate else Fraction(0)
+        tolerance = 2 * max(nominal, max(self._step, *steps, 0) * base)
+        end = self._end * base
+        declared = self._own_end()
+        if declared is None:
+            end = max(end, self._end_of_others)
+            declared = Fraction(self.clip.duration or 0, av.time_base)
+            if self.clip.format.name == "asf":
+                declared = _asf_length(self.clip.name) or declared
+            tolerance = max(tolerance, declared / 10)
+        missing = declared - end
+        return float(missing) if missing > tolerance else 0.0
 
-        A container may declare more frames than it codes (AVI repeats a frame by an empty
-        chunk), so a count is only held against the span of time that the packets cover.
-        """
-        if self.first is None or stream.time_base is None:
-            return 0
-        covered, tolerance = self.end - self.first, 2 * self.step
-        declared = 0
-        if stream.duration:
-            declared = stream.duration
-        elif container.duration:
-            # Matroska declares only the file's length, which a longer audio track may set.
-            declared = int(container.duration / av.time_base / stream.time_base)
-            tolerance = max(tolerance, declared // 10)
-        by_count = stream.frames - max(self.num_packets, covered // self.step)
-        missing = max(declared - covered, by_count * self.step)
-        return missing if missing > tolerance else 0
+    def _own_end(self) -> Fraction | None:
+        """Return when the picture ends by what is declared of it alone, in seconds."""
+        film = self.film
+        if self.clip.format.name == "asf":
+            # Each of its streams is given the length of the file.
+            return None
+        # Where nothing is known of a stream, FFmpeg gives it the length of the file.
+        if film.duration and film.start_time is not None and film.time_base:
+            return (film.start_time + film.duration) * film.time_base
+        tag = _MATROSKA_LENGTH.fullmatch(film.metadata.get("DURATION", ""))
+        if tag is None:
+            return None
+        hours, minutes, seconds = tag.groups()
+        return Fraction(3600 * int(hours) + 60 * int(minutes)) + Fraction(seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class _Orientation:
+    """How a picture is to be shown: mirrored at its diagonal, then flipped.
+
+    Attributes:
+        rotation: Degrees by which it is turned, once what is mirrored was so from left to right.
+    """
+
+    transposed: bool = False
+    flipped_rows: bool = False
+    flipped_columns: bool = False
+    rotation: int = 0
+
+    @classmethod
+    def of(cls, frame: VideoFrame) -> "_Orientation":
+        """Read a frame's display matrix, taken to the nearest quarter turn."""
+        matrix = frame.side_data.get("DISPLAYMATRIX")
+        if not isinstance(matrix, SideData):
+            return cls()
+        # A pixel (x, y) is shown at (a x + c y, b x + d y).
+        a, b, _, c, d, *_ = (int(each) for each in np.frombuffer(bytes(matrix), np.int32))
+        transposed = abs(b) > abs(a)
+        mirrored = a * d - b * c < 0
+        turned_by = math.atan2(-b, -a) if mirrored else math.atan2(b, a)
+        return cls(
+            transposed,
+            flipped_rows=(b if transposed else d) < 0,
+            flipped_columns=(c if transposed else a) < 0,
+            rotation=round(-math.degrees(turned_by)) if mirrored else frame.rotation,
+        )
+
+    def apply(self, pixels: RgbImage) -> RgbImage:
+        """Return the picture [H, W, 3] as it is to be shown."""
+        shown = pixels.transpose(1, 0, 2) if self.transposed else pixels
+        shown = shown[::-1] if self.flipped_rows else shown
+        return np.ascontiguousarray(shown[:, ::-1] if self.flipped_columns else shown)
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +308,7 @@ class _AvFrame:
 
     frame: VideoFrame
     scaler: VideoReformatter
+    orientation: _Orientation
     position: float | None
 
     def rgb(self) -> RgbImage:
@@ -228,8 +323,7 @@ class _AvFrame:
             threads=1,
         )
         pixels = np.asarray(converted.to_ndarray(), dtype=np.uint8)
-        turns = round(frame.rotation / 90) % 4
-        return np.ascontiguousarray(np.rot90(pixels, turns)) if turns else pixels
+        return self.orientation.apply(pixels)
 
 
 @dataclass
@@ -240,6 +334,7 @@ class ClipReader:
 
     Attributes:
         on_packet: Called whenever a packet was read: a sign of life.
+        position_rate: Intervals a second in which the frames' positions count, or None.
         num_decoded: Frames given out so far; `damage` is what went wrong so far.
         rotation: Degrees by which the last decoded frame was turned.
         warning: What to know of frames that were decoded well, once iteration has ended.
@@ -251,6 +346,7 @@ class ClipReader:
     path: Path
     on_packet: Callable[[], None] = field(default=nothing, repr=False)
     info: StreamInfo = field(init=False)
+    position_rate: float | None = field(init=False, default=None)
     damage: Damage = field(init=False, default_factory=Damage)
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
@@ -261,13 +357,16 @@ class ClipReader:
 class VideoReader(ClipReader):
     """One open clip, decoded on the calling thread."""
 
+    _transparent: bool = field(init=False, repr=False, default=False)
     _sizes: dict[tuple[int, int], None] = field(init=False, repr=False, default_factory=dict)
     _container: InputContainer = field(init=False, repr=False)
+    _films: list[VideoStream] = field(init=False, repr=False)
     _stream: VideoStream = field(init=False, repr=False)
     _scaler: VideoReformatter = field(init=False, repr=False, default_factory=VideoReformatter)
 
     def __enter__(self) -> Self:
-        self._container, self._stream = _open(self.path)
+        self._container, self._films = _open(self.path)
+        self._stream = self._films[0]
         context = self._stream.codec_context
         rate = self._stream.average_rate
         self.info = StreamInfo(
@@ -278,6 +377,8 @@ class VideoReader(ClipReader):
             frame_rate=float(rate) if rate else None,
             declared_frames=self._stream.frames or None,
         )
+        guessed = self._stream.guessed_rate
+        self.position_rate = float(guessed) if guessed else self.info.frame_rate
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -285,14 +386,17 @@ class VideoReader(ClipReader):
 
     def frames(self) -> Iterator[Frame]:
         """Yield every frame in output order; a bad packet is counted and skipped."""
-        coverage, first = _Coverage(), True
         # AVI stores no presentation times; those that are shown are guessed from decoding times.
-        clock = Clock(by_decoding=self._container.format.name == "avi")
-        for packet in self._packets():
+        by_decoding = self._container.format.name == "avi"
+        coverage = _Coverage(self._container, self._stream, by_decoding)
+        clock, first = Clock(by_decoding), True
+        for packet in self._packets(coverage.streams()):
+            coverage.add(packet)
+            if packet.stream.index != self._stream.index:
+                continue
             if first and packet.size:
                 first = False
                 self.damage.no_key_frame = not packet.is_keyframe
-            coverage.add(packet)
             self.damage.num_corrupt += packet.is_corrupt
             try:
                 decoded = packet.decode()
@@ -301,38 +405,59 @@ class VideoReader(ClipReader):
                 continue
             for frame in decoded:
                 self.num_decoded += 1
-                self.rotation = frame.rotation
+                orientation = _Orientation.of(frame)
+                self.rotation = orientation.rotation
                 self.damage.num_corrupt += frame.is_corrupt
+                self._transparent = self._transparent or self._is_transparent(frame)
                 self._sizes[frame.width, frame.height] = None
-                yield _AvFrame(frame, self._scaler, self._position(frame, clock))
-        missing = coverage.missing(self._stream, self._container)
-        self.damage.missing_tail_s = float(missing * (self._stream.time_base or 0))
+                position = self._position(frame, clock)
+                yield _AvFrame(frame, self._scaler, orientation, position)
+        self.damage.missing_tail_s = coverage.missing_s()
         self.warning = self._find_warnings()
 
     def count_packets(self) -> int:
         """Read the file to its end without decoding and return the number of video packets."""
-        return sum(1 for packet in self._packets() if packet.size)
+        packets = self._packets([self._stream])
+        return sum(1 for packet in packets if packet.size and not packet.is_discard)
 
     def _position(self, frame: VideoFrame, clock: Clock) -> float | None:
         time = clock.time_of(frame.pts, frame.dts)
         rate, base = self._stream.guessed_rate, self._stream.time_base
         return float(time * base * rate) if time is not None and rate and base else None
 
+    def _is_transparent(self, frame: VideoFrame) -> bool:
+        """Say whether a frame has pixels that are not opaque."""
+        if not frame.format.name.startswith(_WITH_ALPHA):
+            return False
+        converted = self._scaler.reformat(frame, format="rgba", threads=1)
+        return bool((converted.to_ndarray()[..., 3] < _OPAQUE).any())
+
     def _find_warnings(self) -> str:
         context = self._stream.codec_context
         parts = [colour_warning(context.color_trc, context.color_primaries)]
+        aspect = self._stream.sample_aspect_ratio
+        if aspect and aspect != 1:
+            parts.append(f"pixels of {aspect.numerator}:{aspect.denominator} are taken as square")
+        # FFmpeg's own decoders of VP8 and VP9 leave transparency out.
+        if self._transparent or self._stream.metadata.get("alpha_mode") == "1":
+            parts.append("transparent pixels are taken as opaque")
+        if len(self._films) > 1:
+            parts.append(
+                f"holds {len(self._films)} video streams, of which number {self._stream.index} of "
+                f"{context.width}x{context.height} is used"
+            )
         if len(self._sizes) > 1:
             sizes = [f"{width}x{height}" for width, height in self._sizes]
             parts.append(f"frames of {len(sizes)} sizes: {' '.join(sizes[:5])}")
         return ", ".join(filter(None, parts))
 
-    def _packets(self) -> Iterator["av.Packet[VideoStream]"]:
+    def _packets(self, streams: list[av.stream.Stream]) -> Iterator["av.Packet[Any]"]:
         """Yield packets, going on after a read error until the file ends or errors pile up."""
         failures = 0
         left = self.path.stat().st_size + _SPARE_PACKETS
         while failures < _MAX_DEMUX_ERRORS:
             try:
-                for packet in self._container.demux(self._stream):
+                for packet in self._container.demux(streams):
                     self.on_packet()
                     yield packet
                     left -= 1
@@ -345,23 +470,75 @@ class VideoReader(ClipReader):
                 return
 
 
-def _open(path: Path) -> tuple[InputContainer, VideoStream]:
+def _asf_length(url: str) -> Fraction:
+    """Return the seconds that an ASF or WMV file declares, 0 if none: FFmpeg hides those of a cut.
+
+    The layout is that of the file properties object in Microsoft's specification of ASF.
+    """
+    with Path(url.removeprefix("file:")).open("rb") as file:
+        header = file.read(2**16)
+    at = header.find(_ASF_PROPERTIES)
+    if at < 0 or len(header) < at + 92:
+        return Fraction(0)
+    length, _, preroll, flags = struct.unpack_from("<QQQI", header, at + 64)
+    is_broadcast = flags & 1
+    seconds = Fraction(length, 10**7) - Fraction(preroll, 1000)
+    return Fraction(0) if is_broadcast else max(seconds, Fraction(0))
+
+
+def _open(path: Path) -> tuple[InputContainer, list[VideoStream]]:
+    """Open a clip; return it with its video streams, of which the first is the film."""
     try:
         # The prefix keeps FFmpeg from reading a name such as `http:` as an address.
         container = av.open(f"file:{os.fspath(path)}", options=_ONE_LOCAL_FILE, **_OPEN_OPTIONS)
     except (av.error.FFmpegError, OSError) as error:
         raise ClipError(f"cannot be opened: {getattr(error, 'strerror', None) or error}") from error
-    pictures = av.stream.Disposition.attached_pic
-    streams = [s for s in container.streams.video if not s.disposition & pictures]
-    if not streams or streams[0].codec_context is None:
+    films = _films(container)
+    if not films:
         container.close()
-        raise ClipError("holds no video stream" if not streams else "is in an unknown format")
-    stream = streams[0]
+        known = container.streams.video
+        raise ClipError("is in an unknown format" if known else "holds no video stream")
+    stream = films[0]
     # Frame threads hang on early exit and under fork; clips are decoded side by side instead.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
     stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
-    return container, stream
+    return container, films
+
+
+def _films(container: InputContainer) -> list[VideoStream]:
+    """Return the video streams that may be the film, the one that FFmpeg would take first.
+
+    That is the one marked as default, then the largest, then the first. Pictures that go with a
+    film, such as its cover, are left out, also where they are not marked as such.
+    """
+    marks = av.stream.Disposition
+    pictures = marks.attached_pic | marks.timed_thumbnails | marks.still_image
+    streams = [s for s in container.streams.video if s.codec_context is not None]
+    films = [s for s in streams if not s.disposition & pictures]
+    if len(films) > 1:
+        films = [s for s in films if not _is_cover(s, container.name)] or films
+    return sorted(
+        films,
+        key=lambda s: (
+            not s.disposition & marks.default,
+            -s.codec_context.width * s.codec_context.height,
+        ),
+    )
+
+
+def _is_cover(stream: VideoStream, url: str) -> bool:
+    """Say whether a stream is a single picture."""
+    if stream.codec_context.name not in _PICTURE_CODECS:
+        return False
+    if stream.frames:
+        return stream.frames == 1
+    try:
+        with av.open(url, options=_ONE_LOCAL_FILE, **_OPEN_OPTIONS) as again:
+            packets = again.demux(again.streams[stream.index])
+            return sum(1 for _ in islice((p for p in packets if p.size), 2)) < 2
+    except av.error.FFmpegError:
+        return False
 
 
 def write_video(

@@ -16,6 +16,9 @@ from ta3n.extract.inference.preprocessing import Cropper, crop
 # could ask for are held until the end shows which ones are wanted.
 _COUNT_SLACK = 2
 
+# Intervals by which frames may be out of order, and by which a place may be off a whole number.
+_MAX_BACK, _ROUNDING = 32, 0.1
+
 Reader = VideoReader | NorpixReader
 
 
@@ -73,6 +76,27 @@ def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
     return NorpixReader(path, on_packet) if is_norpix else VideoReader(path, on_packet)
 
 
+@dataclass(slots=True)
+class _Places:
+    """When frames are shown, in intervals of the rate that their positions count in, from 0."""
+
+    latest: float = -1.0
+    _origin: float | None = None
+
+    def span(self, position: float | None) -> tuple[float, float]:
+        """Return when the latest frame so far and the one at `position` are shown."""
+        before, place = self.latest, self.latest + 1
+        if position is not None:
+            origin = position - place if self._origin is None else self._origin
+            # Times that start again go on from where they were.
+            origin = position - place if position - origin < before - _MAX_BACK else origin
+            self._origin, place = origin, position - origin
+            # Containers round times, Matroska to milliseconds.
+            place = round(place) if abs(place - round(place)) < _ROUNDING else place
+        self.latest = max(before, place)
+        return before, place
+
+
 @dataclass
 class _TimedClip:
     """A clip whose frames come as decoded, or at a constant rate; its reader is to be opened."""
@@ -87,6 +111,15 @@ class _TimedClip:
         for frame in decoded if self.timing == "frames" else self._rate.frames(decoded):
             self.num_frames += 1
             yield frame
+
+    def kept(self, selection: FrameSelection) -> Iterator[tuple[int, Frame]]:
+        """Yield the frames that a selection other than of segments keeps, with their numbers."""
+        places = _Places()
+        for number, frame in enumerate(self.frames()):
+            # At a constant rate frames are shown as they are numbered.
+            span = places.span(frame.position) if self.timing == "frames" else None
+            if selection.keeps(number, self.reader.position_rate, span):
+                yield number, frame
 
     def expected(self) -> int:
         """Return about how many frames will come, without decoding them."""
@@ -114,11 +147,10 @@ def _decode_as_it_comes(
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: each frame's number says whether it is."""
     kept = []
-    with clip.reader as reader:
-        for number, frame in enumerate(clip.frames()):
-            if selection.keeps(number, reader.info.frame_rate):
-                yield _crop_of(frame, number, cropper)
-                kept.append(number)
+    with clip.reader:
+        for number, frame in clip.kept(selection):
+            yield _crop_of(frame, number, cropper)
+            kept.append(number)
         return clip.outcome(tuple(kept))
 
 

@@ -52,6 +52,7 @@ class NorpixReader(ClipReader):
         except ClipError:
             self._data.close()
             raise
+        self.position_rate = self.info.frame_rate
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -30,6 +30,7 @@ class ExportedVideo(Record):
 
     num_frames: int
     frame_rate: float | None = None
+    frames: tuple[int, ...] = ()
 
 
 class ExportRecord(Record):
@@ -48,7 +49,7 @@ class ExportRecord(Record):
         if video is None:
             raise ClipError(f"is not in {RECORD_NAME}, which says what was exported")
         selection = FrameSelection.parse(self.config.frames)
-        numbers = selection.indices(video.num_frames, video.frame_rate)
+        numbers = video.frames or selection.indices(video.num_frames, video.frame_rate)
         if len(numbers) != num_rows:
             raise ClipError(
                 f"has {num_rows} frames with features; frames {selection} of "
@@ -87,6 +88,7 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     if known and split not in known:
         raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
     names = _names(clips)
+    by_time = FrameSelection.parse(manifest.config.frames).fps is not None
     videos: dict[str, ExportedVideo] = {}
     with ProgressLine(len(clips), "videos") as progress:
         for shard in dict.fromkeys(clip.shard for clip in clips):
@@ -98,8 +100,11 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
                         write_frames(rows, out / name)
                     else:
                         write_array(rows, out / f"{name}.npy")
+                    kept = reader.frames[clip.start : clip.start + clip.length]
                     videos[name] = ExportedVideo(
-                        num_frames=clip.num_frames, frame_rate=clip.frame_rate
+                        num_frames=clip.num_frames,
+                        frame_rate=clip.frame_rate,
+                        frames=tuple(kept.tolist()) if by_time else (),
                     )
                     progress.update(len(videos), shard)
     _write_lists(clips, names, out, split)

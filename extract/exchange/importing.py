@@ -259,7 +259,7 @@ def _frames_of(
     """Return the frame of each row of a video, and what its record says about its frames."""
     if exported is not None:
         video, frames = exported.frame_numbers(published_name(match.files.name), num_rows)
-        return frames, {"status": "ok", **video.model_dump()}
+        return frames, {"status": "ok", **video.model_dump(exclude={"frames"})}
     declared = match.video.num_frames
     short = declared is not None and num_rows < declared
     return range(num_rows), {

@@ -1,12 +1,15 @@
 """If this breaks, features are computed from colours that nobody filmed."""
 
+from fractions import Fraction
 from pathlib import Path
 
 import av
 import numpy as np
 import pytest
 
-from ta3n.common.video import VideoReader, colour_warning
+from ta3n.common.video import VideoReader, colour_warning, write_video
+
+from ..support.videos import moving_square
 
 RGB = (200, 80, 40)
 # Red's and blue's share in luma, and FFmpeg's number of the matrix.
@@ -100,3 +103,58 @@ def test_wide_colours_are_converted_with_a_warning(
 
 def test_usual_colours_are_no_warning() -> None:
     assert colour_warning(1, 1) == colour_warning(2, 2) == ""
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize(("aspect", "told"), [(Fraction(64, 45), True), (Fraction(1), False)])
+def test_pixels_that_are_not_square_are_told(
+    tmp_path: Path, suffix: str, aspect: Fraction, told: bool
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.sample_aspect_ratio = aspect
+        for pixels in moving_square(5, 96, 64):
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(pixels, format="rgb24")))
+        container.mux(stream.encode(None))
+    _, warning = read(path)
+    assert warning == ("pixels of 64:45 are taken as square" if told else "")
+
+
+@pytest.mark.parametrize("alpha", [0, 128, 255])
+@pytest.mark.parametrize(
+    ("name", "codec", "pixel_format"),
+    [
+        ("a.mkv", "ffv1", "bgra"),
+        ("a.mkv", "ffv1", "yuva420p"),
+        ("a.mkv", "ffv1", "yuva444p10le"),
+        ("a.mov", "qtrle", "argb"),
+        ("a.mov", "png", "rgba64be"),
+        ("a.mov", "prores_ks", "yuva444p10le"),
+    ],
+)
+def test_transparency_is_told_where_there_is_some(
+    tmp_path: Path, name: str, codec: str, pixel_format: str, alpha: int
+) -> None:
+    path = tmp_path / name
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream(codec, rate=25)
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, pixel_format
+        for pixels in moving_square(5, 96, 64):
+            rgba = np.dstack([pixels, np.full((64, 96), 255, np.uint8)])
+            rgba[:, 48:, 3] = alpha
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgba, format="rgba")))
+        container.mux(stream.encode(None))
+    _, warning = read(path)
+    assert warning == ("" if alpha == 255 else "transparent pixels are taken as opaque")
+
+
+def test_transparency_that_the_decoder_leaves_out_is_told(tmp_path: Path) -> None:
+    path = tmp_path / "a.webm"
+    write_video(
+        path, moving_square(5, 96, 64), frame_rate=25, codec="libvpx-vp9", pixel_format="yuva420p"
+    )
+    assert read(path)[1] == "transparent pixels are taken as opaque"

@@ -2,9 +2,12 @@
 
 import io
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
+import av
 import numpy as np
 from PIL import Image
 
@@ -26,6 +29,41 @@ def moving_square(num_frames: int, width: int, height: int, seed: int = 0) -> It
         left = (width - side) * number // max(num_frames - 1, 1)
         frame[height // 3 : height // 3 + side, left : left + side] = colour
         yield frame
+
+
+def write_timed(
+    path: Path,
+    times: Sequence[float],
+    *,
+    sound_s: float = 0.0,
+    ticks: int = 90000,
+    bframes: int = 2,
+    container_options: dict[str, str] | None = None,
+) -> Path:
+    """Encode a moving square by H.264, each frame at its time in seconds, and silence beside it."""
+    base = Fraction(1, ticks)
+    with av.open(str(path), "w", container_options=container_options or {}) as container:
+        options = {"threads": "1", "bf": str(bframes), "x264-params": "asm=0"}
+        stream = container.add_stream("libx264", rate=24, options=options)
+        sound = container.add_stream("flac", rate=8000, layout="mono") if sound_s else None
+        assert isinstance(stream, av.VideoStream)
+        stream.width, stream.height, stream.pix_fmt = 96, 64, "yuv420p"
+        stream.codec_context.time_base = base
+        packets: list[av.Packet[Any]] = []
+        for time, pixels in zip(times, moving_square(len(times), 96, 64), strict=True):
+            frame = av.VideoFrame.from_ndarray(pixels, format="rgb24")
+            frame.pts, frame.time_base = round(time * ticks), base
+            packets += stream.encode(frame)
+        packets += stream.encode(None)
+        if isinstance(sound, av.AudioStream):
+            for number in range(round(sound_s * 8)):
+                samples = av.AudioFrame.from_ndarray(np.zeros((1, 1000), np.int16), "s16", "mono")
+                samples.sample_rate, samples.pts = 8000, 1000 * number
+                packets += sound.encode(samples)
+            packets += sound.encode(None)
+        for packet in sorted(packets, key=lambda p: (p.dts or 0) * (p.time_base or 0)):
+            container.mux(packet)
+    return path
 
 
 def write_seq(

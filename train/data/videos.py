@@ -264,7 +264,10 @@ def _sampled_rows(
     clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
 ) -> tuple[int, ...]:
     """Return where the K sampled frames lie among the clip's rows."""
-    kept = selection.indices(clip.num_frames, clip.frame_rate)
+    if selection.fps is not None:
+        # Which frames were kept depends on when each is shown.
+        return tuple(segment_indices(clip.length, num_segments))
+    kept = selection.indices(clip.num_frames)
     if len(kept) != clip.length:
         raise DataConflictError(
             f"{folder}: {clip.path} has {clip.length} rows for {clip.num_frames} frames and "

@@ -14,7 +14,7 @@ from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import drain
 
-from ...support.videos import WriteClip
+from ...support.videos import WriteClip, write_timed
 
 
 @dataclass
@@ -119,6 +119,33 @@ def test_rows_of_a_constant_rate_clip_are_those_of_its_frames(
     same, outcome = decode(path, frames, "cfr")
     assert (outcome.num_frames, outcome.warning) == (12, "")
     assert all(np.array_equal(one, other) for one, other in zip(plain, same, strict=True))
+
+
+@pytest.mark.parametrize("timing", ["frames", "cfr"])
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+def test_frames_by_time_of_a_variable_rate_are_evenly_spaced(
+    tmp_path: Path, suffix: str, timing: Timing
+) -> None:
+    """A telephone's clip: 2 s at 30, then 8 s at 10 frames a second."""
+    times = [n / 30 for n in range(60)] + [2 + n / 10 for n in range(80)]
+    path = write_timed(tmp_path / f"a.{suffix}", times, bframes=0)
+    _, outcome = decode(path, "fps:1", timing)
+    assert (outcome.status, len(outcome.frame_numbers)) == ("ok", 10), outcome
+    if timing == "frames":
+        shown = [times[number] for number in outcome.frame_numbers]
+        assert np.abs(np.array(shown) - range(10)).max() < 0.11
+
+
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "avi"])
+@pytest.mark.parametrize("frames", ["fps:1", "fps:7", "fps:8", "fps:23.976"])
+def test_frames_by_time_of_a_constant_rate_are_as_numbered(
+    tmp_path: Path, suffix: str, frames: str
+) -> None:
+    times = [number / 24 for number in range(100)]
+    path = write_timed(tmp_path / f"a.{suffix}", times, ticks=24 if suffix == "avi" else 600)
+    expected = FrameSelection.parse(frames).indices(100, 24.0)
+    assert list(decode(path, frames, "frames")[1].frame_numbers) == list(expected)
+    assert list(decode(path, frames, "cfr")[1].frame_numbers) == list(expected)
 
 
 @pytest.mark.shared
