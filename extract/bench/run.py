@@ -347,7 +347,7 @@ def publish(result: BenchResult, json_file: str | None) -> None:
         click.echo(json.dumps(asdict(result)))
         return
     if json_file is not None:
-        Path(json_file).write_text(json.dumps(asdict(result), indent=1) + "\n")
+        Path(json_file).write_text(json.dumps(asdict(result), indent=1) + "\n", "utf-8")
     click.echo("\n".join(_lines(result)))
 
 
