@@ -6,6 +6,7 @@ torch and joblib are imported late: not everybody who works in processes needs a
 from __future__ import annotations
 
 import os
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -39,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
-    if kind not in {"cpu", "cuda"} or (number and not number.isdigit()) or name == "cpu:":
+    if kind not in {"cpu", "cuda"} or not re.fullmatch("[0-9]{0,9}", number) or name == "cpu:":
         raise UsageError(f"device {name!r} is not known; use auto, cpu or cuda:N")
     if kind == "cpu":
         return torch.device("cpu")

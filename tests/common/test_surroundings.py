@@ -3,10 +3,16 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
+
+from ta3n.common.device import resolve_device
+from ta3n.common.errors import UsageError
+from ta3n.common.sampling import FrameSelection
+from ta3n.common.shares import JobShare
+from ta3n.train.jobs.settings import parse_seeds
 
 SAY = r"""
 import click
@@ -126,3 +132,32 @@ def test_torch_computes_in_a_forked_process(environment: Mapping[str, str]) -> N
 def environment() -> Mapping[str, str]:
     """Return the surroundings without a limit of threads."""
     return {name: value for name, value in os.environ.items() if name != "OMP_NUM_THREADS"}
+
+
+HUGE = "9" * 5000
+
+
+@pytest.mark.parametrize(
+    "parse",
+    [
+        parse_seeds,
+        JobShare.parse,
+        FrameSelection.parse,
+        resolve_device,
+    ],
+)
+@pytest.mark.parametrize(
+    "text",
+    [
+        HUGE,
+        f"1-{HUGE}",
+        "1-99999999999",
+        "9999999",
+        f"0/{HUGE}",
+        f"segments:{HUGE}",
+        f"cuda:{HUGE}",
+    ],
+)
+def test_huge_counts_are_told(parse: Callable[[str], object], text: str) -> None:
+    with pytest.raises(UsageError):
+        parse(text)

@@ -47,7 +47,8 @@ def test_error_of_ours_is_raised_where_the_clip_is_taken() -> None:
             raise TypeError("no such argument")
         return outcome
 
-    taken, before = [], threading.active_count()
+    taken: list[tuple[int, int]] = []
+    before = threading.active_count()
     with ClipFeed(range(4), decode, num_threads=2) as feed:
         clips = iter(feed)
         taken.extend((clip, len(list(crops))) for clip, crops in (next(clips), next(clips)))
