@@ -109,6 +109,7 @@ def can_fuse() -> bool:
     has_library = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
     if not has_library or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
         return False
+    wrong: list[str]
     try:
         wrong = [name for name in _ACTIVATIONS if not _computes_the_same(name)]
     except (RuntimeError, TypeError) as error:
@@ -133,7 +134,7 @@ def _computes_the_same(activation: Activation) -> bool:
     images = images.to(memory_format=torch.channels_last)
     plain = conv(images)
     added = torch.randn(plain.shape, generator=generator).to(memory_format=torch.channels_last)
-    after = {"none": lambda x: x, "relu": F.relu, "relu6": F.relu6}[activation]
+    after = {"none": nn.Identity(), "relu": nn.ReLU(), "relu6": nn.ReLU6()}[activation]
     fused = FusedConvolution(conv, activation)
     pairs = [
         (fused(images), after(plain)),
