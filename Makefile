@@ -9,7 +9,20 @@ REFERENCES := $(VENV)/.references
 # A worker that has nothing left takes tests over from another.
 SIDE_BY_SIDE := --numprocesses auto --dist worksteal
 
-.PHONY: help install references demo test test-slow lint typecheck format bench soak clean
+# What pyproject.toml promises; those that the machine has are tried.
+VERSIONS := 3.11 3.12 3.13
+find_python = $(firstword $(wildcard $(HOME)/.pyenv/versions/$(1).*/bin/python) $(shell command -v python$(1)))
+# $(1) folder of the environment, $(2) interpreter, $(3) how uv chooses versions. It is made anew.
+define test_with
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv venv --quiet --clear --python $(2) $(VENV)/$(1)
+	$(BIN)/uv pip install --quiet --python $(VENV)/$(1)/bin/python --resolution $(3) --editable '.[offline,dev]'
+	$(VENV)/$(1)/bin/python -P -c 'import sys, av, torch; print("$(1):", sys.version.split()[0], "PyAV", av.__version__, "torch", torch.__version__)'
+	$(VENV)/$(1)/bin/pytest $(SIDE_BY_SIDE) -m 'not slow' $(TESTS)
+endef
+
+.PHONY: help install references demo test test-oldest test-versions test-slow lint typecheck format
+.PHONY: bench soak clean
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -40,6 +53,19 @@ test: $(REFERENCES)  ## run the tests, several at once (TA3N_SHARED=DIR adds tho
 
 test-slow: $(REFERENCES)  ## run the tests of kills, stops, clusters and the demonstration, one by one
 	$(BIN)/pytest -m slow
+
+test-oldest: $(INSTALLED)  ## run the tests with the oldest dependencies allowed (TESTS=DIR for some)
+	$(call test_with,oldest,$(BIN)/python,lowest-direct)
+
+test-versions: $(foreach v,$(VERSIONS),test-$(v)-highest test-$(v)-lowest-direct)  ## each Python, newest and oldest
+
+# A version of Python that the machine lacks is named and left out.
+define version_rule
+.PHONY: test-$(1)-$(2)
+test-$(1)-$(2): $(INSTALLED)
+	$(if $(call find_python,$(1)),$$(call test_with,$(1)-$(2),$(call find_python,$(1)),$(2)),@echo "no Python $(1) on this machine")
+endef
+$(foreach v,$(VERSIONS),$(foreach r,highest lowest-direct,$(eval $(call version_rule,$(v),$(r)))))
 
 lint: $(INSTALLED)  ## check style and format
 	$(BIN)/ruff check .

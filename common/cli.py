@@ -13,9 +13,15 @@ from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args, ge
 
 import click
 
-from ta3n.common.errors import EXIT_ENVIRONMENT, InterruptedRunError, Ta3nError, printable
+from ta3n.common.errors import (
+    EXIT_ENVIRONMENT,
+    DataMissingError,
+    InterruptedRunError,
+    Ta3nError,
+    printable,
+)
 from ta3n.common.files import expand_home
-from ta3n.common.log import set_up_logging
+from ta3n.common.log import set_up_logging, set_up_streams
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -33,11 +39,13 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
     def decorate(function: Callable[P, None]) -> Callable[P, None]:
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
+            set_up_streams()
             set_up_logging(command)
             for name, value in kwargs.items():
                 kwargs[name] = _at_home(value)
             signal.signal(signal.SIGTERM, _raise_interrupted)
             try:
+                _check_folder()
                 function(*args, **kwargs)
             except Ta3nError as error:
                 _end(command, str(error), error.exit_code)
@@ -128,6 +136,15 @@ def _option(name: str, field: FieldInfo) -> click.Option:
 def say(line: str) -> None:
     """Print a line of results. Names may come from anyone: none of them steers the terminal."""
     click.echo(printable(line))
+
+
+def _check_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError as error:
+        raise DataMissingError(
+            "the current folder is not there any more: it was removed or replaced; cd to another"
+        ) from error
 
 
 def _raise_interrupted(number: int, _frame: FrameType | None) -> None:

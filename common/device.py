@@ -1,4 +1,4 @@
-"""Where work runs: the device, the CPUs that this process may use, and its worker processes.
+"""Where work runs: the device, the CPUs that this process may use, and other processes.
 
 torch and joblib are imported late: not everybody who works in processes needs a device.
 """
@@ -6,7 +6,9 @@ torch and joblib are imported late: not everybody who works in processes needs a
 from __future__ import annotations
 
 import os
+import re
 import signal
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from multiprocessing import resource_tracker
@@ -38,7 +40,7 @@ def resolve_device(name: str) -> torch.device:
     if name == "auto":
         name = "cuda:0" if torch.cuda.is_available() else "cpu"
     kind, _, number = name.partition(":")
-    if kind not in {"cpu", "cuda"} or (number and not number.isdigit()) or name == "cpu:":
+    if kind not in {"cpu", "cuda"} or not re.fullmatch("[0-9]{0,9}", number) or name == "cpu:":
         raise UsageError(f"device {name!r} is not known; use auto, cpu or cuda:N")
     if kind == "cpu":
         return torch.device("cpu")
@@ -59,6 +61,32 @@ def describe_device(device: torch.device) -> str:
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"cpu {torch.backends.cpu.get_cpu_capability()}"
+
+
+def _compute_alone() -> None:
+    """Let torch compute on one thread in a process that was forked.
+
+    Its other threads did not come along, and whoever waits for them waits for ever.
+    """
+    if "torch" in sys.modules:
+        sys.modules["torch"].set_num_threads(1)
+
+
+os.register_at_fork(after_in_child=_compute_alone)
+
+
+def load_matplotlib() -> None:
+    """Import Matplotlib, before anybody imports a part of it, without a backend.
+
+    Notebooks name one for all that is started from them, which other environments may not have;
+    Matplotlib then refuses to be imported. Our figures are drawn without.
+    """
+    named = os.environ.pop("MPLBACKEND", None)
+    try:
+        import matplotlib  # noqa: F401
+    finally:
+        if named is not None:
+            os.environ["MPLBACKEND"] = named
 
 
 @contextmanager

@@ -3,12 +3,51 @@
 Results go to standard output, everything else to standard error.
 """
 
+import codecs
 import logging
+import os
 import sys
 import time
+import unicodedata
 from typing import Any, Self, TextIO
 
 LOGGER = logging.getLogger("ta3n")
+
+
+# What a terminal without Unicode gets for the letters that our lines hold.
+_PLAIN = {"→": "->", "←": "<-", "±": "+-", "…": "..."}
+_PLAIN |= {"\u00d7": "x", "\u2212": "-", "\u2013": "-", "\u2014": "-"}
+
+
+def set_up_streams() -> None:
+    """Let standard output and error take every line, whatever their encoding, or if closed.
+
+    Letters that an encoding lacks are spelled: an arrow as `->`, others without accents or as
+    escapes. What is written to a closed stream is dropped, and no other file gets its number.
+    """
+    codecs.register_error("ta3n-plain", _spelled)
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            # The lowest number that is free is taken: this one.
+            os.open(os.devnull, os.O_RDWR)
+        if getattr(sys, name) is None:
+            mode = "w" if number else "r"
+            setattr(sys, name, open(os.devnull, mode, encoding="utf-8"))  # noqa: PTH123, SIM115
+        if number and hasattr(stream := getattr(sys, name), "reconfigure"):
+            stream.reconfigure(errors="ta3n-plain")
+
+
+def _spelled(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    letters = []
+    for letter in error.object[error.start : error.end]:
+        plain = _PLAIN.get(letter) or unicodedata.normalize("NFKD", letter)
+        plain = plain.encode("ascii", "ignore").decode()
+        letters.append(plain or letter.encode("ascii", "backslashreplace").decode())
+    return "".join(letters), error.end
 
 
 class _StderrHandler(logging.StreamHandler[TextIO]):

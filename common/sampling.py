@@ -55,13 +55,13 @@ class FrameSelection:
         if text == "all":
             return cls()
         kind, _, number = text.partition(":")
-        if kind in ("segments", "every") and re.fullmatch("[0-9]+", number) and int(number):
+        if kind in ("segments", "every") and re.fullmatch("[0-9]{1,9}", number) and int(number):
             return cls(num_segments=int(number)) if kind == "segments" else cls(every=int(number))
         if kind == "fps" and _RATE.fullmatch(number) and float(number) > 0:
             return cls(fps=float(number))
         raise UsageError(
             f"frames {text!r} is not known; use 'all', 'segments:K' or 'every:N' with a whole "
-            "number from 1, or 'fps:F' with a rate above 0"
+            "number from 1 to 999999999, or 'fps:F' with a rate above 0"
         )
 
     def __str__(self) -> str:

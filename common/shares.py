@@ -30,7 +30,8 @@ class JobShare:
         """
         index, slash, count = text.partition("/")
         # `isdigit` takes digits that `int` does not, such as a superscript.
-        if not (slash and index.isdecimal() and count.isdecimal() and int(count) >= 1):
+        are_numbers = slash and all(n.isdecimal() and len(n) <= 9 for n in (index, count))
+        if not are_numbers or int(count) < 1:
             raise UsageError(f"shard {text!r} is not i/N, such as 0/16")
         if int(index) >= int(count):
             raise UsageError(

@@ -385,7 +385,12 @@ class VideoReader(ClipReader):
         self._container.close()
 
     def frames(self) -> Iterator[Frame]:
-        """Yield every frame in output order; a bad packet is counted and skipped."""
+        """Yield every frame in output order; a bad packet is counted and skipped.
+
+        Raises:
+            ClipError: If no decoder takes what the header says.
+        """
+        self._open_decoder()
         # AVI stores no presentation times; those that are shown are guessed from decoding times.
         by_decoding = self._container.format.name == "avi"
         coverage = _Coverage(self._container, self._stream, by_decoding)
@@ -414,6 +419,18 @@ class VideoReader(ClipReader):
                 yield _AvFrame(frame, self._scaler, orientation, position)
         self.damage.missing_tail_s = coverage.missing_s()
         self.warning = self._find_warnings()
+
+    def _open_decoder(self) -> None:
+        """Start the decoder: left to the first packet, PyAV 19 forgets it once it fails."""
+        try:
+            self._stream.codec_context.open(strict=False)
+        except (av.error.FFmpegError, ValueError) as error:
+            # By now the decoder is not to be asked for anything: that may crash.
+            info = self.info
+            raise ClipError(
+                f"cannot be opened: {info.codec} of {info.width}x{info.height} pixels: "
+                f"{getattr(error, 'strerror', None) or error}"
+            ) from error
 
     def count_packets(self) -> int:
         """Read the file to its end without decoding and return the number of video packets."""

@@ -37,7 +37,7 @@ Examples:
 
 \b
 Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or device missing,
-2 wrong usage, 3 more clips failed than --max-failures allows, 75 interrupted.
+2 wrong usage, 3 all clips failed, or more than --max-failures allows, 75 interrupted.
 """
 
 

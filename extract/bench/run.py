@@ -348,7 +348,9 @@ def publish(result: BenchResult, json_file: str | None) -> None:
         click.echo(json.dumps(asdict(result)))
         return
     if json_file is not None:
-        expand_home(Path(json_file)).write_text(json.dumps(asdict(result), indent=1) + "\n")
+        text = json.dumps(asdict(result), indent=1) + "
+"
+        expand_home(Path(json_file)).write_text(text, "utf-8")
     click.echo("\n".join(_lines(result)))
 
 

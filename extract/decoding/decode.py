@@ -10,6 +10,7 @@ from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.norpix import NorpixReader
+from ta3n.extract.decoding.other_files import describe_other_file
 from ta3n.extract.inference.preprocessing import Cropper, crop
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
@@ -67,7 +68,14 @@ def decode_clip(
             return (yield from _decode_as_it_comes(open_it(), selection, cropper))
         return (yield from _decode_segments(open_it, selection, cropper))
     except ClipError as error:
-        return ClipOutcome(status="failed", error=str(error))
+        what = describe_other_file(path)
+        return ClipOutcome(
+            status="failed", error=f"cannot be opened: {what}" if what else str(error)
+        )
+    except MemoryError as error:
+        return ClipOutcome(status="failed", error=f"takes more memory than there is: {error}")
+    except OSError as error:
+        return ClipOutcome(status="failed", error=f"cannot be read: {error.strerror or error}")
 
 
 def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
@@ -183,9 +191,10 @@ def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Fra
 
 def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:
     try:
-        return cropper(frame.rgb())
+        pixels = frame.rgb()
     except (OSError, ValueError) as error:
         raise ClipError(f"frame {number} cannot be converted: {error}") from error
+    return cropper(pixels)
 
 
 def _status(num_frames: int, info: StreamInfo, damage: Damage) -> tuple[ClipStatus, str]:

@@ -91,15 +91,18 @@ class ClipFeed(Generic[K]):
             yield clip, crops
 
     def _run(self, clip: K, crops: "ClipCrops") -> None:
-        """Decode one clip on a thread. Whatever happens, the consumer gets an outcome."""
+        """Decode one clip on a thread. Whatever happens, the consumer gets an outcome or an error.
+
+        What a clip is to blame for is in its outcome; any other error is ours, and not one to be
+        told of every clip.
+        """
+        outcome: ClipOutcome | Exception
         try:
             outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
         except CancelledError:
             return
-        except Exception as error:  # noqa: BLE001  one clip must not end the job
-            outcome = ClipOutcome(
-                status="failed", error=f"unexpected {type(error).__name__}: {error}"
-            )
+        except Exception as error:  # noqa: BLE001  it is raised where the clip is taken
+            outcome = error
         with self._lock:
             crops.items.append(outcome)
             self._items.notify()
@@ -120,14 +123,14 @@ class ClipFeed(Generic[K]):
             return True
         return crops is self._current and len(crops.items) < _MIN_FRAMES_AHEAD
 
-    def _take(self, crops: "ClipCrops") -> RgbImage | ClipOutcome:
+    def _take(self, crops: "ClipCrops") -> RgbImage | ClipOutcome | Exception:
         with self._lock:
             if not crops.items:
                 started = time.perf_counter()
                 self._items.wait_for(lambda: bool(crops.items))
                 self.wait_s += time.perf_counter() - started
             item = crops.items.popleft()
-            if not isinstance(item, ClipOutcome):
+            if not isinstance(item, ClipOutcome | Exception):
                 self.held_bytes -= item.nbytes
                 # Not for every frame: each call wakes all threads that wait.
                 if self.held_bytes < 0.9 * self._max_bytes or not crops.items:
@@ -138,15 +141,17 @@ class ClipFeed(Generic[K]):
 class ClipCrops:
     """The crops [224, 224, 3] of one clip as they come; `outcome` is set once they have ended."""
 
-    def __init__(self, take: "Callable[[ClipCrops], RgbImage | ClipOutcome]") -> None:
-        self.items: deque[RgbImage | ClipOutcome] = deque()
+    def __init__(self, take: "Callable[[ClipCrops], RgbImage | ClipOutcome | Exception]") -> None:
+        self.items: deque[RgbImage | ClipOutcome | Exception] = deque()
         self.outcome: ClipOutcome
         self._take = take
 
     def __iter__(self) -> Iterator[RgbImage]:
-        """Yield crops until the clip ends."""
+        """Yield crops until the clip ends; an error that is not the clip's is raised here."""
         while True:
             item = self._take(self)
+            if isinstance(item, Exception):
+                raise item
             if isinstance(item, ClipOutcome):
                 self.outcome = item
                 return

@@ -9,6 +9,7 @@ Legend: B batch, C and D channels or feature width, H and W height and width of 
 """
 
 import copy
+from functools import lru_cache
 from typing import Any, Literal
 
 import torch
@@ -99,10 +100,47 @@ def absorb_padding(network: nn.Module) -> nn.Module:
     return network
 
 
+@lru_cache(maxsize=1)
 def can_fuse() -> bool:
-    """Say whether this PyTorch has the operators."""
+    """Say whether this PyTorch has the operators, and they compute here what ours rely on.
+
+    They are PyTorch's own affair: their arguments and numbers are tried once in a process.
+    """
     has_library = torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
-    return has_library and all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS)
+    if not has_library or not all(hasattr(torch.ops.mkldnn, name) for name in _OPERATORS):
+        return False
+    wrong: list[str]
+    try:
+        wrong = [name for name in _ACTIVATIONS if not _computes_the_same(name)]
+    except (RuntimeError, TypeError) as error:
+        wrong = [str(error).partition("\n")[0]]
+    if wrong:
+        LOGGER.warning(
+            "this PyTorch's fused convolutions are not as expected (%s); the network runs without "
+            "them, as right but slower",
+            ", ".join(wrong),
+        )
+    return not wrong
+
+
+@torch.inference_mode()
+def _computes_the_same(activation: Activation) -> bool:
+    """Hold a small fused convolution, alone and with an addition, to the plain one."""
+    generator = torch.Generator().manual_seed(0)
+    conv = nn.Conv2d(16, 32, 3, stride=2, padding=1).to(memory_format=torch.channels_last)
+    for values in conv.parameters():
+        values.normal_(0, 1, generator=generator)
+    images = torch.randn(2, 16, 9, 9, generator=generator)
+    images = images.to(memory_format=torch.channels_last)
+    plain = conv(images)
+    added = torch.randn(plain.shape, generator=generator).to(memory_format=torch.channels_last)
+    after = {"none": nn.Identity(), "relu": nn.ReLU(), "relu6": nn.ReLU6()}[activation]
+    fused = FusedConvolution(conv, activation)
+    pairs = [
+        (fused(images), after(plain)),
+        (fused(images, added.clone()), F.relu(plain + added)),
+    ]
+    return all(torch.allclose(found, right, rtol=1e-4, atol=1e-4) for found, right in pairs)
 
 
 class FusedConvolution(nn.Module):

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from ta3n.common.device import load_matplotlib
 from ta3n.common.errors import ClipError, UsageError, did_you_mean, printable, shorten
 from ta3n.common.files import replace_file
 from ta3n.common.records import USABLE, ClipRecord
@@ -107,6 +108,7 @@ def draw_clip(clip: ShownClip, frames: Sequence[RgbImage], out: Path) -> None:
     """Draw the self-similarity beside sampled frames [H, W, 3], or alone without any, as PNG."""
     import io
 
+    load_matplotlib()
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 

@@ -174,8 +174,14 @@ def report(manifest: Manifest, folder: Path) -> None:
 
 
 def check_failures(manifest: Manifest, allowed: str) -> None:
-    """Raise `TooManyFailuresError` if more clips failed than `N` or `P%`."""
-    num_failed = sum(clip.status not in USABLE for clip in manifest.clips)
+    """Raise `TooManyFailuresError` if more clips failed than `N` or `P%`, or all of them."""
+    failed = [clip for clip in manifest.clips if clip.status not in USABLE]
+    num_failed = len(failed)
+    if failed and num_failed == len(manifest.clips):
+        raise TooManyFailuresError(
+            f"nothing is usable: all {num_failed} clips failed, the first, {failed[0].path}: "
+            f"{failed[0].error}"
+        )
     limit = float(allowed.rstrip("%"))
     if allowed.endswith("%"):
         limit *= len(manifest.clips) / 100

@@ -72,7 +72,12 @@ def _result_of(work: Work, reporter: Reporter) -> Finished | Failed:
         return Failed(error)
     except Exception as error:  # noqa: BLE001  the supervisor is to end the job with a line
         traceback.print_exc()
-        return Failed(Ta3nError(f"unexpected {type(error).__name__}: {error}"))
+        return Failed(
+            Ta3nError(
+                f"unexpected {type(error).__name__}: {error}; no clip is to blame, but this "
+                "software or the version of a package that it uses: see the traceback"
+            )
+        )
     return Finished()
 
 

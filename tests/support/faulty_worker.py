@@ -32,6 +32,11 @@ def freeze() -> None:
     ctypes.PyDLL(None).sleep(3600)
 
 
+def misuse() -> None:
+    """Fail as code that calls a package of another version does."""
+    raise TypeError("unexpected keyword argument 'threads'")
+
+
 def kill_in_company() -> None:
     """Die as memory that runs out with the network loaded would have it."""
     if "torch" in sys.modules:
@@ -44,6 +49,7 @@ FAULTS: dict[str, Callable[[], None]] = {
     "kill": lambda: os.kill(os.getpid(), signal.SIGKILL),
     "hang": hang,
     "freeze": freeze,
+    "misuse": misuse,
     "kill in company": kill_in_company,
 }
 

@@ -209,19 +209,28 @@ def _merge(given: dict[str, float | str], more: dict[str, float | str]) -> None:
     given |= more
 
 
+# Beyond, numbers do not fit torch's generators, and lists do not fit in memory.
+_SEED_DIGITS = 18
+_MOST_SEEDS = 10_000
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read seeds: a count (`5` is 0 to 4) or a list with ranges (`0,3`, `2-4`, `7,` for seed 7).
 
     Raises:
-        UsageError: If a range runs backwards, a seed comes twice, or none is left.
+        UsageError: If a range runs backwards, a seed comes twice, none is left, or too many are.
     """
-    if text.isdigit():
-        seeds = list(range(int(text)))
+    if any(len(number) > _SEED_DIGITS for number in re.findall("[0-9]+", text)):
+        raise UsageError(f"seeds {text[:40]!r}: a seed has at most {_SEED_DIGITS} digits")
+    if text.isdecimal():
+        ranges = [range(int(text))]
     else:
-        seeds = []
-        for part in filter(None, text.split(",")):
-            first, _, last = part.partition("-")
-            seeds += range(int(first), int(last or first) + 1)
+        parts = [part.partition("-") for part in text.split(",") if part]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+    # A range may be longer than what `len` can tell.
+    if sum(max(part.stop - part.start, 0) for part in ranges) > _MOST_SEEDS:
+        raise UsageError(f"seeds {text!r} are more than {_MOST_SEEDS}")
+    seeds = [seed for part in ranges for seed in part]
     if not seeds or len(set(seeds)) != len(seeds):
         raise UsageError(f"seeds {text!r} name no seed, or one twice; use 5, 0,3,7 or 2-4")
     return tuple(seeds)

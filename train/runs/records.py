@@ -269,7 +269,7 @@ def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
     # The first checkpoint of a run in progress writes it: its absence alone is no damage.
     if not file.exists() and not (path / "result.json").exists():
         return ()
-    return tuple(json.loads(line) for line in file.read_text().splitlines())
+    return tuple(json.loads(line) for line in file.read_text("utf-8").splitlines())
 
 
 def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo, ...]:

@@ -217,9 +217,11 @@ def test_a_header_that_asks_for_all_memory_is_refused(
     tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(video, "_MAX_PIXELS", 96 * 64 - 1)
-    crops, outcome = decode(write_clip(tmp_path / "a.avi"))
-    assert outcome.status in {"empty", "failed"}
-    check(outcome, len(crops), ALL)
+    for selection in (ALL, FIVE):
+        crops, outcome = decode(write_clip(tmp_path / "a.avi"), selection)
+        assert outcome.status == "failed"
+        assert outcome.error == "cannot be opened: mpeg4 of 96x64 pixels: Invalid argument"
+        check(outcome, len(crops), selection)
 
 
 @pytest.mark.parametrize("damage", [cut(0.4), garbage(0.3, 0.5), cut(0.01)])

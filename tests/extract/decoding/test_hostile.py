@@ -59,9 +59,11 @@ def test_name_that_looks_like_an_address_is_a_file(
         assert decode(Path(name))[1].status == "ok"
 
 
-def test_failed_clip_with_a_hostile_name_is_told_on_one_line(tmp_path: Path) -> None:
+def test_failed_clip_with_a_hostile_name_is_told_on_one_line(
+    tmp_path: Path, write_clip: WriteClip
+) -> None:
     root = tmp_path / "UCF-101"
-    (root / "A").mkdir(parents=True)
+    write_clip(root / "A" / "v_a_g02_c01.avi")
     (root / "A" / "v_a\nta3n-extract: error: _g01_c01.avi").write_bytes(b"no video")
     arguments = ["--dataset", "ucf101", "--root", str(root), "--out", str(tmp_path)]
     arguments += ["--backbone", "resnet18", "--weights", "random:0", "--no-supervise"]

@@ -40,19 +40,23 @@ def test_clips_and_frames_come_in_order(num_threads: int) -> None:
     assert seen == [(c, [10 * c + n for n in range(c % 4)], c % 4) for c in range(NUM_CLIPS)]
 
 
-def test_unexpected_error_fails_that_clip_alone() -> None:
+def test_error_of_ours_is_raised_where_the_clip_is_taken() -> None:
     def decode(clip: int) -> Generator[RgbImage, None, ClipOutcome]:
+        outcome = yield from numbered(clip, 2)
         if clip == 2:
-            raise MemoryError("no more")
-        return (yield from numbered(clip, 2))
+            raise TypeError("no such argument")
+        return outcome
 
+    taken: list[tuple[int, int]] = []
+    before = threading.active_count()
     with ClipFeed(range(4), decode, num_threads=2) as feed:
-        outcomes = []
-        for _, crops in feed:
+        clips = iter(feed)
+        taken.extend((clip, len(list(crops))) for clip, crops in (next(clips), next(clips)))
+        _, crops = next(clips)
+        with pytest.raises(TypeError, match="no such argument"):
             list(crops)
-            outcomes.append(crops.outcome)
-    assert [outcome.status for outcome in outcomes] == ["ok", "ok", "failed", "ok"]
-    assert outcomes[2].error == "unexpected MemoryError: no more"
+    assert taken == [(0, 2), (1, 2)]
+    assert threading.active_count() == before
 
 
 def test_memory_is_bounded_whatever_the_clips() -> None:

@@ -1,5 +1,7 @@
 """If this breaks, the fast form of the network no longer computes the plain one's features."""
 
+import logging
+
 import pytest
 import torch
 from torch import nn
@@ -60,6 +62,31 @@ def test_convolutions_of_the_packaged_network_run_fused_on_a_cpu() -> None:
     fast = optimised(network, torch.device("cpu"))
     assert sum(isinstance(m, FusedConvolution) for m in fast.modules()) == num_convolutions
     assert not [m for m in fast.modules() if isinstance(m, nn.ReLU6)]
+
+
+def _of_another_version(*_: object) -> torch.Tensor:
+    raise TypeError("takes 9 arguments")
+
+
+@pytest.mark.parametrize("broken", [lambda *_: torch.zeros(1), _of_another_version])
+def test_operators_that_changed_are_not_used(
+    broken: object, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """They are private to PyTorch: another version may compute something else, or take others."""
+    if not can_fuse():
+        pytest.skip("this PyTorch has no fused convolutions")
+    monkeypatch.setattr(torch.ops.mkldnn, "_convolution_pointwise", broken)
+    monkeypatch.setattr(logging.getLogger("ta3n"), "propagate", True)
+    can_fuse.cache_clear()
+    try:
+        backbone = BACKBONES["resnet18"]
+        network = FeatureNetwork(load_backbone(backbone, "random:0").body, backbone).eval()
+        fast = optimised(network, torch.device("cpu"))
+        with torch.inference_mode():
+            assert torch.allclose(fast(CROPS), network(CROPS), rtol=1e-3, atol=1e-4)
+        assert "fused convolutions are not as expected" in caplog.text
+    finally:
+        can_fuse.cache_clear()
 
 
 def test_folding_leaves_the_original_alone() -> None:

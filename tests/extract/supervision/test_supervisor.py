@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ta3n.common.errors import WorkerError
+from ta3n.common.errors import Ta3nError, WorkerError
 from ta3n.common.records import PlannedClip
 from ta3n.extract.job.run import run_job
 from ta3n.extract.supervision.quarantine import (
@@ -122,6 +122,21 @@ def test_worker_that_never_starts_ends_the_job_in_one_line(
     set_faults(monkeypatch, start="")
     with pytest.raises(WorkerError, match=r"again and again \(SIGABRT\), and no clip is to blame"):
         run_job(job(ucf_tree, tmp_path, worker_command=FAULTY))
+    assert not list(tmp_path.glob("quarantine-*"))
+
+
+def test_error_of_ours_ends_the_job_and_fails_no_clip(
+    ucf_tree: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    task = job(ucf_tree, tmp_path, frames="all", worker_command=FAULTY)
+    set_faults(monkeypatch, **{Path(task.plan.clips[0].path).stem: "misuse"})
+    with pytest.raises(Ta3nError, match=r"unexpected TypeError: .* no clip is to blame"):
+        run_job(task)
+    assert "Traceback" in capfd.readouterr().err
+    assert not list(tmp_path.glob("shard-*"))
     assert not list(tmp_path.glob("quarantine-*"))
 
 
