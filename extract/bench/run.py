@@ -348,8 +348,7 @@ def publish(result: BenchResult, json_file: str | None) -> None:
         click.echo(json.dumps(asdict(result)))
         return
     if json_file is not None:
-        text = json.dumps(asdict(result), indent=1) + "
-"
+        text = json.dumps(asdict(result), indent=1) + "\n"
         expand_home(Path(json_file)).write_text(text, "utf-8")
     click.echo("\n".join(_lines(result)))
 
