@@ -15,6 +15,7 @@ from ta3n.train.report.data.compare import (
     gain,
     hits_of,
     mean_rank_correlation,
+    settings_apart,
 )
 from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval, rank_correlation
 from ta3n.train.report.tables.sheet import (
@@ -125,7 +126,7 @@ def others_sheet(
         title="Rows that are in no table of the paper",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
-        "only with the same temporal module.",
+        "only with the same temporal module and the same settings, empty where there is none.",
         columns=(
             Column("method", ("method",), words=True),
             Column("temporal", ("temporal",), words=True),
@@ -151,9 +152,14 @@ def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
     )
 
 
+def _against(c: Comparison) -> str:
+    apart = settings_apart(c.reference, c.row)
+    return f"{c.reference.label}, with {'; '.join(apart)}" if apart else c.reference.label
+
+
 _POINTS = ("interval_low_points", "interval_high_points")
 _COMPARISON: dict[Column, Callable[[Comparison], Cell]] = {
-    Column("against", ("against",), words=True): lambda c: words(c.reference.label),
+    Column("against", ("against",), words=True): lambda c: words(_against(c)),
     Column("points", ("difference_points",)): lambda c: difference(c.points),
     Column("videos", ("difference_videos",)): lambda c: difference(c.videos, 1),
     Column("±", ("standard_error_points",)): lambda c: number(c.difference.standard_error),
