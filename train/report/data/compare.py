@@ -118,7 +118,8 @@ def analyse(
 
 def compare(row: RunGroup, reference: RunGroup, rule: str) -> Difference:
     """Hold a row against another one of the same direction, by a rule that both have."""
-    return compare_hits(hits_of(row, rule), hits_of(reference, rule))
+    same = row.seeds == reference.seeds
+    return compare_hits(hits_of(row, rule), hits_of(reference, rule), same_seeds=same)
 
 
 def hits_of(row: RunGroup, rule: str) -> Hits:

@@ -17,7 +17,12 @@ from ta3n.train.report.data.compare import (
     mean_rank_correlation,
     settings_apart,
 )
-from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval, rank_correlation
+from ta3n.train.report.data.statistics import (
+    FEWEST_PAIRS,
+    LEVEL_TEXT,
+    accuracy_interval,
+    rank_correlation,
+)
 from ta3n.train.report.tables.sheet import (
     EMPTY,
     Block,
@@ -35,6 +40,7 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 from ta3n.train.runs.records import Run
+from ta3n.train.runs.selection import ORACLE
 
 _FEW_SEEDS = 5
 
@@ -99,8 +105,8 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
     focal = {analysis.focal.label for analysis in analyses if analysis.focal}
     if any(c.p_corrected is not None for analysis in analyses for c in analysis.comparisons):
         notes.append(
-            f"p (Holm): {' or '.join(sorted(focal))} against this row, Welch's t test over "
-            "seeds and videos, corrected by Holm's method for all rows of this source and target."
+            f"p (Holm): {' or '.join(sorted(focal))} against this row, t test over seeds and "
+            "videos, paired, corrected by Holm's method for all rows of this source and target."
         )
     if any(len(row.runs) > 1 for row in rows):
         rough = any(len(row.runs) < _FEW_SEEDS for row in rows)
@@ -110,7 +116,10 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             f"Interval: pigeonhole bootstrap over seeds and videos, by the rule {rule}.{few}"
         )
     if any(len(row.runs) == 1 for row in rows):
-        notes.append("Rows of one seed have no standard deviation, no interval and no test.")
+        notes.append(
+            "Rows of one seed have no standard deviation and no test; their interval is over "
+            "videos only and says nothing of other seeds."
+        )
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
     return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
 
@@ -183,23 +192,38 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
         name="comparisons",
         title=f"{focal} against every other row" if focal else "Comparisons",
         caption=f"By the rule {rule}, in percentage points. ±: standard error over seeds and "
-        "videos. p: Welch's t test whose variance has a part for the videos (paired), then "
-        "corrected by Holm's method for all rows compared; intervals are for one row alone.",
+        "videos. p: t test whose variance has a part for seeds and one for videos, both paired, "
+        "then corrected by Holm's method for all rows compared; intervals are for one row alone.",
         columns=tuple(_COMPARISON),
         blocks=tuple(
             filled(_COMPARISON, analysis.direction.label, analysis.comparisons)
             for analysis in compared
         ),
         notes=(
+            "How p is computed: the variance of the difference is that over videos, paired and "
+            "seeds averaged, and that over seeds less what single videos do by chance in single "
+            "seeds (the first holds it already); degrees of freedom by Satterthwaite. Equal seeds "
+            f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
+            "are paired by seed, in interval and tests; others are compared as independent. With "
+            "one seed on a side the interval is over videos only, and there is no p.",
+            *(_oracle_note(rule) if rule == ORACLE else ()),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
-            "not corrected: sign flips over videos with seeds averaged, and exchanged seeds. Both "
-            "are exact where there are few; 3 seeds against 3 cannot give less than 0.1.",
-            "Sources: Welch 1947; for the variances of seeds and videos summed, Cameron, Gelbach "
-            "and Miller 2011; Holm 1979; Owen 2007, The pigeonhole bootstrap; Pitman 1937 for the "
-            "permutation tests.",
+            "not corrected: sign flips over videos with seeds averaged; sign flips of paired "
+            "seeds, or exchanged seeds. Both are exact where there are few: 3 seeds paired "
+            "cannot give less than 0.25, 3 against 3 others not less than 0.1.",
+            "Sources: Welch 1947 and Satterthwaite 1946; for the variances of seeds and "
+            "videos together, Cameron, Gelbach and Miller 2011; Holm 1979; Owen "
+            "2007, The pigeonhole bootstrap; Pitman 1937 for the permutation tests.",
         )
         if compared
         else (),
+    )
+
+
+def _oracle_note(rule: str) -> tuple[str]:
+    return (
+        f"{rule}: p compares accuracies at epochs that were chosen on the labels of the same "
+        "videos. That lifts all rows, the more so the more a row varies between epochs.",
     )
 
 

@@ -76,9 +76,10 @@ def further_findings(analysis: Analysis) -> list[str]:
     rows = "row" if num == 1 else "rows"
     sentences.append(
         f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
-        f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
-        f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
-        f"{LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. "
+        f"“Beats” and “falls behind” mean p below {_ALPHA} by a t test over seeds and "
+        f"videos, both paired, corrected by Holm's method for the {num} {rows} compared. "
+        f"Intervals hold {LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one "
+        "comparison alone. "
         f"Not told apart does not mean equal. One of the {total} target videos is worth "
         f"{100 / total:.2f} points."
     )
@@ -112,7 +113,7 @@ def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
     listed = [f"{_gain(c)} against {_short_name(c.reference, c.row)}" for c in comparisons]
     return (
         f"{name} is at {_join(listed)}, with one seed on at least one side: that allows no "
-        "interval, no test and no claim."
+        "test and no claim; an interval is over videos only."
     )
 
 
@@ -180,7 +181,9 @@ def _temporal_gain(analysis: Analysis) -> str:
     if relation is None or pooling is None:
         return ""
     found = compare(relation, pooling, analysis.rule)
-    trust = _interval(found.interval) if found.interval else ", from one seed"
+    trust = _interval(found.interval)
+    if found.p is None:
+        trust += ", from one seed"
     return (
         f"Without adaptation, the relation module is at {signed(found.points)} points against "
         f"pooling{trust}."

@@ -47,6 +47,7 @@ def test_differences_are_of_the_predictions_by_the_rule(tmp_path: Path) -> None:
     assert by_oracle.reads_target_labels
     assert not it.reads_target_labels
     assert by_oracle.comparisons[0].points == pytest.approx(75 - 45)
+    assert by_oracle.comparisons[0].p_corrected is not None
 
 
 def test_p_is_corrected_for_every_row_compared(tmp_path: Path) -> None:

@@ -59,8 +59,8 @@ def test_comparisons_tell_points_videos_interval_and_all_tests(tmp_path: Path) -
         "+5.7",
     )
     assert cells["reading"] == "beats it"
-    # Three seeds against three, all of them better: two of twenty ways are as extreme.
-    assert cells["p, seeds"] == "0.100"
+    # Three pairs of seeds, all of them better: two of eight ways are as extreme.
+    assert cells["p, seeds"] == "0.250"
     assert all(cells.values())
 
 
