@@ -40,7 +40,7 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 from ta3n.train.runs.records import Run
-from ta3n.train.runs.selection import ORACLE
+from ta3n.train.runs.selection import LAST, ORACLE
 
 _FEW_SEEDS = 5
 
@@ -55,10 +55,10 @@ def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
     return first, [r for r in rules if r not in first]
 
 
-def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple[Column, ...]:
+def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tuple[Column, ...]:
     """Return the columns that end every table of rows; see `accuracy_cells`.
 
-    `compared` holds the accuracy by the `rule` less that of something else.
+    `compared` hold accuracies less those of something else.
     """
     main, rest = (
         [Column(r, (f"{r}_percent", f"{r}_sd"), terminal=terminal) for r in part]
@@ -67,7 +67,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple
     ends = ("interval_low_percent", "interval_high_percent")
     return (
         *main,
-        compared,
+        *compared,
         Column("videos", ("correct_videos", "target_videos")),
         Column("n", ("num_seeds",)),
         Column(f"{LEVEL_TEXT} interval", ends),
@@ -77,19 +77,19 @@ def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple
 
 
 def accuracy_cells(
-    row: RunGroup, analysis: Analysis, rules: Sequence[str], compared: float | None
+    row: RunGroup, analysis: Analysis, rules: Sequence[str], *compared: float | None
 ) -> list[Cell]:
     """Return the accuracy of a row by each rule, empty where it lacks the rule, and between them.
 
-    There stand, by the rule compared by: the difference `compared`, correct videos, n, interval,
-    and p against the focal row.
+    There stand the differences `compared`, and by the rule compared by: correct videos, n,
+    interval, and p against the focal row.
     """
     rule, found = analysis.rule, analysis.against(row)
     chosen = row.chosen(rule)
     main, rest = ([over_seeds(row.percents(r)) for r in part] for part in split_rules(rules, rule))
     return [
         *main,
-        difference(compared),
+        *map(difference, compared),
         tally(mean(choice.correct for choice in chosen), row.total) if chosen else EMPTY,
         number(len(row.runs), 0),
         span(accuracy_interval(hits_of(row, rule))) if chosen else EMPTY,
@@ -120,8 +120,38 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
+    notes.append(_chosen_on(analyses, rules))
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
-    return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
+    return (*filter(None, notes), *(f"{name}: {rule_note(name)}." for name in read))
+
+
+def _chosen_on(analyses: Sequence[Analysis], rules: Sequence[str]) -> str:
+    """Say on which videos the label-free rules among some chose; empty where there are none."""
+    names = [rule for rule in rules if rule not in (LAST, ORACLE)]
+    rows = [row for a in analyses for row in a.direction.rows if set(names) & set(row.rules)]
+    if not rows:
+        return ""
+    where = dict.fromkeys(_rules_on(row) for row in rows)
+    if len(where) == 1:
+        told = f"looked at {next(iter(where))}"
+    else:
+        told = "; ".join(
+            f"in {', '.join(dict.fromkeys(r.label for r in rows if _rules_on(r) == videos))} "
+            f"looked at {videos}"
+            for videos in where
+        )
+    return f"The rules that need no target label ({', '.join(names)}) {told}."
+
+
+def _rules_on(row: RunGroup) -> str:
+    # Runs that do not tell are older than the choice: they looked at the validation videos.
+    return _RULES_ON.get(str(row.config.settings.get("rules_on", "val")), "videos not known here")
+
+
+_RULES_ON = {
+    "val": "the target's validation videos, the very ones that are tested",
+    "train": "the target's training videos, not at those that are tested",
+}
 
 
 def others_sheet(
