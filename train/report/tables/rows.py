@@ -120,15 +120,15 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
-    notes.append(_chosen_on(analyses, rules))
+    notes.append(_chosen_on(rows, rules))
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
     return (*filter(None, notes), *(f"{name}: {rule_note(name)}." for name in read))
 
 
-def _chosen_on(analyses: Sequence[Analysis], rules: Sequence[str]) -> str:
+def _chosen_on(rows: Sequence[RunGroup], rules: Sequence[str]) -> str:
     """Say on which videos the label-free rules among some chose; empty where there are none."""
     names = [rule for rule in rules if rule not in (LAST, ORACLE)]
-    rows = [row for a in analyses for row in a.direction.rows if set(names) & set(row.rules)]
+    rows = [row for row in rows if set(names) & set(row.rules)]
     if not rows:
         return ""
     where = dict.fromkeys(_rules_on(row) for row in rows)
@@ -140,7 +140,7 @@ def _chosen_on(analyses: Sequence[Analysis], rules: Sequence[str]) -> str:
             f"looked at {videos}"
             for videos in where
         )
-    return f"The rules that need no target label ({', '.join(names)}) {told}."
+    return f"The rules that need no target label ({', '.join(names)}): {told}."
 
 
 def _rules_on(row: RunGroup) -> str:
@@ -236,6 +236,7 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
             "are paired by seed, in interval and tests; others are compared as independent. With "
             "one seed on a side the interval is over videos only, and there is no p.",
+            *filter(None, [_chosen_on([r for a in compared for r in a.rows], [rule])]),
             *(_oracle_note(rule) if rule == ORACLE else ()),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
             "not corrected: sign flips over videos with seeds averaged; sign flips of paired "
@@ -317,6 +318,7 @@ def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sh
         notes=(
             *(_reads(direction) for direction in directions),
             *(f"{rule}: {rule_note(rule)}{rule_citation(rule)}." for rule in rules),
+            *filter(None, [_chosen_on([row for d in directions for row in d.rows], rules)]),
         ),
     )
 
