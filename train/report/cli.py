@@ -56,6 +56,12 @@ _FOLDER = click.Path(path_type=Path)
     help="Selection rules to show, the first to compare rows by (default: all, and last); repeat "
     "or separate by ','.",
 )
+@click.option(
+    "--focal",
+    metavar="METHOD[-TEMPORAL]",
+    help="The row that all others are held against, or first digits of its configuration's hash "
+    "(default: ta3n-relation, or the adapting method nearest to it).",
+)
 @click.version_option(package_name="ta3n")
 @handles_errors(COMMAND)
 def main(
@@ -64,6 +70,7 @@ def main(
     features: Path | None,
     videos: Path | None,
     rules: tuple[str, ...],
+    focal: str | None,
     *,
     no_pictures: bool,
 ) -> None:
@@ -82,6 +89,7 @@ def main(
         videos=videos,
         pictures=not no_pictures,
         rules=[name.strip() for names in rules for name in names.split(",") if name.strip()],
+        focal=focal,
     )
     report.print()
 

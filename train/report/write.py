@@ -15,7 +15,7 @@ from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, print
 from ta3n.common.files import replace_file
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
-from ta3n.train.report.data.compare import Analysis, analyse
+from ta3n.train.report.data.compare import Analysis, analyse, check_focal
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -101,6 +101,7 @@ def write_report(
     videos: Path | None = None,
     pictures: bool = True,
     rules: Sequence[str] = (),
+    focal: str | None = None,
 ) -> Report:
     """Write the report of all finished runs under some folders, which are only read.
 
@@ -112,18 +113,19 @@ def write_report(
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
+        focal: The row that all others are held against, see `focal_row`; None chooses it.
 
     Raises:
         DataMissingError: If there is no finished run, or a folder is not there.
         DataConflictError: If runs were made from different features.
-        UsageError: For a rule that no run has.
+        UsageError: For a rule or a focal row that no run has.
         OSError: If the report cannot be written.
     """
     for folder in (features, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    contents = build_contents(collect_runs(*runs), rules)
-    galleries = _galleries(contents, features, videos, pictures=pictures)
+    contents = build_contents(collect_runs(*runs), rules, focal)
+    galleries = _galleries(contents, features, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
         for gallery in galleries.values()
@@ -158,16 +160,19 @@ def write_report(
     )
 
 
-def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
+def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: str | None = None) -> Contents:
     """Compare rows and make all tables.
 
     Args:
         rules: Selection rules to show, and the first to compare by; none shows all, and compares
             by `last`.
+        focal: As for `write_report`.
 
     Raises:
-        UsageError: For a rule that no run has.
+        UsageError: For a rule or a focal row that no run has.
     """
+    if focal is not None:
+        check_focal(runs.directions, focal)
     known = {rule for direction in runs.directions for rule in direction.rules}
     for rule in rules:
         if rule not in known:
@@ -176,7 +181,7 @@ def build_contents(runs: RunSet, rules: Sequence[str] = ()) -> Contents:
             raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
     shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
     rule = shown[0] if rules else "last"
-    analyses = tuple(analyse(direction, rule) for direction in runs.directions)
+    analyses = tuple(analyse(direction, rule, focal) for direction in runs.directions)
     return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
 
 
@@ -191,7 +196,12 @@ def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, 
 
 
 def _galleries(
-    contents: Contents, features: Path | None, videos: Path | None, *, pictures: bool
+    contents: Contents,
+    features: Path | None,
+    videos: Path | None,
+    focal: str | None,
+    *,
+    pictures: bool,
 ) -> dict[str, "Gallery"]:
     if not pictures:
         return {}
@@ -203,7 +213,7 @@ def _galleries(
     for direction in directions:
         name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
         prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
-        galleries[direction.label] = draw_pictures(direction, features, prefix, videos)
+        galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
     return galleries
 
 

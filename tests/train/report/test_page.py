@@ -98,7 +98,7 @@ def test_page_tells_result_and_provenance(page: Page, trained: Trained) -> None:
         "99.33",
         "Selection rules",
         "were read 360 times in 6 runs",
-        "Welch's t test over seeds and videos",
+        "t test over seeds and videos, both paired",
     ):
         assert told in page.text
     assert page.text.count("Made by ta3n-demo --out '<here>'") == len(page.attributes("figure"))

@@ -1,13 +1,17 @@
 """Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from statistics import mean
 from typing import Literal
 
 import numpy as np
 
+from ta3n.common.errors import UsageError, did_you_mean, shorten
+from ta3n.train.methods.registry import method_for, method_of
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import paper_methods
+from ta3n.train.recipe.recipes import OFFICIAL, RECIPES, Recipe
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import (
     LEVEL,
@@ -92,12 +96,14 @@ class Analysis:
         return next((c for c in self.comparisons if c.reference is row), None)
 
 
-def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
+def analyse(
+    direction: DirectionRuns, rule: str = "last", focal_name: str | None = None
+) -> Analysis:
     """Hold the focal row of a direction against every other row, by one rule.
 
-    The p values are corrected for all of these comparisons.
+    The p values are corrected for all of these comparisons. `focal_name` is for `focal_row`.
     """
-    focal = focal_row(direction)
+    focal = focal_row(direction, focal_name)
     if focal is None or rule not in focal.rules:
         return Analysis(direction=direction, rule=rule, focal=None, comparisons=())
     others = [row for row in direction.rows if rule in row.rules and row is not focal]
@@ -112,7 +118,8 @@ def analyse(direction: DirectionRuns, rule: str = "last") -> Analysis:
 
 def compare(row: RunGroup, reference: RunGroup, rule: str) -> Difference:
     """Hold a row against another one of the same direction, by a rule that both have."""
-    return compare_hits(hits_of(row, rule), hits_of(reference, rule))
+    same = row.seeds == reference.seeds
+    return compare_hits(hits_of(row, rule), hits_of(reference, rule), same_seeds=same)
 
 
 def hits_of(row: RunGroup, rule: str) -> Hits:
@@ -122,7 +129,7 @@ def hits_of(row: RunGroup, rule: str) -> Hits:
 
 
 def gain(row: RunGroup, direction: DirectionRuns, rule: str) -> float | None:
-    """Return the accuracy over source only with the same temporal module, in points, or None."""
+    """Return the accuracy over the source only that matches a row, in points, or None."""
     reference = source_only_for(row, direction)
     if reference is None or rule not in row.rules or rule not in reference.rules:
         return None
@@ -130,42 +137,167 @@ def gain(row: RunGroup, direction: DirectionRuns, rule: str) -> float | None:
 
 
 def source_only_for(row: RunGroup, direction: DirectionRuns) -> RunGroup | None:
-    """Return the source-only row with the temporal module of a row, as in the paper's Table 3."""
+    """Return the source-only row with a row's temporal module and settings, or None.
+
+    The settings are those that source only reads, see `settings_apart`.
+    """
     if row.config.method == "source-only":
         return None
-    return pick(direction.rows, "source-only", row.config.temporal)
+    return pick_like(direction.rows, "source-only", row)
 
 
-def pick(rows: Sequence[RunGroup], method: str, temporal: str | None = None) -> RunGroup | None:
-    """Return the row of a method with most seeds, or None; accuracy plays no part in it."""
-    named = [row for row in rows if row.config.method == method]
-    fitting = [row for row in named if temporal in (None, row.config.temporal)]
-    return max(fitting, key=lambda row: len(row.runs), default=None)
+def no_source_only(row: RunGroup, direction: DirectionRuns) -> str:
+    """Return why `source_only_for` finds nothing, as a clause."""
+    temporal = row.config.temporal
+    named = [r for r in direction.rows if r.config.method == "source-only"]
+    near = [r for r in named if r.config.temporal == temporal]
+    if not near:
+        return f"there is no source-only row with {temporal}"
+    apart = settings_apart(near[0], row)
+    return f"source only with {temporal} was run with other settings ({shorten(apart, 3)})"
 
 
-def focal_row(direction: DirectionRuns) -> RunGroup | None:
+def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
+    """Return the settings of a reference that are not those of a row, such as `epochs 2, not 3`.
+
+    With any, the difference between both is not that of their methods alone. Only what the
+    reference itself reads counts, whatever its recipe is called: source only reads nothing in
+    which the recipes differ. Weights of losses belong to the method.
+    """
+    theirs, ours = reference.config.settings, row.config.settings
+    apart = [
+        f"{name} {theirs['recipe'][name]}, not {ours['recipe'][name]}"
+        for name in _fields_read(reference)
+        if name in theirs["recipe"] and name in ours["recipe"]
+        if theirs["recipe"][name] != ours["recipe"][name]
+    ]
+    if theirs["classes"] != ours["classes"]:
+        apart.append("other classes")
+    return apart
+
+
+def _fields_read(row: RunGroup) -> tuple[str, ...]:
+    """Return the fields of the recipe that decide what a row comes to."""
+    config = row.config
+    recorded = config.settings["recipe"]
+    known = {field.name: recorded[field.name] for field in fields(Recipe) if field.name in recorded}
+    try:
+        method = method_of({"label": "", **config.settings["method"]})
+    except UsageError:  # of a plug-in: what matters to every method
+        method = method_for("source-only", "pooling")
+    settings = RunSettings(
+        method=method,
+        recipe=Recipe(**known),
+        weights=config.settings["weights"] if row.adapts else {},
+        num_classes=len(row.classes),
+        seed=0,
+    )
+    return settings.fields_read
+
+
+def pick_like(
+    rows: Sequence[RunGroup], method: str, like: RunGroup, temporal: str | None = None
+) -> RunGroup | None:
+    """Return the row of a method that has the settings of another row, or None.
+
+    Args:
+        like: Whose settings it must have, as far as it reads them.
+        temporal: Its temporal module; None for that of `like`.
+    """
+    temporal = temporal or like.config.temporal
+    fitting = [
+        row
+        for row in rows
+        if row.config.method == method and row.config.temporal == temporal
+        if not settings_apart(row, like)
+    ]
+    return _usual(fitting)
+
+
+def _usual(rows: Sequence[RunGroup]) -> RunGroup | None:
+    """Return the row with most seeds, of equals the nearest to its recipe, `official` first.
+
+    Accuracy plays no part in it.
+    """
+
+    def place(row: RunGroup) -> tuple[int, int, bool]:
+        recipe = row.config.settings["recipe"]
+        usual = RECIPES.get(recipe["name"], OFFICIAL)
+        departs = sum(getattr(usual, name, value) != value for name, value in recipe.items())
+        return -len(row.runs), departs, recipe["name"] != OFFICIAL.name
+
+    return min(rows, key=place, default=None)
+
+
+def focal_row(direction: DirectionRuns, name: str | None = None) -> RunGroup | None:
     """Return the row that the report is about: TA3N, else the adapting method nearest to it.
 
     Nearest in the paper's order, or else the first by name; not by accuracy, since that would
-    choose on target labels.
+    choose on target labels. Of several configurations the one with most seeds, then the one that
+    departs least from its recipe.
+
+    Args:
+        name: Method, method and temporal module, or first digits of a configuration's hash, to
+            choose it by.
     """
+    if name is not None:
+        return _usual([row for row in direction.rows if is_named(row, name)])
     adapting = [row for row in direction.rows if row.adapts]
     if not adapting:
         return None
     known = [row for row in adapting if row.config.method in paper_methods()]
     method = (known or adapting[:1])[-1].config.method
-    return pick(adapting, method, "relation") or pick(adapting, method)
+    named = [row for row in adapting if row.config.method == method]
+    return _usual([row for row in named if row.config.temporal == "relation"]) or _usual(named)
+
+
+_LEAST_DIGITS = 6
+
+
+def is_named(row: RunGroup, name: str) -> bool:
+    """Return whether a row is called METHOD, METHOD-TEMPORAL or by digits of its hash."""
+    method, temporal = row.config.method, row.config.temporal
+    by_hash = len(name) >= _LEAST_DIGITS and row.config.hash.startswith(name)
+    return name in (method, f"{method}-{temporal}") or by_hash
+
+
+def check_focal(directions: Sequence[DirectionRuns], name: str) -> None:
+    """Refuse the name of a focal row that no direction has.
+
+    Raises:
+        UsageError: With the names that there are.
+    """
+    rows = [row for direction in directions for row in direction.rows]
+    if not any(is_named(row, name) for row in rows):
+        known = list(dict.fromkeys(f"{r.config.method}-{r.config.temporal}" for r in rows))
+        hint = did_you_mean(name, known)
+        raise UsageError(f"--focal {name!r}: no such row{hint}; there are {', '.join(known)}")
 
 
 def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
     """Return one row of every other method that was run and does not see target labels.
 
-    Of the focal row's temporal module where there is one.
+    It has the focal row's settings, and its temporal module where there is one; a method without
+    such a row is left to `unmatched`.
     """
-    names = dict.fromkeys(row.config.method for row in rows)
-    others = [name for name in names if name not in ("target-only", focal.config.method)]
-    found = [pick(rows, name, focal.config.temporal) or pick(rows, name) for name in others]
+    found = []
+    for name in _other_methods(focal, rows):
+        modules = dict.fromkeys(r.config.temporal for r in rows if r.config.method == name)
+        fitting = (pick_like(rows, name, focal, t) for t in (focal.config.temporal, *modules))
+        found.append(next((row for row in fitting if row is not None), None))
     return [row for row in found if row is not None]
+
+
+def unmatched(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
+    """Return a row of every method that was run with other settings than the focal row only."""
+    held = {row.config.method for row in rivals(focal, rows)}
+    names = [name for name in _other_methods(focal, rows) if name not in held]
+    return [next(row for row in rows if row.config.method == name) for name in names]
+
+
+def _other_methods(focal: RunGroup, rows: Sequence[RunGroup]) -> list[str]:
+    names = dict.fromkeys(row.config.method for row in rows)
+    return [name for name in names if name not in ("target-only", focal.config.method)]
 
 
 def mean_rank_correlation(runs: Sequence[Run], rule: str) -> float | None:

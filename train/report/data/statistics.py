@@ -5,10 +5,12 @@ them. Seeds and videos are crossed, since every seed is tested on every video, a
 takes both into account.
 
 Legend: S seeds, N target validation videos; `hits` is an array [S, N], 1 where a video is
-classified correctly. Two rows have seeds of their own, but share the videos.
+classified correctly. Two rows share the videos, and runs of the same seed share their first weights
+and the order of their videos, so that both are paired.
 
 Sources:
     Welch, "The generalization of Student's problem", Biometrika 34, 1947.
+    Satterthwaite, "An approximate distribution of estimates of variance components", 1946.
     Pitman, "Significance tests which may be applied to samples from any populations", 1937.
     Holm, "A simple sequentially rejective multiple test procedure", 1979.
     McCarthy and Snowden, "The bootstrap and finite population sampling", 1985.
@@ -32,6 +34,9 @@ LEVEL = 0.95
 """Of the intervals; differences count at 1 - LEVEL."""
 LEVEL_TEXT = f"{100 * LEVEL:.0f} %"
 
+FEWEST_PAIRS = 3
+"""Of seeds, to pair two rows by them: two differences say too little of how much they vary."""
+
 NUM_RESAMPLES = 2000
 _NUM_PERMUTATIONS = 9999
 _SEED = 20190917
@@ -49,14 +54,17 @@ class Interval:
 class Difference:
     """The mean accuracy of a row less that of another one, in percentage points.
 
-    What may be None is so with one seed on either side.
+    What may be None is so with one seed on either side; the interval then is over videos only,
+    paired, and says nothing of other seeds.
 
     Attributes:
-        seeds_error: Standard error over seeds.
+        seeds_error: Standard error over seeds, without what single videos add to it; 0 where seeds
+            vary no more than that.
         videos_error: Standard error over videos, paired; 0 for one video.
-        p: Of the Welch test over seeds and videos.
+        p: Of the t test over seeds and videos.
         p_videos: Of the sign-flip test over videos, seeds averaged.
-        p_seeds: Of the permutation test over seeds.
+        p_seeds: Of the permutation test over seeds: signs of paired ones, exchanged else.
+        paired: Whether seeds are paired.
     """
 
     points: float
@@ -66,51 +74,74 @@ class Difference:
     p: float | None
     p_videos: float
     p_seeds: float | None
+    paired: bool = False
 
     @property
     def standard_error(self) -> float | None:
-        """Both errors together, in points.
-
-        The variances of both ways of chance are summed (two-way clustering). What they share is
-        counted twice, so this errs to the careful side.
-        """
+        """Both errors together, in points (two-way clustering: what both share counts once)."""
         if self.seeds_error is None:
             return None
         return sqrt(self.seeds_error**2 + self.videos_error**2)
 
 
 def accuracy_interval(hits: Hits) -> Interval | None:
-    """Return the interval of a row's mean accuracy, or None for one seed.
+    """Return the interval of a row's mean accuracy, or None for one seed and one video.
 
     Pigeonhole bootstrap: seeds and videos are drawn with replacement, independently of each
     other; the interval holds the middle `LEVEL` of the means. The draws are the same every time.
+    That of one seed is over videos only.
     """
     num_seeds, num_videos = hits.shape
-    if num_seeds < 2:
+    if num_seeds == num_videos == 1:
         return None
     seeds, videos = _draws(num_seeds, 0), _draws(num_videos, 2)
     return _middle(100 * _resampled(hits, seeds, videos))
 
 
-def compare_hits(ours: Hits, theirs: Hits) -> Difference:
-    """Hold two rows [S, N] and [S', N] against each other, the same videos in the same order."""
+def compare_hits(ours: Hits, theirs: Hits, *, same_seeds: bool = False) -> Difference:
+    """Hold two rows [S, N] and [S', N] against each other, the same videos in the same order.
+
+    Args:
+        same_seeds: Whether both have the same seeds in the same order, so that they are paired
+            from `FEWEST_PAIRS` on.
+    """
     both = len(ours) > 1 and len(theirs) > 1
+    paired = same_seeds and len(ours) >= FEWEST_PAIRS
     gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
     means = ours.mean(axis=1), theirs.mean(axis=1)  # [S], [S']
-    ours_error, theirs_error = (_standard_error(100 * mean) for mean in means)
     videos_error = _standard_error(gaps)
     points = float(gaps.mean())
-    errors = (ours_error, theirs_error, videos_error)
-    parts = [(e, len(of) - 1) for e, of in zip(errors, (ours, theirs, gaps), strict=True)]
+    seeds_error, p = t_test(ours, theirs, paired=paired) if both else (None, None)
+    p_seeds = _sign_flip_p(means[0] - means[1]) if paired else None
+    if both and not paired:
+        p_seeds = _permutation_p(means, "independent")
+    several = both or ours.shape[1] > 1
     return Difference(
         points=points,
-        seeds_error=sqrt(ours_error**2 + theirs_error**2) if both else None,
+        seeds_error=seeds_error,
         videos_error=videos_error,
-        interval=_difference_interval(ours, theirs) if both else None,
-        p=_welch_p(points, parts) if both else None,
+        interval=_difference_interval(ours, theirs, paired=paired) if several else None,
+        p=p,
         p_videos=_sign_flip_p(gaps),
-        p_seeds=_permutation_p(means, "independent") if both else None,
+        p_seeds=p_seeds,
+        paired=paired,
     )
+
+
+def t_test(ours: Hits, theirs: Hits, *, paired: bool) -> tuple[float, float]:
+    """Return the standard error over seeds, in points, and p of the t test over seeds and videos.
+
+    Args:
+        ours: [S, N], S at least 2.
+        theirs: [S', N], S' at least 2.
+        paired: Whether seeds are paired, S of them on both sides.
+    """
+    gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
+    of_videos = _standard_error(gaps) ** 2
+    varying = [100 * (ours - theirs)] if paired else [100 * ours, 100 * theirs]
+    parts = _seeds_parts(varying, of_videos)
+    seeds_error = sqrt(max(0.0, sum(variance for variance, _ in parts)))
+    return seeds_error, _t_p(float(gaps.mean()), [*parts, (of_videos, len(gaps) - 1)])
 
 
 def holm(values: Sequence[float | None]) -> list[float | None]:
@@ -144,27 +175,63 @@ def _standard_error(percents: NDArray[np.float64]) -> float:
     return float(stats.sem(percents)) if len(percents) > 1 else 0.0
 
 
-def _welch_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
-    """Return the two-sided p of Welch's t test whose variance has a part for the videos too.
+def _seeds_parts(rows: Sequence[Hits], of_videos: float) -> list[tuple[float, int]]:
+    """Return what seeds add to the variance of a difference, beside the videos' part `of_videos`.
 
-    Without spread over videos it is Welch's test over seeds; without spread over seeds, the
-    paired t test over videos. `parts` are standard error and degrees of freedom of each
-    independent part.
+    The variance of the seeds' means holds what single videos do by chance in single seeds. The
+    videos' part holds that too, so it is taken off as a part of its own, less than 0, but never
+    more than the videos' part has. Where nothing is left of a row, its seeds vary no more than
+    that, and there is no part of theirs.
+
+    Args:
+        rows: [S, N] each, whose seeds have nothing to do with those of the other.
+        of_videos: Variance.
+
+    Returns:
+        Variance and degrees of freedom of each part.
+    """
+    found = [_variances(values) for values in rows]
+    shared = sum(of_both for _, of_both in found)
+    kept = min(1.0, of_videos / shared) if shared > 0 else 0.0
+    parts = []
+    for values, (of_seeds, of_both) in zip(rows, found, strict=True):
+        if of_seeds > kept * of_both:
+            num_seeds, num_videos = values.shape
+            free = (num_seeds - 1) * (num_videos - 1)
+            parts += [(of_seeds, num_seeds - 1), (-kept * of_both, free)]
+    return parts
+
+
+def _variances(values: Hits) -> tuple[float, float]:
+    """Return the variance of the mean of [S, N]: that of the seeds' means, and their rest's."""
+    num_seeds, num_videos = values.shape
+    by_seed = values.mean(axis=1, keepdims=True)
+    rest = values - by_seed - values.mean(axis=0, keepdims=True) + values.mean()
+    free = max(1, (num_seeds - 1) * (num_videos - 1))
+    of_both = float((rest**2).sum()) / free / values.size
+    return float(by_seed.var(ddof=1)) / num_seeds, of_both
+
+
+def _t_p(points: float, parts: Sequence[tuple[float, int]]) -> float:
+    """Return the two-sided p of a t test whose variance is the sum of parts (Satterthwaite).
+
+    Of a single video it is Welch's test over seeds, or the paired one; where seeds do not vary, the
+    paired t test over videos. `parts` are variance and degrees of freedom of each.
     """
     # Rounding leaves crumbs where there is no difference, or no spread.
-    spread = sum(error**2 for error, _ in parts)
+    spread = sum(variance for variance, _ in parts)
     if abs(points) < 1e-9:
         return 1.0
     if spread < 1e-18:
         return 0.0
-    weights = sum(error**4 / free for error, free in parts if free)
+    weights = sum(variance**2 / free for variance, free in parts if free)
     freedom = spread**2 / weights if weights else inf
     return float(2 * stats.t.sf(abs(points) / sqrt(spread), freedom))
 
 
 def _sign_flip_p(gaps: NDArray[np.float64]) -> float:
-    """Return p of the paired permutation test: for each video the rows might change places."""
-    # A video on which both are equally right flips to itself; a single other one tells nothing.
+    """Return p of the paired permutation test: for each pair the rows might change places."""
+    # A pair on which both are equally right flips to itself; a single other one tells nothing.
     telling = gaps[np.abs(gaps) > 1e-9]
     return _permutation_p((telling,), "samples") if len(telling) > 1 else 1.0
 
@@ -188,11 +255,15 @@ def _permutation_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float
     return float(found.pvalue)
 
 
-def _difference_interval(ours: Hits, theirs: Hits) -> Interval:
-    """Return the pigeonhole bootstrap's interval: seeds apart, videos together."""
+def _difference_interval(ours: Hits, theirs: Hits, *, paired: bool) -> Interval:
+    """Return the pigeonhole bootstrap's interval: videos together, and seeds where paired."""
+    if len(ours) == 1 or len(theirs) == 1:
+        ours, theirs = (hits.mean(axis=0, keepdims=True) for hits in (ours, theirs))
     videos = _draws(ours.shape[1], 2)
     ours_means = _resampled(ours, _draws(len(ours), 0), videos)
-    return _middle(100 * (ours_means - _resampled(theirs, _draws(len(theirs), 1), videos)))
+    return _middle(
+        100 * (ours_means - _resampled(theirs, _draws(len(theirs), 0 if paired else 1), videos))
+    )
 
 
 @lru_cache(maxsize=16)

@@ -136,11 +136,8 @@ def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
     return changes
 
 
-def class_changes_picture(row: RunGroup, reference: RunGroup | None) -> Picture | str:
+def class_changes_picture(row: RunGroup, reference: RunGroup) -> Picture:
     """Draw what adaptation does to each class, against source only with the same module."""
-    if reference is None:
-        temporal = row.config.temporal
-        return f"Accuracy by class before and after: there is no source-only row with {temporal}."
     untested = [change.name for change in class_changes(row, reference) if not change.num_videos]
     return picture(
         "class-changes",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import DataMissingError, Ta3nError
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.data.compare import focal_row, source_only_for
+from ta3n.train.report.data.compare import focal_row, no_source_only, source_only_for
 from ta3n.train.report.figures.accuracy import (
     accuracy_picture,
     class_changes_picture,
@@ -42,14 +42,18 @@ class _Models:
 
 
 def draw_pictures(
-    direction: DirectionRuns, features: Path | None, prefix: str = "", videos: Path | None = None
+    direction: DirectionRuns,
+    features: Path | None,
+    prefix: str = "",
+    videos: Path | None = None,
+    focal_name: str | None = None,
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
     The prefix goes before every file name. The clips lie in `videos`, or in a folder of it for each
-    dataset.
+    dataset. `focal_name` is for `focal_row`.
     """
-    found = list(_pictures(direction, features, videos))
+    found = list(_pictures(direction, features, videos, focal_row(direction, focal_name)))
     return Gallery(
         pictures=[item.prefixed(prefix) for item in found if isinstance(item, Picture)],
         missing=[item for item in found if isinstance(item, str)],
@@ -57,9 +61,8 @@ def draw_pictures(
 
 
 def _pictures(
-    direction: DirectionRuns, features: Path | None, videos: Path | None
+    direction: DirectionRuns, features: Path | None, videos: Path | None, focal: RunGroup | None
 ) -> Iterator[Picture | str]:
-    focal = focal_row(direction)
     with ThreadPoolExecutor(1) as pool:
         # The models run while the pictures that need none are drawn.
         future = (
@@ -87,7 +90,11 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
         return
     if focal.config.method != "ta3n":
         yield f"TA3N was not run; {focal.label} takes its place in the pictures."
-    yield class_changes_picture(focal, source_only_for(focal, direction))
+    before = source_only_for(focal, direction)
+    if before is None:
+        yield f"Accuracy by class before and after: {no_source_only(focal, direction)}."
+    else:
+        yield class_changes_picture(focal, before)
     yield confusion_picture(focal)
     yield curves_picture(direction, focal)
     yield from domain_pictures(focal)
@@ -131,7 +138,7 @@ def _model_pictures(
 
     before = source_only_for(focal, direction)
     if before is None:
-        yield f"t-SNE before adaptation: there is no source-only row with {focal.config.temporal}."
+        yield f"t-SNE before adaptation: {no_source_only(focal, direction)}."
     yield tsne_picture(before, focal, models.maps, models.source)
     if attention_kind(focal) != "domain":
         yield f"Attention and frames by attention: {focal.label} has no domain attention."

@@ -18,6 +18,7 @@ from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.rows import accuracy_cells, accuracy_columns, trust_notes
 from ta3n.train.report.tables.sheet import EMPTY, Block, Cell, Column, Line, Sheet, printed, words
+from ta3n.train.runs.selection import LAST, ORACLE
 
 TITLES = {
     "table2": "Table 2: UCF-Olympic and UCF-HMDB (small)",
@@ -45,13 +46,13 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
     """Return `table2`, `table3` or `table4`, given at least one direction that was run."""
     by_key = {_key(analysis): analysis for analysis in analyses}
     rule = analyses[0].rule
-    compared = Column("difference", ("difference_points",))
+    compared = [Column(f"{r} − paper", (f"{r}_difference_points",)) for r in _compared(rule)]  # noqa: RUF001
     columns = (
         Column("row", ("row",), words=True),
         Column("temporal", ("temporal",), words=True),
         Column("recipe", ("recipe",), words=True),
         Column("paper", ("paper_percent", "paper_mark")),
-        *accuracy_columns(rules, rule, compared),
+        *accuracy_columns(rules, rule, *compared),
     )
     papers = [row for row in ROWS.values() if row.name.startswith(f"{name}/")]
     directions = list(dict.fromkeys(key for paper in papers for key in paper.figures))
@@ -62,8 +63,9 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
         name=name,
         title=TITLES[name],
         caption="Accuracy in percent on the target validation videos. Ours: mean ± standard "
-        f"deviation over n seeds. Difference, videos and interval: by the rule {rule}; difference: "
-        "ours less the paper's, in points.",
+        f"deviation over n seeds. Videos and interval: by the rule {rule}. The paper's figures are "
+        "of the best of 30 epochs on target labels: ours less the paper's, in points, is like "
+        "against like by oracle alone; beside it by a rule that is to be had in practice.",
         columns=columns,
         blocks=tuple(blocks.block(key, by_key.get(key)) for key in directions),
         notes=(*(cited if name in CITED else ()), *trust_notes(shown, rules)),
@@ -126,9 +128,9 @@ class _Blocks:
             told_apart = (
                 recipe if recipes.count(recipe) == 1 else f"{recipe}, {row.config.hash[:8]}"
             )
-            percents = row.percents(analysis.rule)
-            compared = mean(percents) - paper.figures[key] if percents else None
-            cells = accuracy_cells(row, analysis, self._rules, compared)
+            percents = [row.percents(rule) for rule in _compared(analysis.rule)]
+            compared = [mean(some) - paper.figures[key] if some else None for some in percents]
+            cells = accuracy_cells(row, analysis, self._rules, *compared)
             yield (words(title), words(temporal), words(told_apart), figure, *cells)
 
     def _recipe(self, row: RunGroup) -> str:
@@ -147,6 +149,11 @@ class _Blocks:
         return [
             f"({letter}) with {text}." for text, letter in self._letters.items() if text in used
         ]
+
+
+def _compared(rule: str) -> tuple[str, str]:
+    """Return the rules by which ours stand against the paper's: as the paper chose, and honest."""
+    return ORACLE, LAST if rule == ORACLE else rule
 
 
 def _key(analysis: Analysis) -> Direction:

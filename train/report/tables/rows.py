@@ -15,8 +15,14 @@ from ta3n.train.report.data.compare import (
     gain,
     hits_of,
     mean_rank_correlation,
+    settings_apart,
 )
-from ta3n.train.report.data.statistics import LEVEL_TEXT, accuracy_interval, rank_correlation
+from ta3n.train.report.data.statistics import (
+    FEWEST_PAIRS,
+    LEVEL_TEXT,
+    accuracy_interval,
+    rank_correlation,
+)
 from ta3n.train.report.tables.sheet import (
     EMPTY,
     Block,
@@ -34,6 +40,7 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 from ta3n.train.runs.records import Run
+from ta3n.train.runs.selection import LAST, ORACLE
 
 _FEW_SEEDS = 5
 
@@ -48,10 +55,10 @@ def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
     return first, [r for r in rules if r not in first]
 
 
-def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple[Column, ...]:
+def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tuple[Column, ...]:
     """Return the columns that end every table of rows; see `accuracy_cells`.
 
-    `compared` holds the accuracy by the `rule` less that of something else.
+    `compared` hold accuracies less those of something else.
     """
     main, rest = (
         [Column(r, (f"{r}_percent", f"{r}_sd"), terminal=terminal) for r in part]
@@ -60,7 +67,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple
     ends = ("interval_low_percent", "interval_high_percent")
     return (
         *main,
-        compared,
+        *compared,
         Column("videos", ("correct_videos", "target_videos")),
         Column("n", ("num_seeds",)),
         Column(f"{LEVEL_TEXT} interval", ends),
@@ -70,19 +77,19 @@ def accuracy_columns(rules: Sequence[str], rule: str, compared: Column) -> tuple
 
 
 def accuracy_cells(
-    row: RunGroup, analysis: Analysis, rules: Sequence[str], compared: float | None
+    row: RunGroup, analysis: Analysis, rules: Sequence[str], *compared: float | None
 ) -> list[Cell]:
     """Return the accuracy of a row by each rule, empty where it lacks the rule, and between them.
 
-    There stand, by the rule compared by: the difference `compared`, correct videos, n, interval,
-    and p against the focal row.
+    There stand the differences `compared`, and by the rule compared by: correct videos, n,
+    interval, and p against the focal row.
     """
     rule, found = analysis.rule, analysis.against(row)
     chosen = row.chosen(rule)
     main, rest = ([over_seeds(row.percents(r)) for r in part] for part in split_rules(rules, rule))
     return [
         *main,
-        difference(compared),
+        *map(difference, compared),
         tally(mean(choice.correct for choice in chosen), row.total) if chosen else EMPTY,
         number(len(row.runs), 0),
         span(accuracy_interval(hits_of(row, rule))) if chosen else EMPTY,
@@ -98,8 +105,8 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
     focal = {analysis.focal.label for analysis in analyses if analysis.focal}
     if any(c.p_corrected is not None for analysis in analyses for c in analysis.comparisons):
         notes.append(
-            f"p (Holm): {' or '.join(sorted(focal))} against this row, Welch's t test over "
-            "seeds and videos, corrected by Holm's method for all rows of this source and target."
+            f"p (Holm): {' or '.join(sorted(focal))} against this row, t test over seeds and "
+            "videos, paired, corrected by Holm's method for all rows of this source and target."
         )
     if any(len(row.runs) > 1 for row in rows):
         rough = any(len(row.runs) < _FEW_SEEDS for row in rows)
@@ -109,9 +116,42 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             f"Interval: pigeonhole bootstrap over seeds and videos, by the rule {rule}.{few}"
         )
     if any(len(row.runs) == 1 for row in rows):
-        notes.append("Rows of one seed have no standard deviation, no interval and no test.")
+        notes.append(
+            "Rows of one seed have no standard deviation and no test; their interval is over "
+            "videos only and says nothing of other seeds."
+        )
+    notes.append(_chosen_on(rows, rules))
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
-    return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
+    return (*filter(None, notes), *(f"{name}: {rule_note(name)}." for name in read))
+
+
+def _chosen_on(rows: Sequence[RunGroup], rules: Sequence[str]) -> str:
+    """Say on which videos the label-free rules among some chose; empty where there are none."""
+    names = [rule for rule in rules if rule not in (LAST, ORACLE)]
+    rows = [row for row in rows if set(names) & set(row.rules)]
+    if not rows:
+        return ""
+    where = dict.fromkeys(_rules_on(row) for row in rows)
+    if len(where) == 1:
+        told = f"looked at {next(iter(where))}"
+    else:
+        told = "; ".join(
+            f"in {', '.join(dict.fromkeys(r.label for r in rows if _rules_on(r) == videos))} "
+            f"looked at {videos}"
+            for videos in where
+        )
+    return f"The rules that need no target label ({', '.join(names)}): {told}."
+
+
+def _rules_on(row: RunGroup) -> str:
+    # Runs that do not tell are older than the choice: they looked at the validation videos.
+    return _RULES_ON.get(str(row.config.settings.get("rules_on", "val")), "videos not known here")
+
+
+_RULES_ON = {
+    "val": "the target's validation videos, the very ones that are tested",
+    "train": "the target's training videos, not at those that are tested",
+}
 
 
 def others_sheet(
@@ -125,7 +165,7 @@ def others_sheet(
         title="Rows that are in no table of the paper",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
-        "only with the same temporal module.",
+        "only with the same temporal module and the same settings, empty where there is none.",
         columns=(
             Column("method", ("method",), words=True),
             Column("temporal", ("temporal",), words=True),
@@ -151,9 +191,14 @@ def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
     )
 
 
+def _against(c: Comparison) -> str:
+    apart = settings_apart(c.reference, c.row)
+    return f"{c.reference.label}, with {'; '.join(apart)}" if apart else c.reference.label
+
+
 _POINTS = ("interval_low_points", "interval_high_points")
 _COMPARISON: dict[Column, Callable[[Comparison], Cell]] = {
-    Column("against", ("against",), words=True): lambda c: words(c.reference.label),
+    Column("against", ("against",), words=True): lambda c: words(_against(c)),
     Column("points", ("difference_points",)): lambda c: difference(c.points),
     Column("videos", ("difference_videos",)): lambda c: difference(c.videos, 1),
     Column("±", ("standard_error_points",)): lambda c: number(c.difference.standard_error),
@@ -177,23 +222,39 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
         name="comparisons",
         title=f"{focal} against every other row" if focal else "Comparisons",
         caption=f"By the rule {rule}, in percentage points. ±: standard error over seeds and "
-        "videos. p: Welch's t test whose variance has a part for the videos (paired), then "
-        "corrected by Holm's method for all rows compared; intervals are for one row alone.",
+        "videos. p: t test whose variance has a part for seeds and one for videos, both paired, "
+        "then corrected by Holm's method for all rows compared; intervals are for one row alone.",
         columns=tuple(_COMPARISON),
         blocks=tuple(
             filled(_COMPARISON, analysis.direction.label, analysis.comparisons)
             for analysis in compared
         ),
         notes=(
+            "How p is computed: the variance of the difference is that over videos, paired and "
+            "seeds averaged, and that over seeds less what single videos do by chance in single "
+            "seeds (the first holds it already); degrees of freedom by Satterthwaite. Equal seeds "
+            f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
+            "are paired by seed, in interval and tests; others are compared as independent. With "
+            "one seed on a side the interval is over videos only, and there is no p.",
+            *filter(None, [_chosen_on([r for a in compared for r in a.rows], [rule])]),
+            *(_oracle_note(rule) if rule == ORACLE else ()),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
-            "not corrected: sign flips over videos with seeds averaged, and exchanged seeds. Both "
-            "are exact where there are few; 3 seeds against 3 cannot give less than 0.1.",
-            "Sources: Welch 1947; for the variances of seeds and videos summed, Cameron, Gelbach "
-            "and Miller 2011; Holm 1979; Owen 2007, The pigeonhole bootstrap; Pitman 1937 for the "
-            "permutation tests.",
+            "not corrected: sign flips over videos with seeds averaged; sign flips of paired "
+            "seeds, or exchanged seeds. Both are exact where there are few: 3 seeds paired "
+            "cannot give less than 0.25, 3 against 3 others not less than 0.1.",
+            "Sources: Welch 1947 and Satterthwaite 1946; for the variances of seeds and "
+            "videos together, Cameron, Gelbach and Miller 2011; Holm 1979; Owen "
+            "2007, The pigeonhole bootstrap; Pitman 1937 for the permutation tests.",
         )
         if compared
         else (),
+    )
+
+
+def _oracle_note(rule: str) -> tuple[str]:
+    return (
+        f"{rule}: p compares accuracies at epochs that were chosen on the labels of the same "
+        "videos. That lifts all rows, the more so the more a row varies between epochs.",
     )
 
 
@@ -257,6 +318,7 @@ def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sh
         notes=(
             *(_reads(direction) for direction in directions),
             *(f"{rule}: {rule_note(rule)}{rule_citation(rule)}." for rule in rules),
+            *filter(None, [_chosen_on([row for d in directions for row in d.rows], rules)]),
         ),
     )
 

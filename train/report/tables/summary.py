@@ -3,8 +3,18 @@
 from collections.abc import Sequence
 from statistics import mean
 
+from ta3n.common.errors import shorten
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.compare import Analysis, Call, Comparison, compare, pick, rivals
+from ta3n.train.report.data.compare import (
+    Analysis,
+    Call,
+    Comparison,
+    compare,
+    pick_like,
+    rivals,
+    settings_apart,
+    unmatched,
+)
 from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.report.tables.sheet import p_text, signed
 
@@ -25,15 +35,32 @@ def main_finding(analysis: Analysis) -> str:
     subject = f"{name} ({_level(focal, analysis.rule)})"
     found = [analysis.against(row) for row in rivals(focal, analysis.rows)]
     comparisons = [comparison for comparison in found if comparison is not None]
+    apart = _apart(focal, analysis)
     if not comparisons:
-        return f"{subject} stands alone: there is no row to hold it against."
+        alone = f"{subject} stands alone: there is no row to hold it against."
+        return f"{alone} {apart}".rstrip()
     one_seed = [c for c in comparisons if c.call == "one seed"]
     claims = _claims(subject, comparisons)
     sentences = [claims, _one_seed(name if claims else subject, one_seed)]
     sentences.append(_not_shown(name, comparisons))
     if all(c.reference.config.method != "source-only" for c in comparisons):
-        sentences.append("There is no source-only row, so the gain by adapting is unknown.")
+        like = " with its settings" if apart else ""
+        sentences.append(f"There is no source-only row{like}, so the gain by adapting is unknown.")
+    sentences.append(apart)
     return " ".join(filter(None, sentences))
+
+
+def _apart(focal: RunGroup, analysis: Analysis) -> str:
+    """Name the methods that were run with other settings only."""
+    rows = unmatched(focal, analysis.rows)
+    if not rows:
+        return ""
+    told = [f"{_short_name(row, focal)} ({_one_apart(row, focal)})" for row in rows]
+    return f"Not held against it here, since other settings differ too: {_join(told)}."
+
+
+def _one_apart(row: RunGroup, focal: RunGroup) -> str:
+    return shorten(settings_apart(row, focal), 3)
 
 
 def further_findings(analysis: Analysis) -> list[str]:
@@ -49,9 +76,10 @@ def further_findings(analysis: Analysis) -> list[str]:
     rows = "row" if num == 1 else "rows"
     sentences.append(
         f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
-        f"“Beats” and “falls behind” mean p below {_ALPHA} by Welch's t test over seeds and "
-        f"videos, corrected by Holm's method for the {num} {rows} compared. Intervals hold "
-        f"{LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one comparison alone. "
+        f"“Beats” and “falls behind” mean p below {_ALPHA} by a t test over seeds and "
+        f"videos, both paired, corrected by Holm's method for the {num} {rows} compared. "
+        f"Intervals hold {LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one "
+        "comparison alone. "
         f"Not told apart does not mean equal. One of the {total} target videos is worth "
         f"{100 / total:.2f} points."
     )
@@ -85,7 +113,7 @@ def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
     listed = [f"{_gain(c)} against {_short_name(c.reference, c.row)}" for c in comparisons]
     return (
         f"{name} is at {_join(listed)}, with one seed on at least one side: that allows no "
-        "interval, no test and no claim."
+        "test and no claim; an interval is over videos only."
     )
 
 
@@ -127,8 +155,8 @@ def _gap_closed(analysis: Analysis) -> str:
     focal = analysis.focal
     if focal is None:
         return ""
-    low = pick(analysis.rows, "source-only", focal.config.temporal)
-    high = pick(analysis.rows, "target-only", focal.config.temporal)
+    low = pick_like(analysis.rows, "source-only", focal)
+    high = pick_like(analysis.rows, "target-only", focal)
     if low is None or high is None:
         return ""
     floor, ceiling, ours = (mean(row.percents(analysis.rule)) for row in (low, high, focal))
@@ -145,12 +173,17 @@ def _gap_closed(analysis: Analysis) -> str:
 
 
 def _temporal_gain(analysis: Analysis) -> str:
-    relation = pick(analysis.rows, "source-only", "relation")
-    pooling = pick(analysis.rows, "source-only", "pooling")
+    like = analysis.focal or analysis.rows[0] if analysis.rows else None
+    if like is None:
+        return ""
+    relation = pick_like(analysis.rows, "source-only", like, "relation")
+    pooling = pick_like(analysis.rows, "source-only", like, "pooling")
     if relation is None or pooling is None:
         return ""
     found = compare(relation, pooling, analysis.rule)
-    trust = _interval(found.interval) if found.interval else ", from one seed"
+    trust = _interval(found.interval)
+    if found.p is None:
+        trust += ", from one seed"
     return (
         f"Without adaptation, the relation module is at {signed(found.points)} points against "
         f"pooling{trust}."
@@ -160,6 +193,8 @@ def _temporal_gain(analysis: Analysis) -> str:
 def _short_name(row: RunGroup, focal: RunGroup) -> str:
     """Name the method; add the temporal module only where it differs from the focal row's."""
     name = row.method if row.adapts else row.method.lower()
+    if row.variant:
+        name = f"{name} ({row.variant})"
     same = row.config.temporal == focal.config.temporal
     return name if same else f"{name} with {row.config.temporal}"
 

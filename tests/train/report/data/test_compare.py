@@ -4,9 +4,21 @@ from pathlib import Path
 
 import pytest
 
+from ta3n.common.errors import UsageError
 from ta3n.train.report.data.collect import collect_runs
-from ta3n.train.report.data.compare import Analysis, analyse, focal_row, gain, hits_of
+from ta3n.train.report.data.compare import (
+    Analysis,
+    analyse,
+    check_focal,
+    focal_row,
+    gain,
+    hits_of,
+    no_source_only,
+    source_only_for,
+)
 from ta3n.train.report.data.statistics import compare_hits
+from ta3n.train.report.tables.rows import comparisons_sheet
+from ta3n.train.report.tables.summary import main_finding
 
 from ....support.made_runs import TOTAL, make_config, make_rows, make_run
 
@@ -35,6 +47,7 @@ def test_differences_are_of_the_predictions_by_the_rule(tmp_path: Path) -> None:
     assert by_oracle.reads_target_labels
     assert not it.reads_target_labels
     assert by_oracle.comparisons[0].points == pytest.approx(75 - 45)
+    assert by_oracle.comparisons[0].p_corrected is not None
 
 
 def test_p_is_corrected_for_every_row_compared(tmp_path: Path) -> None:
@@ -101,3 +114,57 @@ def test_gain_is_over_source_only_with_the_same_module(tmp_path: Path) -> None:
     it = analysis(tmp_path, {TA3N: (15, 13), SOURCE: (9, 7), ("revgrad", "pooling"): (5, 5)})
     gains = [gain(row, it.direction, "last") for row in it.direction.rows]
     assert gains == [None, None, pytest.approx(30)]
+
+
+def test_gain_is_over_source_only_with_the_same_settings(tmp_path: Path) -> None:
+    """Trained for two epochs of three, source only is no reference, however many seeds it has."""
+    for seed in range(3):
+        make_run(tmp_path, make_config("source-only", epochs=2), seed, (1, 7))
+    for seed in range(2):
+        make_run(tmp_path, make_config("ta3n", recipe="paper"), seed, (1, 2, 15))
+    (alone,) = collect_runs(tmp_path).directions
+    ours = next(row for row in alone.rows if row.adapts)
+    assert gain(ours, alone, "last") is None
+    assert no_source_only(ours, alone) == (
+        "source only with relation was run with other settings (epochs 2, not 3)"
+    )
+    text = main_finding(analyse(alone))
+    assert "beats" not in text
+    assert text.endswith(
+        "Not held against it here, since other settings differ too: source only (epochs 2, not 3)."
+    )
+    (line,) = comparisons_sheet([analyse(alone)]).blocks[0].lines
+    assert line[0].text == "Source only, relation, with epochs 2, not 3"
+    # What source only reads is the same in both recipes, and its own is called official.
+    make_run(tmp_path, make_config("source-only", recipe="official"), 0, (1, 2, 11))
+    (both,) = collect_runs(tmp_path).directions
+    ours = next(row for row in both.rows if row.adapts)
+    reference = source_only_for(ours, both)
+    assert reference is not None
+    assert reference.config.settings["recipe"]["epochs"] == 3
+    assert gain(ours, both, "last") == pytest.approx(20)
+    assert "points or +4.0 videos against source only (epochs 3)" in main_finding(analyse(both))
+
+
+def test_the_focal_row_is_the_usual_configuration_or_the_one_that_is_asked_for(
+    tmp_path: Path,
+) -> None:
+    for epochs in (10, 30, 4):
+        for method in ("ta3n", "revgrad"):
+            make_run(tmp_path, make_config(method, epochs=epochs), 0, [8] * epochs)
+    make_run(tmp_path, make_config("revgrad", "pooling", epochs=30), 0, [8] * 30)
+    (direction,) = collect_runs(tmp_path).directions
+
+    def focal(name: str | None) -> tuple[str, str, int]:
+        found = focal_row(direction, name)
+        assert found is not None
+        config = found.config
+        return config.method, config.temporal, config.settings["recipe"]["epochs"]
+
+    assert focal(None) == ("ta3n", "relation", 30)
+    assert focal("revgrad-pooling") == ("revgrad", "pooling", 30)
+    assert focal("revgrad-relation") == ("revgrad", "relation", 30)
+    other = next(row for row in direction.rows if row.config.settings["recipe"]["epochs"] == 4)
+    assert focal(other.config.hash[:8])[2] == 4
+    with pytest.raises(UsageError, match=r"--focal 'revgrat': no such row.*revgrad-pooling"):
+        check_focal([direction], "revgrat")

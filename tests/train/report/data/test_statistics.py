@@ -13,6 +13,7 @@ from ta3n.train.report.data.statistics import (
     compare_hits,
     holm,
     rank_correlation,
+    t_test,
 )
 
 
@@ -52,15 +53,88 @@ def test_without_spread_over_seeds_it_is_the_paired_t_test_over_videos() -> None
 
 
 def test_both_ways_of_chance_make_a_difference_less_sure_than_either() -> None:
-    ours, theirs = made_hits(5, 60, 0.8), made_hits(5, 60, 0.6, seed=1)
+    """Every seed has a level of its own, and every video is gained or not."""
+    generator = np.random.default_rng(2)
+    base = generator.random(60)
+    levels = np.array([0.05, 0.3, -0.1, 0.2, 0.0])[:, None]
+    ours = (generator.random((5, 60)) < np.clip(base + 0.15 + levels, 0, 1)).astype(np.float64)
+    theirs = (generator.random((5, 60)) < np.clip(base + levels[::-1], 0, 1)).astype(np.float64)
     found = compare_hits(ours, theirs)
     seeds = stats.ttest_ind(ours.mean(axis=1), theirs.mean(axis=1), equal_var=False).pvalue
     videos = stats.ttest_rel(ours.mean(axis=0), theirs.mean(axis=0)).pvalue
     assert found.p is not None
-    assert found.p > max(seeds, videos)
+    assert found.p > min(seeds, videos)
+    assert found.standard_error is not None
+    assert found.standard_error > found.videos_error
     assert found.standard_error == pytest.approx(
         sqrt((found.seeds_error or 0) ** 2 + found.videos_error**2)
     )
+
+
+def test_seeds_that_vary_no_more_than_single_videos_do_add_nothing() -> None:
+    """What chance does in single videos counts once: over videos, and not over seeds again."""
+    over_seeds, over_videos = [], []
+    for repeat in range(100):
+        ours = made_hits(3, 200, 0.8, seed=repeat)
+        theirs = made_hits(3, 200, 0.7, seed=1000 + repeat)
+        over_seeds.append(t_test(ours, theirs, paired=True)[0] ** 2)
+        over_videos.append((100 * stats.sem(ours.mean(axis=0) - theirs.mean(axis=0))) ** 2)
+    # Counted twice, both would be the same.
+    assert np.mean(over_seeds) < 0.5 * np.mean(over_videos)
+
+
+def test_equal_seeds_are_paired() -> None:
+    """A level that both runs of a seed share says nothing of their difference."""
+    generator = np.random.default_rng(3)
+    levels = np.array([0.3, -0.3, 0.0, 0.2])[:, None]
+    base = np.clip(0.3 + 0.4 * generator.random(100) + levels, 0, 1)
+    theirs = (generator.random((4, 100)) < base).astype(np.float64)
+    ours = theirs.copy()
+    for hits in ours:
+        hits[generator.choice(np.flatnonzero(hits == 0), 6, replace=False)] = 1
+    paired, apart = compare_hits(ours, theirs, same_seeds=True), compare_hits(ours, theirs)
+    assert (paired.paired, apart.paired) == (True, False)
+    assert paired.p is not None
+    assert apart.p is not None
+    assert paired.p < 0.001 < 0.05 < apart.p
+    assert paired.interval is not None
+    assert apart.interval is not None
+    assert paired.interval.low > 0 > apart.interval.low
+    # All four seeds are better: two of the sixteen ways to change places are as extreme.
+    assert paired.p_seeds == pytest.approx(2 / 16)
+    # Two pairs say too little of how much they vary.
+    assert not compare_hits(ours[:2], theirs[:2], same_seeds=True).paired
+
+
+def null_hits(
+    generator: np.random.Generator, seeds: int, spread: float, *, shared: bool
+) -> list[Hits]:
+    """Return two rows that are equally good; what seeds add may be shared by both."""
+    easy = generator.normal(0.8, 1.5, 100)
+    skills = generator.normal(0, spread, (2, seeds, 1))
+    common = generator.normal(0, 1.0, (seeds, 1)) if shared else 0.0
+    gaps = generator.normal(0, 0.7, (2, 100))
+    shares = 1 / (1 + np.exp(-(easy + gaps[:, None] + skills + common)))
+    return [(generator.random(share.shape) < share).astype(np.float64) for share in shares]
+
+
+@pytest.mark.parametrize("spread", [0.0, 0.3])
+@pytest.mark.parametrize(
+    ("seeds", "same_seeds"), [(2, False), (3, False), (5, False), (3, True), (5, True)]
+)
+def test_p_is_below_the_level_as_often_as_it_says(
+    seeds: int, spread: float, *, same_seeds: bool
+) -> None:
+    """Of 300 pairs of equal rows, about 15 may have p below 0.05: neither many more, nor none."""
+    generator = np.random.default_rng((seeds, int(10 * spread), same_seeds))
+    below = 0
+    for _ in range(300):
+        ours, theirs = null_hits(generator, seeds, spread, shared=same_seeds)
+        _, p = t_test(ours, theirs, paired=same_seeds)
+        below += p < 0.05
+    assert below <= 26
+    if not spread:
+        assert below >= 2
 
 
 def test_permutation_tests_are_exact_where_there_are_few() -> None:
@@ -112,11 +186,21 @@ def test_interval_of_a_difference_pairs_the_videos() -> None:
     assert paired.high - paired.low < apart.high - apart.low
 
 
-def test_one_seed_has_no_interval_and_no_test() -> None:
-    found = compare_hits(made_hits(1, 30, 0.8), made_hits(4, 30, 0.5))
-    assert (found.seeds_error, found.interval, found.p, found.p_seeds) == (None, None, None, None)
+def test_one_seed_has_an_interval_over_videos_and_no_test() -> None:
+    ours, theirs = made_hits(1, 400, 0.8), made_hits(4, 400, 0.5)
+    found = compare_hits(ours, theirs, same_seeds=False)
+    assert (found.seeds_error, found.p, found.p_seeds) == (None, None, None)
     assert found.standard_error is None
-    assert accuracy_interval(made_hits(1, 30, 0.8)) is None
+    half = 1.96 * found.videos_error
+    assert found.interval is not None
+    ends = (found.interval.low, found.interval.high)
+    assert ends == pytest.approx((found.points - half, found.points + half), abs=0.7)
+    alone = accuracy_interval(ours)
+    assert alone is not None
+    half = 1.96 * 100 * sqrt(ours.mean() * (1 - ours.mean()) / 400)
+    level = 100 * ours.mean()
+    assert (alone.low, alone.high) == pytest.approx((level - half, level + half), abs=0.7)
+    assert accuracy_interval(np.ones((1, 1))) is None
 
 
 def test_equal_rows_and_single_videos_are_no_trouble() -> None:

@@ -51,7 +51,7 @@ def test_one_seed_makes_no_claim(tmp_path: Path) -> None:
     it = analysis(tmp_path, {TA3N: (18,), SOURCE: (6,), ("source-only", "pooling"): (5,)})
     text = main_finding(it)
     assert "is at +60.0 points or +12.0 videos against source only" in text
-    assert "no interval, no test and no claim" in text
+    assert "no test and no claim; an interval is over videos only" in text
     assert "beats" not in text
     assert "one seed" in text
     assert "one seed" in further_findings(it)[0]
