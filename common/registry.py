@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator
 from importlib.abc import Loader
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from ta3n.common.errors import Ta3nError, UsageError, did_you_mean
 from ta3n.common.files import sha256_of
@@ -30,6 +30,9 @@ class _Named(Protocol):
 T = TypeVar("T", bound=_Named)
 
 
+_REGISTRIES: "list[Registry[Any]]" = []
+
+
 class Registry(Generic[T]):
     """What the modules of a package, and plug-ins, have registered.
 
@@ -44,6 +47,7 @@ class Registry(Generic[T]):
         self._items: dict[str, T] = {}
         self._plugins: dict[str, str] = {}
         self._is_complete = False
+        _REGISTRIES.append(self)
 
     def register(self, item: T) -> T:
         """Add something by its name, and return it.
@@ -106,6 +110,9 @@ def load_plugins(plugins: Iterable[str]) -> None:
     """
     for plugin in plugins:
         if plugin not in _PLUGINS:
+            # What is ours comes first: imported by a plug-in, it would count as the plug-in's.
+            for registry in _REGISTRIES:
+                registry.all()
             _PLUGINS[plugin] = _load(plugin)
 
 

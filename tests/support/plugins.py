@@ -18,7 +18,12 @@ def _built_in() -> tuple[tuple[Any, str, dict[str, Any]], ...]:
     """Return what is known without any plug-in, and where."""
     methods.METHODS.all()
     ENCODERS.all()
-    places = ((methods.METHODS, "_items"), (ENCODERS, "_items"), (methods, "_TERMS"))
+    places = (
+        (methods.METHODS, "_items"),
+        (ENCODERS, "_items"),
+        (methods, "_TERMS"),
+        (methods, "_PLUGIN_OF"),
+    )
     return tuple((owner, name, dict(getattr(owner, name))) for owner, name in places)
 
 

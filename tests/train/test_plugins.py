@@ -1,6 +1,8 @@
 """A method and a temporal module of one's own are one file each, and everything knows them."""
 
 import csv
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -320,6 +322,24 @@ def test_another_version_of_a_plugin_is_another_run(own: Own, tmp_path: Path) ->
             )  # fmt: skip
         assert result.exit_code == 0, result.stderr
     assert len(list((tmp_path / "runs").glob("*/*/toy-*"))) == 2
+
+
+def test_a_plugin_that_uses_a_term_of_ours_changes_no_run_of_ours(tmp_path: Path) -> None:
+    file = tmp_path / "reusing.py"
+    file.write_text(
+        "from ta3n.train.methods.adversarial import ADVERSARIAL\n"
+        "from ta3n.train.methods.base import Method\n"
+        "from ta3n.train.methods.registry import register_method\n"
+        "register_method(Method(name='reusing', terms=(ADVERSARIAL['video'],)))\n"
+    )
+    code = (
+        "import sys; from ta3n.common.registry import load_plugins; "
+        "from ta3n.train.methods.registry import method_for, plugins_of; "
+        "load_plugins(sys.argv[1:]); print(plugins_of(method_for('ta3n', 'relation')))"
+    )
+    # A process of its own: nothing of ours is imported before the plug-in.
+    line = [sys.executable, "-P", "-c", code, file]
+    assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "{}\n"
 
 
 def test_a_grid_of_what_a_method_does_not_read_is_refused(own: Own, tmp_path: Path) -> None:

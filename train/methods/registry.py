@@ -20,7 +20,7 @@ METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
 _TERMS: dict[str, Term] = {}
 # The file of the plug-in that a term came from; empty for our own.
-PLUGIN_OF: dict[str, str] = {}
+_PLUGIN_OF: dict[str, str] = {}
 
 
 def register_method(method: Method) -> Method:
@@ -46,7 +46,8 @@ def register_term(term: Term) -> Term:
         raise UsageError(f"there are two terms {term.name!r}; rename one of them")
     if term.weight is not None and weights.get(term.weight.name, term.weight) != term.weight:
         raise UsageError(f"there is another weight {term.weight.name!r}; rename this one")
-    PLUGIN_OF[term.name] = plugin_being_loaded()
+    # A plug-in may use a term of ours, which stays ours.
+    _PLUGIN_OF.setdefault(term.name, plugin_being_loaded())
     return term
 
 
@@ -98,7 +99,7 @@ def plugins_of(method: Method) -> dict[str, str]:
 
     Another version of the file is another method.
     """
-    files = {PLUGIN_OF.get(term.name, "") for term in method.terms}
+    files = {_PLUGIN_OF.get(term.name, "") for term in method.terms}
     files.add(ENCODERS.plugin_of(method.temporal))
     return {file: sha256_of_file(Path(file)) for file in sorted(files) if file}
 
