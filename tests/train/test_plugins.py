@@ -338,7 +338,7 @@ def test_a_plugin_that_uses_a_term_of_ours_changes_no_run_of_ours(tmp_path: Path
         "load_plugins(sys.argv[1:]); print(plugins_of(method_for('ta3n', 'relation')))"
     )
     # A process of its own: nothing of ours is imported before the plug-in.
-    line = [sys.executable, "-P", "-c", code, file]
+    line = [sys.executable, "-P", "-c", code, str(file)]
     assert subprocess.run(line, capture_output=True, text=True, check=True).stdout == "{}\n"
 
 

@@ -25,6 +25,7 @@ from ta3n.train.methods.registry import method_of
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
+from ta3n.train.runs.records import reason_of
 from ta3n.train.runs.scores import Evaluation
 from ta3n.train.runs.selection import (
     KEPT_WEIGHTS,
@@ -201,8 +202,7 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
     except Ta3nError:
         raise
     except _UNREADABLE as error:
-        reason = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
-        raise FeatureStoreError(f"{file} cannot be used: {reason}") from error
+        raise FeatureStoreError(f"{file} cannot be used: {reason_of(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 
 

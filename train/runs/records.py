@@ -113,7 +113,7 @@ def read_run(path: Path) -> Run:
         reason = error.strerror or type(error).__name__
         raise FeatureStoreError(f"broken, {Path(error.filename or path).name}: {reason}") from error
     except _OTHERWISE as error:
-        raise FeatureStoreError(f"broken, {_told(error)}") from error
+        raise FeatureStoreError(f"broken, {reason_of(error)}") from error
     _check(run, seed)
     return run
 
@@ -200,7 +200,7 @@ def read_config(path: Path) -> tuple[RunConfig, int]:
         raise FeatureStoreError(f"{path}: {error}") from error
     except _OTHERWISE as error:
         raise FeatureStoreError(
-            f"{path / 'config.json'} is damaged or of another version: {_told(error)}; "
+            f"{path / 'config.json'} is damaged or of another version: {reason_of(error)}; "
             "train again with this one"
         ) from error
     return config, seed
@@ -219,7 +219,8 @@ def _read_config(path: Path) -> tuple[RunConfig, int]:
     return config, seed
 
 
-def _told(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
+    """Return the kind of an error and its first line."""
     return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
