@@ -4,11 +4,15 @@ import math
 
 import pytest
 import torch
-from torch.nn.functional import cross_entropy
 
 from ta3n.train.layers.attention import attend, domain_attention
+from ta3n.train.loop.batches import Batch
+from ta3n.train.loop.objective import Step
 from ta3n.train.losses.domain import domain_loss
 from ta3n.train.losses.entropy import attentive_entropy_loss, entropy
+from ta3n.train.methods.registry import method_for
+from ta3n.train.model.model import TA3N, ModelOutput, ModelSpec
+from ta3n.train.recipe.recipes import OFFICIAL
 
 
 def test_entropy_of_an_undecided_and_of_a_certain_video() -> None:
@@ -33,7 +37,16 @@ def test_extreme_logits_give_finite_losses_and_gradients() -> None:
 
 def test_classification_is_the_mean_negative_log_probability() -> None:
     logits = torch.tensor([[0.0, math.log(3)], [0.0, 0.0]])
-    loss = cross_entropy(logits, torch.tensor([1, 0]))
+    videos, model = torch.zeros(2, 5, 1), ModelSpec(num_classes=2, feature_dim=1)
+    step = Step(
+        model=TA3N(model, torch.Generator()),
+        batch=Batch(source_features=videos, source_labels=torch.tensor([1, 0])),
+        method=method_for("source-only", "relation"),
+        recipe=OFFICIAL,
+        output=ModelOutput(logits=logits, video_features=videos, classified=videos),
+        weights={},
+    )
+    loss = step.classification()
     assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(2)) / 2)
 
 
