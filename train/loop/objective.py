@@ -115,7 +115,7 @@ class Evaluation:
         try:
             outputs = [
                 self._model(part, NO_REVERSAL, num_source=len(part) if are_source else 0)
-                for part in features.split(self._AT_ONCE)
+                for part in torch.split(features, self._AT_ONCE)
             ]
         finally:
             self._model.train(was_training)
