@@ -129,6 +129,7 @@ class Term:
         attends: attention over the parts of a video: `domain` or `conventional`.
         normalises: whether the model normalises each domain by itself.
         second_classifier: whether the model has two classifiers.
+        parts: whether it looks at the parts of a video, such as relations.
         uses_target: whether unlabelled target videos take part in a step.
         reads: fields of the recipe that it depends on.
         updates: what is updated in a step after the joint update. Discriminators are evaluated in
@@ -154,6 +155,7 @@ class Term:
     attends: Literal["", "domain", "conventional"] = ""
     normalises: bool = False
     second_classifier: bool = False
+    parts: bool = False
     uses_target: bool = True
     reads: tuple[str, ...] = ()
     updates: Callable[[Recipe], tuple[Update, ...]] | None = None
@@ -174,7 +176,7 @@ class Term:
     @property
     def needs_parts(self) -> bool:
         """Whether only encoders with parts, such as relations, will do."""
-        return bool(self.attends) or "relation" in (self.level, *self.levels)
+        return self.parts or bool(self.attends) or "relation" in (self.level, *self.levels)
 
 
 _RESERVED = ("attention", "classification", "grad_norm", "total")
