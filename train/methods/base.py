@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ta3n.common.errors import UsageError
 from ta3n.train.encoders.registry import ENCODERS, Encoder
+from ta3n.train.methods.closed_form import ClosedForm
 from ta3n.train.recipe.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -194,6 +195,7 @@ class Method:
         with_encoder: other terms for some temporal modules, by name of the module.
         temporal: name of the temporal module.
         trains_on: the domain whose labels are learned from.
+        closed_form: what is fitted in place of terms and epochs, on averaged frames.
         rank: place in lists; the paper's come first.
 
     Raises:
@@ -207,6 +209,7 @@ class Method:
     with_encoder: Mapping[str, tuple[Term, ...]] | None = None
     temporal: str = "relation"
     trains_on: Literal["source", "target"] = "source"
+    closed_form: ClosedForm | None = None
     rank: int = field(default=100, compare=False)
 
     def __post_init__(self) -> None:
@@ -226,6 +229,11 @@ class Method:
         if len(attentions) > 1:
             labels = " and ".join(term.label for term in attentions)
             raise UsageError(f"{self.name} has two attentions, {labels}; choose by --attention")
+        if self.closed_form is not None and (self.terms or self.temporal != "pooling"):
+            raise UsageError(
+                f"{self.closed_form.name} is a closed form on averaged frames: it takes no terms,"
+                " and no temporal module but pooling; leave out what adds or changes them"
+            )
         if self.trains_on == "target" and any(term.uses_target for term in self.terms):
             raise UsageError(
                 f"{self.name} trains on target labels, so there is nothing to align;"
@@ -257,6 +265,8 @@ class Method:
         if not others:
             return self
         for other in others:
+            if other.closed_form is not None:
+                raise UsageError(f"{other.name} is a closed form: it adds no terms to {self.name}")
             if other.trains_on == "target" != self.trains_on:
                 raise UsageError(
                     f"{other.name} trains on target labels, and {self.name} on those of the source;"
@@ -274,10 +284,11 @@ class Method:
 
     def alike(self, other: "Method") -> bool:
         """Say whether another method is the same but for its name."""
-        return (self.terms, self.temporal, self.trains_on) == (
+        return (self.terms, self.temporal, self.trains_on, self.closed_form) == (
             other.terms,
             other.temporal,
             other.trains_on,
+            other.closed_form,
         )
 
     @property
@@ -288,7 +299,7 @@ class Method:
     @property
     def uses_target(self) -> bool:
         """Whether unlabelled target videos take part in a step."""
-        return any(term.uses_target for term in self.terms)
+        return self.closed_form is not None or any(term.uses_target for term in self.terms)
 
     @property
     def discriminators(self) -> tuple[Level, ...]:
@@ -327,6 +338,8 @@ class Method:
     @property
     def reads(self) -> tuple[str, ...]:
         """Fields of the recipe that matter to this method and may not matter to others."""
+        if self.closed_form is not None:
+            return ()
         read = {*self.encoder.reads, *(name for term in self.terms for name in term.reads)}
         return tuple(sorted(read | ({"batches"} if self.uses_target else set())))
 
@@ -346,6 +359,7 @@ class Method:
         order: tuple[Group, ...] = ("attention", "entropy", "alignment", "", "norm")
         others = [term.label for group in order for term in self.terms if term.group == group]
         learned = ["target labels"] if self.trains_on == "target" else []
+        learned += ["closed form"] if self.closed_form is not None else []
         return ", ".join([self.temporal, *placed, *others, *learned])
 
     def record(self) -> dict[str, Any]:
@@ -358,4 +372,5 @@ class Method:
             "attention": self.attention,
             "trains_on": self.trains_on,
             "uses_target": self.uses_target,
+            **({"closed_form": self.closed_form.name} if self.closed_form is not None else {}),
         }

@@ -11,6 +11,7 @@ from ta3n.common.errors import DivergedError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError
+from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
@@ -41,7 +42,8 @@ class SeedRun:
         *,
         tensorboard: bool = False,
     ) -> None:
-        self.trainer = Trainer(settings, data.training, device=device)
+        kind = Trainer if settings.method.closed_form is None else ClosedFormTrainer
+        self.trainer: Trainer | ClosedFormTrainer = kind(settings, data.training, device=device)
         self._evaluator = Evaluator(
             data.val_features, data.val_labels, num_classes=settings.num_classes
         )
@@ -217,7 +219,7 @@ def run_stacked(
         LOGGER.info("seeds stand at different epochs: %d stacks, one after another", len(by_epoch))
     results = {}
     for group in by_epoch.values():
-        stack = StackedTrainer([run.trainer for run in group])
+        stack = StackedTrainer([t for run in group if isinstance(t := run.trainer, Trainer)])
         for result in _train(group, stack.epochs()):
             results[result.seed] = result
     return [results[each.seed] for each in settings if each.seed in results]
@@ -227,7 +229,7 @@ _Ended = EpochRecord | NonFiniteError
 """How an epoch ended."""
 
 
-def _epochs_alone(trainer: Trainer) -> Iterator[list[_Ended]]:
+def _epochs_alone(trainer: Trainer | ClosedFormTrainer) -> Iterator[list[_Ended]]:
     try:
         for record in trainer.epochs():
             yield [record]
