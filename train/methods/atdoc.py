@@ -25,7 +25,9 @@ _LEAST_NORM = 1e-6
 
 
 def _unit(rows: "Tensor") -> "Tensor":
-    return rows / rows.norm(dim=-1, keepdim=True).clamp_min(_LEAST_NORM)
+    import torch
+
+    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(_LEAST_NORM)
 
 
 def centroid_labels(features: "Tensor", centroids: "Tensor") -> "Tensor":

@@ -25,7 +25,8 @@ def aligned_directions(source: "Array", target: "Array") -> "Array":
         source: orthonormal X_S, [D, d].
         target: orthonormal X_T, [D, d].
     """
-    return source @ (source.T @ target)
+    turned: Array = source @ (source.T @ target)
+    return turned
 
 
 def _align(domains: Domains) -> "tuple[Array, Array]":

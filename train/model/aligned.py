@@ -76,7 +76,7 @@ class AlignedModel(nn.Module):
             for side in ("source", "target")
         )
         weight, bias = weights["video_classifier.weight"], weights.get("video_classifier.bias")
-        self.video_classifier: nn.Module
+        self.video_classifier: nn.Linear | Nearest
         if bias is None:
             labels = weights["video_classifier.labels"]
             self.video_classifier = Nearest(weight, labels, num_classes)
