@@ -111,8 +111,13 @@ def write_frames(rows: Features, folder: Path) -> None:
 
     folder.mkdir(parents=True)
     for number, row in enumerate(rows, start=1):
-        # A copy: torch saves all the memory that a view is of.
-        torch.save(torch.from_numpy(row.copy()), folder / f"img_{number:05d}.t7")
+        # A copy: torch saves all the memory that a view is of. In the older of its two forms: the
+        # authors' program is of torch 0.4.1, which cannot read the newer one.
+        torch.save(
+            torch.from_numpy(row.copy()),
+            folder / f"img_{number:05d}.t7",
+            _use_new_zipfile_serialization=False,
+        )
 
 
 def write_array(rows: Features, file: Path) -> None:
