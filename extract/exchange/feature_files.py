@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataMissingError
+from ta3n.common.errors import ClipError, DataMissingError, first_line
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 
@@ -134,8 +134,8 @@ def _values(file: Path) -> Any:
     except ClipError:
         raise
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}") from error
+        reason = first_line(error)[:_SHOWN]
+        raise ClipError(f"{file.name} cannot be read: {reason}") from error
     if array.dtype.kind not in "fiu":
         raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
     return array

@@ -18,14 +18,20 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
+from ta3n.common.errors import (
+    DataConflictError,
+    DataMissingError,
+    FeatureStoreError,
+    Ta3nError,
+    first_line,
+    reason_of,
+)
 from ta3n.common.files import replace_file
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.registry import method_of
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
-from ta3n.train.runs.records import reason_of
 from ta3n.train.runs.scores import Evaluation
 from ta3n.train.runs.selection import (
     KEPT_WEIGHTS,
@@ -122,9 +128,9 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FeatureStoreError(
-            f"{folder.checkpoint} is damaged: {first}; remove it to train this seed afresh"
+            f"{folder.checkpoint} is damaged: {first_line(error)}; remove it to train this seed "
+            "afresh"
         ) from error
     return state
 

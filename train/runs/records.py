@@ -13,7 +13,7 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
@@ -217,11 +217,6 @@ def _read_config(path: Path) -> tuple[RunConfig, int]:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
-
-
-def reason_of(error: Exception) -> str:
-    """Return the kind of an error and its first line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _check_keys(config: RunConfig) -> None:
