@@ -137,10 +137,14 @@ def extract_features(
             )
             try:
                 content = _extract(listing.root, clips, config, engine, decode_threads)
-            except BaseException:
+            except BaseException as error:
                 # Threads that were just being started would keep the process from ending.
                 engine.close()
                 _engine.cache_clear()
+                # Where it comes while a condition takes its lock again, Python leaves the lock
+                # free, and releasing it then hides the interruption behind a RuntimeError.
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    raise error.__context__ from None
                 raise
     except torch.OutOfMemoryError as error:
         raise DeviceError(
