@@ -79,7 +79,7 @@ def test_hyper_parameters_win_over_the_recipe() -> None:
     settings = TrainSettings.model_validate(
         {"recipe": "paper", "mmd_estimator": "biased", "max_subsets": 7, "segments": 8}
     )
-    recipe = choose_recipe(settings)
+    recipe = choose_recipe(settings, method_for("source-only", "relation"))
     assert (recipe.name, recipe.mcd, recipe.mmd_estimator) == ("paper", "three", "biased")
     assert (recipe.max_subsets, recipe.num_segments) == (7, 8)
 
@@ -121,7 +121,8 @@ def test_the_same_terms_have_one_name_however_they_are_asked_for(
 
 
 def test_adam_needs_no_momentum() -> None:
+    method = method_for("source-only", "relation")
     settings = TrainSettings.model_validate({"optimizer": "adam", "momentum": 0})
-    assert choose_recipe(settings).momentum == 0
+    assert choose_recipe(settings, method).momentum == 0
     plain = TrainSettings.model_validate({"momentum": 0})
-    assert not choose_recipe(plain).nesterov
+    assert not choose_recipe(plain, method).nesterov
