@@ -59,16 +59,19 @@ _WEIGHT = Weight(
 )
 
 
-def _register(name: str, label: str, source: str, objective: "Callable[[Tensor], Tensor]") -> None:
+def _register(
+    name: str, label: str, norm: str, source: str, objective: "Callable[[Tensor], Tensor]"
+) -> None:
     def loss(step: "Step") -> "Tensor":
         return objective(step.target_logits)
 
-    term = Term(name=name.replace("-", "_"), label=label, loss=loss, weight=_WEIGHT)
-    register_method(Method(name=name, label=name.upper(), source=source, terms=(term,)))
+    term = Term(name=name.replace("-", "_"), label=norm, loss=loss, weight=_WEIGHT)
+    register_method(Method(name=name, label=label, source=source, terms=(term,)))
 
 
-_register("bnm", "nuclear norm", "Cui et al., CVPR 2020", bnm)
-_register("bnm-mean", "mean singular value", "the program of Cui et al., CVPR 2020", bnm_mean)
-_register("bnm-root", "scaled nuclear norm", "the program of ATDOC (CVPR 2021)", bnm_root)
-_register("fbnm", "fast nuclear norm", "Cui et al., 2021, arXiv:2107.06154", fbnm)
-_register("bfm", "Frobenius norm", "Cui et al., 2021, arXiv:2107.06154", bfm)
+_AUTHORS, _LATER = "Cui et al., CVPR 2020", "Cui et al., 2021, arXiv:2107.06154"
+_register("bnm", "BNM", "nuclear norm", _AUTHORS, bnm)
+_register("bnm-mean", "BNM as programmed", "mean singular value", _AUTHORS, bnm_mean)
+_register("bnm-root", "BNM of ATDOC", "scaled nuclear norm", "the program of ATDOC", bnm_root)
+_register("fbnm", "FBNM", "fast nuclear norm", _LATER, fbnm)
+_register("bfm", "BFM", "Frobenius norm", _LATER, bfm)
