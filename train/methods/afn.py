@@ -25,13 +25,14 @@ def stepwise_afn(features: "Tensor", step: float = STEP) -> "Tensor":
         features: of one domain, [B, V].
         step: how far a norm is to grow.
     """
-    norms = features.norm(dim=-1)  # [B]
+    norms: Tensor = features.norm(dim=-1)  # [B]
     return (norms - (norms.detach() + step)).square().mean()
 
 
 def hard_afn(features: "Tensor", radius: float = RADIUS) -> "Tensor":
     """Return the squared distance of the mean norm of one domain, [B, V], to a radius."""
-    return (features.norm(dim=-1).mean() - radius).square()
+    norms: Tensor = features.norm(dim=-1)  # [B]
+    return (norms.mean() - radius).square()
 
 
 def _stepwise(step: "Step") -> "Tensor":

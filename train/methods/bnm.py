@@ -3,6 +3,7 @@
 Shapes: B target videos, C classes, P [B, C] their predictions, m = min(B, C).
 """
 
+import math
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -31,12 +32,12 @@ def bnm_mean(logits: "Tensor") -> "Tensor":
 
 def bnm_root(logits: "Tensor") -> "Tensor":
     """Return minus the nuclear norm of P times the root of m over B, as in ATDOC's program."""
-    return bnm(logits) * min(logits.shape) ** 0.5
+    return bnm(logits) * math.sqrt(min(logits.shape))
 
 
 def fbnm(logits: "Tensor") -> "Tensor":
     """Return minus the mean of the m largest norms of a column of P: no singular values."""
-    columns = logits.softmax(dim=-1).norm(dim=0)  # [C]
+    columns: Tensor = logits.softmax(dim=-1).norm(dim=0)  # [C]
     return -columns.topk(min(logits.shape)).values.mean()
 
 
@@ -48,7 +49,8 @@ def bfm(logits: "Tensor") -> "Tensor":
 def _nuclear_norm(logits: "Tensor") -> "Tensor":
     import torch
 
-    return torch.linalg.svdvals(logits.softmax(dim=-1)).sum()
+    values: Tensor = torch.linalg.svdvals(logits.softmax(dim=-1))  # [m]
+    return values.sum()
 
 
 _WEIGHT = Weight(

@@ -30,7 +30,8 @@ def _largest(features: "Tensor", count: int) -> "Tensor":
     import torch
 
     # Eigenvalues of the products of videos: cheaper than a decomposition of the features.
-    return torch.linalg.eigvalsh(features @ features.mT)[..., -count:].sum()
+    squares: Tensor = torch.linalg.eigvalsh(features @ features.mT)  # [B], ascending
+    return squares[..., -count:].sum()
 
 
 def _loss(step: "Step") -> "Tensor":

@@ -41,7 +41,8 @@ def coral_root(source: "Tensor", target: "Tensor") -> "Tensor":
     Its gradient is as long for a small difference as for a large one, and zero instead of infinite
     where there is none.
     """
-    return _difference(source, target).norm() / (4 * source.shape[-1] ** 2)
+    distance: Tensor = _difference(source, target).norm()
+    return distance / (4 * source.shape[-1] ** 2)
 
 
 def classified_coral(source: "Tensor", target: "Tensor", classifier: "Tensor") -> "Tensor":

@@ -58,7 +58,8 @@ def class_balance(logits: "Tensor", epsilon: float = 1e-6) -> "Tensor":
 
 def maximum_square(logits: "Tensor") -> "Tensor":
     """Return minus the mean norm of a prediction, between -1 and -1 / sqrt(C): ATDOC's program."""
-    return -logits.softmax(dim=-1).norm(dim=-1).mean()
+    norms: Tensor = logits.softmax(dim=-1).norm(dim=-1)  # [B]
+    return -norms.mean()
 
 
 ENTROPY = register_method(

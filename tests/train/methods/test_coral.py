@@ -55,7 +55,8 @@ def test_one_weight_serves_all_scales_and_widths() -> None:
         assert other.item() == pytest.approx(expected, rel=1e-10)
     # Twice as wide: every feature is there twice, and the logits are as before.
     twice = classified_coral(
-        *(torch.cat([x, x], dim=1) for x in (source, target)),
+        torch.cat([source, source], dim=1),
+        torch.cat([target, target], dim=1),
         torch.cat([CLASSIFIER, CLASSIFIER], dim=1) / 2,
     )
     assert twice.item() == pytest.approx(expected, rel=1e-10)
