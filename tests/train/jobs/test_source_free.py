@@ -75,7 +75,7 @@ def test_the_record_tells_where_it_started_and_that_it_saw_the_target_alone(
     assert run.config.settings["init_from"]["method"] == "source-only"
     assert run.config.settings["recipe"]["learning_rate"] == pytest.approx(0.003)
     assert list(run.result.coverage) == ["target"]
-    assert set(run.epochs[0]["losses"]) == {"centroid_labels", "information_maximisation", "total"}
+    assert set(run.epochs[0]["losses"]) == {"centroid_labels", "information", "total"}
     source = read_run(adapted.run("source-only"))
     for key in ("manifests", "videos", "features"):
         assert run.config.data[key] == source.config.data[key]
@@ -138,7 +138,7 @@ def test_any_objective_of_the_target_alone_can_be_source_free(
     assert done.exit_code == 0, done.stderr
     run = read_run(adapted.run("im-source-free", runs=tmp_path))
     assert run.config.label == "IM (source-free)"
-    assert set(run.epochs[0]["losses"]) == {"information_maximisation", "total"}
+    assert set(run.epochs[0]["losses"]) == {"information", "total"}
 
 
 def test_a_run_with_its_source_may_start_from_another_too(adapted: Adapted, tmp_path: Path) -> None:
