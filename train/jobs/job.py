@@ -187,8 +187,9 @@ def _load_pair(
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
         },
     }
-    for key in ("manifests", "lists", "videos") if start else ():
-        record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
+    if start is not None:
+        for key in ("manifests", "lists", "videos"):
+            record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
     untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
     return _Pair(source, target, record, untested)
 
