@@ -105,6 +105,14 @@ class TrainSettings(Section):
         metavar="NAME=VALUE",
         multiple=True,
     )
+    init_from: Path | None = setting(
+        None,
+        "A finished run, or the folder of its seeds, whose weights to start from.",
+        metavar="RUN",
+    )
+    source_free: bool = setting(
+        False, "Adapt that run to the target alone, without any source file (default: shot)."
+    )
     temporal: str | None = setting(
         None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
     )

@@ -16,6 +16,7 @@ from typing import Any
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
+from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
@@ -141,6 +142,22 @@ def find_runs(path: Path) -> list[Path]:
 def features_of(config: RunConfig) -> FeatureConfig:
     """Return how the features of a run were made, and how those of other videos have to be."""
     return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+
+
+def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]:
+    """Return in words where features were made otherwise than those that a run was trained on.
+
+    Features of all frames and of the sampled ones alone are the same where both have a frame.
+    """
+    ours = features_of(config).model_dump(exclude={"dataset"})
+    theirs = features.model_dump(exclude={"dataset"})
+    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
+        del theirs["frames"]
+    return [
+        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
+        for key, value in theirs.items()
+        if value != ours[key]
+    ]
 
 
 def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
