@@ -91,6 +91,7 @@ ATCON = register_method(
                     origin="the authors' factor of the divergence",
                 ),
                 parts=True,
+                uses_source=False,
             ),
             Term(
                 name="consistency_of_features",
@@ -103,6 +104,7 @@ ATCON = register_method(
                     origin="the authors'",
                 ),
                 parts=True,
+                uses_source=False,
             ),
         ),
     )

@@ -99,6 +99,7 @@ PCT = register_method(
                     about="of the transport between target videos and the classifier's weights",
                     origin="the authors'",
                 ),
+                uses_source=False,
                 start=_start,
                 after_step=_after_step,
             ),
