@@ -61,7 +61,7 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
     blocks = _Blocks(name, papers, columns, rules)
     cited = (
         f"{_CITED} Cited by the paper from earlier work; not run here.",
-        *(f"{p.title}: cited as well; {p.reading}." for p in papers if p.reading),
+        *(f"{p.title}: the paper's figure is cited too; {p.reading}." for p in papers if p.reading),
     )
     return Sheet(
         name=name,
@@ -123,7 +123,8 @@ class _Blocks:
         self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis | None
     ) -> Iterator[Line]:
         title, temporal = paper.title, paper.method.temporal
-        figure = printed(paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else "")
+        mark = _CITED if paper.reading else _IMPOSSIBLE if _misprint(paper, key) else ""
+        figure = printed(paper.figures[key], mark)
         if analysis is None or not rows:
             yield self._empty(title, temporal, figure)
             return
@@ -167,7 +168,8 @@ def _key(analysis: Analysis) -> Direction:
 
 def _misprint(paper: Row, key: Direction) -> str | None:
     total = num_target_videos(key)
-    return None if total is None else why_impossible(paper.figures[key], total)
+    # What is cited was measured on videos that the paper does not tell of.
+    return None if paper.reading or total is None else why_impossible(paper.figures[key], total)
 
 
 def _misprints(papers: Sequence[Row], key: Direction) -> Iterator[str]:
