@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 Classifier = Literal["nearest", "svm"]
-PENALTIES = (1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-"""Values of the linear SVM's C, the least first."""
+PENALTIES = (0.1, 1.0, 10.0)
+"""Values of the linear SVM's C, for videos of mean squared length 1."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,6 +197,7 @@ def _predict(
     return np.asarray(KNeighborsClassifier(1).fit(items, labels).predict(others))
 
 
+_LEAST_LENGTH = 1e-12
 ABSENT = -1e30
 """Score of a class that no source video is of."""
 
@@ -213,11 +214,13 @@ def _svm(
     if len(present) == 1:
         biases[present] = 0.0
         return weights, biases
+    # The weights lie in the span of the items, whose coordinates are fewer where videos are.
+    _, _, axes = np.linalg.svd(items, full_matrices=False)
+    axes = axes / max(np.sqrt(np.square(items).sum(axis=1).mean()), _LEAST_LENGTH)
     # Solved in the primal, which draws no random numbers.
-    machine = LinearSVC(C=penalty, dual=False).fit(items, labels)
+    machine = LinearSVC(C=penalty, dual=False).fit(items @ axes.T, labels)
+    found, offsets = machine.coef_ @ axes, machine.intercept_
     if len(present) == 2:
-        weights[present] = np.concatenate([-machine.coef_, machine.coef_])
-        biases[present] = np.concatenate([-machine.intercept_, machine.intercept_])
-    else:
-        weights[present], biases[present] = machine.coef_, machine.intercept_
+        found, offsets = np.concatenate([-found, found]), np.concatenate([-offsets, offsets])
+    weights[present], biases[present] = found, offsets
     return weights, biases
