@@ -9,6 +9,7 @@ weights passes to the classifier, reversed, and each domain has its own sum: `cd
 """
 
 from collections.abc import Callable, Mapping
+from math import sqrt
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from ta3n.train.methods.base import Method, Term, Weight
@@ -42,7 +43,7 @@ def joint_features(predictions: "Tensor", features: "Tensor", maps: Maps) -> "Te
     if not maps:
         return (predictions.unsqueeze(2) * features.unsqueeze(1)).flatten(1)
     width = maps["features"].shape[1]
-    return (features @ maps["features"]) * (predictions @ maps["classes"]) / width**0.5
+    return (features @ maps["features"]) * (predictions @ maps["classes"]) / sqrt(width)
 
 
 def certainty(predictions: "Tensor", coefficient: "Coefficient | None" = None) -> "Tensor":
@@ -160,9 +161,9 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
 
 _WEIGHT = Weight(
     name="cdan",
-    default=-1.0,
+    default=0.3,
     about="gradient reversal of CDAN's discriminator",
-    origin="the authors' program: a ramp to 1",
+    origin="ours: by stability on rendered clips, where the published ramp to 1 went up and down",
     ramps=True,
 )
 

@@ -159,9 +159,9 @@ def _after_step(context: "StepContext") -> "dict[str, Tensor]":
 
 _WEIGHT = Weight(
     name="pseudo_label",
-    default=1.0,
+    default=0.1,
     about="of pseudo-labels of the target",
-    origin="published",
+    origin="ours: the published 1 left one class of rendered clips",
 )
 
 _LOSSES: "dict[str, tuple[str, str, Loss]]" = {
