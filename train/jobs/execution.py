@@ -280,6 +280,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
 
     learned = job.target if job.method.trains_on == "target" else job.source
     target = cache.load(job.target, job.target.train) if job.method.uses_target else None
+    on_train = job.config.settings["rules_on"] == "train"
     return RunData(
         training=TrainingData(
             source_features=cache.load(learned, learned.train),
@@ -289,6 +290,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
         source_videos=[video.clip.path for video in learned.train],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
         held_out=_load_held_out(job, cache) if job.method.trains_on == "source" else None,
+        rule_features=cache.load(job.target, job.target.train) if on_train else None,
         val_features=cache.load(job.target, job.target.val),
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],

@@ -10,7 +10,7 @@ from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
-from ta3n.train.jobs.settings import TrainSettings, parse_seeds
+from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import plugins_of
@@ -96,10 +96,10 @@ def prepare_jobs(
             pairs[settings.segments] = _load_pair(names, benchmark, settings)
         pair = pairs[settings.segments]
         for row, run, published in choices:
-            _check_filled(run.method, pair.source, pair.target)
+            _check_filled(run.method, pair.source, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
-                    config=_config(benchmark, run, pair, published=published),
+                    config=_config(benchmark, run, pair, settings.rules_on, published=published),
                     row=row,
                     run=run,
                     settings=settings,
@@ -168,7 +168,9 @@ def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSett
     return _Pair(source, target, record, untested)
 
 
-def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
+def _check_filled(
+    method: Method, source: DomainVideos, target: DomainVideos, rules_on: RulesOn
+) -> None:
     needed = [(target, "val")]
     if method.trains_on == "source":
         needed.append((source, "train"))
@@ -180,11 +182,22 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
+    if rules_on == "train" and not target.train:
+        raise DataMissingError(
+            f"no train videos of {target.dataset} have features in {target.folder}, which the "
+            "label-free rules look at; --rules-on val lets them look at those that are tested"
+        )
 
 
-def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: bool) -> RunConfig:
+def _config(
+    benchmark: Benchmark, run: RunSettings, pair: _Pair, rules_on: RulesOn, *, published: bool
+) -> RunConfig:
     method, classes = run.method, list(benchmark.class_names)
     plugins = plugins_of(method)
+    identity = {**run.identity(), "classes": classes, "plugins": sorted(plugins.values())}
+    if rules_on != "val":
+        # Runs that do not tell are older than the choice, and keep their hash: they are of `val`.
+        identity["rules_on"] = rules_on
     return RunConfig(
         benchmark=benchmark.name,
         source=pair.source.dataset,
@@ -192,13 +205,14 @@ def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: b
         method=method.name,
         temporal=method.temporal,
         label=method.label,
-        identity={**run.identity(), "classes": classes, "plugins": sorted(plugins.values())},
+        identity=identity,
         settings={
             "method": method.record(),
             "plugins": plugins,
             "recipe": asdict(run.recipe),
             "weights": dict(run.weights),
             "published": published,
+            "rules_on": rules_on,
             "classes": classes,
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
