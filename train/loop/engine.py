@@ -30,6 +30,8 @@ class Trainer:
     Args:
         data: on any device; copied to the run's device.
         dtype: floating-point type of weights and features.
+        initial: weights of another run to start from, by name. What it does not have, such as the
+            modules of terms, is drawn from the seed.
 
     Attributes:
         data: on the run's device.
@@ -47,6 +49,7 @@ class Trainer:
         *,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         check_trainable(settings, data)
         self.settings = settings
@@ -61,6 +64,8 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
         )
         self.model = TA3N(spec, self._generators.weights)
+        if initial is not None:
+            self.model.start_from(initial)
         self._start_states()
         self.model.to(device, dtype)
         self.optimizer = make_optimizer(self.model.parameters(), settings.optimisation)
