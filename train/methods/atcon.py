@@ -86,9 +86,9 @@ ATCON = register_method(
                 loss=_of_predictions,
                 weight=Weight(
                     name="atcon_predictions",
-                    default=10.0,
+                    default=0.01,
                     about="of the agreement of the relations' predictions",
-                    origin="the authors' factor of the divergence",
+                    origin="the largest that harms none on rendered clips; published 10",
                 ),
                 parts=True,
                 uses_source=False,
@@ -99,9 +99,9 @@ ATCON = register_method(
                 loss=_of_features,
                 weight=Weight(
                     name="atcon_features",
-                    default=0.01,
+                    default=0.0001,
                     about="of the agreement of the relations' features",
-                    origin="the authors'",
+                    origin="small against what harms on rendered clips, 0.001; published 0.01",
                 ),
                 parts=True,
                 uses_source=False,

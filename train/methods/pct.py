@@ -95,9 +95,9 @@ PCT = register_method(
                 loss=_loss,
                 weight=Weight(
                     name="pct",
-                    default=1.0,
+                    default=0.01,
                     about="of the transport between target videos and the classifier's weights",
-                    origin="the authors'",
+                    origin="by im on rendered clips, where it gains nothing; published 1 collapses",
                 ),
                 uses_source=False,
                 start=_start,
