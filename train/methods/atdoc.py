@@ -27,7 +27,8 @@ _LEAST_NORM = 1e-6
 def _unit(rows: "Tensor") -> "Tensor":
     import torch
 
-    return rows / torch.linalg.vector_norm(rows, dim=-1, keepdim=True).clamp_min(_LEAST_NORM)
+    lengths: Tensor = torch.linalg.vector_norm(rows, dim=-1, keepdim=True)
+    return rows / lengths.clamp_min(_LEAST_NORM)
 
 
 def centroid_labels(features: "Tensor", centroids: "Tensor") -> "Tensor":

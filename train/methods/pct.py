@@ -95,7 +95,7 @@ PCT = register_method(
                 loss=_loss,
                 weight=Weight(
                     name="pct",
-                    default=0.01,
+                    default=0.03,
                     about="of the transport between target videos and the classifier's weights",
                     origin="by im on rendered clips, where it gains nothing; published 1 collapses",
                 ),
