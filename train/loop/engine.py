@@ -15,7 +15,7 @@ from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData, plan_epoch
 from ta3n.train.loop.checks import check_finite, check_trainable
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
-from ta3n.train.loop.objective import Objective, Start, Weights
+from ta3n.train.loop.objective import Objective, Start, Weights, renew_states
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
 from ta3n.train.methods.run_settings import RunSettings
@@ -30,6 +30,8 @@ class Trainer:
     Args:
         data: on any device; copied to the run's device.
         dtype: floating-point type of weights and features.
+        initial: weights of another run to start from, by name. What it does not have, such as the
+            modules of terms, is drawn from the seed.
 
     Attributes:
         data: on the run's device.
@@ -47,6 +49,7 @@ class Trainer:
         *,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         check_trainable(settings, data)
         self.settings = settings
@@ -61,6 +64,8 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
         )
         self.model = TA3N(spec, self._generators.weights)
+        if initial is not None:
+            self.model.start_from(initial)
         self._start_states()
         self.model.to(device, dtype)
         self.optimizer = make_optimizer(self.model.parameters(), settings.recipe)
@@ -120,8 +125,9 @@ class Trainer:
     # What follows is an epoch in parts, for those who train several runs side by side.
 
     def begin_epoch(self) -> EpochPlan:
-        """Draw the order of the next epoch."""
+        """Draw the order of the next epoch, and let terms renew what they keep."""
         self._within_epoch = True
+        renew_states(self.model, self.data, objective=self.objective, epoch=self.epoch + 1)
         return plan_epoch(
             self.data,
             source_batch=self.settings.recipe.source_batch,

@@ -5,6 +5,7 @@ Shapes: C classes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.base import Method
@@ -33,6 +34,25 @@ _OF_SOME = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """The finished runs whose weights runs start from.
+
+    Args:
+        path: a run's folder, or that of all its seeds.
+        config_hash: of the configuration there.
+        seed: of the one run that all seeds start from; none where each starts from its own.
+    """
+
+    path: Path
+    config_hash: str
+    seed: int | None = None
+
+    def of(self, seed: int) -> Path:
+        """Return the folder of the run that a seed starts from."""
+        return self.path if self.seed is not None else self.path / f"seed-{seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """All that decides a run apart from its data.
 
@@ -42,6 +62,7 @@ class RunSettings:
         weights: of the method's terms, by name; a negative one means the DANN ramp.
         num_classes: C.
         seed: the run's seed.
+        init_from: whose weights it starts from; none where the seed draws all of them.
     """
 
     method: Method
@@ -49,6 +70,7 @@ class RunSettings:
     weights: Mapping[str, float]
     num_classes: int
     seed: int
+    init_from: StartingPoint | None = None
 
     @property
     def fields_read(self) -> tuple[str, ...]:
@@ -83,4 +105,8 @@ class RunSettings:
         values = {name: getattr(self.recipe, name) for name in self.fields_read}
         changed = {name: value for name, value in values.items() if value != defaults[name]}
         made_of = {key: self.method.record()[key] for key in ("terms", "temporal", "trains_on")}
-        return {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        if self.init_from is not None:
+            start = self.init_from
+            identity["init_from"] = {"config": start.config_hash, "seed": start.seed}
+        return identity

@@ -13,9 +13,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
+from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
@@ -143,6 +144,22 @@ def features_of(config: RunConfig) -> FeatureConfig:
     return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
 
 
+def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]:
+    """Return in words where features were made otherwise than those that a run was trained on.
+
+    Features of all frames and of the sampled ones alone are the same where both have a frame.
+    """
+    ours = features_of(config).model_dump(exclude={"dataset"})
+    theirs = features.model_dump(exclude={"dataset"})
+    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
+        del theirs["frames"]
+    return [
+        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
+        for key, value in theirs.items()
+        if value != ours[key]
+    ]
+
+
 def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
     """Return what a run keeps of its benchmark: class folders and splits of each dataset.
 
@@ -217,11 +234,6 @@ def _read_config(path: Path) -> tuple[RunConfig, int]:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
-
-
-def reason_of(error: Exception) -> str:
-    """Return the kind of an error and its first line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _check_keys(config: RunConfig) -> None:

@@ -14,6 +14,7 @@ import torch
 from ta3n.common.errors import UsageError
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.registry import METHODS, method_for
@@ -38,7 +39,7 @@ def in_double(trainer: Trainer) -> Trainer:
 @pytest.mark.parametrize("method", METHOD_NAMES)
 @pytest.mark.parametrize("name", NAMES)
 def test_it_trains_with_every_method_or_is_refused_in_one_line(
-    make_trainer: MakeTrainer, name: str, method: str
+    make_trainer: MakeTrainer, make_data: Callable[..., TrainingData], name: str, method: str
 ) -> None:
     encoder = ENCODERS.find(name)
     terms = (METHODS.find(method).with_encoder or {}).get(name, METHODS.find(method).terms)
@@ -47,7 +48,12 @@ def test_it_trains_with_every_method_or_is_refused_in_one_line(
             method_for(method, name)
         assert "\n" not in str(refused.value)
         return
-    trainer = make_trainer(method, name)
+    data = make_data()
+    if METHODS.find(method).trains_on == "nothing":
+        data = replace(
+            data, source_features=data.source_features[:0], source_labels=data.source_labels[:0]
+        )
+    trainer = make_trainer(method, name, data=data)
     before = copy.deepcopy(trainer.model.state_dict())
     record = trainer.run_epoch()
     assert all(torch.tensor(loss).isfinite() for loss in record.losses.values())
