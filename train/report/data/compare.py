@@ -107,9 +107,9 @@ def analyse(
     The p values are corrected for all of these comparisons. The first of `focal_names` is for
     `focal_row`; further ones that were run are held against all rows likewise.
     """
-    name, *others = focal_names or [None]
+    name = focal_names[0] if focal_names else None
     main = _analyse(direction, rule, focal_row(direction, name))
-    known = [other for other in others if focal_row(direction, other) is not None]
+    known = [other for other in focal_names[1:] if focal_row(direction, other) is not None]
     further = tuple(_analyse(direction, rule, focal_row(direction, other)) for other in known)
     return replace(main, further=further)
 

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from statistics import mean
 
+from ta3n.train.paper.labels import rule_note
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis, Call
 from ta3n.train.report.tables.rows import rule_notes
@@ -16,7 +17,6 @@ from ta3n.train.report.tables.sheet import (
     over_seeds,
     words,
 )
-from ta3n.train.paper.labels import rule_note
 
 _READING: Mapping[Call, str] = {"ahead": "worse", "behind": "better", "level": "", "one seed": ""}
 """What the focal row's comparison with a row says of that row."""
