@@ -42,9 +42,9 @@ def check_resumed(make_trainer: MakeTrainer, method: str) -> None:
     assert all(torch.equal(ours[name], theirs[name]) for name in ours)
 
 
-def check_trains(make_trainer: MakeTrainer, method: str) -> Trainer:
+def check_trains(make_trainer: MakeTrainer, method: str, **recipe: Any) -> Trainer:
     """Train to the end: every loss is finite, and the classes of the source are learned."""
-    trainer = make_trainer(method, epochs=30)
+    trainer = make_trainer(method, epochs=30, **recipe)
     records = list(trainer.epochs())
     assert all(isfinite(value) for record in records for value in record.losses.values())
     assert records[-1].losses["classification"] < records[0].losses["classification"]

@@ -17,6 +17,7 @@ from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.runs.folder import write_csv, write_json
 from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -119,6 +120,7 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
         "config_hash": run.config.hash,
         "seed": run.seed,
         "rule": run.rule,
+        "rule_on": rules_on(run.config.settings) if looks_at_target(run.rule) else None,
         "epoch": run.epoch,
         "dataset": evaluation.target.dataset,
         "split": evaluation.split,

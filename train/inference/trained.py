@@ -23,6 +23,7 @@ from ta3n.train.model.prediction import observe
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import features_of, find_runs, read_config
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note
 from ta3n.train.runs.selection import LAST
 
 _OF_A_FILE = "sha256:"
@@ -60,6 +61,13 @@ class TrainedRun:
             f"{config.method} with {config.temporal} ({config.benchmark}, {config.source} → "
             f"{config.target})"
         )
+
+    @property
+    def chosen_on(self) -> str:
+        """On which videos a label-free rule chose the epoch, to be put behind it."""
+        if not looks_at_target(self.rule):
+            return ""
+        return f"; the rule looked at {rules_on_note(self.config.settings)}"
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -280,6 +280,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
 
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
     target = cache.load(job.target, job.target.train) if job.method.uses_target else None
+    on_train = job.config.settings["rules_on"] == "train"
     videos = () if learned is None else learned.train
     if learned is not None:
         features = cache.load(learned, videos)
@@ -295,6 +296,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
         source_videos=[video.clip.path for video in videos],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
         held_out=_load_held_out(job, job.source, cache) if learned is job.source else None,
+        rule_features=cache.load(job.target, job.target.train) if on_train else None,
         val_features=cache.load(job.target, job.target.val),
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],

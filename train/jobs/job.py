@@ -10,7 +10,7 @@ from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
-from ta3n.train.jobs.settings import TrainSettings, parse_seeds
+from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import plugins_of
@@ -101,10 +101,12 @@ def prepare_jobs(
             pair = pairs[key]
             if start is not None:
                 check_fits(start, run, benchmark, names[0], pair.target)
-            _check_filled(run.method, pair.source, pair.target)
+            _check_filled(run.method, pair.source, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
-                    config=_config(benchmark, names, run, start, pair, published=published),
+                    config=_config(
+                        benchmark, names, run, start, pair, settings.rules_on, published=published
+                    ),
                     row=row,
                     run=run,
                     settings=settings,
@@ -194,7 +196,9 @@ def _load_pair(
     return _Pair(source, target, record, untested)
 
 
-def _check_filled(method: Method, source: DomainVideos | None, target: DomainVideos) -> None:
+def _check_filled(
+    method: Method, source: DomainVideos | None, target: DomainVideos, rules_on: RulesOn
+) -> None:
     needed = [(target, "val")]
     if source is not None and method.trains_on == "source":
         needed.append((source, "train"))
@@ -206,6 +210,11 @@ def _check_filled(method: Method, source: DomainVideos | None, target: DomainVid
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
+    if rules_on == "train" and not target.train:
+        raise DataMissingError(
+            f"no train videos of {target.dataset} have features in {target.folder}, which the "
+            "label-free rules look at; --rules-on val lets them look at those that are tested"
+        )
 
 
 def _config(
@@ -214,11 +223,16 @@ def _config(
     run: RunSettings,
     start: Start | None,
     pair: _Pair,
+    rules_on: RulesOn,
     *,
     published: bool,
 ) -> RunConfig:
     method, classes = run.method, list(benchmark.class_names)
     plugins = plugins_of(method)
+    identity = {**run.identity(), "classes": classes, "plugins": sorted(plugins.values())}
+    if rules_on != "val":
+        # Runs that do not tell are older than the choice, and keep their hash: they are of `val`.
+        identity["rules_on"] = rules_on
     return RunConfig(
         benchmark=benchmark.name,
         source=names[0],
@@ -226,13 +240,14 @@ def _config(
         method=method.name,
         temporal=method.temporal,
         label=method.label,
-        identity={**run.identity(), "classes": classes, "plugins": sorted(plugins.values())},
+        identity=identity,
         settings={
             "method": method.record(),
             "plugins": plugins,
             "recipe": asdict(run.recipe),
             "weights": dict(run.weights),
             "published": published,
+            "rules_on": rules_on,
             "classes": classes,
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),

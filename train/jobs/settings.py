@@ -18,6 +18,7 @@ from ta3n.train.methods.registry import METHODS, choices, find_choice, method_na
 from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
+RulesOn = Literal["train", "val"]
 
 
 SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
@@ -152,6 +153,10 @@ class TrainSettings(Section):
     mmd_estimator: MmdEstimator | None = setting(None, "Default: the recipe's.")
     max_subsets: int | None = setting(
         None, "Frame subsets a relation (default: 3).", metavar="N", ge=1
+    )
+    rules_on: RulesOn = setting(
+        "train",
+        "Target videos that label-free rules look at: training (default), or those tested.",
     )
     allow_missing: bool = setting(False, "Train on the clips at hand.")
     stack: StackPolicy = setting(

@@ -68,7 +68,7 @@ class Trainer:
             self.model.start_from(initial)
         self._start_states()
         self.model.to(device, dtype)
-        self.optimizer = make_optimizer(self.model.parameters(), settings.recipe)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimisation)
         self._learner = SingleLearner(self.model, self.optimizer)
         self.history: list[EpochRecord] = []
         self._within_epoch = False
@@ -180,7 +180,7 @@ class Trainer:
         self, optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int
     ) -> None:
         """Set the rate for the step after this one."""
-        rate = learning_rate(self.settings.recipe, self._progress(step, steps_per_epoch))
+        rate = learning_rate(self.settings.optimisation, self._progress(step, steps_per_epoch))
         for group in optimizer.param_groups:
             group["lr"] = rate
 

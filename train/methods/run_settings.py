@@ -22,6 +22,7 @@ _OF_SOME = frozenset(
         "max_subsets",
         "mcd",
         "mcd_generator_updates",
+        "mcd_rate",
         "mmd_estimator",
         "nesterov",
         "norm_layers",
@@ -82,6 +83,14 @@ class RunSettings:
         read |= {"lr_decay_power", "lr_decay_rate"} if recipe.schedule == "inverse" else set()
         read |= {"ramp"} if any(weight < 0 for weight in self.weights.values()) else set()
         return tuple(field.name for field in fields(Recipe) if field.name in read)
+
+    @property
+    def optimisation(self) -> Recipe:
+        """The recipe with the rate at which the weights of the method move."""
+        recipe = self.recipe
+        steps_of_mcd = recipe.mcd == "three" and "mcd_rate" in self.method.reads
+        share = recipe.mcd_rate if steps_of_mcd else 1.0
+        return replace(recipe, learning_rate=share * recipe.learning_rate)
 
     def as_usual(self) -> "RunSettings":
         """Return the settings with what the method does not read as it usually is.

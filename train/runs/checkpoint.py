@@ -43,6 +43,7 @@ from ta3n.train.runs.selection import (
     TargetScore,
     select,
 )
+from ta3n.train.validators.rules import Score
 
 Weights = Mapping[str, Tensor]
 
@@ -78,11 +79,11 @@ class RunState:
         trainer: Trainer,
         evaluation: Evaluation,
         *,
-        validators: Mapping[str, float],
+        validators: Mapping[str, Score],
         label_reads: int,
     ) -> "RunState":
         """Return the state after one more epoch; `before` is None at the start."""
-        new = EpochScores(target=evaluation.score, validators=validators)
+        new = EpochScores.of(evaluation.score, validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
         predictions = dict.fromkeys(sorted(chosen), evaluation.logits.argmax(dim=1))
@@ -140,8 +141,7 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
 def _state(plain: dict[str, Any]) -> RunState:
     """Return a state from its plain values, those of version 0.1 too."""
     scores = tuple(
-        EpochScores(target=TargetScore(**each["target"]), validators=each["validators"])
-        for each in plain["scores"]
+        EpochScores(**{**each, "target": TargetScore(**each["target"])}) for each in plain["scores"]
     )
     # Version 0.1 did not name the last weights a second time.
     weights = {LAST: plain["trainer"]["model"], **plain["weights"]}

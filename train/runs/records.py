@@ -85,6 +85,11 @@ class Run:
         found = [e.get("validators", {}).get(rule) for e in self.epochs]
         return [s if isinstance(s, (int, float)) and isfinite(s) else None for s in found]
 
+    def measures(self, rule: str) -> list[Mapping[str, float]]:
+        """Return what the scores of a rule rest on, for each epoch that has it."""
+        found = [e.get("measures", {}).get(rule) for e in self.epochs]
+        return [measures for measures in found if isinstance(measures, Mapping)]
+
 
 def read_run(path: Path) -> Run:
     """Read a run folder.
@@ -229,6 +234,8 @@ def _read_config(path: Path) -> tuple[RunConfig, int]:
     is_old = "checksum" not in raw
     checksum = raw.pop("checksum", recorded)
     whole = sha256_of(canonical_json(raw))
+    # Runs that do not tell are older than the choice.
+    raw["settings"] = {"rules_on": "val", **raw["settings"]}
     config = _of_version_0_1(raw, recorded) if is_old else RunConfig(**raw)
     if whole != checksum:
         raise FeatureStoreError("broken, config.json does not match its own hash")

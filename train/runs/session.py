@@ -25,6 +25,7 @@ from ta3n.train.runs.checkpoint import (
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
 from ta3n.train.runs.scores import Evaluator, label_free_scores
+from ta3n.train.runs.selection import count_withheld
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
@@ -144,6 +145,8 @@ class SeedRun:
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
                 "validators": scores.validators,
+                "withheld": scores.withheld,
+                "measures": scores.measures,
             }
             for record, scores in zip(state.trainer["history"], state.scores, strict=True)
         ]
@@ -173,6 +176,7 @@ class SeedRun:
             rules=state.chosen,
             target_label_reads=self._evaluator.label_reads,
             coverage=coverage,
+            withheld=count_withheld(state.scores),
         )
 
 
