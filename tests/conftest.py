@@ -80,6 +80,14 @@ def one_clip_shards(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plan, "_CLIPS_PER_SHARD", 1)
 
 
+@pytest.fixture(autouse=True)
+def quiet_log() -> None:
+    """Undo what a command of an earlier test set up: what it logs would not reach caplog."""
+    LOGGER.handlers.clear()
+    LOGGER.setLevel(logging.NOTSET)
+    LOGGER.propagate = True
+
+
 @pytest.fixture
 def log(
     caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
