@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from ta3n.common.records import MANIFEST_NAME, PLAN_NAME, Manifest, Plan, read_record
+from ta3n.common.records import MANIFEST_NAME, PLAN_NAME, Manifest, read_plan, read_record
 from ta3n.extract.job.feature_folder import damage_of
 
 SCRIPT = Path(__file__).with_name("small_shards.py")
@@ -65,7 +65,7 @@ def check_sound(folder: Path) -> None:
     """Check that nothing under a final name is bad."""
     if not (folder / PLAN_NAME).exists():
         return
-    plan = read_record(Plan, folder / PLAN_NAME)
+    plan = read_plan(folder)
     for shard in plan.shards:
         damage = damage_of(folder, plan, shard)
         assert damage is None or damage.text == "its sidecar is missing", damage
