@@ -43,10 +43,10 @@ def _make(recipe: Mapping[str, Any]) -> Tensor:
     if "values" in recipe:
         dtype = torch.int64 if recipe.get("dtype") == "int" else torch.float64
         return torch.tensor(recipe["values"], dtype=dtype)
-    made = wave(recipe["shape"], recipe["k"], recipe["scale"])
-    if recipe.get("abs"):
+    made: Tensor = wave(recipe["shape"], recipe["k"], recipe["scale"])
+    if "abs" in recipe:
         made = made.abs()
-    made = made + recipe.get("plus", 0)
+    made = made + float(recipe.get("plus", 0))
     if recipe.get("l2_rows"):
         made = made / made.norm(dim=-1, keepdim=True)
     return made.softmax(dim=-1) if recipe.get("softmax") else made

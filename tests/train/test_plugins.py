@@ -32,10 +32,23 @@ def modules(spec):
 
 def start(begin):
     draws = torch.rand(3, generator=begin.generator)
-    return {"centre": draws, "steps.done": torch.zeros((), dtype=torch.int64)}
+    return {
+        "centre": draws,
+        "steps.done": torch.zeros((), dtype=torch.int64),
+        "typical": torch.zeros(begin.model.spec.video_dim),
+        "first": torch.zeros(2, begin.model.spec.num_classes),
+    }
+
+def each_epoch(context):
+    if context.epoch == 1:  # a branch is allowed here
+        assert not context.state["typical"].any()
+    source, target = context.evaluation.source, context.evaluation.target
+    assert len(source.features) == context.data.num_source
+    typical = target.features[target.logits.max(dim=1).values.argmax()]
+    return {"typical": typical, "first": torch.stack([source.logits[0], target.logits[0]])}
 
 def loss(step):
-    seen = step.model.extra["toy"](step.target_features)
+    seen = step.model.extra["toy"](step.target_features - step.state["typical"])
     return (seen - step.state["centre"]).square().mean()
 
 def after_step(context):
@@ -48,7 +61,7 @@ register_method(Method(
     name="toy", label="Toy", source="a test",
     terms=(Term(
         name="toy_loss", label="toy loss", loss=loss, modules=modules, start=start,
-        after_step=after_step,
+        after_step=after_step, each_epoch=each_epoch,
         weight=Weight(name="toy", default=0.5, about="of the toy", origin="chosen for a test"),
     ),),
 ))
@@ -224,6 +237,19 @@ def test_its_run_is_evaluated_with_its_plugin_alone(own: Own) -> None:
     assert result.exit_code == 0, result.stderr
     last = read_run(run).result.rules["last"]
     assert f"{last.percent:.2f}" in result.stdout
+
+
+def test_what_it_renews_each_epoch_must_have_been_laid_out(own: Own, tmp_path: Path) -> None:
+    file = tmp_path / "toy.py"
+    file.write_text(TOY.replace('{"typical": typical', '{"tipical": typical'))
+    with forgotten_afterwards():
+        result = ta3n_train(
+            "--source", "ucf", "--target", "hmdb", "--benchmark", "ucf-hmdb-small",
+            "--features", own.folder / "features", "--out", tmp_path, "--epochs", 1,
+            "--batch-size", 10, "--allow-missing", "--plugin", file, "--method", "toy",
+        )  # fmt: skip
+    assert result.exit_code == 2
+    assert "each_epoch returns toy_loss/tipical, which start did not lay out" in result.stderr
 
 
 @pytest.mark.parametrize("optimizer", ["adam", "adamw"])

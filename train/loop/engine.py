@@ -15,7 +15,7 @@ from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData, plan_epoch
 from ta3n.train.loop.checks import check_finite, check_trainable
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
-from ta3n.train.loop.objective import Objective, Start, Weights
+from ta3n.train.loop.objective import Objective, Start, Weights, renew_states
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
 from ta3n.train.methods.run_settings import RunSettings
@@ -120,8 +120,9 @@ class Trainer:
     # What follows is an epoch in parts, for those who train several runs side by side.
 
     def begin_epoch(self) -> EpochPlan:
-        """Draw the order of the next epoch."""
+        """Draw the order of the next epoch, and let terms renew what they keep."""
         self._within_epoch = True
+        renew_states(self.model, self.data, objective=self.objective, epoch=self.epoch + 1)
         return plan_epoch(
             self.data,
             source_batch=self.settings.recipe.source_batch,

@@ -5,6 +5,7 @@ Shapes: B_S source and B_T target videos, the source first; see `model/model.py`
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import NamedTuple
 
 import torch
@@ -12,9 +13,10 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
+from ta3n.common.errors import TrainingError
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
-from ta3n.train.loop.batches import Batch
+from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.measurements import Measured, measure
 from ta3n.train.methods.base import JOINT, Method, Update
 from ta3n.train.model.model import TA3N, ModelOutput
@@ -62,6 +64,93 @@ class Start:
     num_source: int
     num_target: int
     generator: torch.Generator
+
+
+class AllVideos(NamedTuple):
+    """What the model makes of every training video of a domain, without dropout or gradient.
+
+    Attributes:
+        features: of the videos, before the classifier, [N, V].
+        logits: of their classes, [N, C].
+    """
+
+    features: Tensor
+    logits: Tensor
+
+
+class Evaluation:
+    """The model on the training videos of both domains, run when it is asked for.
+
+    Args:
+        model: with the weights of one run.
+        data: in the order that `source_indices` and `target_indices` of a batch refer to.
+    """
+
+    _AT_ONCE = 256
+
+    def __init__(self, model: TA3N, data: TrainingData) -> None:
+        self._model = model
+        self._data = data
+
+    @cached_property
+    def source(self) -> AllVideos:
+        """Of the source, N = N_S."""
+        return self._run(self._data.source_features, are_source=True)
+
+    @cached_property
+    def target(self) -> AllVideos:
+        """Of the target, N = N_T.
+
+        Raises:
+            TrainingError: where there is none.
+        """
+        if self._data.target_features is None:
+            raise TrainingError("there are no target videos to evaluate")
+        return self._run(self._data.target_features, are_source=False)
+
+    @torch.no_grad()
+    def _run(self, features: Tensor, *, are_source: bool) -> AllVideos:
+        was_training = self._model.training
+        self._model.eval()
+        try:
+            outputs = [
+                self._model(part, NO_REVERSAL, num_source=len(part) if are_source else 0)
+                for part in torch.split(features, self._AT_ONCE)
+            ]
+        finally:
+            self._model.train(was_training)
+        return AllVideos(
+            features=torch.cat([output.video_features for output in outputs]),
+            logits=torch.cat([output.logits for output in outputs]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class EpochContext:
+    """What a term sees before the first step of an epoch.
+
+    Args:
+        model: with the weights of the run.
+        data: the training videos, and the labels of the source.
+        evaluation: the model on them.
+        method: whose epoch it is.
+        recipe: the hyper-parameters.
+        epoch: of the recipe's, from 1.
+        term: whose state `state` is.
+    """
+
+    model: TA3N
+    data: TrainingData
+    evaluation: Evaluation
+    method: Method
+    recipe: Recipe
+    epoch: int
+    term: str = ""
+
+    @property
+    def state(self) -> dict[str, Tensor]:
+        """What the term keeps between steps, by name."""
+        return self.model.state_of(self.term)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -232,6 +321,27 @@ def next_states(
         if term.after_step is not None
         for name, value in term.after_step(replace(context, term=term.name)).items()
     }
+
+
+def renew_states(model: TA3N, data: TrainingData, *, objective: Objective, epoch: int) -> None:
+    """Let the terms of one run renew what they keep, before the first step of an epoch.
+
+    Raises:
+        UsageError: for a tensor that the term did not lay out at the start.
+    """
+    context = EpochContext(
+        model=model,
+        data=data,
+        evaluation=Evaluation(model, data),
+        method=objective.method,
+        recipe=objective.recipe,
+        epoch=epoch,
+    )
+    for term in objective.method.terms:
+        if term.each_epoch is not None:
+            with torch.no_grad():
+                renewed = term.each_epoch(replace(context, term=term.name))
+            model.renew_state(term.name, renewed)
 
 
 def reversal_coefficients(weights: Weights) -> Coefficients:

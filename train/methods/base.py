@@ -15,7 +15,7 @@ from ta3n.train.recipe.recipes import Recipe
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-    from ta3n.train.loop.objective import Start, Step, StepContext
+    from ta3n.train.loop.objective import EpochContext, Start, Step, StepContext
     from ta3n.train.model.model import ModelSpec
 
 Level = Literal["relation", "video", "frame"]
@@ -138,6 +138,8 @@ class Term:
         start: tensors to keep between steps, by name: `step.state`. They are saved and restored
             with the model, and stacked with it.
         after_step: new values of those tensors (or of some), after the weights were updated.
+        each_epoch: likewise before the first step of each epoch, from all training videos at once.
+            It is called for one run at a time and may branch on data.
     """
 
     name: str
@@ -158,6 +160,7 @@ class Term:
     modules: "Callable[[ModelSpec], Mapping[str, nn.Module]] | None" = None
     start: "Callable[[Start], Mapping[str, Tensor]] | None" = None
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
+    each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
 
     def __post_init__(self) -> None:
         _check_name("term", self.name)

@@ -222,6 +222,18 @@ class TA3N(nn.Module):
             buffer = self.state_name(term, name).removeprefix("memory.")
             self.memory.register_buffer(buffer, value.detach().clone())
 
+    def renew_state(self, term: str, state: Mapping[str, Tensor]) -> None:
+        """Give tensors that a term keeps new values, in place.
+
+        Raises:
+            UsageError: for one that was not laid out.
+        """
+        kept = self.state_of(term)
+        for name, value in state.items():
+            if name not in kept:
+                raise UsageError(f"each_epoch returns {term}/{name}, which start did not lay out")
+            kept[name].copy_(value)
+
     def state_of(self, term: str) -> dict[str, Tensor]:
         """Return what a term keeps between steps, by name."""
         prefix = f"{term}/"
