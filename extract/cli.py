@@ -90,7 +90,8 @@ def main(
 ) -> None:
     """Decode a dataset's videos, or loose ones, and write features of their frames.
 
-    A finished folder is left as it is; an interrupted one is gone on with by the same command line.
+    The same command line goes on with an interrupted folder, and adds clips that are new or that a
+    wider selection takes in; what is done stays as it is.
     """
     # Settings and torch are imported late: --help must answer at once.
     from ta3n.common.settings import load_settings

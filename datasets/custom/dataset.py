@@ -76,8 +76,9 @@ class OwnDataset(Dataset):
         names = [clip.inner_name for clip in clips] + [clip.stem for clip in absent]
         self._check_groups(names)
         ratio = self._ratio_split(clips)
-        for line in () if ratio is None else ratio.lines():
-            LOGGER.warning("%s: %s", self.name, line)
+        if ratio is not None:
+            for line in ratio.lines():
+                LOGGER.warning("%s: %s", self.name, line)
         clips = self._with_rule(clips, ratio)
         if classes is not None:
             known = {c.class_name for c in clips} | {c.class_name for c in absent}

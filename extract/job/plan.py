@@ -266,7 +266,8 @@ def describe_plan(
     new_splits: bool = False,
 ) -> str:
     """Say what a job would do with its share of a plan, a fact a line; see `agree_on_plan`."""
-    scope, agreed, in_folder = scope or Scope(), plan, []
+    scope, agreed = scope or Scope(), plan
+    in_folder: list[str] = []
     parts = read_plan_parts(folder) if (folder / PLAN_NAME).exists() else []
     if parts and not (parts[0].config != plan.config and is_untouched(folder)):
         there = join_plan(parts)

@@ -24,6 +24,7 @@ from ta3n.common.records import (
 from ta3n.common.shares import JobShare
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
+from ta3n.datasets.reading.split_files import Role
 from ta3n.extract.inspect.report import contents, damage, missing_shards
 from ta3n.extract.job import plan as plan_module
 from ta3n.extract.job.plan import Scope, agree_on_plan, describe_plan, make_plan
@@ -252,8 +253,8 @@ def test_two_jobs_that_grow_a_folder_at_once_and_a_kill(
     assert not list(damage(folder))
 
 
-def clip(name: str, role: str = "train") -> Clip:
-    return Clip(path=f"A/{name}.avi", class_name="A", splits={"1": role}, size_bytes=1, mtime_ns=0)  # type: ignore[dict-item]
+def clip(name: str, role: Role = "train") -> Clip:
+    return Clip(path=f"A/{name}.avi", class_name="A", splits={"1": role}, size_bytes=1, mtime_ns=0)
 
 
 def listing(*clips: Clip, origin: str = "x", ratio: RatioSplit | None = None) -> Listing:
@@ -341,6 +342,7 @@ def by_ratio(*names: str) -> Listing:
     return listing(*clips, origin=rule.origin, ratio=rule)
 
 
+OTHER: dict[Role, Role] = {"train": "test", "test": "train"}
 NAMES = tuple(f"{letter}{n}" for letter in "abcdefgh" for n in (1, 2))
 
 
@@ -350,7 +352,7 @@ def test_a_split_of_the_former_rule_stays_and_new_clips_join_their_groups(
     (tmp_path / "shard-00000.h5").touch()
     now = by_ratio(*NAMES)
     roles = {c.path: c.splits["1"] for c in now.clips}
-    turned = {path: "train" if role == "test" else "test" for path, role in roles.items()}
+    turned: dict[str, Role] = {path: OTHER[role] for path, role in roles.items()}
     first = [clip(name, turned[f"A/{name}.avi"]) for name in NAMES if name[1] == "1"]
     agree_on_plan(tmp_path, plan_of(listing(*first, origin="ratio 0.5, seed 0")))
     grown = agree_on_plan(tmp_path, plan_of(now), scope=Scope.of(now, None))
@@ -368,9 +370,8 @@ def test_another_ratio_is_refused(tmp_path: Path) -> None:
     now = by_ratio(*NAMES)
     agree_on_plan(tmp_path, plan_of(now), scope=Scope.of(now, None))
     (tmp_path / "shard-00000.h5").touch()
-    roles = {"train": "test", "test": "train"}
     other = listing(
-        *(replace(c, splits={"1": roles[c.splits["1"]]}) for c in now.clips),  # type: ignore[arg-type]
+        *(replace(c, splits={"1": OTHER[c.splits["1"]]}) for c in now.clips),
         origin="ratio 0.6, seed 0, each by its name",
         ratio=replace(ratio(*NAMES), origin="other", former_origin="other"),
     )
