@@ -92,6 +92,19 @@ def shorten(names: Iterable[str], limit: int = 5) -> str:
     return ", ".join(listed[:limit]) + (f" and {more} more" if more > 0 else "")
 
 
+def first_line(error: BaseException) -> str:
+    """Return the first line of an error's text, or its kind if it has none."""
+    # A KeyError's text is its key as Python writes it.
+    text = str(error.args[0] if isinstance(error, KeyError) and error.args else error)
+    return (text.strip().splitlines() or [type(error).__name__])[0]
+
+
+def reason_of(error: BaseException) -> str:
+    """Return the kind of an error and its first line, shortened."""
+    kind = type(error).__name__
+    return f"{kind}: {first_line(error)[:200]}".removesuffix(f": {kind}")
+
+
 def printable(text: str) -> str:
     """Return text for one line of any terminal: control characters and bad UTF-8 as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

@@ -60,7 +60,7 @@ class FrameSelection:
         if kind == "fps" and _RATE.fullmatch(number) and float(number) > 0:
             return cls(fps=float(number))
         raise UsageError(
-            f"frames {text!r} is not known; use 'all', 'segments:K' or 'every:N' with a whole "
+            f"frames {text[:40]!r} is not known; use 'all', 'segments:K' or 'every:N' with a whole "
             "number from 1 to 999999999, or 'fps:F' with a rate above 0"
         )
 

@@ -24,10 +24,26 @@ SECTIONS = ("data", "datasets", "benchmarks", "extract", "train")
 """Sections of a settings file. A command leaves those unread that are of other commands alone."""
 
 
-class Section(BaseModel):
-    """A table of a settings file: values that do not change, and no others."""
+_LARGEST = 10**9
+"""Of whole numbers, which count things here; beyond, they do not fit what they are handed to."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+class Section(BaseModel):
+    """A table of a settings file: values that do not change, and no others.
+
+    Numbers are finite, and whole ones at most 10**9.
+    """
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False
+    )
+
+    @field_validator("*")
+    @classmethod
+    def _is_a_count(cls, value: Any) -> Any:
+        if isinstance(value, int) and value > _LARGEST:
+            raise ValueError(f"too large; it is at most {_LARGEST}")
+        return value
 
     @field_validator("*")
     @classmethod
@@ -141,7 +157,8 @@ def read_toml(path: Path, what: str) -> dict[str, Any]:
         return tomllib.loads(text.replace("\r\n", "\n"))
     except FileNotFoundError as error:
         raise ConfigError(f"no {what} file {path}") from error
-    except (OSError, UnicodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, ValueError, RecursionError) as error:
+        # Whole numbers of thousands of digits are a ValueError of Python's own.
         raise ConfigError(f"{path} cannot be read: {error}") from error
 
 

@@ -23,7 +23,7 @@ import h5py
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.errors import FeatureStoreError
+from ta3n.common.errors import FeatureStoreError, first_line
 from ta3n.common.files import (
     ErrorKeepingFile,
     fsync_path,
@@ -171,7 +171,7 @@ def _write_file(
             for key, value in record.provenance.items():
                 file.attrs[key] = value
     except RuntimeError as error:
-        raise OSError(f"cannot write {path.parent}: {_first_line(error)}") from error
+        raise OSError(f"cannot write {path.parent}: {first_line(error)}") from error
 
 
 def _index_row(clip: ClipRecord) -> tuple[int, ...]:
@@ -315,10 +315,4 @@ def _told(path: Path, what: str) -> Iterator[None]:
     try:
         yield
     except _UNREADABLE as error:
-        raise FeatureStoreError(f"{path} {what}: {_first_line(error)}") from error
-
-
-def _first_line(error: Exception) -> str:
-    """Return the first line of an error's text, or its kind if it has none."""
-    text = str(error).strip("'\"")
-    return text.splitlines()[0] if text else type(error).__name__
+        raise FeatureStoreError(f"{path} {what}: {first_line(error)}") from error

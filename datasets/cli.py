@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,17 +12,27 @@ import click
 
 from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import UsageError, printable
+from ta3n.common.files import expand_home
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.check import DatasetClips, Problem, find_notes, find_problems, select_clips
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.split_files import Role
+from ta3n.datasets.synthetic.looks import (
+    FREQUENCIES,
+    LOOKS,
+    MAX_CLIPS_PER_CLASS,
+    Domain,
+    Frequencies,
+)
 
 if TYPE_CHECKING:
+    from ta3n.common.log import ProgressLine
     from ta3n.datasets.custom.settings import DataSections
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
+_COUNT = click.IntRange(1, MAX_CLIPS_PER_CLASS)
 _PROBLEMS = tuple(problem.word for problem in Problem)
 
 _EPILOG = """
@@ -31,6 +42,21 @@ Examples:
   ta3n-datasets check ucf101 --root /data/UCF-101 --benchmark ucf-hmdb-full
   ta3n-datasets check my-benchmark          (all its datasets, also one against the other)
   ta3n-datasets check my-dataset --ignore duplicates,absent
+  ta3n-datasets synthetic --out videos      (renders three domains: six directions to try)
+"""
+_SYNTHETIC_EPILOG = """
+\b
+Examples:
+  ta3n-datasets synthetic                   as ta3n-demo's clips, and a third domain's
+  ta3n-datasets synthetic a c --train 20 --test 10
+  ta3n-datasets synthetic a b --class-frequencies long-tail --out tail
+
+\b
+Then, for each domain and each direction:
+  ta3n-extract --dataset synthetic-c --root videos/synthetic-c --frames segments:5
+  ta3n-train --source synthetic-a --target synthetic-c
+
+The same command line goes on with a folder that an earlier one left undone.
 """
 _CHECK_EPILOG = """
 \b
@@ -51,7 +77,7 @@ split (unused), and files of 0 bytes (empty).
 @click.group(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
 @click.version_option(package_name="ta3n")
 def main() -> None:
-    """Look at the built-in datasets and benchmarks, and at those of pipeline.toml."""
+    """Look at the built-in datasets and benchmarks, and at those of pipeline.toml; render some."""
 
 
 @main.command("list")
@@ -108,6 +134,65 @@ def check(
     say(f"problems: {len(found)}" if found else "nothing wrong")
     if found:
         sys.exit(int(min(finding.problem for finding in found)))
+
+
+@main.command(epilog=_SYNTHETIC_EPILOG)
+@click.argument("domains", nargs=-1, metavar="[DOMAIN]...", type=click.Choice([*LOOKS]))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path),
+    default="videos",
+    show_default=True,
+    metavar="DIR",
+    help="For the folders synthetic-DOMAIN.",
+)
+@click.option("--seed", default=2, show_default=True, metavar="N", help="What clips follow from.")
+@click.option(
+    "--train", type=_COUNT, default=40, show_default=True, help="Training clips of each class."
+)
+@click.option("--test", type=_COUNT, default=20, show_default=True, help="Test clips of each.")
+@click.option(
+    "--class-frequencies",
+    type=click.Choice(FREQUENCIES),
+    default="balanced",
+    show_default=True,
+    help="long-tail: ever fewer training clips, in another order of classes in each domain.",
+)
+@click.option("--jobs", type=int, metavar="N", help="Processes (default: one for each CPU).")
+@handles_errors(COMMAND)
+def synthetic(
+    domains: tuple[Domain, ...],
+    out: Path,
+    seed: int,
+    train: int,
+    test: int,
+    class_frequencies: Frequencies,
+    jobs: int | None,
+) -> None:
+    """Render the domains a, b and c of the synthetic benchmark, or those named."""
+    from ta3n.common.log import ProgressLine
+    from ta3n.datasets.synthetic.generate import clip_names, generate
+
+    for domain in dict.fromkeys(domains or LOOKS):
+        folder = expand_home(out) / f"synthetic-{domain}"
+        num_train = sum(1 for _ in clip_names(domain, "train", train, class_frequencies))
+        num_test = sum(1 for _ in clip_names(domain, "test", test))
+        with ProgressLine(num_train + num_test, "videos") as line:
+            generate(
+                folder,
+                domain=domain,
+                seed=seed,
+                clips_per_class_train=train,
+                clips_per_class_test=test,
+                class_frequencies=class_frequencies,
+                jobs=jobs,
+                progress=partial(_show, line, domain),
+            )
+        say(f"synthetic-{domain}: {num_train} training and {num_test} test clips in {folder}")
+
+
+def _show(line: ProgressLine, domain: str, done: int, _: int) -> None:
+    line.update(done, f"domain {domain}")
 
 
 def _load(config_file: Path | None) -> tuple[DataSections, Catalogue]:

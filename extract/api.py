@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pydantic import ValidationError
 
 from ta3n.common.device import resolve_device
-from ta3n.common.errors import DeviceError, UsageError
+from ta3n.common.errors import DeviceError, UsageError, first_line
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.store import Features
@@ -137,14 +137,18 @@ def extract_features(
             )
             try:
                 content = _extract(listing.root, clips, config, engine, decode_threads)
-            except BaseException:
+            except BaseException as error:
                 # Threads that were just being started would keep the process from ending.
                 engine.close()
                 _engine.cache_clear()
+                # Where it comes while a condition takes its lock again, Python leaves the lock
+                # free, and releasing it then hides the interruption behind a RuntimeError.
+                if isinstance(error.__context__, KeyboardInterrupt):
+                    raise error.__context__ from None
                 raise
     except torch.OutOfMemoryError as error:
         raise DeviceError(
-            f"{on} has not enough memory for {config.backbone}: {str(error).splitlines()[0]}; "
+            f"{on} has not enough memory for {config.backbone}: {first_line(error)}; "
             "give a smaller batch_size, or call release_networks() first"
         ) from error
     return {

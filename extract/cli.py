@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 COMMAND = "ta3n-extract"
 _ALL = "all"
+_MOST_BENCH_CLIPS = 10_000
 
 _EPILOG = """
 \b
@@ -142,6 +143,10 @@ def main(
 def _bench(options: ExtractSettings, json_file: str | None) -> None:
     from ta3n.extract.bench.run import BenchOptions, measure, publish
 
+    if (options.limit or 0) > _MOST_BENCH_CLIPS:
+        raise UsageError(
+            f"--limit {options.limit}: --bench renders so many clips, at most {_MOST_BENCH_CLIPS}"
+        )
     bench = BenchOptions(
         backbone=options.backbone,
         device=options.device,

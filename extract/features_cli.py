@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from ta3n.common.cli import handles_errors, say
+from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -39,6 +39,19 @@ Examples:
   ta3n-features import RGB-feature --dataset hmdb51 --benchmark ucf-hmdb-full \\
       --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
   ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
+"""
+
+
+_EXPORT_EPILOG = """
+\b
+Examples:
+  ta3n-features export features/hmdb51 --format t7 --out RGB-feature --benchmark ucf-hmdb-full
+  ta3n-features export features/hmdb51 --format t7 --out exported \\
+      --list-root dataset/hmdb51/RGB-feature     (copied there later)
+
+\b
+The authors' main.py takes classInd_<benchmark>.txt, RGB, and the lists
+list_<dataset>_train_<benchmark>-feature.txt of both datasets and ..._val_... of the target.
 """
 
 
@@ -172,23 +185,58 @@ def import_command(
     check_failures(manifest, settings.extract.max_failures)
 
 
-@main.command("export")
+@main.command("export", epilog=_EXPORT_EPILOG)
 @_FOLDER
 @click.option("--format", "form", required=True, type=click.Choice(["t7", "npy"]))
 @click.option("--out", required=True, type=_PATH, metavar="DIR", help="A new folder.")
-@click.option("--split", default="1", show_default=True, metavar="N", help="Of the lists.")
+@click.option("--split", metavar="N", help="Of the lists (default: the benchmark's, or 1).")
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    help="With t7: lists of this one alone (default: all of which every class is there).",
+)
+@click.option(
+    "--list-root",
+    metavar="PATH",
+    help="With t7: where DIR will lie for the authors' program (default: where it lies now).",
+)
+@config_option
 @handles_errors(COMMAND)
-def export_command(folder: Path, form: str, out: Path, split: str) -> None:
+def export_command(
+    folder: Path,
+    form: str,
+    out: Path,
+    split: str | None,
+    benchmark: str | None,
+    list_root: str | None,
+    config_file: Path | None,
+) -> None:
     """Write the features of a dataset as files for other programs.
 
     A folder for each video with a tensor for each frame (t7), or an array of frames x features for
-    each video (npy); beside them train.txt and val.txt with lines of video, frames, class.
+    each video (npy); beside them train.txt and val.txt with lines of video, frames, class. With t7
+    there are also lists as the authors' program reads them (path, frames, label), of the
+    benchmark's videos by the benchmark's numbers, with its class file.
     """
+    from ta3n.common.settings import load_settings
+    from ta3n.datasets.catalogue import catalogue_of
+    from ta3n.datasets.custom.settings import DataSections
     from ta3n.extract.exchange.exporting import export_features
     from ta3n.extract.job.feature_folder import only_feature_folder
 
-    num_videos = export_features(only_feature_folder(folder), form, out, split)
-    click.echo(f"{num_videos} videos and the lists train.txt and val.txt are in {out}")
+    if form != "t7" and (benchmark is not None or list_root is not None):
+        raise UsageError("--benchmark and --list-root are for the lists of --format t7")
+    catalogue = catalogue_of(load_settings(DataSections, config_file, {}).settings)
+    num_videos, lists = export_features(
+        only_feature_folder(folder),
+        form,
+        out,
+        catalogue=catalogue,
+        split=split,
+        benchmark=None if benchmark is None else catalogue.benchmark(benchmark),
+        list_root=list_root,
+    )
+    click.echo(f"{num_videos} videos are in {out}, with {', '.join(lists)}")
 
 
 @main.command("show")

@@ -37,6 +37,7 @@ Examples:
   ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --shard $SLURM_ARRAY_TASK_ID/20
                                             (an array job, 0-19; any number of jobs)
   ta3n-train --source ucf --target hmdb --grid weights.toml --seeds 3     (every combination)
+  ta3n-train --init-from runs/.../source-only-... --source-free --seeds 5   (SHOT: the target alone)
   ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
 
@@ -126,6 +127,11 @@ def main(
     if evaluation is not None:
         run_evaluation(evaluation, resolved.settings)
         return
+    if init_from := resolved.settings.train.init_from:
+        from ta3n.train.runs.starting import direction_of
+
+        pair = direction_of(init_from)
+        source, target = source or pair.source, target or pair.target
     if source is None or target is None:
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
     if resolved.settings.train.tensorboard:

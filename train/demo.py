@@ -5,12 +5,14 @@ Stage one runs as its own command, as it would on a cluster: the manifest is the
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +21,9 @@ from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError,
 from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
+
+if TYPE_CHECKING:
+    from ta3n.train.jobs.settings import TrainSettings
 
 COMMAND = "ta3n-demo"
 
@@ -72,14 +77,19 @@ A demonstration that was interrupted goes on with the same command line.
 @handles_errors(COMMAND)
 def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
     """Render videos of two domains, extract features, train six methods, report."""
+    from ta3n.common.device import allowed_cpus, resolve_device
+
     started = time.monotonic()
     folder = expand_home(Path(out)) / ("quick" if quick else "")
     size = _QUICK if quick else _FULL
+    # What is wrong with the line is told before anything is rendered.
+    on_gpu = resolve_device(device).type == "cuda"
+    settings = _settings(folder, size, seeds or ("1" if quick else "3"), device)
     backbone = _backbone()
     _render(folder / "videos", size)
     for domain in _DOMAINS:
         _extract(folder, f"synthetic-{domain}", backbone, device)
-    _train(folder, size, seeds or ("1" if quick else "3"), device)
+    _train(settings, 1 if on_gpu else allowed_cpus())
     _report(folder, quick=quick)
     LOGGER.info("all of it took %s", describe_duration(time.monotonic() - started))
 
@@ -147,26 +157,29 @@ def _extract(folder: Path, dataset: str, backbone: str, device: str) -> None:
         raise Ta3nError(f"ta3n-extract ended with {code}; see its message above")
 
 
-def _train(folder: Path, size: _Size, seeds: str, device: str) -> None:
-    from ta3n.common.device import allowed_cpus, resolve_device
+def _settings(folder: Path, size: _Size, seeds: str, device: str) -> TrainSettings:
+    from ta3n.common.settings import load_settings
+    from ta3n.train.jobs.settings import TrainSections
+
+    values = {
+        "features": folder / "features",
+        "out": folder / "runs",
+        "seeds": seeds,
+        "epochs": size.epochs,
+        "batch_size": size.batch_size,
+        "device": device,
+    }
+    overrides = {f"train.{name}": value for name, value in values.items()}
+    return load_settings(TrainSections, Path(os.devnull), overrides).settings.train
+
+
+def _train(settings: TrainSettings, num_jobs: int) -> None:
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.job import prepare_jobs
-    from ta3n.train.jobs.settings import TrainSettings
 
-    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), seeds)
-    settings = TrainSettings.model_validate(
-        {
-            "features": folder / "features",
-            "out": folder / "runs",
-            "seeds": seeds,
-            "epochs": size.epochs,
-            "batch_size": size.batch_size,
-            "device": device,
-        }
-    )
+    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), settings.seeds)
     rows = [settings.model_copy(update={"method": m, "temporal": t}) for m, t in ROWS]
-    on_gpu = resolve_device(device).type == "cuda"
-    run_jobs(prepare_jobs("synthetic-a", "synthetic-b", *rows), 1 if on_gpu else allowed_cpus())
+    run_jobs(prepare_jobs("synthetic-a", "synthetic-b", *rows), num_jobs)
 
 
 def _report(folder: Path, *, quick: bool) -> None:

@@ -12,6 +12,7 @@ from ta3n.common.errors import ConfigError, UsageError
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_LABELS
+from ta3n.datasets.synthetic.looks import LOOKS
 
 BenchmarkRole: TypeAlias = Literal["train", "val"]
 
@@ -166,7 +167,7 @@ BUILT_IN: tuple[Benchmark, ...] = (
     Benchmark(
         name="synthetic",
         class_names=tuple(SYNTHETIC_LABELS),
-        sides={name: Side(labels=SYNTHETIC_LABELS) for name in ("synthetic-a", "synthetic-b")},
+        sides={f"synthetic-{domain}": Side(labels=SYNTHETIC_LABELS) for domain in LOOKS},
     ),
 )
 """The paper's benchmarks, then our own; the first of several for one pair is the default."""

@@ -12,11 +12,18 @@ from ta3n.datasets.builtin.olympic import OLYMPIC
 from ta3n.datasets.builtin.ucf101 import UCF101
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.folders import quoted
-from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B
+from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B, SYNTHETIC_C
 
 T = TypeVar("T")
 
-BUILT_IN_DATASETS: tuple[Dataset, ...] = (UCF101, HMDB51, OLYMPIC, SYNTHETIC_A, SYNTHETIC_B)
+BUILT_IN_DATASETS: tuple[Dataset, ...] = (
+    UCF101,
+    HMDB51,
+    OLYMPIC,
+    SYNTHETIC_A,
+    SYNTHETIC_B,
+    SYNTHETIC_C,
+)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -36,6 +36,8 @@ _COLUMNS = {
     "dataset": ("dataset",),
 }
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
+# Of more digits it is none that counts clips, frames or classes.
+_NUMBER = re.compile("[0-9]{1,9}")
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
     "training": "train",
@@ -99,7 +101,7 @@ def read_list(
             class_name=_class_name(in_words(fields.label), path, classes, line),
             role=role or _role(fields.split, line),
             line=line,
-            num_frames=int(fields.frames) if fields.frames.isdigit() else None,
+            num_frames=int(fields.frames) if _NUMBER.fullmatch(fields.frames) else None,
         )
 
 
@@ -199,7 +201,7 @@ def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: S
         return path.parts[-2]
     if not classes or label in classes:
         return label
-    if label.isdigit():
+    if _NUMBER.fullmatch(label):
         if int(label) < len(classes):
             return classes[int(label)]
         raise line.malformed(f"a label from 0 to {len(classes) - 1}")

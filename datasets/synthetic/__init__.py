@@ -1,1 +1,1 @@
-"""The embedded two-domain benchmark, rendered from a seed."""
+"""The embedded benchmark of three domains, rendered from a seed."""

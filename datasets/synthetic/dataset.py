@@ -1,4 +1,4 @@
-"""The two domains as datasets like any other, and the class map of the benchmark over them."""
+"""The domains as datasets like any other, and the class map of the benchmark over them."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -15,7 +15,7 @@ from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
 
 SYNTHETIC_LABELS: Mapping[str, int] = {motion.name: label for label, motion in enumerate(MOTIONS)}
-"""Class folder -> label, for both domains."""
+"""Class folder -> label, for every domain."""
 
 MADE_WITH_NAME = "synthetic.json"
 """The file that says what a folder was made with."""
@@ -42,7 +42,7 @@ def read_made_with(root: Path) -> dict[str, Any] | None:
 
 
 def _split_files(folder: Path, domain: Domain) -> Iterator[SplitFile]:
-    """Return the lists, which are UCF101's in form, unless the folder holds the other domain."""
+    """Return the lists, which are UCF101's in form, unless the folder holds another domain."""
     record = read_made_with(folder.parent)
     if record is not None and record.get("domain") != domain:
         raise DataConflictError(
@@ -71,3 +71,4 @@ def _dataset(domain: Domain) -> OfficialDataset:
 
 SYNTHETIC_A = _dataset("a")
 SYNTHETIC_B = _dataset("b")
+SYNTHETIC_C = _dataset("c")

@@ -2,7 +2,7 @@
 
 The folder looks like any other dataset's:
 
-    <Class>/v_<Class>_gGG_cCC.avi   (or .mp4)
+    <Class>/v_<Class>_gGG_cCC.avi   (or .mp4, .mov)
     splits/trainlist01.txt, splits/testlist01.txt
     synthetic.json                  what the folder was made with
 
@@ -11,7 +11,8 @@ Shapes: H and W are a frame's height and width in pixels.
 """
 
 import json
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -27,15 +28,26 @@ from ta3n.common.video import RgbImage, write_video
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import MADE_WITH_NAME, read_made_with
-from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Colour, Domain, FrameSize, Look, Range
+from ta3n.datasets.synthetic.looks import (
+    CLIPS_PER_GROUP,
+    FREQUENCIES,
+    LOOKS,
+    MAX_CLIPS_PER_CLASS,
+    TAIL_ORDERS,
+    TAIL_RATIO,
+    VARIATION,
+    Colour,
+    Domain,
+    FrameSize,
+    Frequencies,
+    Handheld,
+    Look,
+    Range,
+)
 from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Pose, Staging, State
 
 # Raise it with every change of what a seed gives, be it a knob or the code that draws.
 GENERATOR_VERSION = 2
-
-CLIPS_PER_GROUP = 4
-# Group numbers have two digits in the names, as UCF101's, and every other one is of this role.
-_MAX_CLIPS_PER_CLASS = 49 * CLIPS_PER_GROUP
 
 _Plane = NDArray[np.float32]
 
@@ -87,13 +99,24 @@ class ClipName:
         return f"{name}/v_{name}_g{self.group:02d}_c{self.clip:02d}{suffix}"
 
 
-def clip_names(domain: Domain, role: Role, clips_per_class: int) -> Iterator[ClipName]:
+def clip_names(
+    domain: Domain, role: Role, clips_per_class: int, frequencies: Frequencies = "balanced"
+) -> Iterator[ClipName]:
     """Yield the clips of one role, class by class.
 
     Groups are numbered so that a clip's role and content do not depend on how many there are.
+
+    Args:
+        clips_per_class: Clips of each class, or of a long tail's most frequent one.
+        frequencies: Of the training clips; as many clips of each class are tested on.
     """
-    for motion in range(len(MOTIONS)):
-        for index in range(clips_per_class):
+    counts = [clips_per_class] * len(MOTIONS)
+    if frequencies == "long-tail" and role == "train":
+        for rank, motion in enumerate(TAIL_ORDERS[domain]):
+            share = TAIL_RATIO ** (-rank / (len(MOTIONS) - 1))
+            counts[motion] = max(1, round(clips_per_class * share))
+    for motion, count in enumerate(counts):
+        for index in range(count):
             group, clip = divmod(index, CLIPS_PER_GROUP)
             yield ClipName(domain, motion, 2 * group + (2 if role == "train" else 1), clip + 1)
 
@@ -129,6 +152,7 @@ def generate(
     seed: int,
     clips_per_class_train: int = 40,
     clips_per_class_test: int = 20,
+    class_frequencies: Frequencies = "balanced",
     jobs: int | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> None:
@@ -139,21 +163,35 @@ def generate(
 
     Args:
         seed: What all content follows from, 0 or more.
+        clips_per_class_train: Training clips of each class, or of the most frequent one.
         clips_per_class_test: Test clips of each class, of other groups than the training clips.
+        class_frequencies: "long-tail" leaves ever fewer training clips to the classes, down to a
+            tenth, in an order of the domain's own: a's last class is b's first.
         jobs: Processes that render; None takes one for each CPU that this process may use.
         progress: Called after each clip with the clips that are there and those there shall be.
 
     Raises:
         UsageError: A seed, domain or count that makes no sense.
-        DataConflictError: The folder was made with another seed, domain, count or generator.
+        DataConflictError: The folder was made with another seed, domain, count, frequencies or
+            generator.
         OSError: The folder cannot be written.
     """
     counts: dict[Role, int] = {"train": clips_per_class_train, "test": clips_per_class_test}
-    _check(domain, seed, counts)
-    _claim(root, domain, seed, counts)
+    _check(domain, seed, counts, class_frequencies)
+    record = {
+        "generator_version": GENERATOR_VERSION,
+        "domain": domain,
+        "seed": seed,
+        "clips_per_class": dict(counts),
+        "class_frequencies": class_frequencies,
+    }
+    _claim(root, record)
     for motion in MOTIONS:
         remove_stale_temporaries(root / motion.name)
-    clips = {role: list(clip_names(domain, role, count)) for role, count in counts.items()}
+    clips = {
+        role: list(clip_names(domain, role, count, class_frequencies))
+        for role, count in counts.items()
+    }
     wanted = [clip for of_role in clips.values() for clip in of_role]
     missing = [clip for clip in wanted if not (root / clip.path).is_file()]
     num_there = len(wanted) - len(missing)
@@ -165,30 +203,28 @@ def generate(
         replace_file(root / "splits" / f"{role}list01.txt", lines.encode())
 
 
-def _check(domain: str, seed: int, counts: dict[Role, int]) -> None:
+def _check(domain: str, seed: int, counts: dict[Role, int], frequencies: str) -> None:
     if domain not in LOOKS:
         raise UsageError(f"domain {domain!r} of the synthetic dataset is not one of {list(LOOKS)}")
+    if frequencies not in FREQUENCIES:
+        raise UsageError(f"class_frequencies {frequencies!r} is not one of {list(FREQUENCIES)}")
     if seed < 0:
         raise UsageError(f"seed {seed} is below 0")
     for role, count in counts.items():
-        if not 1 <= count <= _MAX_CLIPS_PER_CLASS:
+        if not 1 <= count <= MAX_CLIPS_PER_CLASS:
             raise UsageError(
-                f"clips_per_class_{role} is {count}, must be 1 to {_MAX_CLIPS_PER_CLASS}"
+                f"clips_per_class_{role} is {count}, must be 1 to {MAX_CLIPS_PER_CLASS}"
             )
 
 
-def _claim(root: Path, domain: Domain, seed: int, counts: dict[Role, int]) -> None:
+def _claim(root: Path, record: Mapping[str, object]) -> None:
     """Record what the folder is made with before the first clip, or find that it fits."""
-    record = {
-        "generator_version": GENERATOR_VERSION,
-        "domain": domain,
-        "seed": seed,
-        "clips_per_class": dict(counts),
-    }
     made_with = read_made_with(root)
     if made_with is None:
         replace_file(root / MADE_WITH_NAME, f"{json.dumps(record, indent=2)}\n".encode())
         return
+    # Folders were all balanced before there was a choice.
+    made_with = {"class_frequencies": "balanced", **made_with}
     for key, value in record.items():
         if made_with.get(key) != value:
             raise DataConflictError(
@@ -221,6 +257,20 @@ class Still:
 
 
 @dataclass(frozen=True, slots=True)
+class View:
+    """What the camera looks at in one frame: its middle, and how much larger it shows things."""
+
+    x: float
+    y: float
+    zoom: float
+
+    def seen(self, pose: Pose) -> Pose:
+        """Return where and how large a shape stands in the frame."""
+        x, y = self.zoom * (pose.x - self.x), self.zoom * (pose.y - self.y)
+        return replace(pose, x=x, y=y, size=self.zoom * pose.size)
+
+
+@dataclass(frozen=True, slots=True)
 class Scene:
     """All that a clip's frames follow from; what `Look` and `Variation` name is drawn from theirs.
 
@@ -229,6 +279,9 @@ class Scene:
         still: a distractor, if any.
         drift: slow shift over the whole clip, x and y.
         progress: the motion's progress at its start and end.
+        stroke: width of the shapes' outlines in their radii; None draws none.
+        inside: opacity of what the outlines enclose.
+        camera: what it looks at in each frame of the forward clip; None stands still.
     """
 
     size: FrameSize
@@ -247,6 +300,9 @@ class Scene:
     blur_px: float
     noise: float
     noise_seed: int
+    stroke: float | None
+    inside: float
+    camera: tuple[View, ...] | None
 
 
 def draw_scene(seed: int, domain: Domain, motion: Motion, group: int, clip: int) -> Scene:
@@ -264,9 +320,11 @@ def draw_scene(seed: int, domain: Domain, motion: Motion, group: int, clip: int)
     texture_cells = of_group.uniform(*look.texture_cells)
     low, high = look.num_frames
     drift = VARIATION.drift
+    size = look.sizes[of_clip.integers(len(look.sizes))]
+    num_frames = int(of_clip.integers(low, high + 1))
     return Scene(
-        size=look.sizes[of_clip.integers(len(look.sizes))],
-        num_frames=int(of_clip.integers(low, high + 1)),
+        size=size,
+        num_frames=num_frames,
         outline=_outline(of_clip),
         colour=_colour(of_clip, look.shapes, look.colour_jitter),
         background=background,
@@ -281,6 +339,9 @@ def draw_scene(seed: int, domain: Domain, motion: Motion, group: int, clip: int)
         blur_px=of_clip.uniform(*look.blur_px),
         noise=of_clip.uniform(*look.noise),
         noise_seed=int(of_clip.integers(2**63)),
+        stroke=None if look.stroke is None else of_clip.uniform(*look.stroke),
+        inside=look.inside,
+        camera=None if look.camera is None else _views(of_clip, look.camera, num_frames),
     )
 
 
@@ -315,6 +376,22 @@ def _staging(rng: np.random.Generator) -> Staging:
     )
 
 
+def _views(rng: np.random.Generator, camera: Handheld, num_frames: int) -> tuple[View, ...]:
+    """Return what a camera looks at that pans, zooms and trembles, for each frame."""
+    pan = np.array(_two(rng, (-camera.pan, camera.pan)))
+    zoom = rng.uniform(-camera.zoom, camera.zoom)
+    num_values = 2 + (num_frames - 1) // camera.shake_frames
+    tremor = rng.normal(0, camera.shake, (num_values, 2)).clip(-3 * camera.shake, 3 * camera.shake)
+    at = np.arange(num_frames) / camera.shake_frames
+    shake = np.stack([np.interp(at, np.arange(num_values), axis) for axis in tremor.T], axis=1)
+    time = np.arange(num_frames) / (num_frames - 1) - 0.5
+    middles = time[:, None] * pan + shake  # [frames, 2]
+    return tuple(
+        View(float(x), float(y), float(z))
+        for (x, y), z in zip(middles, np.exp(time * zoom), strict=True)
+    )
+
+
 def _still(rng: np.random.Generator, look: Look) -> Still | None:
     if rng.random() >= VARIATION.distractor_chance:
         return None
@@ -328,13 +405,14 @@ def render(scene: Scene, motion: Motion, look: Look) -> Iterator[RgbImage]:
 
     A backward motion yields exactly the frames of its partner on the same scene, last one first.
     """
-    background = _background(scene, look)
+    backdrop = _Backdrop(scene, look)
     grain = _Grain(scene)
     colour = np.array(scene.colour, dtype=np.float32)
     order = range(scene.num_frames)
     for index in reversed(order) if motion.backward else order:
         state = state_at(scene, motion, index)
-        mask = _mask(scene.size, scene.outline, state.poses, scene.blur_px)
+        background = backdrop.at(index)
+        mask = _mask(scene, scene.outline, state.poses, index)
         cover = (mask * np.float32(state.opacity))[..., None]  # [H, W, 1]
         frame = background + cover * (colour - background) + grain.at(index)
         yield np.clip(np.rint(frame), 0, 255).astype(np.uint8)
@@ -366,22 +444,65 @@ class _Grain:
         return self._field[top : top + self._height, left : left + self._width]
 
 
-def _background(scene: Scene, look: Look) -> _Plane:
-    """Return base colour, texture and the still shape, float32 [H, W, 3]."""
-    base = np.array(scene.background, dtype=np.float32)
-    plane: _Plane = base + _texture(scene, look)
-    if scene.still is not None:
-        still = scene.still
-        cover = _mask(scene.size, still.outline, (still.pose,), scene.blur_px)[..., None]
-        plane = plane + cover * (np.array(still.colour, dtype=np.float32) - plane)
-    return plane
+class _Backdrop:
+    """Base colour, texture and the still shape, as the camera sees them."""
+
+    def __init__(self, scene: Scene, look: Look) -> None:
+        self._scene = scene
+        size = scene.size
+        margin = 0.0 if look.camera is None else look.camera.margin
+        self._margin_px = math.ceil(margin * min(size.width_px, size.height_px))
+        wide = replace(
+            size,
+            width_px=size.width_px + 2 * self._margin_px,
+            height_px=size.height_px + 2 * self._margin_px,
+        )
+        base = np.array(scene.background, dtype=np.float32)
+        self._plane: _Plane = base + _texture(scene, look, wide)
+        if scene.camera is None:
+            self._plane = self._with_still(self._plane, 0)
+
+    def at(self, index: int) -> _Plane:
+        """Return the background of a frame of the forward clip, float32 [H, W, 3]."""
+        if self._scene.camera is None:
+            return self._plane
+        view, size = self._scene.camera[index], self._scene.size
+        width, height, short = size.width_px, size.height_px, min(size.width_px, size.height_px)
+        left = self._margin_px + width / 2 + view.x * short - width / 2 / view.zoom
+        top = self._margin_px + height / 2 + view.y * short - height / 2 / view.zoom
+        affine = (1 / view.zoom, 0, left, 0, 1 / view.zoom, top)
+        seen = (
+            Image.fromarray(self._plane[..., channel]).transform(
+                (width, height), Image.Transform.AFFINE, affine, Image.Resampling.BILINEAR
+            )
+            for channel in range(3)
+        )
+        return self._with_still(np.stack([np.asarray(image) for image in seen], axis=-1), index)
+
+    def _with_still(self, plane: _Plane, index: int) -> _Plane:
+        still = self._scene.still
+        if still is None:
+            return plane
+        cover = _mask(self._scene, still.outline, (still.pose,), index)[..., None]
+        return plane + cover * (np.array(still.colour, dtype=np.float32) - plane)
 
 
-def _texture(scene: Scene, look: Look) -> _Plane:
+def _texture(scene: Scene, look: Look, size: FrameSize) -> _Plane:
     """Return smooth coloured blobs of zero mean and the look's contrast, float32 [H, W, 3]."""
-    size = scene.size
     rng = np.random.Generator(np.random.PCG64(scene.texture_seed))
-    cell_px = min(size.width_px, size.height_px) / scene.texture_cells
+    short = min(scene.size.width_px, scene.size.height_px)
+    octaves = (
+        _blobs(rng, look, size, short / (scene.texture_cells * 2**octave)) / np.float32(2**octave)
+        for octave in range(look.texture_octaves)
+    )
+    plane = sum(octaves, start=np.float32(0))
+    plane -= plane.mean(axis=(0, 1))
+    scaled: _Plane = plane * np.float32(look.texture_contrast / plane.std())
+    return scaled
+
+
+def _blobs(rng: np.random.Generator, look: Look, size: FrameSize, cell_px: float) -> _Plane:
+    """Return smooth random values, one independent value every `cell_px`, float32 [H, W, 3]."""
     grid = (round(size.height_px / cell_px) + 1, round(size.width_px / cell_px) + 1)
     grey = rng.standard_normal((*grid, 1), dtype=np.float32)
     tint = rng.standard_normal((*grid, 3), dtype=np.float32)
@@ -390,18 +511,23 @@ def _texture(scene: Scene, look: Look) -> _Plane:
     images = (Image.fromarray(coarse[..., channel]) for channel in range(3))
     enlarged = (image.resize(target, Image.Resampling.BICUBIC) for image in images)
     plane: _Plane = np.stack([np.asarray(image) for image in enlarged], axis=-1)
-    plane -= plane.mean(axis=(0, 1))
-    scaled: _Plane = plane * np.float32(look.texture_contrast / plane.std())
-    return scaled
+    return plane
 
 
-def _mask(size: FrameSize, outline: Outline, poses: tuple[Pose, ...], blur_px: float) -> _Plane:
-    """Return how much of each pixel the shapes cover, float32 [H, W] in 0..1."""
+def _mask(scene: Scene, outline: Outline, poses: tuple[Pose, ...], index: int) -> _Plane:
+    """Return how much of each pixel of a frame the shapes cover, float32 [H, W] in 0..1."""
+    size, blur_px = scene.size, scene.blur_px
     large = (size.width_px * _SUPERSAMPLE, size.height_px * _SUPERSAMPLE)
     image = Image.new("L", large)
     draw = ImageDraw.Draw(image)
     for pose in poses:
-        draw.polygon(_corners(outline, pose, large), fill=255)
+        seen = pose if scene.camera is None else scene.camera[index].seen(pose)
+        corners = _corners(outline, seen, large)
+        draw.polygon(corners, fill=round(255 * scene.inside))
+        if scene.stroke is not None:
+            # The first side again, or the first corner would not be joined.
+            width = max(1, round(scene.stroke * seen.size * min(large)))
+            draw.line([*corners, *corners[:2]], fill=255, width=width, joint="curve")
     image = image.reduce(_SUPERSAMPLE)
     if blur_px > 0:
         image = image.filter(ImageFilter.GaussianBlur(blur_px))

@@ -175,7 +175,7 @@ def _seed_of(weights: str) -> int | None:
     if not weights.startswith(_RANDOM):
         return None
     seed = weights.removeprefix(_RANDOM)
-    if not (seed.isascii() and seed.isdigit() and int(seed) <= _LARGEST_SEED):
+    if not (re.fullmatch("[0-9]{1,20}", seed) and int(seed) <= _LARGEST_SEED):
         raise UsageError(
             f"weights {weights!r} need a whole number below 2**63 as seed, such as random:0"
         )

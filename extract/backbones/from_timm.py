@@ -10,7 +10,7 @@ import torch
 from PIL import Image
 from torch import nn
 
-from ta3n.common.errors import UsageError, WeightsError, did_you_mean
+from ta3n.common.errors import UsageError, WeightsError, did_you_mean, first_line
 from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import TIMM_PREFIX, Backbone
@@ -203,8 +203,7 @@ def _from_hub(backbone: Backbone, cfg: Any) -> Path:
         return Path(hub.hf_hub_download(repository, filename, revision=revision or None))
     except (OSError, RuntimeError, ValueError) as error:
         url = hub.hf_hub_url(repository, filename, revision=revision or None)
-        first = str(error).strip().splitlines()[0]
-        raise not_downloaded(backbone, first, url) from error
+        raise not_downloaded(backbone, first_line(error), url) from error
 
 
 def _name(backbone: Backbone) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from ta3n.common.errors import WeightsError, printable, shorten
+from ta3n.common.errors import WeightsError, first_line, printable, shorten
 from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 from ta3n.extract.backbones.base import Backbone
@@ -232,7 +232,7 @@ def _unwrapped(key: str) -> str:
 
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
-    first = str(error).splitlines()[0] if str(error) else type(error).__name__
+    first = first_line(error)
     if isinstance(error, UnpicklingError):  # whose text is about options of torch.load
         first = "it is damaged, or no file that torch.save wrote"
     return WeightsError(f"weights {path} cannot be read: {first}")

@@ -3,6 +3,7 @@
 A record beside them says what they are, so that importing them again forgets nothing.
 """
 
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,7 +20,10 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, shard_path
+from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.registry import Catalogue
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
+from ta3n.extract.exchange.authors_lists import AuthorsLists
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 
 RECORD_NAME = "ta3n-features.json"
@@ -59,9 +63,19 @@ class ExportRecord(Record):
 
 
 _LISTS = {"train": "train", "test": "val"}
+_FIRST_SPLIT = "1"
 
 
-def export_features(folder: Path, form: str, out: Path, split: str) -> int:
+def export_features(
+    folder: Path,
+    form: str,
+    out: Path,
+    *,
+    catalogue: Catalogue,
+    split: str | None = None,
+    benchmark: Benchmark | None = None,
+    list_root: str | None = None,
+) -> tuple[int, list[str]]:
     """Write every usable clip of a feature folder, and lists of both parts of a split.
 
     Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
@@ -69,13 +83,17 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     Args:
         form: `t7`, a folder of tensors for each video, or `npy`, an array for each.
         out: A folder that is not there yet, or empty.
-        split: Which one the lists are of.
+        catalogue: Of whose benchmarks lists for the authors' program are written, with `t7`.
+        split: Which one the lists are of; None takes the benchmark's, and 1 where there is none.
+        benchmark: The only one; None takes all that hold the dataset with every class.
+        list_root: What `out` is called in the authors' lists; None is its absolute path.
 
     Returns:
-        The number of videos.
+        The number of videos, and the names of the lists and class files.
 
     Raises:
-        UsageError: There is no such split.
+        UsageError: There is no such split, the benchmark does not hold the dataset, or a path
+            cannot be in the authors' lists.
         DataConflictError: `out` holds something, or two videos would have one name.
         FeatureStoreError: A shard is damaged.
         OSError: A file cannot be written.
@@ -85,9 +103,15 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
     manifest = collect_manifest(folder)
     clips = [c for c in manifest.clips if c.status in USABLE]
     known = sorted({name for clip in clips for name in clip.splits})
-    if known and split not in known:
+    if known and split is not None and split not in known:
         raise UsageError(f"{quoted(folder)} has no split {split}; it has {', '.join(known)}")
     names = _names(clips)
+    lists = _lists(clips, names, split or _FIRST_SPLIT)
+    if form == "t7":
+        root = str(out.absolute()) if list_root is None else list_root.rstrip("/")
+        paths = {clip.path: f"{root}/{names[clip.path]}" for clip in clips}
+        theirs = AuthorsLists(clips, paths, manifest.config.dataset, split)
+        lists |= theirs.of(benchmark) if benchmark else theirs.of_all(catalogue.benchmarks)
     by_time = FrameSelection.parse(manifest.config.frames).fps is not None
     videos: dict[str, ExportedVideo] = {}
     with ProgressLine(len(clips), "videos") as progress:
@@ -107,32 +131,42 @@ def export_features(folder: Path, form: str, out: Path, split: str) -> int:
                         frames=tuple(kept.tolist()) if by_time else (),
                     )
                     progress.update(len(videos), shard)
-    _write_lists(clips, names, out, split)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in lists.items():
+        replace_file(out / name, text.encode("utf-8", "surrogateescape"))
     record = ExportRecord(config=manifest.config, videos=videos)
     replace_file(out / RECORD_NAME, dump_record(record))
-    return len(videos)
+    return len(videos), list(lists)
 
 
 def _names(clips: list[ClipRecord]) -> dict[str, str]:
+    """Return the name of each clip's video, by path: the clip's own, or one with its folders."""
+    own = {clip.path: _published(clip.path.rpartition("/")[2]) for clip in clips}
+    times = Counter(own.values())
     names: dict[str, str] = {}
     taken: dict[str, str] = {}
-    for clip in clips:
-        file_name = clip.path.rpartition("/")[2]
-        name = published_name(video_stem(file_name) or file_name.rpartition(".")[0])
-        if taken.setdefault(name, clip.path) != clip.path:
+    for path, name in own.items():
+        if times[name] > 1:
+            name = _published(path.replace("/", "__"))
+        if taken.setdefault(name, path) != path:
             raise DataConflictError(
-                f"{quoted(taken[name])} and {quoted(clip.path)} would both be {quoted(name)}"
+                f"{quoted(taken[name])} and {quoted(path)} would both be {quoted(name)}; "
+                "rename one of the clips and extract it again"
             )
-        names[clip.path] = name
+        names[path] = name
     return names
 
 
-def _write_lists(clips: list[ClipRecord], names: dict[str, str], out: Path, split: str) -> None:
-    out.mkdir(parents=True, exist_ok=True)
-    for role, word in _LISTS.items():
-        lines = [
+def _published(file_name: str) -> str:
+    return published_name(video_stem(file_name) or file_name.rpartition(".")[0])
+
+
+def _lists(clips: list[ClipRecord], names: dict[str, str], split: str) -> dict[str, str]:
+    return {
+        f"{word}.txt": "".join(
             f"{names[c.path]} {c.length} {c.class_name}\n"
             for c in clips
             if c.splits.get(split) == role
-        ]
-        replace_file(out / f"{word}.txt", "".join(lines).encode("utf-8", "surrogateescape"))
+        )
+        for role, word in _LISTS.items()
+    }

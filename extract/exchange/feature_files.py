@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataMissingError
+from ta3n.common.errors import ClipError, DataMissingError, first_line
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 
@@ -111,8 +111,13 @@ def write_frames(rows: Features, folder: Path) -> None:
 
     folder.mkdir(parents=True)
     for number, row in enumerate(rows, start=1):
-        # A copy: torch saves all the memory that a view is of.
-        torch.save(torch.from_numpy(row.copy()), folder / f"img_{number:05d}.t7")
+        # A copy: torch saves all the memory that a view is of. In the older of its two forms: the
+        # authors' program is of torch 0.4.1, which cannot read the newer one.
+        torch.save(
+            torch.from_numpy(row.copy()),
+            folder / f"img_{number:05d}.t7",
+            _use_new_zipfile_serialization=False,
+        )
 
 
 def write_array(rows: Features, file: Path) -> None:
@@ -129,8 +134,8 @@ def _values(file: Path) -> Any:
     except ClipError:
         raise
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise ClipError(f"{file.name} cannot be read: {reason[:_SHOWN]}") from error
+        reason = first_line(error)[:_SHOWN]
+        raise ClipError(f"{file.name} cannot be read: {reason}") from error
     if array.dtype.kind not in "fiu":
         raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
     return array

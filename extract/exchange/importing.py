@@ -1,5 +1,6 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -353,7 +354,7 @@ def _role_of(file: Path) -> Role | None:
 
 def _class_folder(entry: Entry, dataset: Dataset, benchmark: Benchmark | None) -> str:
     label = entry.class_name
-    if not label.isdigit():
+    if not re.fullmatch("[0-9]{1,9}", label):
         return label
     where = f"{quoted(entry.line.file)}, line {entry.line.number}"
     if benchmark is None:

@@ -19,6 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
+from ta3n.common.errors import reason_of
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import IMAGE_SIZE, Backbone
 from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
@@ -241,8 +242,7 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
         with torch.inference_mode():
             compiled(crops)
     except Exception as error:  # noqa: BLE001  compilers fail in many ways, and nothing is lost
-        reason = (str(error).strip().splitlines() or [""])[0]
-        LOGGER.warning("the network is not compiled: %s: %s", type(error).__name__, reason)
+        LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None
     return compiled
 

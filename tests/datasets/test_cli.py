@@ -179,3 +179,28 @@ def test_real_clips_of_a_built_in_benchmark(shared: Path) -> None:
     assert result.exit_code == 14
     assert "without training clips" in result.stdout
     assert "leaks" not in result.stdout
+
+
+def test_rendered_domains_are_datasets_that_check_finds_nothing_in(tmp_path: Path) -> None:
+    small = ("--out", tmp_path, "--seed", 3, "--train", 2, "--test", 1, "--jobs", 1)
+    result = run("synthetic", "c", *small, "--class-frequencies", "long-tail")
+    assert result.exit_code == 0, result.output
+    root = tmp_path / "synthetic-c"
+    assert result.stdout == f"synthetic-c: 14 training and 12 test clips in {root}\n"
+    checked = run("check", "syn-c", "--root", root, "--benchmark", "synthetic")
+    assert checked.exit_code == 0, checked.output
+    before = {path: path.stat().st_mtime_ns for path in root.glob("*/*.mov")}
+    assert len(before) == 26
+    again = run("synthetic", "c", *small, "--class-frequencies", "long-tail")
+    assert again.stdout == result.stdout
+    assert {path: path.stat().st_mtime_ns for path in root.glob("*/*.mov")} == before
+    other = run("synthetic", "c", *small)
+    assert other.exit_code == 1
+    assert "was made with class_frequencies long-tail, not balanced" in other.stderr
+
+
+def test_an_unknown_domain_is_named_before_anything_is_rendered(tmp_path: Path) -> None:
+    result = run("synthetic", "a", "d", "--out", tmp_path)
+    assert result.exit_code == 2
+    assert "'d' is not one of 'a', 'b', 'c'" in result.stderr
+    assert not list(tmp_path.iterdir())

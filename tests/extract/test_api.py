@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -171,6 +172,20 @@ def test_mistakes_are_errors_that_say_what_is_wrong(clips: Path) -> None:
         extract_features(clips, backbone="resnet18", weights=clips / "none.pth")
     with pytest.raises(AttributeError, match="no attribute 'extract_feature'"):
         ta3n.extract.extract_feature  # type: ignore[attr-defined]  # noqa: B018
+
+
+def test_ctrl_c_is_not_hidden_by_a_lock(clips: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It may come while a condition takes its lock again, which is then released unheld."""
+
+    def interrupted(*_: object) -> None:
+        lock = threading.Lock()
+        with lock:
+            lock.release()
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(api, "_extract", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        features(clips / "a.avi")
 
 
 SCRIPT = """

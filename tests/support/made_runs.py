@@ -104,6 +104,7 @@ def make_run(
     shift: int = 0,
     scores: Mapping[str, Sequence[float]] | None = None,
     measured: Mapping[str, Sequence[Any]] | None = None,
+    withheld: Mapping[str, Mapping[str, int]] | None = None,
 ) -> Path:
     """Write a finished run whose epochs have so many of `TOTAL` videos right.
 
@@ -114,6 +115,7 @@ def make_run(
         corrects: For each epoch.
         shift: The last epoch is right on the videos from this one on, going round.
         scores: Of label-free rules, for each epoch; each chooses where it is highest.
+        withheld: In how many epochs rules had no score that means something, by reason.
         measured: More of what training measures by name, such as `attention`, for each epoch.
     """
     folder = RunFolder(config.folder(out, seed))
@@ -140,6 +142,7 @@ def make_run(
             },
             target_label_reads=(len(corrects) + 1) * TOTAL,
             coverage={"source": (10, 10)},
+            withheld=withheld or {},
         )
     )
     return folder.path

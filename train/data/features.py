@@ -69,6 +69,8 @@ class RunData:
         target_videos: Those of the unlabelled target training videos; empty without them.
         held_out: What label-free rules may look at beside; None where the source is not learned
             from, or holds nothing out.
+        rule_features: Unlabelled target training videos that label-free rules look at,
+            [N', K, D]; None where they look at the validation videos.
         val_features: Target validation features [N, K, D].
         val_labels: Their labels, int64 [N], for the evaluator alone.
     """
@@ -77,16 +79,18 @@ class RunData:
     source_videos: Sequence[str]
     target_videos: Sequence[str]
     held_out: HeldOut | None
+    rule_features: Tensor | None
     val_features: Tensor
     val_labels: Tensor
     val_videos: Sequence[str]
 
     def to(self, device: torch.device) -> "RunData":
         """Return the data with all features on a device, in single precision."""
-        held_out = self.held_out
+        held_out, rules = self.held_out, self.rule_features
         return replace(
             self,
             training=self.training.to(device, torch.float32),
             held_out=held_out and replace(held_out, features=held_out.features.to(device)),
+            rule_features=None if rules is None else rules.to(device),
             val_features=self.val_features.to(device),
         )

@@ -16,7 +16,8 @@ from ta3n.common.records import IMPORTED, USABLE, ClipStatus
 from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
 from ta3n.train.data.videos import sampled_among
-from ta3n.train.inference.trained import TrainedRun, feature_differences, weights_option
+from ta3n.train.inference.trained import TrainedRun, weights_option
+from ta3n.train.runs.records import feature_differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -127,7 +128,7 @@ def _classify(
         "device": str(run.device),
     }
     clips = extract_features(files, **options)
-    if differences := feature_differences(run, next(iter(clips.values())).config):
+    if differences := feature_differences(run.config, next(iter(clips.values())).config):
         raise DataConflictError(
             f"this version does not make the run's features: {'; '.join(differences)}"
         )

@@ -195,7 +195,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     console = open_console()
     console.print(
         f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
-        f"{epochs}",
+        f"{epochs}{first.run.chosen_on}",
         highlight=False,
     )
     console.print(table)
@@ -220,6 +220,7 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
         )
     console = open_console()
     console.print(
-        f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}", highlight=False
+        f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}{run.chosen_on}",
+        highlight=False,
     )
     console.print(table)

@@ -14,9 +14,10 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
-from ta3n.train.inference.trained import TrainedRun, feature_differences
+from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.runs.folder import write_csv, write_json
-from ta3n.train.runs.records import benchmark_of, side_named
+from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +78,7 @@ def load_target(
     videos = load_videos(
         features, benchmark, dataset, num_segments=run.num_segments, allow_missing=allow_missing
     )
-    if differences := feature_differences(run, videos.manifest.config):
+    if differences := feature_differences(run.config, videos.manifest.config):
         raise DataConflictError(
             f"the features in {videos.folder} were made otherwise than those that {run.path} was "
             f"trained on: {'; '.join(differences)}"
@@ -119,6 +120,7 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
         "config_hash": run.config.hash,
         "seed": run.seed,
         "rule": run.rule,
+        "rule_on": rules_on(run.config.settings) if looks_at_target(run.rule) else None,
         "epoch": run.epoch,
         "dataset": evaluation.target.dataset,
         "split": evaluation.split,

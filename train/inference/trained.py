@@ -18,12 +18,12 @@ from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
 from ta3n.common.registry import load_plugins
-from ta3n.common.sampling import FrameSelection
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import features_of, find_runs, read_config
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note
 from ta3n.train.runs.selection import LAST
 
 _OF_A_FILE = "sha256:"
@@ -61,6 +61,13 @@ class TrainedRun:
             f"{config.method} with {config.temporal} ({config.benchmark}, {config.source} → "
             f"{config.target})"
         )
+
+    @property
+    def chosen_on(self) -> str:
+        """On which videos a label-free rule chose the epoch, to be put behind it."""
+        if not looks_at_target(self.rule):
+            return ""
+        return f"; the rule looked at {rules_on_note(self.config.settings)}"
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -182,19 +189,3 @@ def weights_option(run: TrainedRun, file: Path | None) -> str:
             f"SHA-256 is not {identity.removeprefix(_OF_A_FILE)}"
         )
     return str(file.absolute())
-
-
-def feature_differences(run: TrainedRun, config: FeatureConfig) -> list[str]:
-    """Return in words where features were made otherwise than those that a run was trained on.
-
-    Features of all frames and of the sampled ones alone are the same where both have a frame.
-    """
-    ours = run.features.model_dump(exclude={"dataset"})
-    theirs = config.model_dump(exclude={"dataset"})
-    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
-        del theirs["frames"]
-    return [
-        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
-        for key, value in theirs.items()
-        if value != ours[key]
-    ]

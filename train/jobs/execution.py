@@ -278,31 +278,41 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    learned = job.target if job.method.trains_on == "target" else job.source
+    learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
     target = cache.load(job.target, job.target.train) if job.method.uses_target else None
+    on_train = job.config.settings["rules_on"] == "train"
+    videos = () if learned is None else learned.train
+    if learned is not None:
+        features = cache.load(learned, videos)
+    else:
+        assert target is not None, "source-free adaptation learns from target videos"
+        features = target[:0]
     return RunData(
         training=TrainingData(
-            source_features=cache.load(learned, learned.train),
-            source_labels=labels_of(learned.train),
+            source_features=features,
+            source_labels=labels_of(videos),
             target_features=target,
         ),
-        source_videos=[video.clip.path for video in learned.train],
+        source_videos=[video.clip.path for video in videos],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, cache) if job.method.trains_on == "source" else None,
+        held_out=_load_held_out(job, job.source, cache) if learned is job.source else None,
+        rule_features=cache.load(job.target, job.target.train) if on_train else None,
         val_features=cache.load(job.target, job.target.val),
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
 
 
-def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
+def _load_held_out(
+    job: "TrainingJob", source: "DomainVideos | None", cache: FeatureCache
+) -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
-    videos = held_out(job.source, job.source_dataset)
-    if not videos:
+    videos = held_out(source, job.source_dataset) if source is not None else ()
+    if source is None or not videos:
         return None
-    features = cache.load(job.source, job.source.val)
-    if len(videos) < len(job.source.val):
+    features = cache.load(source, source.val)
+    if len(videos) < len(source.val):
         kept = set(videos)
-        features = features[[video in kept for video in job.source.val]]
+        features = features[[video in kept for video in source.val]]
     return HeldOut(features=features, labels=labels_of(videos))

@@ -7,6 +7,7 @@ Needs no torch.
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from itertools import product
+from math import prod
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,8 @@ from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 from ta3n.common.settings import read_toml
 from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.methods.registry import default_weights
+
+_MOST_COMBINATIONS = 10_000
 
 _OPTIONS = (
     "beta-relation",
@@ -121,6 +124,10 @@ def read_grid(file: Path, given: Collection[str] = ()) -> Grid:
         values[option] = tuple(value)
     if len(values) < len(tree):
         raise ConfigError(f"{file} has an option twice, with - and with _")
+    if (num := prod(map(len, values.values()))) > _MOST_COMBINATIONS:
+        raise ConfigError(
+            f"{file} has {num} combinations, at most {_MOST_COMBINATIONS} can be trained; vary less"
+        )
     return Grid(file=file, values=values)
 
 

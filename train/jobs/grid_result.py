@@ -16,6 +16,7 @@ from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.train.jobs.grid import Combination, Grid, as_option
 from ta3n.train.runs.folder import Divergence, RunFolder
 from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.rule_notes import rules_on
 from ta3n.train.validators.rules import RULES
 
 ORACLE = "oracle"
@@ -250,6 +251,7 @@ def _record(result: GridResult) -> dict[str, Any]:
         "grid": {option: list(values) for option, values in result.grid.values.items()},
         "seeds": [run.seed for run in runs],
         "rule": result.rule,
+        "rules_on": rules_on(config.settings),
         "chosen": _told(result.chosen, result.trials),
         "choices": {rule: _told(pick, result.trials) for rule, pick in result.picks.items()},
         "cost": asdict(result.cost),

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from ta3n.common.errors import DataMissingError
+from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
-from ta3n.train.jobs.settings import TrainSettings, parse_seeds
+from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import plugins_of
@@ -18,6 +18,7 @@ from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import benchmark_record
+from ta3n.train.runs.starting import Start, check_fits, find_start
 
 _FEW_VIDEOS = 30
 
@@ -33,7 +34,7 @@ class TrainingJob:
         settings: As given: where to train, and how.
         benchmark: Gives the classes.
         source_dataset: Tells which clips of the source were cut from one recording.
-        source: Videos of the source.
+        source: Videos of the source; None in source-free adaptation, which looks at none.
         target: Videos of the target.
     """
 
@@ -43,7 +44,7 @@ class TrainingJob:
     settings: TrainSettings
     benchmark: Benchmark
     source_dataset: Dataset
-    source: DomainVideos
+    source: DomainVideos | None
     target: DomainVideos
 
     @property
@@ -89,17 +90,23 @@ def prepare_jobs(
     names = source_dataset.name, catalogue.dataset(target).name
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
-    pairs: dict[int, _Pair] = {}
+    pairs: dict[tuple[int, bool], _Pair] = {}
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
-        if settings.segments not in pairs:
-            pairs[settings.segments] = _load_pair(names, benchmark, settings)
-        pair = pairs[settings.segments]
-        for row, run, published in choices:
-            _check_filled(run.method, pair.source, pair.target)
+        for row, run, start, published in choices:
+            has_source = run.method.trains_on != "nothing"
+            key = settings.segments, has_source
+            if key not in pairs:
+                pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
+            pair = pairs[key]
+            if start is not None:
+                check_fits(start, run, benchmark, names[0], pair.target)
+            _check_filled(run.method, pair.source, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
-                    config=_config(benchmark, run, pair, published=published),
+                    config=_config(
+                        benchmark, names, run, start, pair, settings.rules_on, published=published
+                    ),
                     row=row,
                     run=run,
                     settings=settings,
@@ -114,48 +121,66 @@ def prepare_jobs(
 
 def _choose(
     settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]
-) -> Iterator[tuple[Row | None, RunSettings, bool]]:
-    """Yield for each row what is run, and whether the authors published weights for it."""
-    first, *_ = parse_seeds(settings.seeds)
-    recipe, num_classes = choose_recipe(settings), len(benchmark.class_names)
+) -> Iterator[tuple[Row | None, RunSettings, Start | None, bool]]:
+    """Yield for each row what is run, from where, and whether its weights were published."""
+    first, *_ = seeds = parse_seeds(settings.seeds)
+    start = None if settings.init_from is None else find_start(settings.init_from, seeds)
+    if start is not None and settings.temporal is None:
+        settings = settings.model_copy(update={"temporal": start.config.temporal})
     for choice in choose_methods(settings):
+        if choice.method.trains_on == "nothing" and start is None:
+            raise UsageError(
+                f"{choice.method.name} adapts a model without its source; name the finished run "
+                "by --init-from RUN"
+            )
         weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
         run = RunSettings(
             method=choice.method,
-            recipe=recipe,
+            recipe=choose_recipe(settings, choice.method),
             weights=weights,
-            num_classes=num_classes,
+            num_classes=len(benchmark.class_names),
             seed=first,
+            init_from=None if start is None else start.point,
         )
-        yield choice.row, run.as_usual(), published
+        yield choice.row, run.as_usual(), start, published
 
 
 @dataclass(frozen=True)
 class _Pair:
     """The videos of both domains, and what a run records of them."""
 
-    source: DomainVideos
+    source: DomainVideos | None
     target: DomainVideos
     record: Mapping[str, Any]
     untested: Sequence[str]
 
 
-def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings) -> _Pair:
-    source, target = (
-        load_videos(
+def _load_pair(
+    names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings, start: Start | None
+) -> _Pair:
+    """Read what there is of both domains, or of the target alone.
+
+    Args:
+        start: Has the record of the source where no file of it is to be opened.
+    """
+    source_name, target_name = names
+
+    def load(name: str) -> DomainVideos:
+        return load_videos(
             settings.features,
             benchmark,
             name,
             num_segments=settings.segments,
             allow_missing=settings.allow_missing,
         )
-        for name in names
-    )
-    check_same_features(source.manifest, target.manifest)
-    sides = source, target
-    features = source.manifest.config.as_hashed()
+
+    source, target = None if start else load(source_name), load(target_name)
+    if source is not None:
+        check_same_features(source.manifest, target.manifest)
+    sides = [target] if source is None else [source, target]
+    features = target.manifest.config.as_hashed()
     del features["dataset"]
-    record = {
+    record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
         "features": features,
         "manifests": {side.dataset: side.manifest.content_hash for side in sides},
@@ -164,13 +189,18 @@ def _load_pair(names: tuple[str, str], benchmark: Benchmark, settings: TrainSett
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
         },
     }
+    if start is not None:
+        for key in ("manifests", "lists", "videos"):
+            record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
     untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
     return _Pair(source, target, record, untested)
 
 
-def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) -> None:
+def _check_filled(
+    method: Method, source: DomainVideos | None, target: DomainVideos, rules_on: RulesOn
+) -> None:
     needed = [(target, "val")]
-    if method.trains_on == "source":
+    if source is not None and method.trains_on == "source":
         needed.append((source, "train"))
     if method.trains_on == "target" or method.uses_target:
         needed.append((target, "train"))
@@ -180,36 +210,68 @@ def _check_filled(method: Method, source: DomainVideos, target: DomainVideos) ->
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
+    if rules_on == "train" and not target.train:
+        raise DataMissingError(
+            f"no train videos of {target.dataset} have features in {target.folder}, which the "
+            "label-free rules look at; --rules-on val lets them look at those that are tested"
+        )
 
 
-def _config(benchmark: Benchmark, run: RunSettings, pair: _Pair, *, published: bool) -> RunConfig:
+def _config(
+    benchmark: Benchmark,
+    names: tuple[str, str],
+    run: RunSettings,
+    start: Start | None,
+    pair: _Pair,
+    rules_on: RulesOn,
+    *,
+    published: bool,
+) -> RunConfig:
     method, classes = run.method, list(benchmark.class_names)
     plugins = plugins_of(method)
+    identity = {**run.identity(), "classes": classes, "plugins": sorted(plugins.values())}
+    if rules_on != "val":
+        # Runs that do not tell are older than the choice, and keep their hash: they are of `val`.
+        identity["rules_on"] = rules_on
     return RunConfig(
         benchmark=benchmark.name,
-        source=pair.source.dataset,
-        target=pair.target.dataset,
+        source=names[0],
+        target=names[1],
         method=method.name,
         temporal=method.temporal,
         label=method.label,
-        identity={**run.identity(), "classes": classes, "plugins": sorted(plugins.values())},
+        identity=identity,
         settings={
             "method": method.record(),
             "plugins": plugins,
             "recipe": asdict(run.recipe),
             "weights": dict(run.weights),
             "published": published,
+            "rules_on": rules_on,
             "classes": classes,
+            **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )
 
 
+def _start_record(start: Start) -> dict[str, Any]:
+    """Return what a run tells of the one it started from."""
+    config = start.config
+    return {
+        "method": config.method,
+        "label": config.label,
+        "temporal": config.temporal,
+        "hash": config.hash,
+        "seed": start.point.seed,
+    }
+
+
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
     job = jobs[0]
-    for side in (job.source, job.target):
+    for side in filter(None, (job.source, job.target)):
         LOGGER.info(
             "%s: %d training and %d validation videos", side.dataset, len(side.train), len(side.val)
         )

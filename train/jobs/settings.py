@@ -18,6 +18,7 @@ from ta3n.train.methods.registry import METHODS, choices, find_choice, method_na
 from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
+RulesOn = Literal["train", "val"]
 
 
 SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
@@ -35,6 +36,33 @@ def _told_with_its_origin() -> Iterator[None]:
         yield
     except UsageError as error:
         raise ValueError(str(error)) from error
+
+
+# Beyond, numbers do not fit torch's generators, and lists do not fit in memory.
+_SEED_DIGITS = 18
+_MOST_SEEDS = 10_000
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """Read seeds: a count (`5` is 0 to 4) or a list with ranges (`0,3`, `2-4`, `7,` for seed 7).
+
+    Raises:
+        UsageError: If a range runs backwards, a seed comes twice, none is left, or too many are.
+    """
+    if any(len(number) > _SEED_DIGITS for number in re.findall("[0-9]+", text)):
+        raise UsageError(f"seeds {text[:40]!r}: a seed has at most {_SEED_DIGITS} digits")
+    if text.isdecimal():
+        ranges = [range(int(text))]
+    else:
+        parts = [part.partition("-") for part in text.split(",") if part]
+        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
+    # A range may be longer than what `len` can tell.
+    if sum(max(part.stop - part.start, 0) for part in ranges) > _MOST_SEEDS:
+        raise UsageError(f"seeds {text!r} are more than {_MOST_SEEDS}")
+    seeds = [seed for part in ranges for seed in part]
+    if not seeds or len(set(seeds)) != len(seeds):
+        raise UsageError(f"seeds {text!r} name no seed, or one twice; use 5, 0,3,7 or 2-4")
+    return tuple(seeds)
 
 
 class TrainSettings(Section):
@@ -78,6 +106,14 @@ class TrainSettings(Section):
         metavar="NAME=VALUE",
         multiple=True,
     )
+    init_from: Path | None = setting(
+        None,
+        "A finished run, or the folder of its seeds, whose weights to start from.",
+        metavar="RUN",
+    )
+    source_free: bool = setting(
+        False, "Adapt that run to the target alone, without any source file (default: shot)."
+    )
     temporal: str | None = setting(
         None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
     )
@@ -98,7 +134,7 @@ class TrainSettings(Section):
     norm: str | None = setting(None, "Default: the method's.", metavar=_names("norm"))
     recipe: str = setting("official", "official (default) or mended.", choices=tuple(RECIPES))
     seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
-    epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1)
+    epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1, le=10**6)
     segments: int = setting(5, "Frames a video, 2 to 25 (default: 5).", metavar="K", ge=2, le=25)
     batch_size: int | None = setting(
         None, "Source videos a step (default: 128).", metavar="B", ge=1
@@ -117,6 +153,10 @@ class TrainSettings(Section):
     mmd_estimator: MmdEstimator | None = setting(None, "Default: the recipe's.")
     max_subsets: int | None = setting(
         None, "Frame subsets a relation (default: 3).", metavar="N", ge=1
+    )
+    rules_on: RulesOn = setting(
+        "train",
+        "Target videos that label-free rules look at: training (default), or those tested.",
     )
     allow_missing: bool = setting(False, "Train on the clips at hand.")
     stack: StackPolicy = setting(
@@ -173,6 +213,8 @@ class TrainSettings(Section):
     def _readable_seeds(cls, value: str) -> str:
         if not re.fullmatch(r"[0-9]+(-[0-9]+)?(,[0-9]+(-[0-9]+)?)*,?", value):
             raise ValueError("not a count such as 5 (seeds 0 to 4), or a list such as 0,3 or 2-4")
+        with _told_with_its_origin():
+            parse_seeds(value)
         return value
 
 
@@ -207,30 +249,3 @@ def _merge(given: dict[str, float | str], more: dict[str, float | str]) -> None:
     if twice := given.keys() & more.keys():
         raise UsageError(f"the weight {min(twice)} is given twice; leave one of them out")
     given |= more
-
-
-# Beyond, numbers do not fit torch's generators, and lists do not fit in memory.
-_SEED_DIGITS = 18
-_MOST_SEEDS = 10_000
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read seeds: a count (`5` is 0 to 4) or a list with ranges (`0,3`, `2-4`, `7,` for seed 7).
-
-    Raises:
-        UsageError: If a range runs backwards, a seed comes twice, none is left, or too many are.
-    """
-    if any(len(number) > _SEED_DIGITS for number in re.findall("[0-9]+", text)):
-        raise UsageError(f"seeds {text[:40]!r}: a seed has at most {_SEED_DIGITS} digits")
-    if text.isdecimal():
-        ranges = [range(int(text))]
-    else:
-        parts = [part.partition("-") for part in text.split(",") if part]
-        ranges = [range(int(first), int(last or first) + 1) for first, _, last in parts]
-    # A range may be longer than what `len` can tell.
-    if sum(max(part.stop - part.start, 0) for part in ranges) > _MOST_SEEDS:
-        raise UsageError(f"seeds {text!r} are more than {_MOST_SEEDS}")
-    seeds = [seed for part in ranges for seed in part]
-    if not seeds or len(set(seeds)) != len(seeds):
-        raise UsageError(f"seeds {text!r} name no seed, or one twice; use 5, 0,3,7 or 2-4")
-    return tuple(seeds)

@@ -5,7 +5,7 @@ No torch here.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from ta3n.common.errors import UsageError
 from ta3n.train.jobs.settings import SWITCHES, TrainSettings
@@ -20,8 +20,6 @@ from ta3n.train.methods.registry import (
 from ta3n.train.paper.rows import ROWS, Row, find_rows
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES, Recipe
-
-_DEFAULT_METHOD = "ta3n"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,8 +51,8 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
     return chosen
 
 
-def choose_recipe(settings: TrainSettings) -> Recipe:
-    """Return the recipe with the hyper-parameters that are set.
+def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
+    """Return the recipe of a method with the hyper-parameters that are set.
 
     Raises:
         UsageError: For a value out of its range.
@@ -65,10 +63,18 @@ def choose_recipe(settings: TrainSettings) -> Recipe:
         **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
     given = _given(changes)
+    if method.trains_on == "nothing":
+        given.setdefault(
+            "learning_rate", RECIPES[settings.recipe].learning_rate * _SOURCE_FREE_RATE
+        )
     if settings.momentum == 0:
         given["nesterov"] = False
     return replace(RECIPES[settings.recipe], **given)
 
+
+# A trained model is adapted gently: at the full rate its first epochs undo what it has learned. The
+# figures are in docs/methods.md.
+_SOURCE_FREE_RATE = 0.1
 
 _OF_RECIPE = (
     "epochs",
@@ -119,7 +125,7 @@ def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
 
 
 def _method(row: Row | None, settings: TrainSettings) -> Method:
-    base = METHODS.find(settings.method or _DEFAULT_METHOD)
+    base = METHODS.find(settings.method or _default_method(settings))
     if row is not None and settings.method is None:
         base = row.method
     temporal = settings.temporal or (row.method.temporal if row else base.temporal)
@@ -136,7 +142,25 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
     switched = replace(base, terms=tuple(terms), with_encoder=None).on(temporal)
     method = switched.plus([METHODS.find(name) for name in settings.add])
     # What the base is with its own temporal module, to say what differs.
-    return _named(method, base if base.with_encoder is None else base.on(temporal))
+    base = base if base.with_encoder is None else base.on(temporal)
+    if settings.source_free or base.trains_on == "nothing":
+        return _source_free(method, base)
+    return _named(method, base)
+
+
+def _default_method(settings: TrainSettings) -> str:
+    return "shot" if settings.source_free else "ta3n"
+
+
+def _source_free(method: Method, base: Method) -> Method:
+    """Return a method for the target alone, named after what it is where the source takes part."""
+    named = _named(replace(method, trains_on="source"), replace(base, trains_on="source"))
+    own = [other for other in METHODS.all().values() if other.trains_on == "nothing"]
+    if not any(set(other.terms) <= set(method.terms) for other in own):
+        named = replace(
+            named, name=f"{named.name}-source-free", label=f"{named.label} (source-free)"
+        )
+    return replace(named, trains_on="nothing")
 
 
 def _named(method: Method, base: Method) -> Method:
@@ -170,11 +194,18 @@ def _named(method: Method, base: Method) -> Method:
     return replace(method, name=name, label="")
 
 
+_TRAINS_ON: Mapping[str, Literal["source", "target"]] = {
+    "source": "source",
+    "target": "target",
+    "nothing": "source",
+}
+
+
 def _presets(temporal: str) -> Iterator[Method]:
     """Yield the methods that a temporal module can carry, in their order."""
     for method in METHODS.all().values():
         try:
-            yield method.on(temporal)
+            yield replace(method.on(temporal), trains_on=_TRAINS_ON[method.trains_on])
         except UsageError:
             continue
 

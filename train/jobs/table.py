@@ -9,6 +9,7 @@ from ta3n.common.log import describe_duration
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -30,21 +31,23 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     table = _table("selection", "n", "target accuracy", "correct videos", "epochs chosen")
     table.add_column("what it is")
-    for name in [n for n in results[0].rules if all(n in result.rules for result in results)]:
-        rules = [result.rules[name] for result in results]
-        table.add_row(
-            name,
-            str(len(rules)),
-            spread([rule.percent for rule in rules]),
-            f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}",
-            ", ".join(str(rule.epoch) for rule in rules),
-            rule_note(name),
-        )
+    names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
+    for name in names:
+        rules = [result.rules[name] for result in results if name in result.rules]
+        figures = ("-", "-", "-")
+        if rules:
+            figures = (
+                spread([rule.percent for rule in rules]),
+                f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}",
+                ", ".join(str(rule.epoch) for rule in rules),
+            )
+        table.add_row(name, str(len(rules)), *figures, rule_note(name))
     console = open_console()
     recipe = config.settings["recipe"]["name"]
     _print_heading(console, config, f"{config.method} with {config.temporal}", recipe)
     console.print(table)
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
+    _print_rule_notes(console, names, config, results)
 
 
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
@@ -55,12 +58,14 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         results: For each job one result a seed that did not diverge, at least one in all.
     """
     first, *others = [result for runs in results for result in runs]
-    shared = [rule for rule in first.rules if all(rule in other.rules for other in others)]
-    rules = few_rules(shared)
+    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
+    rules = few_rules(list(judged))
     table = _table("row", "method", "temporal", "n", *rules, "paper")
     for job, runs in zip(jobs, results, strict=True):
         accuracies = [
-            spread([run.rules[rule].percent for run in runs]) if runs else "diverged"
+            spread([run.rules[rule].percent for run in runs])
+            if runs and all(rule in run.rules for run in runs)
+            else ("-" if runs else "diverged")
             for rule in rules
         ]
         name = job.row.name if job.row else ""
@@ -73,6 +78,19 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     console.print("target accuracy in percent, mean ± standard deviation over n seeds")
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
+    _print_rule_notes(console, rules, jobs[0].config, [first, *others])
+
+
+def _print_rule_notes(
+    console: "Console", rules: Sequence[str], config: RunConfig, results: Sequence[RunResult]
+) -> None:
+    """Say on which videos label-free rules looked, and where their scores were withheld."""
+    names = [rule for rule in rules if looks_at_target(rule)]
+    if names:
+        videos = rules_on_note(config.settings)
+        console.print(f"rules that need no target label: looked at {videos}", highlight=False)
+    for note in filter(None, (withheld_note(rule, results) for rule in names)):
+        console.print(note, highlight=False)
 
 
 def print_diverged(runs: Mapping[Path, Divergence]) -> None:
@@ -154,9 +172,11 @@ def _summary(result: GridResult) -> list[str]:
     seeds = len(chosen.correct)
     took = "" if cost.seconds is None else f", {describe_duration(cost.seconds)} of training"
     diverged = f", {cost.diverged} of them diverged" if cost.diverged else ""
+    config = next(trial.runs for trial in result.trials if not trial.diverged)[0].config
     return [
         "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
         "chosen by the mean over seeds",
+        f"rules that need no target label: looked at {rules_on_note(config.settings)}",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
         f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
         f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead",

@@ -24,7 +24,7 @@ class TrainingData:
     """All that training may see. There is no place in it for a target label.
 
     To train on a labelled target (the Target only rows), hand the target's features and labels over
-    as source and leave out the target.
+    as source and leave out the target. Source-free adaptation has a source of no videos.
 
     Args:
         source_features: [N_S, K, D], floating point.
@@ -40,7 +40,8 @@ class TrainingData:
     target_features: Tensor | None = None
 
     def __post_init__(self) -> None:
-        _check_features("source_features", self.source_features)
+        has_target = self.target_features is not None
+        _check_features("source_features", self.source_features, may_be_none=has_target)
         labels = self.source_labels
         if labels.shape != self.source_features.shape[:1] or labels.dtype != torch.int64:
             raise TrainingError(
@@ -76,8 +77,9 @@ class TrainingData:
         )
 
 
-def _check_features(name: str, features: Tensor) -> None:
-    if features.ndim != 3 or 0 in features.shape or not features.is_floating_point():
+def _check_features(name: str, features: Tensor, *, may_be_none: bool = False) -> None:
+    sizes = features.shape[1:] if may_be_none else features.shape
+    if features.ndim != 3 or 0 in sizes or not features.is_floating_point():
         raise TrainingError(
             f"{name} are {features.dtype} {list(features.shape)};"
             " expected floating point [videos, K, D] with at least one video"
@@ -111,8 +113,11 @@ class Batch:
 
 
 def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
-    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps."""
-    return max(1, source_batch * num_target // num_source)
+    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps.
+
+    Without any source it is B_S, the size of a batch.
+    """
+    return max(1, source_batch * num_target // num_source) if num_source else source_batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,7 +186,8 @@ def plan_epoch(
     if uses_target:
         target_batch = target_batch_size(source_batch, data.num_source, data.num_target)
         target_steps = -(-data.num_target // target_batch)
-        steps = min(steps, target_steps) if policy == "zip" else max(steps, target_steps)
+        walk = min if policy == "zip" and data.num_source else max
+        steps = walk(steps, target_steps)
         target = _shuffled(data.num_target, target_batch, steps, generators.target_order)
         target_batches = _on_device(target, device)
     source = _shuffled(data.num_source, source_batch, steps, generators.source_order)

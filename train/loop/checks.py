@@ -22,7 +22,13 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             f"the features have {segments} frames for each video, but num_segments is"
             f" {settings.recipe.num_segments}; sample as many frames as the recipe asks for"
         )
-    low, high = int(data.source_labels.min()), int(data.source_labels.max())
+    if (settings.method.trains_on == "nothing") != (data.num_source == 0):
+        raise TrainingError(
+            f"{settings.method.name} trains on {settings.method.trains_on}, but there are "
+            f"{data.num_source} source videos; source-free adaptation alone has none"
+        )
+    labels = data.source_labels
+    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
     if low < 0 or high >= settings.num_classes:
         raise TrainingError(
             f"labels run from {low} to {high}, but there are {settings.num_classes} classes;"

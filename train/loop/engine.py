@@ -30,6 +30,8 @@ class Trainer:
     Args:
         data: on any device; copied to the run's device.
         dtype: floating-point type of weights and features.
+        initial: weights of another run to start from, by name. What it does not have, such as the
+            modules of terms, is drawn from the seed.
 
     Attributes:
         data: on the run's device.
@@ -47,6 +49,7 @@ class Trainer:
         *,
         device: torch.device | None = None,
         dtype: torch.dtype = torch.float32,
+        initial: Mapping[str, Tensor] | None = None,
     ) -> None:
         check_trainable(settings, data)
         self.settings = settings
@@ -61,9 +64,11 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
         )
         self.model = TA3N(spec, self._generators.weights)
+        if initial is not None:
+            self.model.start_from(initial)
         self._start_states()
         self.model.to(device, dtype)
-        self.optimizer = make_optimizer(self.model.parameters(), settings.recipe)
+        self.optimizer = make_optimizer(self.model.parameters(), settings.optimisation)
         self._learner = SingleLearner(self.model, self.optimizer)
         self.history: list[EpochRecord] = []
         self._within_epoch = False
@@ -175,7 +180,7 @@ class Trainer:
         self, optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int
     ) -> None:
         """Set the rate for the step after this one."""
-        rate = learning_rate(self.settings.recipe, self._progress(step, steps_per_epoch))
+        rate = learning_rate(self.settings.optimisation, self._progress(step, steps_per_epoch))
         for group in optimizer.param_groups:
             group["lr"] = rate
 

@@ -291,7 +291,7 @@ def run_update(
         step_features(batch, method),
         reversal_coefficients(weights),
         masks=masks,
-        levels=method.levels if update is JOINT else (),
+        levels=method.levels if update.is_joint else (),
         num_source=len(batch.source_labels),
     )
     step = Step(
@@ -304,7 +304,7 @@ def run_update(
     )
     losses = compute_losses(step, update)
     placed = method.discriminators
-    measured = measure(output, step.num_source, placed) if update is JOINT else {}
+    measured = measure(output, step.num_source, placed) if update.is_joint else {}
     return UpdateResult(losses, output.statistics, measured)
 
 
@@ -361,12 +361,15 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
 
     Returns:
         0-d tensors before their weights, and only what was computed. For the joint update:
-        `classification` (of both classifiers with MCD), and the loss of each term by its name.
+        `classification` (of both classifiers with MCD; none in source-free adaptation), and the
+        loss of each term by its name.
     """
     if update.losses is not None:
         return update.losses(replace(step, term=update.term))
-    losses = {"classification": step.classification()}
-    total = losses["classification"]
+    losses = {}
+    total = step.output.logits.new_zeros(())
+    if step.method.trains_on != "nothing":
+        total = losses["classification"] = step.classification()
     for term in step.method.terms:
         loss = None if term.loss is None else term.loss(replace(step, term=term.name))
         if loss is None:

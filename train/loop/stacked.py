@@ -136,7 +136,7 @@ class StackedLearner:
             name: tensor.requires_grad_() for name, tensor in stacked.items()
         }
         self.buffers: Mapping[str, Tensor] = _stack_into_views(buffers)
-        self.optimizer = make_optimizer(self.parameters.values(), members[0].settings.recipe)
+        self.optimizer = make_optimizer(self.parameters.values(), members[0].settings.optimisation)
         self.optimizer.param_groups[0]["lr"] = members[0].optimizer.param_groups[0]["lr"]
         self._take_over(parameters)
 

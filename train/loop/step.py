@@ -16,7 +16,7 @@ from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.measurements import Measured
 from ta3n.train.loop.objective import Objective, Weights, next_states, run_update
-from ta3n.train.methods.base import JOINT, Update
+from ta3n.train.methods.base import Update
 from ta3n.train.model.model import TA3N
 
 
@@ -105,7 +105,7 @@ def train_step(
         result = learner.on_each(run, batch, update_masks)
         grad_norm = _move(learner, result.losses["total"], update, objective.recipe.clip_norm)
         losses = {name: loss.detach() for name, loss in result.losses.items()}
-        if update is JOINT:
+        if update.is_joint:
             _keep_statistics(learner, result.statistics, objective.recipe.norm_momentum)
             all_losses |= {**losses, "grad_norm": grad_norm}
             measured = result.measured

@@ -98,6 +98,11 @@ class Update:
     losses: "Callable[[Step], dict[str, Tensor]] | None" = None
     term: str = ""
 
+    @property
+    def is_joint(self) -> bool:
+        """Whether it is the one that every step begins with."""
+        return self.losses is None
+
 
 def _everything(_parameter: str) -> bool:
     return True
@@ -130,6 +135,10 @@ class Term:
         normalises: whether the model normalises each domain by itself.
         second_classifier: whether the model has two classifiers.
         uses_target: whether unlabelled target videos take part in a step.
+        uses_source: whether it needs source videos. One that does not can be part of source-free
+            adaptation.
+        freezes: says of a parameter of the model, by its name, whether the joint update must leave
+            it as it is.
         reads: fields of the recipe that it depends on.
         updates: what is updated in a step after the joint update. Discriminators are evaluated in
             the joint update alone.
@@ -155,6 +164,8 @@ class Term:
     normalises: bool = False
     second_classifier: bool = False
     uses_target: bool = True
+    uses_source: bool = True
+    freezes: Callable[[str], bool] | None = None
     reads: tuple[str, ...] = ()
     updates: Callable[[Recipe], tuple[Update, ...]] | None = None
     modules: "Callable[[ModelSpec], Mapping[str, nn.Module]] | None" = None
@@ -191,7 +202,8 @@ class Method:
         terms: in any order; kept in one order, so that equal sets are equal.
         with_encoder: other terms for some temporal modules, by name of the module.
         temporal: name of the temporal module.
-        trains_on: the domain whose labels are learned from.
+        trains_on: the domain whose labels are learned from; `nothing` for source-free adaptation,
+            which goes on from a trained model and sees unlabelled target videos alone.
         rank: place in lists; the paper's come first.
 
     Raises:
@@ -204,7 +216,7 @@ class Method:
     terms: tuple[Term, ...] = ()
     with_encoder: Mapping[str, tuple[Term, ...]] | None = None
     temporal: str = "relation"
-    trains_on: Literal["source", "target"] = "source"
+    trains_on: Literal["source", "target", "nothing"] = "source"
     rank: int = field(default=100, compare=False)
 
     def __post_init__(self) -> None:
@@ -228,6 +240,20 @@ class Method:
             raise UsageError(
                 f"{self.name} trains on target labels, so there is nothing to align;"
                 " drop discriminators, entropy, alignment, norm and what was added"
+            )
+        if self.trains_on == "nothing":
+            self._check_source_free()
+
+    def _check_source_free(self) -> None:
+        if needing := [term.label for term in self.terms if term.uses_source]:
+            raise UsageError(
+                f"{self.name}: {needing[0]} needs source videos, and source-free adaptation has "
+                "none; leave it out, or train without --source-free"
+            )
+        if not any(term.loss for term in self.terms):
+            raise UsageError(
+                f"{self.name} has nothing to minimise without source labels; choose a method for "
+                "the unlabelled target, such as shot"
             )
 
     def on(self, temporal: str) -> "Method":
@@ -255,10 +281,12 @@ class Method:
         if not others:
             return self
         for other in others:
-            if other.trains_on == "target" != self.trains_on:
+            if other.trains_on not in ("source", self.trains_on):
+                learned = {"target": "target labels", "nothing": "no labels"}[other.trains_on]
+                ours = {"target": "the target", "source": "the source", "nothing": "no domain"}
                 raise UsageError(
-                    f"{other.name} trains on target labels, and {self.name} on those of the source;"
-                    " they do not combine"
+                    f"{other.name} trains on {learned}, and {self.name} on those of "
+                    f"{ours[self.trains_on]}; they do not combine"
                 )
         added = [term for other in others for term in other.on(self.temporal).terms]
         return replace(
@@ -330,21 +358,26 @@ class Method:
 
     def updates(self, recipe: Recipe) -> tuple[Update, ...]:
         """Return the updates of a step in their order; the joint one comes first."""
+        frozen = [term.freezes for term in self.terms if term.freezes]
         more = (
             replace(update, term=term.name)
             for term in self.terms
             if term.updates
             for update in term.updates(recipe)
         )
-        return (JOINT, *more)
+
+        def moves(parameter: str) -> bool:
+            return not any(freezes(parameter) for freezes in frozen)
+
+        return (replace(JOINT, moves=moves) if frozen else JOINT, *more)
 
     def describe(self) -> str:
         """Return what it is made of in words, such as `relation, G_sd, domain attention`."""
         placed = [_DISCRIMINATORS[level] for level in reversed(self.discriminators)]
         order: tuple[Group, ...] = ("attention", "entropy", "alignment", "", "norm")
         others = [term.label for group in order for term in self.terms if term.group == group]
-        learned = ["target labels"] if self.trains_on == "target" else []
-        return ", ".join([self.temporal, *placed, *others, *learned])
+        learned = {"target": ["target labels"], "nothing": ["source-free"], "source": []}
+        return ", ".join([self.temporal, *placed, *others, *learned[self.trains_on]])
 
     def record(self) -> dict[str, Any]:
         """Return what `registry.method_of` makes the method of again, as plain values."""

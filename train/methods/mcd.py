@@ -88,7 +88,7 @@ MCD = register_method(
                 group="alignment",
                 choice="mcd",
                 second_classifier=True,
-                reads=("mcd", "mcd_generator_updates"),
+                reads=("mcd", "mcd_generator_updates", "mcd_rate"),
                 updates=_updates,
             ),
         ),

@@ -5,6 +5,7 @@ Shapes: C classes.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.base import Method
@@ -21,6 +22,7 @@ _OF_SOME = frozenset(
         "max_subsets",
         "mcd",
         "mcd_generator_updates",
+        "mcd_rate",
         "mmd_estimator",
         "nesterov",
         "norm_layers",
@@ -33,6 +35,25 @@ _OF_SOME = frozenset(
 
 
 @dataclass(frozen=True, kw_only=True)
+class StartingPoint:
+    """The finished runs whose weights runs start from.
+
+    Args:
+        path: a run's folder, or that of all its seeds.
+        config_hash: of the configuration there.
+        seed: of the one run that all seeds start from; none where each starts from its own.
+    """
+
+    path: Path
+    config_hash: str
+    seed: int | None = None
+
+    def of(self, seed: int) -> Path:
+        """Return the folder of the run that a seed starts from."""
+        return self.path if self.seed is not None else self.path / f"seed-{seed}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class RunSettings:
     """All that decides a run apart from its data.
 
@@ -42,6 +63,7 @@ class RunSettings:
         weights: of the method's terms, by name; a negative one means the DANN ramp.
         num_classes: C.
         seed: the run's seed.
+        init_from: whose weights it starts from; none where the seed draws all of them.
     """
 
     method: Method
@@ -49,6 +71,7 @@ class RunSettings:
     weights: Mapping[str, float]
     num_classes: int
     seed: int
+    init_from: StartingPoint | None = None
 
     @property
     def fields_read(self) -> tuple[str, ...]:
@@ -60,6 +83,14 @@ class RunSettings:
         read |= {"lr_decay_power", "lr_decay_rate"} if recipe.schedule == "inverse" else set()
         read |= {"ramp"} if any(weight < 0 for weight in self.weights.values()) else set()
         return tuple(field.name for field in fields(Recipe) if field.name in read)
+
+    @property
+    def optimisation(self) -> Recipe:
+        """The recipe with the rate at which the weights of the method move."""
+        recipe = self.recipe
+        steps_of_mcd = recipe.mcd == "three" and "mcd_rate" in self.method.reads
+        share = recipe.mcd_rate if steps_of_mcd else 1.0
+        return replace(recipe, learning_rate=share * recipe.learning_rate)
 
     def as_usual(self) -> "RunSettings":
         """Return the settings with what the method does not read as it usually is.
@@ -83,4 +114,8 @@ class RunSettings:
         values = {name: getattr(self.recipe, name) for name in self.fields_read}
         changed = {name: value for name, value in values.items() if value != defaults[name]}
         made_of = {key: self.method.record()[key] for key in ("terms", "temporal", "trains_on")}
-        return {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        if self.init_from is not None:
+            start = self.init_from
+            identity["init_from"] = {"config": start.config_hash, "seed": start.seed}
+        return identity

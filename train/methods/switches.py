@@ -23,6 +23,7 @@ TARGET_ENTROPY = register_term(
         name="target_entropy",
         label="target entropy",
         loss=_target_entropy,
+        uses_source=False,
         weight=GAMMA,
         group="entropy",
         choice="target",

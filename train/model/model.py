@@ -12,7 +12,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.train.encoders.registry import ENCODERS, Encoder
 from ta3n.train.layers.attention import ConventionalAttention, attend, domain_attention
 from ta3n.train.layers.discriminator import Discriminator
@@ -26,6 +26,8 @@ from ta3n.train.recipe.recipes import NormLayers, Recipe
 
 MIN_SEGMENTS = 2
 MAX_SEGMENTS = 25
+
+_FRAMES_TO_CLASSES = ("frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -210,6 +212,25 @@ class TA3N(nn.Module):
                     f"{name} drops out by itself, with numbers from PyTorch's global generator: a "
                     "run could not be resumed to the bit; build it without dropout"
                 )
+
+    def start_from(self, weights: Mapping[str, Tensor]) -> None:
+        """Take over what maps frames to classes, and whatever else both models have.
+
+        Raises:
+            DataConflictError: if the weights are of a model of another form.
+        """
+        needed = {name for name in self.state_dict() if name.startswith(_FRAMES_TO_CLASSES)}
+        ours = {name: value for name, value in self.state_dict().items() if name in weights}
+        misfits = [name for name, value in ours.items() if value.shape != weights[name].shape]
+        misfits += sorted(needed - ours.keys())
+        misfits += [n for n in weights if n.startswith(_FRAMES_TO_CLASSES) and n not in ours]
+        if misfits:
+            raise DataConflictError(
+                f"the weights to start from are of a model of another form: {misfits[0]} differs; "
+                "choose the temporal module, the frames a video and the norm that it was trained "
+                "with"
+            )
+        self.load_state_dict({name: weights[name] for name in ours}, strict=False)
 
     @staticmethod
     def state_name(term: str, name: str) -> str:

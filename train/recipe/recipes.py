@@ -59,6 +59,9 @@ class Recipe:
             where all features of a batch agree.
         mcd: `one` step with a reversal (the authors), or the `three` steps of Saito et al.
         mcd_generator_updates: how often the third step is made, n of Saito et al.
+        mcd_rate: share of the learning rate at which weights move with `three` steps. Momentum is
+            applied in each of the 2 + n updates: a gradient goes on moving the weights before the
+            next one can correct it. Ours, chosen without target labels: `docs/recipes.md`.
         norm_layers: where AdaBN normalises: after the linear of the `spatial` module with scale
             and shift per domain (the authors), or after `all` linear layers that make features,
             with scale and shift shared (Li et al.).
@@ -93,12 +96,13 @@ class Recipe:
     bandwidth_floor: float = 1e-12
     mcd: McdSteps = "one"
     mcd_generator_updates: int = 4
+    mcd_rate: float = 1.0
     norm_layers: NormLayers = "spatial"
     norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
         positive = ("learning_rate", "clip_norm", "epochs", "source_batch", "bandwidth_floor")
-        for name in (*positive, "mcd_generator_updates", "norm_momentum"):
+        for name in (*positive, "mcd_generator_updates", "mcd_rate", "norm_momentum"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
         for name in ("lr_decay_rate", "lr_decay_power", "weight_decay", "momentum"):
@@ -125,6 +129,7 @@ PAPER = Recipe(
     joint_input="softmax",
     bandwidth_floor=1e-6,
     mcd="three",
+    mcd_rate=1 / 3,
     norm_layers="all",
 )
 

@@ -18,14 +18,22 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, Ta3nError
+from ta3n.common.errors import (
+    DataConflictError,
+    DataMissingError,
+    FeatureStoreError,
+    Ta3nError,
+    first_line,
+    reason_of,
+)
 from ta3n.common.files import replace_file
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.registry import method_of
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
-from ta3n.train.runs.records import reason_of
+from ta3n.train.runs.records import read_config
 from ta3n.train.runs.scores import Evaluation
 from ta3n.train.runs.selection import (
     KEPT_WEIGHTS,
@@ -35,6 +43,7 @@ from ta3n.train.runs.selection import (
     TargetScore,
     select,
 )
+from ta3n.train.validators.rules import Score
 
 Weights = Mapping[str, Tensor]
 
@@ -70,11 +79,11 @@ class RunState:
         trainer: Trainer,
         evaluation: Evaluation,
         *,
-        validators: Mapping[str, float],
+        validators: Mapping[str, Score],
         label_reads: int,
     ) -> "RunState":
         """Return the state after one more epoch; `before` is None at the start."""
-        new = EpochScores(target=evaluation.score, validators=validators)
+        new = EpochScores.of(evaluation.score, validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
         predictions = dict.fromkeys(sorted(chosen), evaluation.logits.argmax(dim=1))
@@ -122,9 +131,9 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise FeatureStoreError(
-            f"{folder.checkpoint} is damaged: {first}; remove it to train this seed afresh"
+            f"{folder.checkpoint} is damaged: {first_line(error)}; remove it to train this seed "
+            "afresh"
         ) from error
     return state
 
@@ -132,8 +141,7 @@ def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
 def _state(plain: dict[str, Any]) -> RunState:
     """Return a state from its plain values, those of version 0.1 too."""
     scores = tuple(
-        EpochScores(target=TargetScore(**each["target"]), validators=each["validators"])
-        for each in plain["scores"]
+        EpochScores(**{**each, "target": TargetScore(**each["target"])}) for each in plain["scores"]
     )
     # Version 0.1 did not name the last weights a second time.
     weights = {LAST: plain["trainer"]["model"], **plain["weights"]}
@@ -204,6 +212,21 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
     except _UNREADABLE as error:
         raise FeatureStoreError(f"{file} cannot be used: {reason_of(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
+
+
+def initial_weights(settings: RunSettings) -> Weights | None:
+    """Return the last weights of the run that another starts from, None where it starts anew.
+
+    Raises:
+        As `load_trained`.
+    """
+    if settings.init_from is None:
+        return None
+    path = settings.init_from.of(settings.seed)
+    config, seed = read_config(path)
+    if config.hash != settings.init_from.config_hash:
+        raise DataConflictError(f"{path} is of another run than when this one was prepared")
+    return load_trained(path, config, seed=seed).model.state_dict()
 
 
 def _build(config: RunConfig) -> TA3N:

@@ -12,7 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -77,12 +77,14 @@ class RunResult:
         rules: The epochs chosen, by name of the selection rule.
         target_label_reads: How many single target labels were read.
         coverage: Videos that an epoch used, out of how many, by domain.
+        withheld: In how many epochs the score of a rule was withheld, by rule and reason.
     """
 
     seed: int
     rules: Mapping[str, ChosenEpoch]
     target_label_reads: int
     coverage: Mapping[str, tuple[int, int]]
+    withheld: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def log(self) -> None:
         """Log the figures, and how many videos an epoch used."""
@@ -91,7 +93,11 @@ class RunResult:
             for name, rule in self.rules.items()
         )
         used = ", ".join(f"{n} of {of} {domain}" for domain, (n, of) in self.coverage.items())
-        LOGGER.info("seed %d: %s; an epoch used %s videos", self.seed, rules, used)
+        withheld = "".join(
+            f"; {rule} withheld in {sum(reasons.values())} epochs"
+            for rule, reasons in self.withheld.items()
+        )
+        LOGGER.info("seed %d: %s; an epoch used %s videos%s", self.seed, rules, used, withheld)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,9 +13,10 @@ from math import isfinite
 from pathlib import Path
 from typing import Any
 
-from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
+from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
+from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
@@ -84,6 +85,11 @@ class Run:
         found = [e.get("validators", {}).get(rule) for e in self.epochs]
         return [s if isinstance(s, (int, float)) and isfinite(s) else None for s in found]
 
+    def measures(self, rule: str) -> list[Mapping[str, float]]:
+        """Return what the scores of a rule rest on, for each epoch that has it."""
+        found = [e.get("measures", {}).get(rule) for e in self.epochs]
+        return [measures for measures in found if isinstance(measures, Mapping)]
+
 
 def read_run(path: Path) -> Run:
     """Read a run folder.
@@ -141,6 +147,22 @@ def find_runs(path: Path) -> list[Path]:
 def features_of(config: RunConfig) -> FeatureConfig:
     """Return how the features of a run were made, and how those of other videos have to be."""
     return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+
+
+def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]:
+    """Return in words where features were made otherwise than those that a run was trained on.
+
+    Features of all frames and of the sampled ones alone are the same where both have a frame.
+    """
+    ours = features_of(config).model_dump(exclude={"dataset"})
+    theirs = features.model_dump(exclude={"dataset"})
+    if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
+        del theirs["frames"]
+    return [
+        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
+        for key, value in theirs.items()
+        if value != ours[key]
+    ]
 
 
 def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
@@ -212,16 +234,13 @@ def _read_config(path: Path) -> tuple[RunConfig, int]:
     is_old = "checksum" not in raw
     checksum = raw.pop("checksum", recorded)
     whole = sha256_of(canonical_json(raw))
+    # Runs that do not tell are older than the choice.
+    raw["settings"] = {"rules_on": "val", **raw["settings"]}
     config = _of_version_0_1(raw, recorded) if is_old else RunConfig(**raw)
     if whole != checksum:
         raise FeatureStoreError("broken, config.json does not match its own hash")
     _check_keys(config)
     return config, seed
-
-
-def reason_of(error: Exception) -> str:
-    """Return the kind of an error and its first line."""
-    return f"{type(error).__name__}: {(str(error).splitlines() or [''])[0][:200]}"
 
 
 def _check_keys(config: RunConfig) -> None:

@@ -55,6 +55,8 @@ def _scalars(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, floa
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from _scalars(f"{prefix}{key}/", value)
+        elif isinstance(value, str):
+            continue  # why a score was withheld
         elif isinstance(value, Sequence):
             # Attention, whose first item is that of the 2-frame relation.
             named = {f"{n}-frame": item for n, item in enumerate(value, start=2)}

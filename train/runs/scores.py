@@ -15,7 +15,7 @@ from ta3n.train.data.features import RunData
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
-from ta3n.train.validators.rules import ValidatorInputs, score_by_rule
+from ta3n.train.validators.rules import Score, ValidatorInputs, score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
 _MAX_SOURCE_VIDEOS = 128
@@ -87,13 +87,16 @@ class Evaluator:
         return Evaluation(score=score, logits=logits, outputs=outputs)
 
 
-def label_free_scores(model: TA3N, target: Observation, data: RunData) -> dict[str, float]:
+def label_free_scores(model: TA3N, tested: Observation, data: RunData) -> dict[str, Score]:
     """Return the scores of all label-free rules whose inputs a run has, higher is better.
 
-    The model is left untouched, `target` is what it makes of the target validation videos. Without
-    held-out source videos, as where the target is learned from, the rules that need the source have
-    no score.
+    The model is left untouched. The rules look at the target videos of the run's data that are
+    theirs, or at `tested`, what the model makes of the target validation videos. Without held-out
+    source videos, as where the target is learned from, the rules that need the source have no
+    score.
     """
+    unlabelled = data.rule_features
+    target = tested if unlabelled is None else observe(model, unlabelled)
     inputs = ValidatorInputs(target_logits=target.logits, target_features=target.features)
     if data.held_out is not None:
         # Evenly spread, so that all classes take part, and the same in every epoch and run.

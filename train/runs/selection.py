@@ -3,10 +3,12 @@
 Needs no torch.
 """
 
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.validators.rules import RULES, Score
 
 LAST, ORACLE = "last", "oracle"
 KEPT_WEIGHTS = (LAST, ORACLE, "im")
@@ -40,12 +42,40 @@ class EpochScores:
 
     Attributes:
         target: Correct target videos; only the oracle may look at them.
-        validators: Label-free scores by rule, higher is better. What could not be computed is
-            absent.
+        validators: Label-free scores by rule, higher is better. What could not be computed, or
+            means nothing, is absent.
+        withheld: Why the score of a rule means nothing, by rule.
+        measures: What scores rest on, withheld ones too, by rule and name.
     """
 
     target: TargetScore
     validators: Mapping[str, float] = field(default_factory=dict)
+    withheld: Mapping[str, str] = field(default_factory=dict)
+    measures: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, target: TargetScore, scores: Mapping[str, Score]) -> "EpochScores":
+        """Return what can be chosen by, given the scores of all rules."""
+        return cls(
+            target=target,
+            validators={rule: s.value for rule, s in scores.items() if not s.withheld},
+            withheld={rule: s.withheld for rule, s in scores.items() if s.withheld},
+            measures={rule: dict(s.measures) for rule, s in scores.items() if s.measures},
+        )
+
+
+def count_withheld(history: Sequence[EpochScores]) -> dict[str, dict[str, int]]:
+    """Return in how many epochs the score of a rule was withheld, by rule and reason.
+
+    All are, where `select` lets the rule choose none.
+    """
+    counts: dict[str, Counter[str]] = defaultdict(Counter)
+    for scores in history:
+        for rule, reason in scores.withheld.items():
+            counts[rule][reason] += 1
+    for rule in _only_falling(history):
+        counts[rule][ONLY_FALLS] += sum(rule in scores.validators for scores in history)
+    return {rule: dict(reasons) for rule, reasons in counts.items()}
 
 
 def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
@@ -54,7 +84,8 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     `last` takes the final epoch and needs no label. `oracle` takes the best epoch on the labelled
     target: the paper's protocol, which chooses on the test set. The others take the epoch with the
     highest score of a validator, without a target label. Of equals the first is taken. A rule
-    without a score in any epoch is absent.
+    without a score in any epoch is absent, and so is one whose score only fell, where it does so
+    while a model learns.
 
     Raises:
         TrainingError: If no epoch was scored.
@@ -72,4 +103,18 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     return {
         rule: ChosenEpoch(**asdict(target), uses_target_labels=rule == ORACLE)
         for rule, (_, target) in best.items()
+        if rule not in _only_falling(history)
     }
+
+
+ONLY_FALLS = "the first epoch that has a score has the highest"
+
+
+def _only_falling(history: Sequence[EpochScores]) -> list[str]:
+    """Return the rules that would choose what is no choice, see `Validator.falls`."""
+    found = []
+    for rule in (rule.name for rule in RULES if rule.falls):
+        scores = [each.validators[rule] for each in history if rule in each.validators]
+        if scores and max(scores) == scores[0]:
+            found.append(rule)
+    return found

@@ -15,10 +15,17 @@ from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.run_settings import RunSettings
-from ta3n.train.runs.checkpoint import RunState, read_state, write_state, write_weights
+from ta3n.train.runs.checkpoint import (
+    RunState,
+    initial_weights,
+    read_state,
+    write_state,
+    write_weights,
+)
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
 from ta3n.train.runs.scores import Evaluator, label_free_scores
+from ta3n.train.runs.selection import count_withheld
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
@@ -41,7 +48,8 @@ class SeedRun:
         *,
         tensorboard: bool = False,
     ) -> None:
-        self.trainer = Trainer(settings, data.training, device=device)
+        initial = initial_weights(settings)
+        self.trainer = Trainer(settings, data.training, device=device, initial=initial)
         self._evaluator = Evaluator(
             data.val_features, data.val_labels, num_classes=settings.num_classes
         )
@@ -137,6 +145,8 @@ class SeedRun:
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
                 "validators": scores.validators,
+                "withheld": scores.withheld,
+                "measures": scores.measures,
             }
             for record, scores in zip(state.trainer["history"], state.scores, strict=True)
         ]
@@ -156,7 +166,9 @@ class SeedRun:
 
     def _result(self, state: RunState) -> RunResult:
         record, training = state.trainer["history"][-1], self._data.training
-        coverage = {"source": (record["source_videos"], training.num_source)}
+        coverage = {}
+        if training.num_source:
+            coverage["source"] = (record["source_videos"], training.num_source)
         if training.target_features is not None:
             coverage["target"] = (record["target_videos"], training.num_target)
         return RunResult(
@@ -164,6 +176,7 @@ class SeedRun:
             rules=state.chosen,
             target_label_reads=self._evaluator.label_reads,
             coverage=coverage,
+            withheld=count_withheld(state.scores),
         )
 
 

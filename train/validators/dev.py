@@ -128,3 +128,12 @@ def weighted_risk(weights: Tensor, errors: Tensor) -> float:
     variance = covariance[1, 1]
     eta = -covariance[0, 1] / variance if variance > 0 else torch.zeros_like(variance)
     return float(losses.mean() + eta * weights.mean() - eta)
+
+
+def effective_sample(weights: Tensor) -> float:
+    """Return how many equally weighted videos say as much: (sum W)^2 / sum W^2, between 0 and M.
+
+    Source: Kish 1965, "Survey Sampling".
+    """
+    squares = float(weights.square().sum())
+    return float(weights.sum()) ** 2 / squares if squares > 0 else 0.0

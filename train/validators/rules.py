@@ -9,7 +9,7 @@ E feature width, C classes.
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from inspect import signature
-from math import isfinite, sqrt
+from math import exp, isfinite, log, sqrt
 from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DataConflictError
@@ -21,6 +21,14 @@ else:
 
 _TEMPERATURE = 0.05
 _ROWS = 1024  # bounds the memory: one block of similarities is [1024, N]
+
+FEWEST_EFFECTIVE = 25
+"""Effective sample below which `dev` is withheld: an error rate near one half, measured on 25
+videos, has a standard error of 10 points, more than most methods gain."""
+
+MOST_MEAN_WEIGHT = 2.0
+"""Weights are 1 in the mean if the density ratio holds on the held-out videos; where their mean is
+twice that or half of it, so may be the error that they estimate."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,29 +91,48 @@ def _check(name: str, value: Tensor | None, expected: tuple[int | None, ...]) ->
 
 
 @dataclass(frozen=True, kw_only=True)
+class Score:
+    """What a rule says of an epoch.
+
+    Attributes:
+        value: Higher is better; a finite number.
+        measures: What the value rests on, by name.
+        withheld: Why it means nothing and may not choose, in words; empty where it may.
+    """
+
+    value: float
+    measures: Mapping[str, float] = field(default_factory=dict)
+    withheld: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Validator:
     """One label-free rule.
 
     Attributes:
         description: What a high score means, in one line.
         citation: Where it comes from.
-        compute: Returns the score, higher is better. Its parameters are the fields of
-            `ValidatorInputs` that it looks at, logits in double precision on the CPU.
+        compute: Returns the score, or its value where nothing else is to be told: higher is better.
+            Its parameters are the fields of `ValidatorInputs` that it looks at, logits in double
+            precision on the CPU.
         fewest: Videos of an input that it takes, where one is not enough.
+        falls: Whether the score falls while a model learns. Where the first epoch that has a score
+            has the highest, it then tells nothing.
     """
 
     name: str
     description: str
     citation: str
-    compute: Callable[..., float]
+    compute: Callable[..., float | Score]
     fewest: Mapping[str, int] = field(default_factory=dict)
+    falls: bool = False
 
     @property
     def inputs(self) -> tuple[str, ...]:
         """What it looks at."""
         return tuple(signature(self.compute).parameters)
 
-    def score(self, inputs: ValidatorInputs) -> float | None:
+    def score(self, inputs: ValidatorInputs) -> Score | None:
         """Return the score, or None where inputs are missing, too few or not finite, or it is."""
         tensors: dict[str, Tensor | None] = {n: getattr(inputs, n) for n in self.inputs}
         found = {name: _ready(name, t) for name, t in tensors.items() if t is not None}
@@ -114,8 +141,9 @@ class Validator:
             for name, tensor in found.items()
         ):
             return None
-        score = self.compute(**found)
-        return score if isfinite(score) else None
+        told = self.compute(**found)
+        score = told if isinstance(told, Score) else Score(value=told)
+        return score if isfinite(score.value) else None
 
 
 def _ready(name: str, tensor: Tensor) -> Tensor:
@@ -183,6 +211,29 @@ def soft_neighbourhood_density(target_logits: Tensor) -> float:
     return total / len(directions)
 
 
+def judged_density(target_logits: Tensor) -> Score:
+    """Return the soft neighbourhood density, withheld where it tells nothing of clusters.
+
+    A neighbourhood holds exp(score) videos. Certain predictions make each class a cluster, and give
+    just under N exp(-H(p)) videos (a geometric mean), with p the mean prediction. Beyond that,
+    neighbours are of other classes: a model that has learned nothing finds all videos alike, and
+    would have the highest score there is. The same holds for a model that puts all videos into few
+    classes: where in effect, exp(H(p)), fewer than half of them are predicted, neighbourhoods are
+    large for that.
+    """
+    import torch
+
+    value, (n, c) = soft_neighbourhood_density(target_logits), target_logits.shape
+    mean_entropy = float(torch.special.entr(target_logits.softmax(dim=1).mean(dim=0)).sum())
+    withheld = ""
+    if exp(mean_entropy) < c / 2:
+        withheld = "fewer than half of the classes are predicted"
+    elif value > log(n) - mean_entropy:
+        withheld = "neighbourhoods reach beyond the predicted classes"
+    measures = {"neighbours": exp(value), "videos_of_a_class": n * exp(-mean_entropy)}
+    return Score(value=value, measures=measures, withheld=withheld)
+
+
 def nuclear_norm(target_logits: Tensor) -> float:
     """Return 1/N ||P||_*, the sum of the singular values of P = softmax(logits), [N, C].
 
@@ -203,16 +254,29 @@ def deep_embedded_validation(
     held_out_features: Tensor,
     held_out_logits: Tensor,
     held_out_labels: Tensor,
-) -> float:
+) -> Score:
     """Return the negative of the estimated target error: the source's, weighted by likeness.
 
-    S and N are at least 5, M at least 2.
+    Withheld where the weights rest on too few videos or are not 1 in the mean, see
+    `FEWEST_EFFECTIVE` and `MOST_MEAN_WEIGHT`, and where the estimate is no error rate: the control
+    variate may take it below 0. S and N are at least 5, M at least 2.
     """
-    from ta3n.train.validators.dev import importance_weights, weighted_risk
+    from ta3n.train.validators.dev import effective_sample, importance_weights, weighted_risk
 
     weights = importance_weights(source_features, target_features, held_out_features)
     errors = held_out_logits.argmax(dim=1) != held_out_labels
-    return 0.0 - weighted_risk(weights, errors.cpu().double())  # never -0.0
+    risk = weighted_risk(weights, errors.cpu().double())
+    mean_weight, effective = float(weights.mean()), effective_sample(weights)
+    withheld = ""
+    if effective < FEWEST_EFFECTIVE:
+        withheld = f"the effective sample is below {FEWEST_EFFECTIVE} videos"
+    elif not 1 / MOST_MEAN_WEIGHT <= mean_weight <= MOST_MEAN_WEIGHT:
+        withheld = f"the mean weight is not within a factor of {MOST_MEAN_WEIGHT:g} of 1"
+    elif not 0 <= risk <= 1:
+        withheld = "the estimated error is not between 0 and 1"
+    measures = {"mean_weight": mean_weight, "effective_videos": effective, "estimated_error": risk}
+    # Never -0.0.
+    return Score(value=0.0 - risk, measures=measures, withheld=withheld)
 
 
 def class_correlation(target_logits: Tensor) -> float:
@@ -253,7 +317,9 @@ RULES = (
         name="snd",
         description="target predictions with many close neighbours; fooled by a single class",
         citation="Saito et al., Tune it the Right Way, ICCV 2021",
-        compute=soft_neighbourhood_density,
+        compute=judged_density,
+        # Predictions grow certain, and neighbourhoods small.
+        falls=True,
     ),
     Validator(
         name="bnm",
@@ -279,8 +345,8 @@ RULES = (
 """In the order in which they are computed and shown."""
 
 
-def score_by_rule(inputs: ValidatorInputs) -> dict[str, float]:
-    """Return the score of every rule that has one, higher is better: always a finite number.
+def score_by_rule(inputs: ValidatorInputs) -> dict[str, Score]:
+    """Return the score of every rule that has one, withheld or not.
 
     No random number is drawn, and nothing is kept between epochs.
     """

@@ -68,6 +68,9 @@ def test_the_official_test_clips_validate() -> None:
         ("hmdb", "ucf", "ucf-hmdb-small", "ucf-hmdb-small"),
         ("olympic", "ucf", None, "ucf-olympic"),
         ("ucf", "olympic", "UCF-Olympic", "ucf-olympic"),
+        ("syn-a", "syn-b", None, "synthetic"),
+        ("syn-c", "synthetic-a", None, "synthetic"),
+        ("syn-b", "syn-c", None, "synthetic"),
     ],
 )
 def test_a_pair_has_a_benchmark_in_both_directions(

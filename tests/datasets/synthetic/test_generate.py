@@ -1,25 +1,40 @@
 """The rendered benchmark must be real video files, and the same ones whatever happened before."""
 
+import hashlib
+import json
 import os
 import shutil
 import subprocess
 import sys
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import av
+import numpy as np
 import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, Ta3nError, UsageError
 from ta3n.common.files import sha256_of_file
 from ta3n.datasets.reading.base import Dataset
-from ta3n.datasets.synthetic.dataset import SYNTHETIC_A, SYNTHETIC_B, SYNTHETIC_LABELS
-from ta3n.datasets.synthetic.generate import clip_names, draw_scene, generate, write_clip
+from ta3n.datasets.synthetic.dataset import (
+    SYNTHETIC_A,
+    SYNTHETIC_B,
+    SYNTHETIC_C,
+    SYNTHETIC_LABELS,
+)
+from ta3n.datasets.synthetic.generate import (
+    clip_names,
+    draw_scene,
+    generate,
+    render,
+    write_clip,
+)
 from ta3n.datasets.synthetic.looks import LOOKS, Domain
 from ta3n.datasets.synthetic.motions import MOTIONS
 
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
-DOMAINS: tuple[Domain, ...] = ("a", "b")
+DOMAINS: tuple[Domain, ...] = ("a", "b", "c")
 NUM_TRAIN, NUM_TEST = 1, 1
 NUM_CLIPS = len(MOTIONS) * (NUM_TRAIN + NUM_TEST)
 
@@ -31,6 +46,18 @@ def _generate(root: Path, domain: Domain, *, seed: int = 3, train: int = NUM_TRA
         seed=seed,
         clips_per_class_train=train,
         clips_per_class_test=NUM_TEST,
+        jobs=1,
+    )
+
+
+def _generate_long_tail(root: Path, domain: Domain, *, train: int = NUM_TRAIN) -> None:
+    generate(
+        root,
+        domain=domain,
+        seed=3,
+        clips_per_class_train=train,
+        clips_per_class_test=NUM_TEST,
+        class_frequencies="long-tail",
         jobs=1,
     )
 
@@ -71,7 +98,7 @@ def test_the_domains_have_a_container_and_a_codec_each(made: dict[Domain, Path])
         path = next(path for path in root.glob("Grow/*"))
         with av.open(str(path)) as container:
             seen.add((path.suffix, container.streams.video[0].codec_context.name))
-    assert seen == {(".avi", "mpeg4"), (".mp4", "h264")}
+    assert seen == {(".avi", "mpeg4"), (".mp4", "h264"), (".mov", "mjpeg")}
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -156,6 +183,23 @@ def test_a_folder_made_otherwise_is_refused_and_left_alone(
     assert _hashes(made["a"]) == before
 
 
+def test_other_class_frequencies_in_a_folder_are_refused(
+    made: dict[Domain, Path], one_line: OneLine
+) -> None:
+    """Also where the record is of a time without the choice: such folders are balanced."""
+    record = made["a"] / "synthetic.json"
+    before = record.read_bytes()
+    old = json.loads(before)
+    del old["class_frequencies"]
+    for text in (before, json.dumps(old).encode()):
+        record.write_bytes(text)
+        _generate(made["a"], "a")
+        with pytest.raises(DataConflictError, match="class_frequencies balanced") as caught:
+            _generate_long_tail(made["a"], "a")
+        one_line(caught)
+    record.write_bytes(before)
+
+
 def test_the_other_domain_in_a_folder_is_refused(
     made: dict[Domain, Path], one_line: OneLine
 ) -> None:
@@ -182,7 +226,9 @@ def test_senseless_numbers_are_refused(tmp_path: Path, wrong: dict[str, int]) ->
     assert not (tmp_path / "new").exists()
 
 
-@pytest.mark.parametrize(("domain", "dataset"), [("a", SYNTHETIC_A), ("b", SYNTHETIC_B)])
+@pytest.mark.parametrize(
+    ("domain", "dataset"), [("a", SYNTHETIC_A), ("b", SYNTHETIC_B), ("c", SYNTHETIC_C)]
+)
 def test_a_domain_is_a_dataset_like_any_other(
     made: dict[Domain, Path], domain: Domain, dataset: Dataset
 ) -> None:
@@ -206,3 +252,59 @@ def test_no_group_is_trained_and_tested_on() -> None:
 
 def test_more_clips_keep_the_ones_that_were_there() -> None:
     assert set(clip_names("b", "train", 5)) < set(clip_names("b", "train", 9))
+
+
+def test_long_tails_of_two_domains_have_other_heads() -> None:
+    counts = {
+        domain: Counter(name.motion for name in clip_names(domain, "train", 40, "long-tail"))
+        for domain in DOMAINS
+    }
+    a, b, c = ([counts[domain][motion] for motion in range(12)] for domain in DOMAINS)
+    assert a == [40, 32, 26, 21, 17, 14, 11, 9, 7, 6, 5, 4]
+    assert b == a[::-1]
+    assert sorted(c) == sorted(a)
+    assert abs(np.corrcoef(a, c)[0, 1]) < 0.5
+    assert abs(np.corrcoef(b, c)[0, 1]) < 0.5
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_long_tail_is_a_part_of_the_balanced_clips_and_is_tested_on_the_same(
+    domain: Domain,
+) -> None:
+    tail = set(clip_names(domain, "train", 9, "long-tail"))
+    assert tail < set(clip_names(domain, "train", 9))
+    assert {name.motion for name in tail} == set(range(12))
+    test = list(clip_names(domain, "test", 5))
+    assert list(clip_names(domain, "test", 5, "long-tail")) == test
+
+
+def test_a_long_tail_has_the_bytes_of_the_balanced_clips(
+    made: dict[Domain, Path], tmp_path: Path
+) -> None:
+    _generate_long_tail(tmp_path, "c", train=2)
+    balanced, tail = _hashes(made["c"]), _hashes(tmp_path)
+    common = {path for path in balanced.keys() & tail.keys() if path.endswith(".mov")}
+    assert len(common) == NUM_CLIPS
+    assert all(balanced[path] == tail[path] for path in common)
+    listing = SYNTHETIC_C.scan(tmp_path)
+    train = Counter(clip.class_name for clip in listing.clips if clip.splits["1"] == "train")
+    assert (train["Fall"], train["Split"]) == (2, 1)
+
+
+# Of the seed 3. Bytes are those of FFmpeg's encoders, so the pixels are held before them.
+_PIXELS: dict[Domain, str] = {
+    "a": "26d18ce4a989e426",
+    "b": "f5b68c25edb6532c",
+    "c": "e01138283cd75e54",
+}
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_what_a_seed_gives_stays_what_it_was(domain: Domain) -> None:
+    """Whoever changes it has to raise GENERATOR_VERSION, and to measure all figures again."""
+    digest = hashlib.sha256()
+    for motion in MOTIONS[::3]:
+        scene = draw_scene(3, domain, motion, 1, 1)
+        for frame in list(render(scene, motion, LOOKS[domain]))[::8]:
+            digest.update(frame.tobytes())
+    assert digest.hexdigest()[:16] == _PIXELS[domain]

@@ -1,15 +1,17 @@
 """If these break, a model can name a class without the order of frames, or not at all."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from ta3n.common.video import RgbImage
-from ta3n.datasets.synthetic.generate import Scene, draw_scene, render
+from ta3n.datasets.synthetic.generate import Scene, View, draw_scene, render
 from ta3n.datasets.synthetic.looks import LOOKS, VARIATION, Domain
-from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Staging
+from ta3n.datasets.synthetic.motions import MOTIONS, Motion, Pose, Staging
 
 PAIRS = list(zip(MOTIONS[::2], MOTIONS[1::2], strict=True))
-DOMAINS: tuple[Domain, ...] = ("a", "b")
+DOMAINS: tuple[Domain, ...] = ("a", "b", "c")
 
 
 def _scene(
@@ -104,7 +106,7 @@ def test_frames_are_rgb_images_of_the_scene_size(domain: Domain) -> None:
 
 
 def test_the_domains_differ_in_look() -> None:
-    """Plain and light against textured and darker, on frames where the shape is not yet there."""
+    """Plain and light, textured and darker, more so: on frames where the shape is not yet there."""
     appear = next(motion for motion in MOTIONS if motion.name == "Appear")
     spread, light = {}, {}
     for domain in DOMAINS:
@@ -115,4 +117,54 @@ def test_the_domains_differ_in_look() -> None:
         spread[domain] = np.median([corner.std(axis=(0, 1)).mean() for corner in corners])
         light[domain] = np.mean([corner.mean() for corner in corners])
     assert spread["b"] > 2 * spread["a"]
-    assert light["b"] < light["a"]
+    assert spread["c"] > 1.2 * spread["b"]
+    assert light["c"] < light["b"] - 40 < light["a"] - 40
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_shapes_are_darker_than_their_background_except_in_c(domain: Domain) -> None:
+    look = LOOKS[domain]
+    shapes, backgrounds = (np.mean(colours) for colours in (look.shapes, look.backgrounds))
+    assert (shapes > backgrounds + 60) == (domain == "c")
+    assert (shapes < backgrounds - 60) == (domain != "c")
+
+
+def test_only_c_has_a_camera_in_somebodys_hands() -> None:
+    """Everything in the picture moves with it, and it tells nothing of the class."""
+    appear = next(motion for motion in MOTIONS if motion.name == "Appear")
+    for domain in DOMAINS:
+        scene = replace(_scene(domain, appear, group=2), noise=0.0)
+        first, *_, last = (frame[:40, :40] for frame in _frames(domain, appear, scene))
+        assert np.array_equal(first, last) == (domain != "c")
+    for forward, backward in PAIRS:
+        for motion in (forward, backward):
+            views = [
+                scene.camera
+                for group in range(1, 30)
+                for clip in (1, 2)
+                if (scene := _scene("c", motion, group=group, clip=clip)).camera
+            ]
+            assert len(views) == 58
+            moved = np.array([(v[-1].x - v[0].x, v[-1].y - v[0].y) for v in views])
+            assert np.abs(moved.mean(axis=0)).max() < 0.4 * moved.std()
+
+
+def test_whatever_a_camera_sees_moves_with_it() -> None:
+    """Background, still shape and moving shape, or a shift would tell one from the other."""
+    appear = next(motion for motion in MOTIONS if motion.name == "Appear")
+    scene = next(s for g in range(1, 20) if (s := _scene("c", appear, group=g)).still)
+    at_rest = replace(scene, noise=0.0, drift=(0.0, 0.0), progress=(1.0, 1.0))
+    shift = 8 / min(scene.size.width_px, scene.size.height_px)
+    views = [View(0.0, 0.0, 1.0)] * scene.num_frames
+    views[1] = View(shift, 0.0, 1.0)
+    before, after, again = _frames("c", appear, replace(at_rest, camera=tuple(views)))[:3]
+    assert np.array_equal(before, again)
+    difference = np.abs(before[:, 8:].astype(int) - after[:, :-8])
+    assert difference.max() <= 1
+    assert np.abs(before.astype(int) - after).max() > 50
+
+
+def test_a_camera_that_zooms_in_shows_everything_larger() -> None:
+    view = View(x=0.1, y=-0.2, zoom=2.0)
+    seen = view.seen(Pose(0.3, 0.1, 0.2, 15.0))
+    assert (seen.x, seen.y, seen.size, seen.angle_deg) == pytest.approx((0.4, 0.6, 0.4, 15.0))

@@ -86,6 +86,7 @@ def test_record_holds_choices_of_all_rules_and_the_cost(tmp_path: Path) -> None:
     record = json.loads(result.path.read_text())
     assert result.path.parent == tmp_path / "ucf-hmdb-small" / "ucf101-hmdb51"
     assert record["grid"] == {"gamma": [0.1, 0.2, 0.3]}
+    assert record["rules_on"] == "val"
     assert record["chosen"]["values"] == {"gamma": 0.2}
     assert record["chosen"]["folder"].startswith("ta3n-relation-official-")
     assert list(record["choices"]) == ["im", "snd", "oracle"]
@@ -112,5 +113,6 @@ def test_table_puts_the_oracle_beside_the_choice(
     assert [row[0] for row in cells[2:]] == ["0.2", "0.1", "0.3"]
     text = "\n".join(lines)
     assert "chosen by im: --gamma 0.2, epoch 1" in text
+    assert "looked at the target's validation videos, the very ones that are tested" in text
     assert "--gamma 0.3, epoch 3, 3.0 videos (15.00 points) ahead" in text
     assert "cost: 3 combinations x 2 seeds = 6 runs, 18 epochs, 2 s of training" in text

@@ -201,3 +201,38 @@ def test_classes_that_are_not_tested_are_refused_or_in_the_record(tmp_path: Path
     run_job(it)
     record = json.loads((it.folder(0).path / "config.json").read_text())
     assert record["settings"]["untested_classes"] == ["ride_bike"]
+
+
+def test_label_free_rules_look_at_training_videos_or_at_those_tested(
+    features: Path, tmp_path: Path
+) -> None:
+    """The weights are the same to the bit; two folders, as the epochs that are chosen are not."""
+    on_train, on_val = (job(features, tmp_path, rules_on=part) for part in ("train", "val"))
+    (ours,), (theirs,) = run_job(on_train), run_job(on_val)
+    assert on_train.config.settings["rules_on"] == "train"
+    assert on_train.config.hash != on_val.config.hash
+    # Runs of earlier versions did not tell, and looked at those tested.
+    assert "rules_on" not in on_val.config.identity
+    assert job(features, tmp_path).config.hash == on_train.config.hash
+    assert (ours.rules["last"], ours.rules["oracle"]) == (
+        theirs.rules["last"],
+        theirs.rules["oracle"],
+    )
+    for one, other in zip(read_metrics(on_train), read_metrics(on_val), strict=True):
+        assert one["losses"] == other["losses"]
+        assert one["validators"]["source_val"] == other["validators"]["source_val"]
+        assert one["validators"]["im"] != other["validators"]["im"]
+
+
+@pytest.mark.parametrize("method", ["source-only", "target-only"])
+def test_rows_that_do_not_adapt_look_at_the_target_as_well(
+    features: Path, tmp_path: Path, method: str
+) -> None:
+    on_train, on_val = (
+        job(features, tmp_path, method=method, temporal="pooling", epochs=2, rules_on=part)
+        for part in ("train", "val")
+    )
+    for each in (on_train, on_val):
+        run_job(each)
+    pairs = zip(read_metrics(on_train), read_metrics(on_val), strict=True)
+    assert all(one["validators"]["im"] != other["validators"]["im"] for one, other in pairs)

@@ -42,13 +42,14 @@ def test_a_switch_wins_over_row_and_method() -> None:
         ({"method": "source-only", "discriminators": "frame"}, "revgrad"),
         ({"method": "source-only", "discriminators": "video"}, "gtd"),
         ({"discriminators": "relation"}, "ta3n-discriminators-relation"),
-        ({"method": "ta2n", "discriminators": "none", "entropy": "target"}, None),
+        ({"method": "ta2n", "discriminators": "none", "entropy": "target"}, "entropy"),
+        ({"method": "ta2n", "discriminators": "none", "attention": "conventional"}, None),
         ({"rows": ["table3/revgrad/pooling"], "temporal": "relation"}, "revgrad-from-pooling"),
     ],
 )
 def test_the_same_switches_have_the_same_name(settings: dict[str, Any], name: str | None) -> None:
     chosen = choose(**settings)
-    assert chosen.name == (name or "ta2n-discriminators-none-entropy-target")
+    assert chosen.name == (name or "ta2n-discriminators-none-attention-conventional")
     assert "/" not in chosen.name
 
 
@@ -79,7 +80,7 @@ def test_hyper_parameters_win_over_the_recipe() -> None:
     settings = TrainSettings.model_validate(
         {"recipe": "paper", "mmd_estimator": "biased", "max_subsets": 7, "segments": 8}
     )
-    recipe = choose_recipe(settings)
+    recipe = choose_recipe(settings, method_for("source-only", "relation"))
     assert (recipe.name, recipe.mcd, recipe.mmd_estimator) == ("paper", "three", "biased")
     assert (recipe.max_subsets, recipe.num_segments) == (7, 8)
 
@@ -121,7 +122,8 @@ def test_the_same_terms_have_one_name_however_they_are_asked_for(
 
 
 def test_adam_needs_no_momentum() -> None:
+    method = method_for("source-only", "relation")
     settings = TrainSettings.model_validate({"optimizer": "adam", "momentum": 0})
-    assert choose_recipe(settings).momentum == 0
+    assert choose_recipe(settings, method).momentum == 0
     plain = TrainSettings.model_validate({"momentum": 0})
-    assert not choose_recipe(plain).nesterov
+    assert not choose_recipe(plain, method).nesterov

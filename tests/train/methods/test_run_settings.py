@@ -76,3 +76,16 @@ def test_a_new_field_with_a_default_changes_no_hash(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(run_settings, "RECIPES", {"official": official, "paper": known["PAPER"]})
     assert identity_with("ta3n", Larger(**values)) == before
     assert identity_with("ta3n", Larger(**values, new_field=1.0)) != before
+
+
+def test_the_steps_of_mcd_move_at_their_share_of_the_rate() -> None:
+    """Each of their updates applies the momentum, so that the recipe's rate is too high."""
+    assert settings_with("mcd", PAPER).optimisation.learning_rate == pytest.approx(0.01)
+    for method, recipe in (("mcd", OFFICIAL), ("dan", PAPER), ("ta3n", PAPER)):
+        assert settings_with(method, recipe).optimisation == recipe
+    given = replace(PAPER, mcd_rate=0.5, learning_rate=0.1)
+    assert settings_with("mcd", given).optimisation.learning_rate == pytest.approx(0.05)
+    # A run that was made before there was a share had all of the rate.
+    before = replace(PAPER, mcd_rate=1.0)
+    assert "mcd_rate" not in identity_with("mcd", before)["recipe"]
+    assert identity_with("mcd", before) != identity_with("mcd", PAPER)

@@ -24,6 +24,7 @@ def test_published_coefficients() -> None:
         ("ucf-olympic", "olympic", "ucf101", 0.3),
         ("mine", "kitchen", "street", 0.3),
         ("synthetic", "synthetic-a", "synthetic-b", 0.003),
+        ("synthetic", "synthetic-c", "synthetic-a", 0.003),
     ],
 )
 def test_unpublished_coefficients_say_so(

@@ -54,6 +54,8 @@ def test_a_run_of_version_0_1_is_read_as_what_it_is(tmp_path: Path) -> None:
     assert run.config.settings["weights"]["beta_frame"] == 0.5
     assert run.config.settings["published"]
     assert run.config.label == "TA3N"
+    # Its rules could look at nothing else.
+    assert run.config.settings["rules_on"] == "val"
 
 
 def test_an_edited_record_is_refused(tmp_path: Path) -> None:

@@ -3,7 +3,8 @@
 import pytest
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.runs.selection import EpochScores, TargetScore, select
+from ta3n.train.runs.selection import ONLY_FALLS, EpochScores, TargetScore, count_withheld, select
+from ta3n.train.validators.rules import Score
 
 
 def scores(epoch: int, correct: int, **validators: float) -> EpochScores:
@@ -34,3 +35,27 @@ def test_a_rule_chooses_among_the_epochs_that_it_could_score() -> None:
 def test_nothing_to_choose_from_is_said() -> None:
     with pytest.raises(TrainingError, match="no epoch"):
         select([])
+
+
+def test_a_score_that_is_withheld_chooses_nothing_and_is_counted_with_its_reason() -> None:
+    told = [Score(value=9, withheld="too few"), Score(value=1), Score(value=2, withheld="too few")]
+    history = [
+        EpochScores.of(TargetScore(epoch=e, correct=5, total=9), {"dev": s, "im": Score(value=e)})
+        for e, s in enumerate(told, start=1)
+    ]
+    assert select(history)["dev"].epoch == 2
+    assert count_withheld(history) == {"dev": {"too few": 2}}
+    never = select(history[:1])
+    assert "dev" not in never
+    assert never["im"].epoch == 1
+
+
+def test_density_that_only_falls_chooses_nothing() -> None:
+    """It is highest where a model knows least: the first epoch would be the choice of any run."""
+    falling = [scores(1, 3), scores(2, 2, snd=3.0), scores(3, 1, snd=2.5), scores(4, 0, snd=3.0)]
+    assert "snd" not in select(falling)
+    assert count_withheld(falling) == {"snd": {ONLY_FALLS: 3}}
+    risen = [*falling, scores(5, 2, snd=3.1), scores(6, 2, snd=2.0)]
+    assert select(risen)["snd"].epoch == 5
+    assert count_withheld(risen) == {}
+    assert select([scores(1, 3, im=3.0), scores(2, 2, im=2.0)])["im"].epoch == 1

@@ -54,6 +54,7 @@ def run_data(make_data: MakeData) -> RunData:
         source_videos=[f"source/{n}.avi" for n in range(training.num_source)],
         target_videos=[f"target/{n}.avi" for n in range(training.num_target)],
         held_out=HeldOut(features=other.source_features, labels=other.source_labels),
+        rule_features=training.target_features,
         val_features=other.target_features,
         val_labels=torch.arange(15) % 3,
         val_videos=[f"val/{n}.avi" for n in range(15)],
@@ -207,7 +208,9 @@ def test_scrambled_target_labels_change_the_oracle_and_counts_and_nothing_else(
         assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[0])
     lines, scrambled = ([{**line, "target_correct": 0} for line in metrics(run)] for run in runs)
     assert lines == scrambled
-    assert set(lines[0]["validators"]) == {
+    # So few videos are no sample for `dev`.
+    assert "dev" in lines[0]["withheld"]
+    assert {*lines[0]["validators"], *lines[0]["withheld"]} == {
         "source_val",
         "entropy",
         "im",
@@ -216,7 +219,10 @@ def test_scrambled_target_labels_change_the_oracle_and_counts_and_nothing_else(
         "dev",
         "corr_c",
     }
-    assert set(first.rules) == {"last", "oracle", *lines[0]["validators"]}
+    scored = {rule for line in lines for rule in line["validators"]}
+    never = {rule for rule, reasons in first.withheld.items() if sum(reasons.values()) == 6}
+    assert set(first.rules) == {"last", "oracle", *scored} - never
+    assert first.withheld["dev"] == {"the effective sample is below 25 videos": 6}
     for rule in set(first.rules) - {"oracle"}:
         assert first.rules[rule].epoch == second.rules[rule].epoch
         assert not first.rules[rule].uses_target_labels
@@ -232,7 +238,8 @@ def test_without_held_out_source_videos_the_rules_that_need_them_are_absent(
     result = run_seed(
         make_trainer("target-only", data=labelled).settings, data, folder(tmp_path), CPU
     )
-    assert set(result.rules) == {"last", "oracle", "entropy", "im", "snd", "bnm", "corr_c"}
+    told = {*result.rules, *result.withheld}
+    assert told == {"last", "oracle", "entropy", "im", "snd", "bnm", "corr_c"}
     header = (tmp_path / "predictions.csv").read_text().splitlines()[0]
     assert header == f"video,label,{','.join(result.rules)},last_probability"
 

@@ -7,8 +7,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from ta3n.train.validators.dev import MOST_VIDEOS, importance_weights, weighted_risk
-from ta3n.train.validators.rules import deep_embedded_validation
+from ta3n.train.validators.dev import (
+    MOST_VIDEOS,
+    effective_sample,
+    importance_weights,
+    weighted_risk,
+)
+from ta3n.train.validators.rules import Score, deep_embedded_validation
 
 
 def draw(n: int, width: int, *, seed: int, shift: float = 0.0) -> Tensor:
@@ -106,7 +111,63 @@ def test_errors_count_where_the_target_is() -> None:
 
     def score(wrong: Tensor) -> float:
         logits = torch.stack([torch.zeros(200), 2 * wrong.float() - 1], dim=1)
-        return deep_embedded_validation(source, target, held_out, logits, labels)
+        return deep_embedded_validation(source, target, held_out, logits, labels).value
 
     assert score(~near) > score(near) + 0.3
     assert score(torch.zeros(200, dtype=torch.bool)) == 0
+
+
+def test_effective_sample_is_that_of_equally_weighted_videos() -> None:
+    assert effective_sample(torch.full((30,), 0.7).double()) == pytest.approx(30)
+    one_counts = torch.tensor([1.0, *[0.0] * 29]).double()
+    assert effective_sample(one_counts) == 1
+    assert effective_sample(torch.tensor([2.0, 1.0]).double()) == pytest.approx(9 / 5)
+    assert effective_sample(torch.zeros(30).double()) == 0
+
+
+def dev(shift: float, wrong: Tensor) -> Score:
+    """Return the score for a target that lies apart from the source by so much."""
+    source, target = draw(300, 2, seed=1), draw(300, 2, seed=2, shift=shift)
+    held_out = draw(len(wrong), 2, seed=3)
+    logits = torch.stack([torch.zeros(len(wrong)), 2 * wrong.float() - 1], dim=1)
+    labels = torch.zeros(len(wrong), dtype=torch.int64)
+    return deep_embedded_validation(source, target, held_out, logits, labels)
+
+
+def test_weights_are_told_beside_the_score() -> None:
+    score = dev(0.5, torch.arange(200) % 4 == 0)
+    assert score.withheld == ""
+    assert score.value == pytest.approx(-0.25, abs=0.1)
+    assert score.measures["estimated_error"] == -score.value
+    assert score.measures["mean_weight"] == pytest.approx(1, abs=0.2)
+    assert 100 < score.measures["effective_videos"] < 200
+
+
+def test_a_score_of_few_effective_videos_is_withheld() -> None:
+    """Domains that hardly overlap: the few videos near the target carry all weight."""
+    score = dev(3.0, torch.arange(200) % 4 == 0)
+    assert score.measures["effective_videos"] < 25
+    assert score.withheld == "the effective sample is below 25 videos"
+
+
+def test_weights_that_are_not_one_in_the_mean_are_withheld() -> None:
+    """The held-out videos are none of the source's kind: the density ratio is not theirs."""
+    source, target = draw(300, 2, seed=1), draw(300, 2, seed=2, shift=1.5)
+    far = draw(200, 2, seed=3, shift=3.0)
+    logits, labels = torch.zeros(200, 2), torch.arange(200) % 2
+    score = deep_embedded_validation(source, target, far, logits, labels)
+    assert score.measures["mean_weight"] > 2
+    assert score.measures["effective_videos"] > 25
+    assert score.withheld == "the mean weight is not within a factor of 2 of 1"
+
+
+def test_an_error_below_zero_is_withheld() -> None:
+    """Wrong just where weights are largest, which are above 1: the control variate overshoots."""
+    source, target = draw(300, 2, seed=1), draw(300, 2, seed=2, shift=1.0)
+    near = draw(200, 2, seed=3, shift=0.5)
+    wrong = near[:, 0] > near[:, 0].quantile(0.95)
+    logits = torch.stack([torch.zeros(200), 2 * wrong.float() - 1], dim=1)
+    labels = torch.zeros(200, dtype=torch.int64)
+    score = deep_embedded_validation(source, target, near, logits, labels)
+    assert score.measures["estimated_error"] < 0
+    assert score.withheld == "the estimated error is not between 0 and 1"

@@ -12,6 +12,7 @@ from torch import Tensor
 from ta3n.train.validators.rules import (
     class_correlation,
     information_maximisation,
+    judged_density,
     negative_entropy,
     nuclear_norm,
     soft_neighbourhood_density,
@@ -175,3 +176,31 @@ def test_scores_agree_with_pytorch_adapt(
     outputs = {"logits": logits, "preds": logits.softmax(1)}
     expected = getattr(pytorch_adapt, theirs)(layer=layer)(target_train=outputs)
     assert FORMULAS[name][0](logits) == pytest.approx(float(expected), abs=1e-6)
+
+
+def of_classes(classes: Tensor, num_classes: int, certainty: float = 30.0) -> Tensor:
+    """Return logits of videos whose class is predicted with some certainty."""
+    return certainty * torch.eye(num_classes, dtype=torch.float64)[classes]
+
+
+def test_density_of_certain_classes_counts_and_is_below_the_size_of_a_class() -> None:
+    score = judged_density(of_classes(torch.arange(40) % 4, 4))
+    assert score.withheld == ""
+    assert score.value == pytest.approx(log(9), abs=1e-3)
+    assert score.measures["neighbours"] == pytest.approx(9, abs=1e-2)
+    assert score.measures["videos_of_a_class"] == pytest.approx(10)
+    uneven = torch.tensor([0] * 28 + [1] * 4 + [2] * 4 + [3] * 4)
+    assert judged_density(of_classes(uneven, 4)).withheld == ""
+
+
+def test_density_of_a_model_that_has_learned_nothing_is_withheld() -> None:
+    """All videos look alike to it, and its score is the highest there is."""
+    score = judged_density(0.01 * draw(40, 4))
+    assert score.value == pytest.approx(log(39), abs=1e-3)
+    assert score.withheld == "neighbourhoods reach beyond the predicted classes"
+
+
+def test_density_of_a_collapsed_model_is_withheld() -> None:
+    for classes in (torch.zeros(40, dtype=torch.int64), torch.arange(40) % 2):
+        score = judged_density(of_classes(classes, 5))
+        assert score.withheld == "fewer than half of the classes are predicted"

@@ -11,8 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from ta3n.train.validators.rules import RULES, ValidatorInputs
-from ta3n.train.validators.rules import score_by_rule as score
+from ta3n.train.validators.rules import RULES, ValidatorInputs, score_by_rule
 
 NAMES = ["source_val", "entropy", "im", "snd", "bnm", "dev", "corr_c"]
 FROM_PREDICTIONS = ["entropy", "im", "snd", "bnm", "corr_c"]
@@ -33,6 +32,11 @@ def make(
         held_out_features=draw(m, e, seed=5),
         held_out_labels=torch.arange(m) % c,
     )
+
+
+def score(inputs: ValidatorInputs) -> dict[str, float]:
+    """Return what the rules come to, withheld or not."""
+    return {rule: each.value for rule, each in score_by_rule(inputs).items()}
 
 
 def test_all_rules_are_scored_in_their_order() -> None:

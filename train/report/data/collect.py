@@ -119,8 +119,9 @@ class DirectionRuns:
 
     @property
     def rules(self) -> list[str]:
-        """Selection rules of any row; the oracle last, since it is the odd one out."""
-        return sorted({rule for row in self.rows for rule in row.rules}, key=rule_place)
+        """Selection rules of any row, also those that could choose no epoch; the oracle last."""
+        withheld = {rule for row in self.rows for r in row.runs for rule in r.result.withheld}
+        return sorted({rule for row in self.rows for rule in row.rules} | withheld, key=rule_place)
 
 
 @dataclass(frozen=True, kw_only=True)

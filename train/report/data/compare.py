@@ -22,6 +22,7 @@ from ta3n.train.report.data.statistics import (
     rank_correlation,
 )
 from ta3n.train.runs.records import Run
+from ta3n.train.runs.rule_notes import rules_on
 
 Call = Literal["ahead", "level", "behind", "one seed"]
 
@@ -173,6 +174,8 @@ def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     ]
     if theirs["classes"] != ours["classes"]:
         apart.append("other classes")
+    if rules_on(theirs) != rules_on(ours):
+        apart.append(f"label-free rules on {rules_on(theirs)}, not {rules_on(ours)}")
     return apart
 
 

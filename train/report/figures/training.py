@@ -33,6 +33,7 @@ from ta3n.train.report.figures.look import (
     row_look,
 )
 from ta3n.train.runs.records import Run
+from ta3n.train.runs.rule_notes import rules_on_note
 
 Curves = NDArray[np.float64]
 
@@ -249,7 +250,7 @@ def selection_picture(row: RunGroup) -> Picture | str:
     panel = plot_selection(row)
     if panel is None:
         return f"Selection: the runs of {row.label} kept no validator scores."
-    return picture("selection", panel, row=row.label)
+    return picture("selection", panel, row=row.label, videos=rules_on_note(row.config.settings))
 
 
 def plot_selection(row: RunGroup) -> Panel | None:

@@ -4,7 +4,7 @@ import csv
 import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from statistics import mean
+from statistics import mean, median
 
 from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
@@ -40,7 +40,8 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 from ta3n.train.runs.records import Run
-from ta3n.train.runs.selection import LAST, ORACLE
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on, rules_on_note, withheld_note
+from ta3n.train.runs.selection import ORACLE
 
 _FEW_SEEDS = 5
 
@@ -73,6 +74,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tupl
         Column(f"{LEVEL_TEXT} interval", ends),
         Column("p (Holm)", ("p_corrected",)),
         *rest,
+        Column("label-free on", ("label_free_rules_on",), words=True, terminal=False),
     )
 
 
@@ -95,6 +97,7 @@ def accuracy_cells(
         span(accuracy_interval(hits_of(row, rule))) if chosen else EMPTY,
         probability(found.p_corrected if found else None),
         *rest,
+        words(rules_on(row.config.settings)),
     ]
 
 
@@ -120,38 +123,41 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
-    notes.append(_chosen_on(rows, rules))
+    notes += rule_notes(rows, rules)
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
-    return (*filter(None, notes), *(f"{name}: {rule_note(name)}." for name in read))
+    return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
 
 
-def _chosen_on(rows: Sequence[RunGroup], rules: Sequence[str]) -> str:
-    """Say on which videos the label-free rules among some chose; empty where there are none."""
-    names = [rule for rule in rules if rule not in (LAST, ORACLE)]
-    rows = [row for row in rows if set(names) & set(row.rules)]
-    if not rows:
-        return ""
-    where = dict.fromkeys(_rules_on(row) for row in rows)
+def rule_notes(rows: Sequence[RunGroup], rules: Sequence[str]) -> tuple[str, ...]:
+    """Say on which videos the label-free rules among some chose, and where they could not.
+
+    Empty where none of the rules is one of any row.
+    """
+    names = [rule for rule in rules if looks_at_target(rule)]
+    having = [row for row in rows if any(set(names) & set(judged(run)) for run in row.runs)]
+    if not having:
+        return ()
+    where = dict.fromkeys(rules_on_note(row.config.settings) for row in having)
     if len(where) == 1:
         told = f"looked at {next(iter(where))}"
     else:
         told = "; ".join(
-            f"in {', '.join(dict.fromkeys(r.label for r in rows if _rules_on(r) == videos))} "
+            f"in {', '.join(dict.fromkeys(r.label for r in having if _looked_at(r) == videos))} "
             f"looked at {videos}"
             for videos in where
         )
-    return f"The rules that need no target label ({', '.join(names)}): {told}."
+    first = f"The rules that need no target label ({', '.join(names)}): {told}."
+    runs = [run for row in having for run in row.runs]
+    return first, *filter(None, (withheld_note(rule, [r.result for r in runs]) for rule in names))
 
 
-def _rules_on(row: RunGroup) -> str:
-    # Runs that do not tell are older than the choice: they looked at the validation videos.
-    return _RULES_ON.get(str(row.config.settings.get("rules_on", "val")), "videos not known here")
+def _looked_at(row: RunGroup) -> str:
+    return rules_on_note(row.config.settings)
 
 
-_RULES_ON = {
-    "val": "the target's validation videos, the very ones that are tested",
-    "train": "the target's training videos, not at those that are tested",
-}
+def judged(run: Run) -> list[str]:
+    """Return the rules of a run, and those that were withheld in every epoch."""
+    return list(dict.fromkeys([*run.result.rules, *run.result.withheld]))
 
 
 def others_sheet(
@@ -210,6 +216,9 @@ _COMPARISON: dict[Column, Callable[[Comparison], Cell]] = {
         c.difference.p_videos
     ),
     Column("p, seeds", ("p_seeds",), terminal=False): lambda c: probability(c.difference.p_seeds),
+    Column("label-free on", ("label_free_rules_on",), words=True, terminal=False): lambda c: words(
+        rules_on(c.row.config.settings)
+    ),
 }
 
 
@@ -236,7 +245,7 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
             "are paired by seed, in interval and tests; others are compared as independent. With "
             "one seed on a side the interval is over videos only, and there is no p.",
-            *filter(None, [_chosen_on([r for a in compared for r in a.rows], [rule])]),
+            *rule_notes([r for a in compared for r in a.rows], [rule]),
             *(_oracle_note(rule) if rule == ORACLE else ()),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
             "not corrected: sign flips over videos with seeds averaged; sign flips of paired "
@@ -263,21 +272,28 @@ class RuleSummary:
     """What a rule gives over the runs of a direction that have it.
 
     Attributes:
-        accuracy: Mean accuracy of those runs at the epoch that it chose, in percent.
+        accuracy: Mean accuracy of those runs at the epoch that it chose, in percent; None where
+            its score was withheld in all epochs of all runs.
         gap: Mean of what it lacks to the oracle in the same run, in points; None without oracle.
         within: Spearman's correlation of score and target accuracy over the epochs of a run, mean
             over runs; None where there is no score, or it does not vary.
         across: The same over runs, each at the epoch that the rule chose.
         label_reads: How many single target labels were read in order to choose.
+        epochs: Those that it chose, a run each.
+        withheld: Share of the epochs of all runs in which its score was withheld, in percent.
+        looked_at: On which target videos a label-free rule was computed.
     """
 
     rule: str
     num_runs: int
-    accuracy: float
+    accuracy: float | None
     gap: float | None
     within: float | None
     across: float | None
     label_reads: int
+    epochs: tuple[int, ...]
+    withheld: float
+    looked_at: str
 
 
 def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[RuleSummary]:
@@ -286,8 +302,8 @@ def summarise_rules(direction: DirectionRuns, rules: Sequence[str]) -> list[Rule
     Target-only rows are left out: they train on target labels, so that nothing is chosen without.
     """
     runs = [run for row in direction.rows if row.config.method != "target-only" for run in row.runs]
-    having = {rule: [run for run in runs if rule in run.result.rules] for rule in rules}
-    return [_summary(rule, group) for rule, group in having.items() if group]
+    judging = {rule: [run for run in runs if rule in judged(run)] for rule in rules}
+    return [_summary(rule, group) for rule, group in judging.items() if group]
 
 
 _RULE: dict[Column, Callable[[RuleSummary], Cell]] = {
@@ -299,8 +315,22 @@ _RULE: dict[Column, Callable[[RuleSummary], Cell]] = {
     Column("labels read to choose", ("target_labels_read_to_choose",)): lambda s: number(
         s.label_reads, 0
     ),
+    Column("epochs chosen", ("epoch_lowest", "epoch_median", "epoch_highest")): lambda s: _epochs(
+        s.epochs
+    ),
+    Column("withheld, % of epochs", ("epochs_withheld_percent",)): lambda s: number(s.withheld, 0),
+    Column("on", ("rule_on",), words=True, terminal=False): lambda s: words(s.looked_at),
     Column("runs", ("runs",)): lambda s: number(s.num_runs, 0),
 }
+
+
+def _epochs(epochs: Sequence[int]) -> Cell:
+    """Return the median of chosen epochs, with the first and the last of them."""
+    if not epochs:
+        return EMPTY
+    low, middle, high = min(epochs), median(epochs), max(epochs)
+    text = f"{middle:g}" if low == high else f"{middle:g} ({low} to {high})"
+    return Cell(text, (low, middle, high))
 
 
 def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
@@ -318,7 +348,8 @@ def rules_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sh
         notes=(
             *(_reads(direction) for direction in directions),
             *(f"{rule}: {rule_note(rule)}{rule_citation(rule)}." for rule in rules),
-            *filter(None, [_chosen_on([row for d in directions for row in d.rows], rules)]),
+            *rule_notes([row for d in directions for row in d.rows], rules),
+            *filter(None, (_measures_note(d, rule) for d in directions for rule in rules)),
         ),
     )
 
@@ -332,14 +363,17 @@ def _reads(direction: DirectionRuns) -> str:
     )
 
 
-def _summary(rule: str, runs: Sequence[Run]) -> RuleSummary:
+def _summary(rule: str, judging: Sequence[Run]) -> RuleSummary:
+    runs = [run for run in judging if rule in run.result.rules]
     with_oracle = [run.result.rules for run in runs if "oracle" in run.result.rules]
     gaps = [rules["oracle"].percent - rules[rule].percent for rules in with_oracle]
     chosen = [(run, run.result.rules[rule].epoch - 1) for run in runs]
+    withheld = sum(sum(run.result.withheld.get(rule, {}).values()) for run in judging)
+    looked_at = sorted({rules_on(run.config.settings) for run in judging})
     return RuleSummary(
         rule=rule,
         num_runs=len(runs),
-        accuracy=mean(run.result.rules[rule].percent for run in runs),
+        accuracy=mean(run.result.rules[rule].percent for run in runs) if runs else None,
         gap=mean(gaps) if gaps else None,
         within=mean_rank_correlation(runs, rule),
         across=rank_correlation(
@@ -350,6 +384,35 @@ def _summary(rule: str, runs: Sequence[Run]) -> RuleSummary:
             for run in runs
             if run.result.rules[rule].uses_target_labels
         ),
+        epochs=tuple(at + 1 for _, at in chosen),
+        withheld=100 * withheld / sum(len(run.epochs) for run in judging),
+        looked_at=" and ".join(looked_at) if looks_at_target(rule) else "",
+    )
+
+
+_MEASURES = {
+    "mean_weight": "mean weight",
+    "effective_videos": "effective sample",
+    "estimated_error": "estimated error",
+    "neighbours": "videos in a neighbourhood",
+    "videos_of_a_class": "videos of a predicted class",
+}
+
+
+def _measures_note(direction: DirectionRuns, rule: str) -> str:
+    """Say what the scores of a rule rested on over all epochs; empty where nothing was kept."""
+    runs = [run for row in direction.rows for run in row.runs]
+    kept = [each for run in runs for each in run.measures(rule)]
+    if not kept:
+        return ""
+    ranges = (
+        f"{_MEASURES.get(name, name)} {median(found):.3g} ({min(found):.3g} to {max(found):.3g})"
+        for name in dict.fromkeys(name for each in kept for name in each)
+        if (found := [each[name] for each in kept if name in each])
+    )
+    return (
+        f"{direction.label}: {rule}, median over {len(kept)} epochs with the lowest and the "
+        f"highest: {', '.join(ranges)}."
     )
 
 
@@ -366,7 +429,9 @@ def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
 def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
     config = row.config
     for run in row.runs:
-        for name, rule in run.result.rules.items():
+        for name in judged(run):
+            # None where the score was withheld in every epoch.
+            rule = run.result.rules.get(name)
             yield {
                 "benchmark": config.benchmark,
                 "source": config.source,
@@ -378,10 +443,12 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "config_hash": config.hash,
                 "seed": run.seed,
                 "rule": name,
-                "uses_target_labels": rule.uses_target_labels,
-                "epoch": rule.epoch,
-                "correct": rule.correct,
-                "total": rule.total,
-                "accuracy_percent": repr(rule.percent),
+                "rule_on": rules_on(config.settings) if looks_at_target(name) else "",
+                "epochs_withheld": sum(run.result.withheld.get(name, {}).values()),
+                "uses_target_labels": rule.uses_target_labels if rule else False,
+                "epoch": rule.epoch if rule else "",
+                "correct": rule.correct if rule else "",
+                "total": rule.total if rule else "",
+                "accuracy_percent": repr(rule.percent) if rule else "",
                 "target_label_reads": run.result.target_label_reads,
             }

@@ -17,6 +17,7 @@ from ta3n.train.report.data.compare import (
 )
 from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.report.tables.sheet import p_text, signed
+from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note
 
 _PHRASES: dict[Call, str] = {
     "ahead": "beats",
@@ -72,6 +73,9 @@ def further_findings(analysis: Analysis) -> list[str]:
         if analysis.reads_target_labels
         else "which no target label chose"
     )
+    if looks_at_target(analysis.rule):
+        looked = dict.fromkeys(rules_on_note(row.config.settings) for row in analysis.rows)
+        chosen += f" (it looked at {' or '.join(looked)})" if looked else ""
     num = sum(c.p_corrected is not None for c in analysis.comparisons)
     rows = "row" if num == 1 else "rows"
     sentences.append(

@@ -1,5 +1,6 @@
 """If this breaks, the report claims what the runs do not show."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from ta3n.train.report.data.compare import (
     gain,
     hits_of,
     no_source_only,
+    settings_apart,
     source_only_for,
 )
 from ta3n.train.report.data.statistics import compare_hits
@@ -168,3 +170,22 @@ def test_the_focal_row_is_the_usual_configuration_or_the_one_that_is_asked_for(
     assert focal(other.config.hash[:8])[2] == 4
     with pytest.raises(UsageError, match=r"--focal 'revgrat': no such row.*revgrad-pooling"):
         check_focal([direction], "revgrat")
+
+
+def test_rows_whose_rules_looked_at_other_videos_are_told_apart(tmp_path: Path) -> None:
+    """Runs that do not tell are of the validation videos; weights are alike, choices are not."""
+    config = make_config()
+    on_train = replace(
+        config,
+        settings={**config.settings, "rules_on": "train"},
+        identity={**config.identity, "rules_on": "train"},
+    )
+    for row in (config, on_train, make_config("source-only")):
+        make_run(tmp_path, row, 0, (1, 2, 3), scores={"im": (1, 2, 3)})
+    (direction,) = collect_runs(tmp_path).directions
+    source, *ours = direction.rows
+    apart = {row.variant: settings_apart(source, row) for row in ours}
+    assert apart == {
+        "rules_on train": ["label-free rules on val, not train"],
+        "rules_on val": [],
+    }

@@ -43,7 +43,7 @@ def test_a_rule_that_a_row_lacks_stays_empty(tmp_path: Path) -> None:
     it = analyse(direction, "im")
     (block,) = others_sheet([(it, direction.rows)], ("last", "im")).blocks
     source, ours = [[cell.text for cell in line] for line in block.lines]
-    assert source[2:] == ["15.00", "", "", "", "1", "", ""]
+    assert source[2:] == ["15.00", "", "", "", "1", "", "", "val"]
     assert ours[2:4] == ["15.00", "10.00"]
 
 

@@ -1,11 +1,19 @@
 """If this breaks, a selection rule seems better or worse than it is, or to need no labels."""
 
+import csv
+import io
 from pathlib import Path
 
 import pytest
 
 from ta3n.train.report.data.collect import DirectionRuns, collect_runs
-from ta3n.train.report.tables.rows import rules_sheet, summarise_rules
+from ta3n.train.report.data.compare import analyse
+from ta3n.train.report.tables.rows import (
+    others_sheet,
+    results_csv,
+    rules_sheet,
+    summarise_rules,
+)
 
 from ....support.made_runs import TOTAL, make_config, make_run
 
@@ -79,3 +87,44 @@ def test_scores_that_are_missing_or_not_finite_are_left_out(tmp_path: Path) -> N
     assert "NaN" in text
     (summary,) = summarise_rules(collect_runs(tmp_path).directions[0], ("im",))
     assert summary.within == pytest.approx(1)
+
+
+def test_a_rule_whose_scores_were_withheld_is_told_with_the_reason(tmp_path: Path) -> None:
+    """One seed has some of its scores, the other none: no figure is made of another epoch."""
+    few = {"dev": {"too few": 2}}
+    weights = [{"dev": {"mean_weight": w}} for w in (0.5, 1.5, 1.0)]
+    make_run(
+        tmp_path, make_config(), 0, (1, 3, 2), scores={"dev": (-0.3, -0.1, -0.2)},
+        withheld=few, measured={"measures": weights},
+    )  # fmt: skip
+    make_run(tmp_path, make_config(), 1, (1, 3, 2), withheld={"dev": {"too few": 3}})
+    make_run(tmp_path, make_config("dan"), 0, (1, 3, 2), withheld={"snd": {"falls": 3}})
+    (direction,) = collect_runs(tmp_path).directions
+    assert direction.rules == ["last", "snd", "dev", "oracle"]
+    found = {s.rule: s for s in summarise_rules(direction, direction.rules)}
+    assert (found["dev"].num_runs, found["dev"].epochs) == (1, (2,))
+    assert found["dev"].withheld == pytest.approx(100 * 5 / 6)
+    assert (found["snd"].num_runs, found["snd"].accuracy, found["snd"].epochs) == (0, None, ())
+    sheet = rules_sheet([direction], direction.rules)
+    told = "score withheld in 5 epochs of 2 runs, in 1 of them in all, where it chooses no epoch"
+    assert f"dev: {told} and has no figure: too few (5)." in sheet.notes
+    assert any("dev, median over 3 epochs" in n and "mean weight 1 (0.5" in n for n in sheet.notes)
+    lines = {line[0].text: [cell.text for cell in line] for line in sheet.blocks[0].lines}
+    assert lines["snd"][1:3] == ["", ""]
+    kept = csv.DictReader(io.StringIO(results_csv([direction]).decode()))
+    lines_of_dev = [
+        (k["seed"], k["epochs_withheld"], k["epoch"]) for k in kept if k["rule"] == "dev"
+    ]
+    assert lines_of_dev == [("0", "2", "2"), ("1", "3", "")]
+    notes = others_sheet([(analyse(direction), direction.rows)], direction.rules).notes
+    assert any(note.startswith("snd: score withheld in 3 epochs of 1 run, in 1") for note in notes)
+
+
+def test_the_epochs_that_a_rule_chose_are_told(tmp_path: Path) -> None:
+    for seed, best in enumerate((1, 3, 2)):
+        scores = {"im": [float(epoch == best) for epoch in (1, 2, 3)]}
+        make_run(tmp_path, make_config(), seed, (1, 3, 2), scores=scores)
+    (direction,) = collect_runs(tmp_path).directions
+    sheet = rules_sheet([direction], ("last", "im"))
+    at = [column.head for column in sheet.columns].index("epochs chosen")
+    assert [line[at].text for line in sheet.blocks[0].lines] == ["3", "2 (1 to 3)"]

@@ -1,0 +1,47 @@
+"""If this breaks, a terminal shows a figure without what it rests on, or of another epoch."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from ta3n.train.jobs.table import print_results
+from ta3n.train.runs.folder import RunFolder, RunResult
+
+from ...support.made_runs import make_config, make_run
+
+
+def made_result(folder: Path, seed: int, *, scored: bool) -> RunResult:
+    path = make_run(
+        folder,
+        make_config(),
+        seed,
+        (1, 3, 2),
+        scores={"im": (1, 2, 3), **({"dev": (1, 3, 2)} if scored else {})},
+        withheld={} if scored else {"dev": {"too few": 3}},
+    )
+    result = RunFolder(path).read_result()
+    assert result is not None
+    return result
+
+
+def test_figures_of_label_free_rules_say_on_what_they_rest(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = make_config()
+    on_train = replace(config, settings={**config.settings, "rules_on": "train"})
+    results = [made_result(tmp_path, seed, scored=seed == 0) for seed in range(2)]
+    print_results(on_train, results)
+    text = capsys.readouterr().out
+    cells = [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines()]
+    lines = {line[0]: line[1:5] for line in cells if len(line) > 4}
+    # Of the seed that has a score alone, and counted as such.
+    assert lines["dev"] == ["1", "15.00", "3.0 of 20", "2"]
+    assert lines["im"] == ["2", "10.00 ± 0.00", "2.0 of 20", "3, 3"]
+    told = " ".join(text.split())
+    assert "rules that need no target label: looked at the target's training videos, not" in told
+    assert "dev: score withheld in 3 epochs of 2 runs, in 1 of them in all" in told
+    print_results(config, results[1:])
+    told = " ".join(capsys.readouterr().out.split())
+    assert "looked at the target's validation videos, the very ones that are tested" in told
+    assert "│ dev │ 0 │ - │ - │ - │" in told
