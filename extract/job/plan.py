@@ -182,13 +182,14 @@ def agree_on_plan(
         )
         if agreed == there:
             _tell_kept_splits(folder, there, plan)
+            if len(parts) > 1 and (folder / MANIFEST_NAME).exists():
+                # What is to come must be in the manifest before it is made, also where the job
+                # that added it was killed here. A damaged shard is told later.
+                with suppress(FeatureStoreError):
+                    build_manifest(folder)
             return there
         if _publish(folder, len(parts), _part(there, agreed)):
             _tell_growth(folder, there, agreed)
-            # What is to come must be in the manifest from now on; a damaged shard is told later.
-            with suppress(FeatureStoreError):
-                if (folder / MANIFEST_NAME).exists():
-                    build_manifest(folder)
 
 
 def grown_plan(
@@ -367,7 +368,16 @@ def _refuse_others(
         known = join_plan(parts[: scope.num_parts]).clips if scope.num_parts != 0 else ()
         gone = [c.path for c in known if c.path not in files and scope.covers(c.class_name)]
         changed = _changed_files(folder, there, files, retry_failed=retry_failed)
-        kinds = {"clips are gone": gone, "clips changed size": changed}
+        relabelled = [
+            c.path
+            for c in there.clips
+            if c.path in files and files[c.path].class_name != c.class_name
+        ]
+        kinds = {
+            "clips are gone": gone,
+            "clips changed size": changed,
+            "clips are of another class": relabelled,
+        }
         told = [f"{len(p)} {kind} ({shorten(sorted(p), 3)})" for kind, p in kinds.items() if p]
     if told:
         way_out = (

@@ -169,6 +169,23 @@ def test_an_array_may_grow_a_folder(root: Path, tmp_path: Path, write_clip: Writ
     assert len(after) == 2 * 11
 
 
+def test_a_manifest_that_a_kill_left_behind_the_plan_is_told_and_mended_first(
+    root: Path, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    folder = tmp_path / "f"
+    whole = run_job(job(root, folder))
+    old = (folder / MANIFEST_NAME).read_bytes()
+    add(root, write_clip, 1)
+    agree_on_plan(folder, job(root, folder).plan)
+    # As if the job had been killed between the two.
+    (folder / MANIFEST_NAME).write_bytes(old)
+    check_sound(folder)
+    assert list(damage(folder)) == [f"{folder / MANIFEST_NAME}: it is not what the sidecars say"]
+    agree_on_plan(folder, job(root, folder).plan)
+    mended = read_record(Manifest, folder / MANIFEST_NAME)
+    assert (mended.clips, len(mended.pending)) == (whole.clips, 1)
+
+
 @pytest.mark.usefixtures("one_clip_shards")
 def test_an_interrupted_growth_goes_on(
     root: Path, tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
@@ -401,6 +418,15 @@ def test_a_dry_run_tells_what_would_be_added(tmp_path: Path) -> None:
     assert f"this job: 2 of 2 shards, to {tmp_path}" in told[0]
     assert any(line.startswith("it would be refused: ") for line in told[1])
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
+
+
+def test_a_clip_of_another_class_than_before_is_refused(tmp_path: Path) -> None:
+    """Its record would keep the class that it had."""
+    agree_on_plan(tmp_path, plan_of(listing(clip("one"))))
+    now = listing(replace(clip("one"), class_name="B"), clip("two"))
+    with pytest.raises(DataConflictError, match=r"1 clips are of another class \(A/one.avi\)"):
+        agree_on_plan(tmp_path, plan_of(now), scope=Scope.of(now, None))
+    assert not plan_part_path(tmp_path, 1).exists()
 
 
 def test_a_part_of_other_settings_is_refused(tmp_path: Path) -> None:
