@@ -278,7 +278,7 @@ def test_other_optimisers_resume_and_stack(own: Own, tmp_path: Path, optimizer: 
         (("--method", "toy", "--weight", "toy=-1"), "it must be a number, 0 or above"),
         (("--method", "toy", "--weight", "toy"), "not NAME=VALUE"),
         (("--method", "dan", "--weight", "alpha=1", "--alpha", "2"), "alpha is given twice"),
-        (("--method", "dan", "--alpha", "nan"), "it must be a number"),
+        (("--method", "dan", "--alpha", "nan"), "should be a finite number"),
         (("--method", "dan", "--add", "target-only"), "they do not combine"),
         (("--plugin", "nowhere.py"), "no plugin file"),
         (("--plugin", "no_such_module"), "No module named 'no_such_module'"),

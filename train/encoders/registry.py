@@ -28,6 +28,8 @@ class Encoder:
         width: which width of the model V is: `hidden_dim` (H) or `relation_dim` (R).
         has_parts: whether it yields parts, such as relations, which can have a discriminator each
             and be weighed by attention.
+        reverses: whether it has discriminators inside, whose gradient it reverses by
+            `domains.coefficient`: the weight `beta_encoder` of a run.
         reads: fields of the recipe that it depends on, beside the number of frames and H.
         rank: place in lists.
     """
@@ -38,6 +40,7 @@ class Encoder:
     build: "Callable[[ModelSpec], EncoderModule]"
     width: Literal["hidden_dim", "relation_dim"] = "hidden_dim"
     has_parts: bool = False
+    reverses: bool = False
     reads: tuple[str, ...] = ()
     rank: int = 100
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.reversal import Coefficient
 
 EPSILON = 1e-5
 
@@ -26,10 +27,12 @@ class Domains:
         num_source: the first so many videos are source, the others target.
         statistics: filled in while training, by name of the normalisation: [2, 2, F], domain
             (source, target) by (mean, unbiased variance), without a gradient.
+        coefficient: gradient reversal of discriminators inside an encoder.
     """
 
     num_source: int
     statistics: dict[str, Tensor] = field(default_factory=dict)
+    coefficient: Coefficient = 0.0
 
 
 class DomainNorm(nn.Module):

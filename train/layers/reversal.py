@@ -12,11 +12,15 @@ Coefficient = float | Tensor
 
 
 class Coefficients(NamedTuple):
-    """Reversal coefficient of each level at one step: a number or a 0-d tensor, never a ramp."""
+    """Reversal coefficient of each level at one step: a number or a 0-d tensor, never a ramp.
+
+    That of `encoder` is of discriminators inside an encoder, where it has any.
+    """
 
     relation: Coefficient
     video: Coefficient
     frame: Coefficient
+    encoder: Coefficient = 0.0
 
 
 class GradientReversal(torch.autograd.Function):

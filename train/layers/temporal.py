@@ -4,9 +4,9 @@ Shapes: B videos, K segments (frames per video), H frame feature width, R relati
 n frames in a relation, S subsets of n frames.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from math import comb
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -78,6 +78,40 @@ class EncoderModule(nn.Module):
             f"the parts of {type(self).__name__} have no discriminators (domain_logits); leave out "
             "the relation discriminators and domain attention"
         )
+
+
+Layers = Any
+"""An `nn.ModuleDict`: of what lies in one, PyTorch's types say no more than that it is a module."""
+
+
+class LayeredEncoder(EncoderModule):
+    """An encoder in functions, so that its file needs no class of torch's to be read.
+
+    Args:
+        layers: what has weights, by name.
+        encode: what `forward` computes with them.
+        judge: what `domain_logits` computes with them, if the parts have discriminators.
+    """
+
+    def __init__(
+        self,
+        layers: Mapping[str, nn.Module],
+        encode: Callable[[Layers, Tensor, Domains], Tensor],
+        judge: Callable[[Layers, Tensor, Coefficient], Tensor] | None = None,
+    ) -> None:
+        super().__init__()
+        self.layers = nn.ModuleDict(layers)
+        self._encode, self._judge = encode, judge
+
+    def forward(self, frames: Tensor, domains: Domains) -> Tensor:
+        """Map frame features [B, K, H] to [B, V] or [B, P, V]."""
+        return self._encode(self.layers, frames, domains)
+
+    def domain_logits(self, parts: Tensor, coefficient: Coefficient) -> Tensor:
+        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2]."""
+        if self._judge is None:
+            return super().domain_logits(parts, coefficient)
+        return self._judge(self.layers, parts, coefficient)
 
 
 class TemPooling(EncoderModule):

@@ -350,6 +350,7 @@ def reversal_coefficients(weights: Weights) -> Coefficients:
         relation=weights.get("beta_relation", 0.0),
         video=weights.get("beta_video", 0.0),
         frame=weights.get("beta_frame", 0.0),
+        encoder=weights.get("beta_encoder", 0.0),
     )
 
 

@@ -81,6 +81,15 @@ def reversal(level: Level) -> Weight:
 _DISCRIMINATORS: Mapping[Level, str] = {"relation": "G_rd", "video": "G_td", "frame": "G_sd"}
 
 
+ENCODER_REVERSAL = Weight(
+    name="beta_encoder",
+    default=-1.0,
+    about="gradient reversal of a discriminator inside the temporal module",
+    origin="Sacilotti et al., WACV 2025, for UCF->HMDB: the ramp",
+    ramps=True,
+)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Update:
     """One update within a step: what it minimises, and which weights it moves.
@@ -348,6 +357,8 @@ class Method:
             if level in judged:
                 weight = reversal(level)
                 found.setdefault(weight.name, weight)
+        if self.encoder.reverses:
+            found[ENCODER_REVERSAL.name] = ENCODER_REVERSAL
         return found
 
     @property

@@ -14,7 +14,7 @@ from ta3n.common.registry import (
     plugin_being_loaded,
 )
 from ta3n.train.encoders.registry import ENCODERS
-from ta3n.train.methods.base import LEVELS, Group, Level, Method, Term, Weight
+from ta3n.train.methods.base import ENCODER_REVERSAL, LEVELS, Group, Level, Method, Term, Weight
 
 METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
@@ -134,19 +134,23 @@ def find_choice(group: Group, choice: str) -> Term:
 
 
 def default_weights() -> dict[str, float]:
-    """Return the default of every term's weight, by name."""
+    """Return the default of every weight, by name."""
+    return {name: weight.default for name, weight in _known_weights().items()}
+
+
+def _known_weights() -> dict[str, Weight]:
     METHODS.all()
-    return {term.weight.name: term.weight.default for term in _TERMS.values() if term.weight}
+    of_terms = [term.weight for term in _TERMS.values() if term.weight]
+    return {weight.name: weight for weight in (*of_terms, ENCODER_REVERSAL)}
 
 
 def find_weight(name: str) -> Weight:
-    """Return a weight of any term by its name.
+    """Return a weight of any term, or of a temporal module, by its name.
 
     Raises:
-        UsageError: If no term has it.
+        UsageError: If none has it.
     """
-    METHODS.all()
-    known = {term.weight.name: term.weight for term in _TERMS.values() if term.weight}
+    known = _known_weights()
     if name not in known:
         raise UsageError(
             f"no term has a weight {name!r}{did_you_mean(name, known)};"
@@ -183,13 +187,16 @@ def describe_methods() -> str:
         weights |= made_of.weights
         lines.append(f"  {method.name:<14} {method.label} ({method.source})")
         lines.append(f"  {'':<14} {', '.join([made_of.describe(), *made_of.weights])}")
+    encoders = ENCODERS.all().values()
+    if any(encoder.reverses for encoder in encoders):
+        weights[ENCODER_REVERSAL.name] = ENCODER_REVERSAL
     lines.append("weights, with their defaults")
     for weight in weights.values():
         ramps = "; negative: the DANN ramp" if weight.ramps else ""
         lines.append(f"  {weight.name:<14} {weight.default:g}: {weight.about}")
         lines.append(f"  {'':<14} {weight.origin}{ramps}")
     lines.append("temporal modules")
-    lines += [f"  {e.name:<14} {e.label} ({e.source})" for e in ENCODERS.all().values()]
+    lines += [f"  {e.name:<14} {e.label} ({e.source})" for e in encoders]
     lines += [
         "",
         "Terms combine: --method dan --add mcd adds those of another method, --weight alpha=0.3",

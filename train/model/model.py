@@ -286,7 +286,7 @@ class TA3N(nn.Module):
         Raises:
             TrainingError: if a domain is missing from a training batch of AdaBN.
         """
-        domains = Domains(num_source)
+        domains = Domains(num_source, coefficient=coefficients.encoder)
         frames = self._frames(features, domains)  # [B, K, H]
         whole = frames
         if masks is not None:

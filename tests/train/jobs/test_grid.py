@@ -9,6 +9,7 @@ from ta3n.common.errors import ConfigError, UsageError
 from ta3n.train.cli import main
 from ta3n.train.jobs.grid import grid_options, read_grid
 from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.methods.registry import default_weights
 
 
 def written(folder: Path, text: str) -> Path:
@@ -32,7 +33,10 @@ def test_every_combination_comes_once_in_the_order_of_the_file(tmp_path: Path) -
 
 def test_what_a_grid_varies_are_options_of_the_command() -> None:
     known = {name for option in main.get_params(Context(main)) for name in option.opts}
-    assert {f"--{option}" for option in grid_options()} <= known
+    known |= {f"--{name}" for name in default_weights()}  # by --weight NAME=VALUE
+    assert {f"--{option.replace('-', '_')}" for option in grid_options()} <= {
+        f"--{option.removeprefix('--').replace('-', '_')}" for option in known
+    }
 
 
 @pytest.mark.parametrize(
