@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass, replace
 from itertools import count
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Self
 
 from ta3n.common.errors import DataConflictError, FeatureStoreError, shorten
@@ -419,7 +419,14 @@ def _absent(there: Plan, now: Plan, scope: Scope) -> tuple[AbsentClip, ...]:
     """Return the clips that are not on disk, those there where a plan tells nothing of them."""
     known = {clip.path: clip for clip in there.absent}
     kept = {path: clip for path, clip in known.items() if not scope.covers(clip.class_name)}
-    found = kept | {clip.path: clip for clip in now.absent}
+    # Those that another job found since this one looked are there.
+    files = scope.files(now)
+    newer = {(c.class_name, _as_clip(c).stem) for c in there.clips if c.path not in files}
+    found = kept | {
+        clip.path: clip
+        for clip in now.absent
+        if (clip.class_name, PurePosixPath(clip.path).name) not in newer
+    }
     return there.absent if found == known else tuple(found[path] for path in sorted(found))
 
 

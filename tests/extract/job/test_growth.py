@@ -22,7 +22,7 @@ from ta3n.common.records import (
     read_record,
 )
 from ta3n.common.shares import JobShare
-from ta3n.datasets.reading.base import Clip, Listing
+from ta3n.datasets.reading.base import Clip, ListedClip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.datasets.reading.split_files import Role
 from ta3n.extract.inspect.report import contents, damage, missing_shards
@@ -340,6 +340,19 @@ def test_a_job_that_loses_the_race_adds_to_what_the_winner_added(
     ]
     assert plan.shards == ["shard-00000", "shard-00001", "shard-00002"]
     assert plan_part_path(tmp_path, 2).exists()
+
+
+def test_a_clip_that_another_job_found_meanwhile_is_not_absent(tmp_path: Path) -> None:
+    """Training would refuse it as not on disk, though its features are there."""
+    late = ListedClip(class_name="A", stem="late.x", splits={"1": "train"})
+    never = replace(late, stem="never")
+    first = replace(listing(clip("base")), absent=(late, never))
+    agree_on_plan(tmp_path, plan_of(first))
+    for seen in (replace(listing(clip("base"), clip("late.x")), absent=(never,)), first):
+        plan = agree_on_plan(tmp_path, plan_of(seen), scope=Scope.of(seen, None, num_parts=1))
+        assert [c.path for c in plan.clips] == ["A/base.avi", "A/late.x.avi"]
+        assert [c.path for c in plan.absent] == ["A/never"]
+    assert not plan_part_path(tmp_path, 2).exists()
 
 
 def ratio(*names: str) -> RatioSplit:
