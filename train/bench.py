@@ -19,7 +19,7 @@ from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
 from ta3n.train.loop.stacked import StackedTrainer
-from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.methods.registry import METHODS, method_for
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES
@@ -27,6 +27,8 @@ from ta3n.train.recipe.recipes import RECIPES
 COMMAND = "ta3n.train.bench"
 
 _NUM_CLASSES = 12
+# Those that have epochs.
+_METHODS = [name for name, method in METHODS.all().items() if method.closed_form is None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -149,7 +151,7 @@ def compare(name: str, case: Case, num_seeds: int, repeats: int) -> None:
 
 @click.command(COMMAND)
 @click.option("--size", "sizes", multiple=True, type=click.Choice(list(SIZES)), help="All.")
-@click.option("--method", default="ta3n", show_default=True, type=click.Choice(method_names()))
+@click.option("--method", default="ta3n", show_default=True, type=click.Choice(_METHODS))
 @click.option(
     "--temporal",
     default="relation",

@@ -6,23 +6,33 @@ Stage one runs as its own command, as it would on a cluster: the manifest is the
 from __future__ import annotations
 
 import os
+import shlex
 import subprocess
 import sys
 import time
 from dataclasses import dataclass
 from importlib.util import find_spec
+from itertools import permutations
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, get_args
 
 import click
 
 from ta3n.common.cli import handles_errors
-from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError, Ta3nError, WeightsError
+from ta3n.common.errors import (
+    EXIT_INTERRUPTED,
+    InterruptedRunError,
+    Ta3nError,
+    UsageError,
+    WeightsError,
+)
 from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from ta3n.train.jobs.settings import TrainSettings
 
 COMMAND = "ta3n-demo"
@@ -34,10 +44,15 @@ ROWS = (
     ("revgrad", "relation"),
     ("ta2n", "relation"),
     ("ta3n", "relation"),
+    ("coral+mcc", "relation"),
 )
 """Method and temporal module of each row, in the order of the report."""
 
-_DOMAINS: tuple[Domain, ...] = ("a", "b")
+Row = tuple[str, str]
+Direction = tuple[Domain, Domain]
+
+_FOCAL = ("ta3n", "coral+mcc")
+_DIRECTIONS: tuple[Direction, ...] = tuple(permutations(get_args(Domain), 2))
 # The looks were chosen on clips of seed 0, the loss weights on seed 1.
 _DATA_SEED = 2
 
@@ -61,6 +76,8 @@ Examples:
   ta3n-demo                   the whole demonstration, some minutes on two cores
   ta3n-demo --quick           a minute, to see that everything works; its figures mean nothing
   ta3n-demo --seeds 5 --out elsewhere
+  ta3n-demo --directions all --methods ta3n,dan,coral+mcc
+  ta3n-demo --directions all --methods all --seeds 5      hours: the table in docs/methods.md
 
 A demonstration that was interrupted goes on with the same command line.
 """
@@ -71,12 +88,32 @@ A demonstration that was interrupted goes on with the same command line.
     "--out", default="demo", show_default=True, metavar="DIR", help="Everything goes here."
 )
 @click.option("--seeds", metavar="N", help="Runs of each row (default: 3, with --quick 1).")
+@click.option(
+    "--directions",
+    default="a-b",
+    show_default=True,
+    metavar="LIST",
+    help="Source and target among the domains a, b and c, such as a-b,c-a; or all six.",
+)
+@click.option(
+    "--methods",
+    metavar="LIST",
+    help="Rows with relations, such as dan,coral+mcc, or all methods (default: those of the page).",
+)
 @click.option("--quick", is_flag=True, help="Few clips and epochs: does it work here?")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda:N.")
 @click.version_option(package_name="ta3n")
 @handles_errors(COMMAND)
-def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
-    """Render videos of two domains, extract features, train six methods, report."""
+def main(
+    out: str,
+    seeds: str | None,
+    directions: str,
+    methods: str | None,
+    device: str,
+    *,
+    quick: bool,
+) -> None:
+    """Render videos of two domains or three, extract features, train methods, report."""
     from ta3n.common.device import allowed_cpus, resolve_device
 
     started = time.monotonic()
@@ -85,13 +122,46 @@ def main(out: str, seeds: str | None, device: str, *, quick: bool) -> None:
     # What is wrong with the line is told before anything is rendered.
     on_gpu = resolve_device(device).type == "cuda"
     settings = _settings(folder, size, seeds or ("1" if quick else "3"), device)
+    pairs, rows = _pairs(directions), ROWS if methods is None else _rows(methods)
+    domains = tuple(dict.fromkeys(domain for pair in pairs for domain in pair))
     backbone = _backbone()
-    _render(folder / "videos", size)
-    for domain in _DOMAINS:
+    _render(folder / "videos", domains, size)
+    for domain in domains:
         _extract(folder, f"synthetic-{domain}", backbone, device)
-    _train(settings, 1 if on_gpu else allowed_cpus())
-    _report(folder, quick=quick)
+    _train(settings, pairs, rows, 1 if on_gpu else allowed_cpus())
+    _report(folder, rows)
     LOGGER.info("all of it took %s", describe_duration(time.monotonic() - started))
+
+
+def _pairs(text: str) -> tuple[Direction, ...]:
+    """Read `a-b,c-a`, or `all`.
+
+    Raises:
+        UsageError: For what is no direction.
+    """
+    named = {"-".join(pair): pair for pair in _DIRECTIONS}
+    words = list(named) if text == "all" else [word.strip() for word in text.split(",")]
+    if unknown := [word for word in words if word not in named]:
+        raise UsageError(f"--directions {unknown[0]!r}: give all, or some of {', '.join(named)}")
+    return tuple(named[word] for word in dict.fromkeys(words))
+
+
+def _rows(text: str) -> tuple[Row, ...]:
+    """Read names of methods, or `all`, which are those that train with a source or on the target.
+
+    Raises:
+        UsageError: For a method that there is not.
+    """
+    from ta3n.train.methods.registry import METHODS
+
+    if text == "all":
+        trained = [name for name, m in METHODS.all().items() if m.trains_on != "nothing"]
+        return tuple((name, "relation") for name in (*trained, "coral+mcc"))
+    names = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    for name in names:
+        for part in name.split("+"):
+            METHODS.find(part)
+    return tuple((name, "relation") for name in names)
 
 
 def _backbone() -> str:
@@ -115,14 +185,17 @@ def _backbone() -> str:
     )
 
 
-def _render(videos: Path, size: _Size) -> None:
+def _render(videos: Path, domains: Sequence[Domain], size: _Size) -> None:
     from ta3n.datasets.synthetic.generate import generate
 
-    total = len(_DOMAINS) * 12 * (size.train + size.test)
-    LOGGER.info("step 1 of 4: %d video files of 12 classes in two domains, in %s", total, videos)
+    num = len(domains)
+    total = num * 12 * (size.train + size.test)
+    LOGGER.info(
+        "step 1 of 4: %d video files of 12 classes in %d domains, in %s", total, num, videos
+    )
     with ProgressLine(total, "videos") as line:
-        for number, domain in enumerate(_DOMAINS):
-            before = number * total // len(_DOMAINS)
+        for number, domain in enumerate(domains):
+            before = number * total // num
 
             def show(done: int, of: int, before: int = before, domain: str = domain) -> None:
                 line.update(before + done, f"domain {domain}: {done} of {of}")
@@ -173,16 +246,24 @@ def _settings(folder: Path, size: _Size, seeds: str, device: str) -> TrainSettin
     return load_settings(TrainSections, Path(os.devnull), overrides).settings.train
 
 
-def _train(settings: TrainSettings, num_jobs: int) -> None:
+def _train(
+    settings: TrainSettings, pairs: Sequence[Direction], rows: Sequence[Row], num_jobs: int
+) -> None:
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.job import prepare_jobs
 
-    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", len(ROWS), settings.seeds)
-    rows = [settings.model_copy(update={"method": m, "temporal": t}) for m, t in ROWS]
-    run_jobs(prepare_jobs("synthetic-a", "synthetic-b", *rows), num_jobs)
+    num, seeds = len(rows) * len(pairs), settings.seeds
+    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", num, seeds)
+    variants = [settings.model_copy(update={"method": m, "temporal": t}) for m, t in rows]
+    jobs = [
+        job
+        for source, target in pairs
+        for job in prepare_jobs(f"synthetic-{source}", f"synthetic-{target}", *variants)
+    ]
+    run_jobs(jobs, num_jobs)
 
 
-def _report(folder: Path, *, quick: bool) -> None:
+def _report(folder: Path, rows: Sequence[Row]) -> None:
     from ta3n.train.report.write import write_report
 
     LOGGER.info("step 4 of 4: the report")
@@ -191,7 +272,8 @@ def _report(folder: Path, *, quick: bool) -> None:
         folder / "report",
         features=folder / "features",
         videos=folder / "videos",
-        command="ta3n-demo --quick" if quick else COMMAND,
+        command=shlex.join([COMMAND, *sys.argv[1:]]),
+        focal=[name for name in _FOCAL if name in dict(rows)],
     )
     report.print()
 

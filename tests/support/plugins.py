@@ -22,6 +22,7 @@ def _built_in() -> tuple[tuple[Any, str, dict[str, Any]], ...]:
         (methods.METHODS, "_items"),
         (ENCODERS, "_items"),
         (methods, "_TERMS"),
+        (methods, "_CLOSED_FORMS"),
         (methods, "_PLUGIN_OF"),
     )
     return tuple((owner, name, dict(getattr(owner, name))) for owner, name in places)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from ta3n.common.errors import WeightsError
+from ta3n.common.errors import UsageError, WeightsError
 from ta3n.train import demo
 
 
@@ -27,7 +27,20 @@ def test_quick_demonstration_ends_in_a_report_and_resumes(tmp_path: Path) -> Non
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 0
     assert again.stdout == first.stdout
-    assert "6 of 6 runs of 6 rows are done" in again.stderr
+    assert "7 of 7 runs of 7 rows are done" in again.stderr
+
+
+def test_directions_and_methods_are_chosen_by_name() -> None:
+    assert len(demo._pairs("all")) == 6
+    assert demo._pairs("c-a, a-b") == (("c", "a"), ("a", "b"))
+    with pytest.raises(UsageError, match=r"--directions 'a-d': give all, or some of a-b, a-c"):
+        demo._pairs("a-d")
+    assert demo._rows("dan,coral+mcc") == (("dan", "relation"), ("coral+mcc", "relation"))
+    with pytest.raises(UsageError, match="did you mean 'coral'"):
+        demo._rows("corral")
+    every = {name for name, _ in demo._rows("all")}
+    assert {"target-only", "ta3n", "coral+mcc"} <= every
+    assert "shot" not in every
 
 
 def test_without_weights_it_says_what_to_install(

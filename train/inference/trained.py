@@ -18,6 +18,7 @@ from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
 from ta3n.common.registry import load_plugins
+from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe
 from ta3n.train.runs.checkpoint import load_trained
@@ -49,7 +50,7 @@ class TrainedRun:
     seed: int
     rule: str
     epoch: int
-    model: TA3N
+    model: TA3N | AlignedModel
     device: torch.device
     weights: Path | None
 

@@ -161,6 +161,8 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
     `auto` stacks on a GPU, where one seed leaves most of the device idle. On a CPU it does not:
     one seed keeps the cores busy already.
     """
+    if job.method.closed_form is not None:
+        return False
     return job.settings.stack == "on" or (job.settings.stack == "auto" and device.type == "cuda")
 
 

@@ -54,8 +54,9 @@ class TrainingJob:
 
     @property
     def seeds(self) -> tuple[int, ...]:
-        """One run each."""
-        return parse_seeds(self.settings.seeds)
+        """One run each; of a closed form only the first, since no seed changes anything."""
+        seeds = parse_seeds(self.settings.seeds)
+        return seeds if self.method.closed_form is None else seeds[:1]
 
     def folder(self, seed: int) -> RunFolder:
         """Return the run folder of a seed."""
@@ -281,5 +282,8 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(job.target.val),
             100 / len(job.target.val),
         )
+    closed = [job.method.name for job in jobs if job.method.closed_form is not None]
+    if closed and len(parse_seeds(job.settings.seeds)) > 1:
+        LOGGER.info("%s: the same whatever the seed, so one is run", ", ".join(closed))
     if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
         LOGGER.info("the loss weights of this direction were never published; see the README")

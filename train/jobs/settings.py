@@ -14,7 +14,7 @@ from ta3n.common.settings import Section, setting
 from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
-from ta3n.train.methods.registry import METHODS, choices, find_choice, method_names
+from ta3n.train.methods.registry import METHODS, choices, find_choice
 from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
@@ -94,8 +94,8 @@ class TrainSettings(Section):
     )
     method: str | None = setting(
         None,
-        f"Default: the row's, or ta3n. There are {', '.join(method_names())}.",
-        metavar="NAME",
+        "Default: the row's, or ta3n; see --list-methods. Several combine: coral+mcc.",
+        metavar="NAME[+NAME]",
     )
     add: tuple[str, ...] = setting(
         (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
@@ -180,6 +180,8 @@ class TrainSettings(Section):
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         names = (value,) if isinstance(value, str) else value or ()
         group = next((switch for switch in SWITCHES if switch == info.field_name), None)
+        if info.field_name == "method":
+            names = tuple(part for name in names for part in name.split("+"))
         with _told_with_its_origin():
             for name in names:
                 if group is None:

@@ -125,7 +125,8 @@ def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
 
 
 def _method(row: Row | None, settings: TrainSettings) -> Method:
-    base = METHODS.find(settings.method or _default_method(settings))
+    name, *more = (settings.method or _default_method(settings)).split("+")
+    base = METHODS.find(name)
     if row is not None and settings.method is None:
         base = row.method
     temporal = settings.temporal or (row.method.temporal if row else base.temporal)
@@ -140,7 +141,7 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
         terms = [term for term in terms if term.group != "adversarial"]
         terms += [choices("adversarial")[level] for level in placed]
     switched = replace(base, terms=tuple(terms), with_encoder=None).on(temporal)
-    method = switched.plus([METHODS.find(name) for name in settings.add])
+    method = switched.plus([METHODS.find(name) for name in (*more, *settings.add)])
     # What the base is with its own temporal module, to say what differs.
     base = base if base.with_encoder is None else base.on(temporal)
     if settings.source_free or base.trains_on == "nothing":

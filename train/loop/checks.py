@@ -1,8 +1,10 @@
 """The checks before and during a run."""
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
-from ta3n.common.errors import TrainingError
+from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
 from ta3n.train.methods.run_settings import RunSettings
@@ -41,6 +43,32 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             raise TrainingError(
                 f"{bad} {domain} videos have features that are not finite;"
                 " verify the feature files and extract them again"
+            )
+
+
+def identity_of(settings: RunSettings, data: TrainingData) -> dict[str, Any]:
+    """Return what must not differ between a saved state and the run that takes it up."""
+    return {
+        **settings.identity(),
+        "num_classes": settings.num_classes,
+        "seed": settings.seed,
+        "dtype": str(data.source_features.dtype),
+        "source_shape": list(data.source_features.shape),
+        "num_target": data.num_target,
+    }
+
+
+def check_same_run(saved: Mapping[str, Any], ours: Mapping[str, Any]) -> None:
+    """Hold a saved identity against that of the run that takes it up.
+
+    Raises:
+        DataConflictError: if the state belongs to other settings or data.
+    """
+    for key, value in ours.items():
+        if saved.get(key) != value:
+            raise DataConflictError(
+                f"the saved run has {key} = {saved.get(key)} but this one has {value};"
+                " resume with the settings it was started with, or start a new run"
             )
 
 

@@ -10,10 +10,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import TrainingError
 from ta3n.train.layers.dropout import DropoutMasks, draw_masks
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData, plan_epoch
-from ta3n.train.loop.checks import check_finite, check_trainable
+from ta3n.train.loop.checks import (
+    check_finite,
+    check_same_run,
+    check_trainable,
+    identity_of,
+)
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
 from ta3n.train.loop.objective import Objective, Start, Weights, renew_states
 from ta3n.train.loop.randomness import RunGenerators
@@ -205,14 +210,7 @@ class Trainer:
 
     def identity(self) -> dict[str, Any]:
         """What must not differ between a saved state and the run that takes it up."""
-        return {
-            **self.settings.identity(),
-            "num_classes": self.settings.num_classes,
-            "seed": self.settings.seed,
-            "dtype": str(self.data.source_features.dtype),
-            "source_shape": list(self.data.source_features.shape),
-            "num_target": self.data.num_target,
-        }
+        return identity_of(self.settings, self.data)
 
     def state_dict(self) -> dict[str, Any]:
         """Return a copy of everything that resuming needs: plain values and tensors only.
@@ -242,13 +240,7 @@ class Trainer:
         Raises:
             DataConflictError: if the state belongs to other settings or data.
         """
-        for key, ours in self.identity().items():
-            theirs = state["identity"].get(key)
-            if theirs != ours:
-                raise DataConflictError(
-                    f"the saved run has {key} = {theirs} but this one has {ours};"
-                    " resume with the settings it was started with, or start a new run"
-                )
+        check_same_run(state["identity"], self.identity())
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(_copied(dict(state["optimizer"])))
         self._generators.load_state_dict(state["generators"], len(state["history"]))

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from ta3n.common.errors import UsageError
 from ta3n.train.encoders.registry import ENCODERS, Encoder
+from ta3n.train.methods.closed_form import ClosedForm
 from ta3n.train.recipe.recipes import Recipe
 
 if TYPE_CHECKING:
@@ -143,6 +144,7 @@ class Term:
         attends: attention over the parts of a video: `domain` or `conventional`.
         normalises: whether the model normalises each domain by itself.
         second_classifier: whether the model has two classifiers.
+        parts: whether it looks at the parts of a video, such as relations.
         uses_target: whether unlabelled target videos take part in a step.
         uses_source: whether it needs source videos. One that does not can be part of source-free
             adaptation.
@@ -172,6 +174,7 @@ class Term:
     attends: Literal["", "domain", "conventional"] = ""
     normalises: bool = False
     second_classifier: bool = False
+    parts: bool = False
     uses_target: bool = True
     uses_source: bool = True
     freezes: Callable[[str], bool] | None = None
@@ -194,7 +197,7 @@ class Term:
     @property
     def needs_parts(self) -> bool:
         """Whether only encoders with parts, such as relations, will do."""
-        return bool(self.attends) or "relation" in (self.level, *self.levels)
+        return self.parts or bool(self.attends) or "relation" in (self.level, *self.levels)
 
 
 _RESERVED = ("attention", "classification", "grad_norm", "total")
@@ -213,6 +216,7 @@ class Method:
         temporal: name of the temporal module.
         trains_on: the domain whose labels are learned from; `nothing` for source-free adaptation,
             which goes on from a trained model and sees unlabelled target videos alone.
+        closed_form: what is fitted in place of terms and epochs, on averaged frames.
         rank: place in lists; the paper's come first.
 
     Raises:
@@ -226,6 +230,7 @@ class Method:
     with_encoder: Mapping[str, tuple[Term, ...]] | None = None
     temporal: str = "relation"
     trains_on: Literal["source", "target", "nothing"] = "source"
+    closed_form: ClosedForm | None = None
     rank: int = field(default=100, compare=False)
 
     def __post_init__(self) -> None:
@@ -245,6 +250,11 @@ class Method:
         if len(attentions) > 1:
             labels = " and ".join(term.label for term in attentions)
             raise UsageError(f"{self.name} has two attentions, {labels}; choose by --attention")
+        if self.closed_form is not None and (self.terms or self.temporal != "pooling"):
+            raise UsageError(
+                f"{self.closed_form.name} is a closed form on averaged frames: it takes no terms,"
+                " and no temporal module but pooling; leave out what adds or changes them"
+            )
         if self.trains_on == "target" and any(term.uses_target for term in self.terms):
             raise UsageError(
                 f"{self.name} trains on target labels, so there is nothing to align;"
@@ -290,6 +300,8 @@ class Method:
         if not others:
             return self
         for other in others:
+            if other.closed_form is not None:
+                raise UsageError(f"{other.name} is a closed form: it adds no terms to {self.name}")
             if other.trains_on not in ("source", self.trains_on):
                 learned = {"target": "target labels", "nothing": "no labels"}[other.trains_on]
                 ours = {"target": "the target", "source": "the source", "nothing": "no domain"}
@@ -309,10 +321,11 @@ class Method:
 
     def alike(self, other: "Method") -> bool:
         """Say whether another method is the same but for its name."""
-        return (self.terms, self.temporal, self.trains_on) == (
+        return (self.terms, self.temporal, self.trains_on, self.closed_form) == (
             other.terms,
             other.temporal,
             other.trains_on,
+            other.closed_form,
         )
 
     @property
@@ -323,7 +336,7 @@ class Method:
     @property
     def uses_target(self) -> bool:
         """Whether unlabelled target videos take part in a step."""
-        return any(term.uses_target for term in self.terms)
+        return self.closed_form is not None or any(term.uses_target for term in self.terms)
 
     @property
     def discriminators(self) -> tuple[Level, ...]:
@@ -364,6 +377,8 @@ class Method:
     @property
     def reads(self) -> tuple[str, ...]:
         """Fields of the recipe that matter to this method and may not matter to others."""
+        if self.closed_form is not None:
+            return ()
         read = {*self.encoder.reads, *(name for term in self.terms for name in term.reads)}
         return tuple(sorted(read | ({"batches"} if self.uses_target else set())))
 
@@ -388,7 +403,8 @@ class Method:
         order: tuple[Group, ...] = ("attention", "entropy", "alignment", "", "norm")
         others = [term.label for group in order for term in self.terms if term.group == group]
         learned = {"target": ["target labels"], "nothing": ["source-free"], "source": []}
-        return ", ".join([self.temporal, *placed, *others, *learned[self.trains_on]])
+        closed = ["closed form"] if self.closed_form is not None else []
+        return ", ".join([self.temporal, *placed, *others, *learned[self.trains_on], *closed])
 
     def record(self) -> dict[str, Any]:
         """Return what `registry.method_of` makes the method of again, as plain values."""
@@ -400,4 +416,5 @@ class Method:
             "attention": self.attention,
             "trains_on": self.trains_on,
             "uses_target": self.uses_target,
+            **({"closed_form": self.closed_form.name} if self.closed_form is not None else {}),
         }

@@ -15,11 +15,13 @@ from ta3n.common.registry import (
 )
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import ENCODER_REVERSAL, LEVELS, Group, Level, Method, Term, Weight
+from ta3n.train.methods.closed_form import ClosedForm
 
 METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
 _TERMS: dict[str, Term] = {}
-# The file of the plug-in that a term came from; empty for our own.
+_CLOSED_FORMS: dict[str, ClosedForm] = {}
+# The file of the plug-in that a term or a closed form came from; empty for our own.
 _PLUGIN_OF: dict[str, str] = {}
 
 
@@ -32,6 +34,10 @@ def register_method(method: Method) -> Method:
     for terms in (method.terms, *(method.with_encoder or {}).values()):
         for term in terms:
             register_term(term)
+    if (form := method.closed_form) is not None:
+        if _CLOSED_FORMS.setdefault(form.name, form) is not form:
+            raise UsageError(f"there are two closed forms {form.name!r}; rename one of them")
+        _PLUGIN_OF.setdefault(form.name, plugin_being_loaded())
     return METHODS.register(method)
 
 
@@ -83,6 +89,8 @@ def method_of(record: Mapping[str, Any], plugins: Sequence[str] = ()) -> Method:
     load_plugins(plugins)
     METHODS.all()
     unknown = [f"term {name!r}" for name in record["terms"] if name not in _TERMS]
+    if record.get("closed_form", "") not in {"", *_CLOSED_FORMS}:
+        unknown.append(f"closed form {record['closed_form']!r}")
     if record["temporal"] not in ENCODERS.all():
         unknown.append(f"temporal module {record['temporal']!r}")
     if unknown:
@@ -91,7 +99,11 @@ def method_of(record: Mapping[str, Any], plugins: Sequence[str] = ()) -> Method:
             "plug-in that it comes from with --plugin, or plugins= in Python"
         )
     values = {key: record[key] for key in ("name", "label", "temporal", "trains_on")}
-    return Method(**values, terms=tuple(_TERMS[name] for name in record["terms"]))
+    return Method(
+        **values,
+        terms=tuple(_TERMS[name] for name in record["terms"]),
+        closed_form=_CLOSED_FORMS.get(record.get("closed_form", "")),
+    )
 
 
 def plugins_of(method: Method) -> dict[str, str]:
@@ -100,6 +112,7 @@ def plugins_of(method: Method) -> dict[str, str]:
     Another version of the file is another method.
     """
     files = {_PLUGIN_OF.get(term.name, "") for term in method.terms}
+    files |= {_PLUGIN_OF.get(method.closed_form.name, "")} if method.closed_form else set()
     files.add(ENCODERS.plugin_of(method.temporal))
     return {file: sha256_of_file(Path(file)) for file in sorted(files) if file}
 

@@ -77,6 +77,8 @@ class RunSettings:
     def fields_read(self) -> tuple[str, ...]:
         """The fields of the recipe that decide what the method comes to."""
         recipe = self.recipe
+        if self.method.closed_form is not None:
+            return ("num_segments",)
         read = {field.name for field in fields(Recipe)} - _OF_SOME - {"name"}
         read |= set(self.method.reads)
         read |= {"nesterov"} if recipe.optimizer == "sgd" else {"adam_beta2"}
@@ -102,6 +104,8 @@ class RunSettings:
         differ = any(getattr(OFFICIAL, name) != getattr(PAPER, name) for name in read)
         usual = RECIPES.get(self.recipe.name, OFFICIAL) if differ else OFFICIAL
         recipe = replace(usual, **{name: getattr(self.recipe, name) for name in read})
+        if self.method.closed_form is not None:
+            recipe = replace(recipe, epochs=1)
         return replace(self, recipe=recipe)
 
     def identity(self) -> dict[str, Any]:
@@ -113,7 +117,8 @@ class RunSettings:
         defaults = {field.name: field.default for field in fields(Recipe)}
         values = {name: getattr(self.recipe, name) for name in self.fields_read}
         changed = {name: value for name, value in values.items() if value != defaults[name]}
-        made_of = {key: self.method.record()[key] for key in ("terms", "temporal", "trains_on")}
+        keys = ("terms", "temporal", "trains_on", "closed_form")
+        made_of = {key: value for key, value in self.method.record().items() if key in keys}
         identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
         if self.init_from is not None:
             start = self.init_from

@@ -2,6 +2,7 @@
 
 from typing import TYPE_CHECKING
 
+from ta3n.train.methods.atcon import ATCON
 from ta3n.train.methods.base import Method, Term, Weight
 from ta3n.train.methods.information_maximisation import IM
 from ta3n.train.methods.registry import register_method
@@ -19,6 +20,7 @@ def centroid_labels(
     threshold: int = 0,
     distance: str = "cosine",
     rounds: int = 2,
+    keeps_classes: bool = False,
 ) -> "Tensor":
     """Return the class of the nearest centroid of each video (Liang et al., ICML 2020, eq. 4 to 7).
 
@@ -32,6 +34,7 @@ def centroid_labels(
         threshold: videos that a class must have more of.
         distance: `cosine` of the features with a 1 appended, or `euclidean`.
         rounds: how often.
+        keeps_classes: whether the second round has the candidates of the first.
 
     Returns:
         int64 [N].
@@ -44,6 +47,7 @@ def centroid_labels(
         features = normalize(torch.cat([features, features.new_ones(len(features), 1)], dim=1))
     num_classes = probabilities.shape[1]
     shares, labels = probabilities, probabilities.argmax(dim=1)
+    kept = one_hot(labels, num_classes).sum(dim=0) > threshold
     for _ in range(rounds):
         sizes = shares.sum(dim=0)[:, None]
         centroids = shares.mT @ features / (1e-8 + sizes)  # [C, V]
@@ -51,11 +55,12 @@ def centroid_labels(
             distances = 1 - features @ normalize(centroids).mT  # [N, C]
         else:
             distances = torch.linalg.vector_norm(features[:, None] - centroids, dim=-1)
-        kept = one_hot(labels, num_classes).sum(dim=0) > threshold
         # Where no class is kept, all are as far as each other: the predictions stand.
         nearest = distances.masked_fill(~kept, torch.inf).argmin(dim=1)
         labels = torch.where(kept.any(), nearest, labels)
         shares = one_hot(labels, num_classes).to(features.dtype)
+        if not keeps_classes:
+            kept = one_hot(labels, num_classes).sum(dim=0) > threshold
     return labels
 
 
@@ -91,6 +96,15 @@ CENTROID_LABELS = Term(
     uses_source=False,
 )
 
+
+def _loss_by_batch(step: "Step") -> "Tensor":
+    from torch.nn.functional import cross_entropy
+
+    features, probabilities = step.target_features, step.target_logits.softmax(dim=1)
+    labels = centroid_labels(features.detach(), probabilities.detach(), keeps_classes=True)
+    return cross_entropy(step.target_logits, labels)
+
+
 FROZEN_CLASSIFIER = Term(
     name="frozen_classifier",
     label="frozen classifier",
@@ -105,5 +119,42 @@ SHOT = register_method(
         source="Liang et al., ICML 2020",
         trains_on="nothing",
         terms=(*IM.terms, CENTROID_LABELS, FROZEN_CLASSIFIER),
+    )
+)
+
+SHOT_ATCON = register_method(
+    Method(
+        name="shot-atcon",
+        label="ATCoN",
+        source="Xu et al., ECCV 2022",
+        trains_on="nothing",
+        terms=(
+            Term(
+                name="information_atcon",
+                label="information maximisation",
+                loss=IM.terms[0].loss,
+                weight=Weight(
+                    name="im_atcon",
+                    default=0.5,
+                    about="of the information maximisation beside ATCoN's consistency",
+                    origin="the authors' program",
+                ),
+                uses_source=False,
+            ),
+            Term(
+                name="batch_labels",
+                label="centroid pseudo-labels of the batch",
+                loss=_loss_by_batch,
+                weight=Weight(
+                    name="batch_labels",
+                    default=0.2,
+                    about="classification by pseudo-labels from the centroids of the batch",
+                    origin="the authors' program",
+                ),
+                uses_source=False,
+            ),
+            FROZEN_CLASSIFIER,
+            *ATCON.terms,
+        ),
     )
 )

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
@@ -30,7 +31,11 @@ class Observation(NamedTuple):
 
 @torch.no_grad()
 def observe(
-    model: TA3N, videos: Tensor, batch_size: int = BATCH_SIZE, *, are_source: bool = False
+    model: TA3N | AlignedModel,
+    videos: Tensor,
+    batch_size: int = BATCH_SIZE,
+    *,
+    are_source: bool = False,
 ) -> Observation:
     """Run a model without dropout, leaving it as it was.
 

@@ -58,9 +58,10 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--focal",
+    multiple=True,
     metavar="METHOD[-TEMPORAL]",
     help="The row that all others are held against, or first digits of its configuration's hash "
-    "(default: ta3n-relation, or the adapting method nearest to it).",
+    "(default: ta3n-relation, or the adapting method nearest to it); of further ones, the summary.",
 )
 @click.version_option(package_name="ta3n")
 @handles_errors(COMMAND)
@@ -70,7 +71,7 @@ def main(
     features: Path | None,
     videos: Path | None,
     rules: tuple[str, ...],
-    focal: str | None,
+    focal: tuple[str, ...],
     *,
     no_pictures: bool,
 ) -> None:

@@ -16,6 +16,7 @@ from ta3n.common.files import replace_file
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
+from ta3n.train.report.tables.matrix import directions_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -30,7 +31,7 @@ from ta3n.train.runs.records import Run
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "comparisons", "rules")
+_SHEETS = (*TITLES, "others", "directions", "comparisons", "rules")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -85,7 +86,8 @@ class Report:
             print_sheet(sheet, told)
             told |= {sheet.caption, *sheet.notes}
         for analysis in self.contents.analyses:
-            print(f"\n{printable(analysis.direction.label)}: {printable(main_finding(analysis))}")
+            for each in (analysis, *analysis.further):
+                print(f"\n{printable(each.direction.label)}: {printable(main_finding(each))}")
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.tables[0].parent}")
@@ -101,7 +103,7 @@ def write_report(
     videos: Path | None = None,
     pictures: bool = True,
     rules: Sequence[str] = (),
-    focal: str | None = None,
+    focal: Sequence[str] = (),
 ) -> Report:
     """Write the report of all finished runs under some folders, which are only read.
 
@@ -113,7 +115,8 @@ def write_report(
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
-        focal: The row that all others are held against, see `focal_row`; None chooses it.
+        focal: The row that all others are held against, see `focal_row`; none chooses it. The
+            summary also tells how further ones compare with all others.
 
     Raises:
         DataMissingError: If there is no finished run, or a folder is not there.
@@ -160,7 +163,7 @@ def write_report(
     )
 
 
-def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: str | None = None) -> Contents:
+def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str] = ()) -> Contents:
     """Compare rows and make all tables.
 
     Args:
@@ -171,8 +174,8 @@ def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: str | None = 
     Raises:
         UsageError: For a rule or a focal row that no run has.
     """
-    if focal is not None:
-        check_focal(runs.directions, focal)
+    for name in focal:
+        check_focal(runs.directions, name)
     known = {rule for direction in runs.directions for rule in direction.rules}
     for rule in rules:
         if rule not in known:
@@ -191,7 +194,8 @@ def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, 
     sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
     if blocks:
         sheets.append(others_sheet(blocks, rules))
-    sheets += [comparisons_sheet(analyses), rules_sheet([a.direction for a in analyses], rules)]
+    sheets += [directions_sheet(analyses, rules), comparisons_sheet(analyses)]
+    sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)
 
 
@@ -199,7 +203,7 @@ def _galleries(
     contents: Contents,
     features: Path | None,
     videos: Path | None,
-    focal: str | None,
+    focal: Sequence[str],
     *,
     pictures: bool,
 ) -> dict[str, "Gallery"]:
@@ -213,7 +217,9 @@ def _galleries(
     for direction in directions:
         name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
         prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
-        galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
+        galleries[direction.label] = draw_pictures(
+            direction, features, prefix, videos, focal[0] if focal else None
+        )
     return galleries
 
 

@@ -27,9 +27,11 @@ from ta3n.common.errors import (
     reason_of,
 )
 from ta3n.common.files import replace_file
+from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.registry import method_of
 from ta3n.train.methods.run_settings import RunSettings
+from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
@@ -76,7 +78,7 @@ class RunState:
     def after_epoch(
         cls,
         before: "RunState | None",
-        trainer: Trainer,
+        trainer: Trainer | ClosedFormTrainer,
         evaluation: Evaluation,
         *,
         validators: Mapping[str, Score],
@@ -118,7 +120,7 @@ def write_state(folder: RunFolder, state: RunState) -> None:
     _write(folder.checkpoint, {**vars(state), "scores": [asdict(each) for each in state.scores]})
 
 
-def read_state(folder: RunFolder, trainer: Trainer) -> RunState | None:
+def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunState | None:
     """Read the checkpoint and put the trainer where it left off; None if there is no checkpoint.
 
     Raises:
@@ -172,7 +174,7 @@ def _kept(state: RunState) -> dict[str, Any]:
 class TrainedModel(NamedTuple):
     """A model in evaluation mode, on the CPU, as it was after an epoch (from 1)."""
 
-    model: TA3N
+    model: TA3N | AlignedModel
     epoch: int
 
 
@@ -203,10 +205,8 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
             raise DataMissingError(
                 f"no weights by the rule {rule} in {file}, only by {', '.join(kept['rules'])}"
             )
-        model, epoch = _build(config), kept["rules"][rule]
-        # In version 0.1 the encoder was called `relations`.
-        weights = kept["epochs"][epoch].items()
-        model.load_state_dict({re.sub(r"^relations\.", "encoder.", n): w for n, w in weights})
+        epoch = kept["rules"][rule]
+        model = _build(config, kept["epochs"][epoch])
     except Ta3nError:
         raise
     except _UNREADABLE as error:
@@ -229,14 +229,21 @@ def initial_weights(settings: RunSettings) -> Weights | None:
     return load_trained(path, config, seed=seed).model.state_dict()
 
 
-def _build(config: RunConfig) -> TA3N:
+def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
+    method = method_of(config.settings["method"])
+    if method.closed_form is not None:
+        return AlignedModel(weights, len(config.settings["classes"]))
     spec = model_spec(
-        method_of(config.settings["method"]),
+        method,
         Recipe(**config.settings["recipe"]),
         num_classes=len(config.settings["classes"]),
         feature_dim=config.data["features"]["feature_dim"],
     )
-    return TA3N(spec, torch.Generator().manual_seed(0))
+    model = TA3N(spec, torch.Generator().manual_seed(0))
+    # In version 0.1 the encoder was called `relations`.
+    named = {re.sub(r"^relations\.", "encoder.", name): value for name, value in weights.items()}
+    model.load_state_dict(named)
+    return model
 
 
 def _write(path: Path, value: Mapping[str, Any]) -> None:

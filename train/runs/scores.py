@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
 from ta3n.train.data.features import RunData
+from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, observe
 from ta3n.train.runs.selection import TargetScore
@@ -67,7 +68,7 @@ class Evaluator:
         self.label_reads += len(self._labels)
         return self._labels
 
-    def evaluate(self, model: TA3N, epoch: int) -> Evaluation:
+    def evaluate(self, model: TA3N | AlignedModel, epoch: int) -> Evaluation:
         """Score a model, which is left untouched, at the end of an epoch (from 1).
 
         Raises:
@@ -87,7 +88,9 @@ class Evaluator:
         return Evaluation(score=score, logits=logits, outputs=outputs)
 
 
-def label_free_scores(model: TA3N, tested: Observation, data: RunData) -> dict[str, Score]:
+def label_free_scores(
+    model: TA3N | AlignedModel, tested: Observation, data: RunData
+) -> dict[str, Score]:
     """Return the scores of all label-free rules whose inputs a run has, higher is better.
 
     The model is left untouched. The rules look at the target videos of the run's data that are

@@ -11,6 +11,7 @@ from ta3n.common.errors import DivergedError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.train.data.features import RunData
 from ta3n.train.loop.checks import NonFiniteError
+from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
@@ -48,8 +49,7 @@ class SeedRun:
         *,
         tensorboard: bool = False,
     ) -> None:
-        initial = initial_weights(settings)
-        self.trainer = Trainer(settings, data.training, device=device, initial=initial)
+        self.trainer = _make_trainer(settings, data, device)
         self._evaluator = Evaluator(
             data.val_features, data.val_labels, num_classes=settings.num_classes
         )
@@ -180,6 +180,15 @@ class SeedRun:
         )
 
 
+def _make_trainer(
+    settings: RunSettings, data: RunData, device: torch.device
+) -> Trainer | ClosedFormTrainer:
+    if settings.method.closed_form is not None:
+        return ClosedFormTrainer(settings, data.training, device=device)
+    initial = initial_weights(settings)
+    return Trainer(settings, data.training, device=device, initial=initial)
+
+
 def run_seed(
     settings: RunSettings,
     data: RunData,
@@ -230,7 +239,7 @@ def run_stacked(
         LOGGER.info("seeds stand at different epochs: %d stacks, one after another", len(by_epoch))
     results = {}
     for group in by_epoch.values():
-        stack = StackedTrainer([run.trainer for run in group])
+        stack = StackedTrainer([t for run in group if isinstance(t := run.trainer, Trainer)])
         for result in _train(group, stack.epochs()):
             results[result.seed] = result
     return [results[each.seed] for each in settings if each.seed in results]
@@ -240,7 +249,7 @@ _Ended = EpochRecord | NonFiniteError
 """How an epoch ended."""
 
 
-def _epochs_alone(trainer: Trainer) -> Iterator[list[_Ended]]:
+def _epochs_alone(trainer: Trainer | ClosedFormTrainer) -> Iterator[list[_Ended]]:
     try:
         for record in trainer.epochs():
             yield [record]

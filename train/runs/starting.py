@@ -89,6 +89,10 @@ def check_fits(
             f"the features in {target.folder} were made otherwise than those that {where} was "
             f"trained on: {'; '.join(differences)}"
         )
+    if closed := [m.name for m in (theirs, ours) if m.closed_form is not None]:
+        raise UsageError(
+            f"{closed[0]} is a closed form: it neither starts from {where} nor is started from"
+        )
     if theirs.attention != ours.attention:
         raise UsageError(
             f"{where} has the attention {theirs.attention}, {ours.name} {ours.attention}: it would "

@@ -13,6 +13,7 @@ from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.train import load_run
 from ta3n.train.data.features import load_features
 from ta3n.train.inference.evaluation import evaluate, load_target
+from ta3n.train.model.model import TA3N
 from ta3n.train.runs import session
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
@@ -130,6 +131,7 @@ def test_domains_keep_their_own_statistics(features: Path, tmp_path: Path) -> No
         dataset: evaluate(run, load_target(run, features, dataset, allow_missing=True), "val")
         for dataset in ("ucf", "hmdb")
     }
+    assert isinstance(run.model, TA3N)
     assert run.model.frame_norm is not None
     run.model.frame_norm.running[0, 0] -= 1
     for dataset, before in found.items():

@@ -141,6 +141,15 @@ def test_any_objective_of_the_target_alone_can_be_source_free(
     assert set(run.epochs[0]["losses"]) == {"information", "total"}
 
 
+def test_the_setting_of_atcon_goes_without_a_source_too(adapted: Adapted, tmp_path: Path) -> None:
+    line = ("--init-from", adapted.source_model, "--source-free", "--method", "shot-atcon")
+    done = adapted.train(*line, "--seeds", 2, "--stack", "on", out=tmp_path)
+    assert done.exit_code == 0, done.stderr
+    run = read_run(adapted.run("shot-atcon", runs=tmp_path))
+    assert run.config.settings["weights"]["im_atcon"] == 0.5
+    assert run.epochs[-1]["losses"]["batch_labels"] < run.epochs[0]["losses"]["batch_labels"]
+
+
 def test_a_run_with_its_source_may_start_from_another_too(adapted: Adapted, tmp_path: Path) -> None:
     line = ("--init-from", adapted.source_model, "--method", "dan", "--learning-rate", 1e-12)
     done = adapted.train(*line, out=tmp_path, features=adapted.features)

@@ -121,6 +121,14 @@ def test_the_same_terms_have_one_name_however_they_are_asked_for(
     assert {choose(**other).label for other in others} == {chosen.label}
 
 
+def test_a_plus_in_a_name_combines_methods() -> None:
+    chosen = choose(method="coral+mcc")
+    assert (chosen.name, chosen.label) == ("coral+mcc", "CORAL + MCC")
+    assert chosen == choose(method="coral", add=["mcc"])
+    with pytest.raises(ValueError, match="did you mean 'coral'"):
+        choose(method="corral+mcc")
+
+
 def test_adam_needs_no_momentum() -> None:
     method = method_for("source-only", "relation")
     settings = TrainSettings.model_validate({"optimizer": "adam", "momentum": 0})

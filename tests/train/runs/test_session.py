@@ -305,6 +305,7 @@ def test_a_checkpoint_of_another_kind_of_device_is_gone_on_with(
     for name in ("a", "b"):
         run = folder(tmp_path / name)
         started = SeedRun(settings, run_data, run, CPU)
+        assert isinstance(started.trainer, Trainer)
         started.note(started.trainer.run_epoch())
         started.save()
         state = load(run.checkpoint)

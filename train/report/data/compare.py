@@ -1,7 +1,7 @@
 """Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from statistics import mean
 from typing import Literal
 
@@ -74,12 +74,14 @@ class Analysis:
         rule: Every figure that is compared was chosen by it.
         focal: The row that is held against all others, or None.
         comparisons: One for every other row that has the rule, in their order.
+        further: The same of further rows that the summary is to tell of.
     """
 
     direction: DirectionRuns
     rule: str
     focal: RunGroup | None
     comparisons: tuple[Comparison, ...]
+    further: "tuple[Analysis, ...]" = ()
 
     @property
     def rows(self) -> list[RunGroup]:
@@ -98,13 +100,21 @@ class Analysis:
 
 
 def analyse(
-    direction: DirectionRuns, rule: str = "last", focal_name: str | None = None
+    direction: DirectionRuns, rule: str = "last", focal_names: Sequence[str] = ()
 ) -> Analysis:
     """Hold the focal row of a direction against every other row, by one rule.
 
-    The p values are corrected for all of these comparisons. `focal_name` is for `focal_row`.
+    The p values are corrected for all of these comparisons. The first of `focal_names` is for
+    `focal_row`; further ones that were run are held against all rows likewise.
     """
-    focal = focal_row(direction, focal_name)
+    name = focal_names[0] if focal_names else None
+    main = _analyse(direction, rule, focal_row(direction, name))
+    known = [other for other in focal_names[1:] if focal_row(direction, other) is not None]
+    further = tuple(_analyse(direction, rule, focal_row(direction, other)) for other in known)
+    return replace(main, further=further)
+
+
+def _analyse(direction: DirectionRuns, rule: str, focal: RunGroup | None) -> Analysis:
     if focal is None or rule not in focal.rules:
         return Analysis(direction=direction, rule=rule, focal=None, comparisons=())
     others = [row for row in direction.rows if rule in row.rules and row is not focal]

@@ -17,6 +17,7 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import load_videos
+from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
@@ -148,7 +149,9 @@ def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbeddi
 
 
 @torch.no_grad()
-def _embed(model: TA3N, subset: SubsetFeatures, *, is_source: bool) -> SubsetEmbedding:
+def _embed(
+    model: TA3N | AlignedModel, subset: SubsetFeatures, *, is_source: bool
+) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     outputs = [
         model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)

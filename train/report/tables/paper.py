@@ -31,7 +31,8 @@ _IMPOSSIBLE, _CITED = "†", "‡"
 def is_row(row: RunGroup, paper: Row) -> bool:
     """Return whether a row of runs is made of what a row of the paper is, whatever the names."""
     ours, theirs = row.config.settings["method"], paper.method.record()
-    same = all(ours[key] == theirs[key] for key in ("temporal", "trains_on"))
+    keys = ("temporal", "trains_on", "closed_form")
+    same = all(ours.get(key) == theirs.get(key) for key in keys)
     return same and set(ours["terms"]) == set(theirs["terms"])
 
 
@@ -58,7 +59,10 @@ def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -
     directions = list(dict.fromkeys(key for paper in papers for key in paper.figures))
     shown = [by_key[key] for key in directions if key in by_key]
     blocks = _Blocks(name, papers, columns, rules)
-    cited = (f"{_CITED} Cited by the paper from earlier work; not run here.",)
+    cited = (
+        f"{_CITED} Cited by the paper from earlier work; not run here.",
+        *(f"{p.title}: the paper's figure is cited too; {p.reading}." for p in papers if p.reading),
+    )
     return Sheet(
         name=name,
         title=TITLES[name],
@@ -81,7 +85,7 @@ class _Blocks:
         # In printed order: a printed row has both temporal modules.
         titles = list(dict.fromkeys(paper.title for paper in papers))
         self._papers = sorted(papers, key=lambda paper: titles.index(paper.title))
-        self._cited = CITED.get(name, {})
+        self._cited = {t: f for t, f in CITED.get(name, {}).items() if t not in titles}
         self._columns, self._rules = columns, rules
         # What departs from a recipe, and the letter of its footnote.
         self._letters: dict[str, str] = {}
@@ -119,7 +123,8 @@ class _Blocks:
         self, paper: Row, key: Direction, rows: Sequence[RunGroup], analysis: Analysis | None
     ) -> Iterator[Line]:
         title, temporal = paper.title, paper.method.temporal
-        figure = printed(paper.figures[key], _IMPOSSIBLE if _misprint(paper, key) else "")
+        mark = _CITED if paper.reading else _IMPOSSIBLE if _misprint(paper, key) else ""
+        figure = printed(paper.figures[key], mark)
         if analysis is None or not rows:
             yield self._empty(title, temporal, figure)
             return
@@ -163,7 +168,8 @@ def _key(analysis: Analysis) -> Direction:
 
 def _misprint(paper: Row, key: Direction) -> str | None:
     total = num_target_videos(key)
-    return None if total is None else why_impossible(paper.figures[key], total)
+    # What is cited was measured on videos that the paper does not tell of.
+    return None if paper.reading or total is None else why_impossible(paper.figures[key], total)
 
 
 def _misprints(papers: Sequence[Row], key: Direction) -> Iterator[str]:
@@ -220,6 +226,8 @@ def _departures(row: RunGroup) -> str:
     config, settings = row.config, row.config.settings
     name = settings["recipe"]["name"]
     usual: dict[str, Any] = asdict(RECIPES[name]) if name in RECIPES else {}
+    if "closed_form" in settings["method"]:
+        usual = {}  # it reads no recipe
     ours = dict(settings["recipe"])
     if row.adapts:
         usual |= default_weights()

@@ -119,7 +119,10 @@ class Block:
 
 @dataclass(frozen=True, kw_only=True)
 class Sheet:
-    """A table, with the stem of its files as name; the notes are footnotes of all blocks."""
+    """A table, with the stem of its files as name; the notes are footnotes of all blocks.
+
+    `first` is what the blocks are of: the name of the first column of a CSV file.
+    """
 
     name: str
     title: str
@@ -127,6 +130,7 @@ class Sheet:
     columns: tuple[Column, ...]
     blocks: tuple[Block, ...]
     notes: tuple[str, ...] = ()
+    first: str = "direction"
 
     @property
     def has_runs(self) -> bool:
@@ -144,7 +148,7 @@ def to_csv(sheet: Sheet) -> str:
     """Return a CSV file: numbers unrounded, the source and target in the first column."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["direction", *(name for column in sheet.columns for name in column.names)])
+    writer.writerow([sheet.first, *(name for column in sheet.columns for name in column.names)])
     for block in sheet.blocks:
         for line in block.lines:
             cells = zip(sheet.columns, line, strict=True)

@@ -66,7 +66,8 @@ def _one_apart(row: RunGroup, focal: RunGroup) -> str:
 
 def further_findings(analysis: Analysis) -> list[str]:
     """Return what stands below it: gap closed, what relations gave; last, how to read."""
-    sentences = [*filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))]
+    sentences = [main_finding(further) for further in analysis.further]
+    sentences += filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))
     total = analysis.direction.rows[0].total
     chosen = (
         "which is chosen on target labels and not to be had in practice"

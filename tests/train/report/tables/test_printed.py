@@ -26,7 +26,8 @@ def test_every_direction_of_the_paper_has_its_videos(direction: Direction, total
 def test_exactly_the_figures_that_no_count_gives_are_found() -> None:
     """Every other printed figure is 100 k / N, rounded, for some whole k."""
     impossible = set()
-    for row in ROWS.values():
+    # What is cited from earlier work was measured on other videos.
+    for row in [row for row in ROWS.values() if not row.reading]:
         for direction, figure in row.figures.items():
             total = num_target_videos(direction)
             assert total is not None

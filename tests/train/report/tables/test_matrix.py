@@ -1,0 +1,72 @@
+"""Directions stand side by side, with a mean only where a row was run in all of them."""
+
+import csv
+from pathlib import Path
+
+import pytest
+
+from ta3n.train.report.tables.sheet import to_csv
+from ta3n.train.report.write import Report, write_report
+
+from ....support.made_runs import make_config, make_run
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Report:
+    """Return a report of two directions, of which one lacks a row."""
+    folder = tmp_path_factory.mktemp("two")
+    for seed in range(3):
+        make_run(folder / "runs", make_config("source-only"), seed, (1, 2, 6 + seed))
+        make_run(folder / "runs", make_config("ta3n"), seed, (1, 2, 15))
+        make_run(folder / "runs", make_config("dan", label="DAN"), seed, (1, 2, 8))
+        for name, correct in (("source-only", 4), ("ta3n", 9)):
+            back = make_config(name, source="hmdb51", target="ucf101")
+            make_run(folder / "runs", back, seed, (1, 2, correct))
+    return write_report(
+        [folder / "runs"], folder / "out", features=None, command="x", pictures=False,
+        focal=("ta3n", "dan"),
+    )  # fmt: skip
+
+
+def rows_of(report: Report, rule: str) -> dict[str, dict[str, str]]:
+    (sheet,) = [sheet for sheet in report.contents.sheets if sheet.name == "directions"]
+    lines = csv.DictReader(to_csv(sheet).splitlines())
+    return {line["method"]: line for line in lines if line["rule"] == rule}
+
+
+def test_every_direction_has_a_column_and_the_mean_is_over_all(report: Report) -> None:
+    rows = rows_of(report, "last")
+    ta3n = rows["TA3N"]
+    there, back = "ucf101 → hmdb51", "hmdb51 → ucf101"
+    assert float(ta3n[f"{there}_percent"]) == pytest.approx(75)
+    assert float(ta3n[f"{back}_percent"]) == pytest.approx(45)
+    assert float(ta3n["mean_percent"]) == pytest.approx(60)
+    assert float(rows["Source only"][f"{there}_sd"]) == pytest.approx(5)
+    assert rows["DAN"][f"{back}_percent"] == ""
+    assert rows["DAN"]["mean_percent"] == ""
+
+
+def test_what_the_test_says_of_a_row_stands_in_its_cell(report: Report) -> None:
+    (analysis, _) = report.contents.analyses
+    label = f"{analysis.direction.source} → {analysis.direction.target}"
+    source_only = next(c for c in analysis.comparisons if c.reference.method == "Source only")
+    expected = {"ahead": "worse", "behind": "better", "level": ""}[source_only.call]
+    assert rows_of(report, "last")["Source only"][f"{label}_reading"] == expected
+    assert rows_of(report, "oracle")["Source only"][f"{label}_reading"] == ""
+
+
+def test_one_direction_needs_no_such_table(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", make_config("ta3n"), 0, (1, 2, 3))
+    report = write_report(
+        [tmp_path / "runs"], tmp_path / "out", features=None, command="x", pictures=False
+    )
+    assert "directions" not in [sheet.name for sheet in report.contents.sheets]
+
+
+def test_a_further_row_is_held_against_all_others_too(report: Report) -> None:
+    page = report.page.read_text()
+    for analysis in report.contents.analyses:
+        names = [each.focal.method for each in analysis.further if each.focal]
+        has_dan = any(row.method == "DAN" for row in analysis.direction.rows)
+        assert names == (["DAN"] if has_dan else [])
+    assert "DAN (40.0 % right on the target" in page
