@@ -1,14 +1,14 @@
 """The records that a feature folder keeps: plan, shards, manifest. The last links the two stages.
 
-A dataset's folder holds `plan.json` (what is to be extracted, fixed by the first job),
-`shard-NNNNN.h5` with a sidecar `shard-NNNNN.json` each, and `manifest.json`, rebuilt from the
-plan and the sidecars whenever a job ends.
+A dataset's folder holds `plan.json` (what is to be extracted, fixed by the first job), a
+`plan-NNNN.json` for each time that it grew, `shard-NNNNN.h5` with a sidecar `shard-NNNNN.json`
+each, and `manifest.json`, rebuilt from the plan and the sidecars whenever a job ends.
 """
 
 import json
 import re
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Annotated, Any, Literal, TypeVar
@@ -170,12 +170,12 @@ class ShardRecord(Record):
 
 
 class Plan(Record):
-    """What a feature folder is to hold; the first job writes it, later ones must agree.
+    """What a feature folder is to hold; the first job writes it, later ones agree or add to it.
 
     Attributes:
         selection: Which part of the dataset, in words.
         splits_origin: Where the splits come from, in words.
-        clips: Clips to extract, sorted by path.
+        clips: Clips to extract, by number: sorted by path, those that were added later after them.
         absent: Clips that the splits name but that are not on disk.
     """
 
@@ -278,6 +278,45 @@ def read_record(kind: type[_R], path: Path) -> _R:
     return parse_record(kind, data, path)
 
 
+def read_plan_parts(folder: Path) -> list[Plan]:
+    """Read the plan of a feature folder: `plan.json`, then what was added to it each time.
+
+    A part has the clips that are new, or in another split than before; the rest of it is as it is
+    from then on.
+
+    Raises:
+        DataMissingError: If there is no plan.
+        FeatureStoreError: If a part is damaged, or not of the others' settings.
+    """
+    parts = [read_record(Plan, folder / PLAN_NAME)]
+    # Asked for by name: a list of the folder may be older on a network file system.
+    with suppress(DataMissingError):
+        while True:
+            path = plan_part_path(folder, len(parts))
+            part = read_record(Plan, path)
+            if part.config != parts[0].config:
+                raise FeatureStoreError(f"{path} was made with other settings than {PLAN_NAME}")
+            parts.append(part)
+    return parts
+
+
+def join_plan(parts: Sequence[Plan]) -> Plan:
+    """Return the plan that the parts of a folder's plan come to."""
+    clips = {clip.path: clip for part in parts for clip in part.clips}
+    return parts[-1].model_copy(update={"clips": tuple(clips.values())})
+
+
+def read_plan(folder: Path) -> Plan:
+    """Read the plan of a feature folder with all that was added; it raises as its parts do."""
+    return join_plan(read_plan_parts(folder))
+
+
+def plan_part_path(folder: Path, number: int) -> Path:
+    """Return where a part of the plan lies; part 0 is the first job's."""
+    name = Path(PLAN_NAME)
+    return folder / (f"{name.stem}-{number:04d}{name.suffix}" if number else name)
+
+
 def with_splits_of(clips: Iterable[_Clip], others: Iterable[PlannedClip]) -> Iterator[_Clip]:
     """Yield clips with the splits that others of the same paths have; the rest as it is.
 
@@ -292,29 +331,30 @@ def build_manifest(folder: Path) -> Manifest:
     """Rebuild `manifest.json` from the plan and the sidecars, and replace it atomically.
 
     Any number of jobs may do so at any time: whoever replaces the file last looks again for
-    sidecars that were written meanwhile. A manifest that is right already is left alone, so that
-    a finished folder may be read-only.
+    sidecars, and parts of the plan, that were written meanwhile. A manifest that is right already
+    is left alone, so that a finished folder may be read-only.
 
     Raises:
         DataMissingError: If there is no plan.
         FeatureStoreError: If a sidecar belongs to another configuration.
         OSError: If the folder cannot be written.
     """
-    plan = read_record(Plan, folder / PLAN_NAME)
+    parts = read_plan_parts(folder)
     path = folder / MANIFEST_NAME
-    done = _finished_shards(folder, plan)
+    done = _finished_shards(folder, join_plan(parts))
     while True:
-        manifest = _collect(folder, plan, done)
+        manifest = _collect(folder, join_plan(parts), done)
         data = dump_record(manifest)
         there = None
         with suppress(FileNotFoundError):
             there = path.read_bytes()
         if there != data:
             replace_file(path, data)
-        done_now = _finished_shards(folder, plan)
-        if done_now == done:
+        parts_now = read_plan_parts(folder)
+        done_now = _finished_shards(folder, join_plan(parts_now))
+        if (parts_now, done_now) == (parts, done):
             return manifest
-        done = done_now
+        parts, done = parts_now, done_now
 
 
 def collect_manifest(folder: Path) -> Manifest:
@@ -324,12 +364,20 @@ def collect_manifest(folder: Path) -> Manifest:
         DataMissingError: If there is no plan.
         FeatureStoreError: If a record is damaged or belongs to another configuration.
     """
-    plan = read_record(Plan, folder / PLAN_NAME)
+    plan = read_plan(folder)
     return _collect(folder, plan, _finished_shards(folder, plan))
 
 
 def _collect(folder: Path, plan: Plan, shards: Iterable[str]) -> Manifest:
-    finished = [record for shard in shards if (record := _sidecar(folder, shard, plan))]
+    planned: dict[str, list[tuple[int, str]]] = {}
+    for clip in plan.clips:
+        planned.setdefault(clip.shard, []).append((clip.id, clip.path))
+    finished = []
+    for shard in shards:
+        if record := _sidecar(folder, shard, plan):
+            if [(clip.id, clip.path) for clip in record.clips] != planned[shard]:
+                raise _made_otherwise(folder / f"{shard}.json")
+            finished.append(record)
     done = {record.shard for record in finished}
     made = (clip for record in finished for clip in record.clips)
     clips = sorted(with_splits_of(made, plan.clips), key=lambda clip: clip.path)
@@ -365,8 +413,12 @@ def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
         # Another job makes this shard again; whoever ends last lists it.
         return None
     if (record.config_hash, record.shard) != (plan.config.hash, shard):
-        raise FeatureStoreError(
-            f"{path} was made with other settings, or for another shard, than {PLAN_NAME} beside "
-            "it says; run ta3n-extract --repair to make this shard again"
-        )
+        raise _made_otherwise(path)
     return record
+
+
+def _made_otherwise(path: Path) -> FeatureStoreError:
+    return FeatureStoreError(
+        f"{path} was made with other settings, or for other clips, than {PLAN_NAME} beside it "
+        "says; run ta3n-extract --repair to make this shard again"
+    )

@@ -91,7 +91,8 @@ def main(
 ) -> None:
     """Decode a dataset's videos, or loose ones, and write features of their frames.
 
-    A finished folder is left as it is; an interrupted one is gone on with by the same command line.
+    The same command line goes on with an interrupted folder, and adds clips that are new or that a
+    wider selection takes in; what is done stays as it is.
     """
     # Settings and torch are imported late: --help must answer at once.
     from ta3n.common.settings import load_settings
@@ -169,7 +170,13 @@ def _extract(
     **again: bool,
 ) -> None:
     """Do what is asked for; `again` is what an `ExtractionJob` does with parts that are there."""
-    from ta3n.extract.job.plan import describe_plan, feature_config, make_plan
+    from ta3n.extract.job.plan import (
+        Scope,
+        describe_plan,
+        feature_config,
+        make_plan,
+        num_plan_parts,
+    )
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.supervision.supervisor import WORKER_COMMAND
     from ta3n.extract.worker.messages import Work
@@ -177,16 +184,21 @@ def _extract(
     options = settings.extract
     name = clips.name if isinstance(clips, Dataset) else VIDEOS
     backbone, weights, config = feature_config(options, name)
+    folder = options.out / name
+    # Before the clips are looked for: another job may add some that this one does not see yet.
+    num_parts = num_plan_parts(folder)
     if isinstance(clips, Dataset):
-        listing, selection = _listing(clips, settings, catalogue)
+        listing, selection, classes = _listing(clips, settings, catalogue)
     else:
-        listing, selection = scan_videos(clips), "loose videos"
+        listing, selection, classes = scan_videos(clips), "loose videos", None
     for line in left_out_lines(listing.left_out):
         LOGGER.warning("%s: %s", listing.dataset, line)
     plan = make_plan(listing, config, selection=selection, limit=options.limit)
-    folder = options.out / listing.dataset
+    scope = Scope.of(listing, classes, num_parts)
     if dry_run:
-        click.echo(describe_plan(plan, listing.root, share or JobShare(), folder))
+        wanted = {name: again[name] for name in ("retry_failed", "new_splits")}
+        told = describe_plan(plan, listing.root, share or JobShare(), folder, scope=scope, **wanted)
+        click.echo(told)
         return
     work = Work(
         root=listing.root,
@@ -203,6 +215,7 @@ def _extract(
     job = ExtractionJob(
         work=work,
         plan=plan,
+        scope=scope,
         share=share,
         worker_command=WORKER_COMMAND if options.supervise else (),
         **again,
@@ -214,8 +227,8 @@ def _extract(
 
 def _listing(
     dataset: Dataset, settings: ExtractSections, catalogue: Catalogue
-) -> tuple[Listing, str]:
-    """Return the clips to extract and the selection in words."""
+) -> tuple[Listing, str, tuple[str, ...] | None]:
+    """Return the clips to extract, the selection in words, and its classes, None for all."""
     root, splits = folders_of(dataset, settings)
     options = settings.extract
     wanted, selection = _wanted_classes(dataset, options, catalogue)
@@ -225,7 +238,7 @@ def _listing(
     LOGGER.info("splits of %s: %s", dataset.name, listing.splits_origin)
     if wanted is not None:
         listing = _only(listing, wanted)
-    return listing, selection
+    return listing, selection, wanted
 
 
 def _wanted_classes(

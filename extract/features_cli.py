@@ -133,6 +133,7 @@ def merge(folder: Path) -> None:
 @click.option("--out", metavar="DIR", help="To DIR/<dataset> (default: features).")
 @click.option("--backbone", help="What made them (default: as exported, else resnet101).")
 @click.option("--weights", help="Its weights, in words (default: as exported, else published).")
+@click.option("--new-splits", is_flag=True, help="Other splits of the same videos.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option("--config", "config_file", type=_PATH, help="Settings file with own datasets.")
 @handles_errors(COMMAND)
@@ -146,6 +147,7 @@ def import_command(
     out: str | None,
     backbone: str | None,
     weights: str | None,
+    new_splits: bool,
     max_failures: str | None,
     config_file: Path | None,
 ) -> None:
@@ -179,6 +181,7 @@ def import_command(
         folder=target,
         backbone=backbone,
         weights=weights,
+        new_splits=new_splits,
     )
     manifest = run_import(job)
     report(manifest, target)

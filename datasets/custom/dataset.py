@@ -6,14 +6,12 @@ lists, from a pattern in the names, or from a ratio; they are one split, called 
 
 from __future__ import annotations
 
-import hashlib
 import re
-from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING
 
 from ta3n.common.errors import (
     ConfigError,
@@ -37,16 +35,11 @@ from ta3n.datasets.reading.folders import (
     find_clip_folder,
     quoted,
 )
+from ta3n.datasets.reading.ratio import OWN_SPLIT, RatioSplit
 from ta3n.datasets.reading.split_files import Role
 
 if TYPE_CHECKING:
     from ta3n.datasets.custom.settings import BenchmarkSettings, DatasetSettings
-
-OWN_SPLIT = "1"
-"""The name given to the one split of an own dataset."""
-
-Recording: TypeAlias = tuple[str, str]
-"""What clips were cut from, see `Dataset.recording_of`."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +75,11 @@ class OwnDataset(Dataset):
             clips, left_out = self._in_folders(given, classes or ())
         names = [clip.inner_name for clip in clips] + [clip.stem for clip in absent]
         self._check_groups(names)
-        clips = self._with_rule(clips)
+        ratio = self._ratio_split(clips)
+        if ratio is not None:
+            for line in ratio.lines():
+                LOGGER.warning("%s: %s", self.name, line)
+        clips = self._with_rule(clips, ratio)
         if classes is not None:
             known = {c.class_name for c in clips} | {c.class_name for c in absent}
             self._check_classes(classes, known, clips, given)
@@ -94,8 +91,9 @@ class OwnDataset(Dataset):
             root=given.resolve(),
             clips=tuple(sorted(clips, key=lambda clip: clip.path)),
             absent=absent,
-            splits_origin=self._origin(),
+            splits_origin=ratio.origin if ratio is not None else self._origin(),
             left_out=left_out,
+            ratio=ratio,
         )
 
     def _in_folders(
@@ -194,15 +192,30 @@ class OwnDataset(Dataset):
                 "out"
             )
 
-    def _with_rule(self, clips: Sequence[Clip]) -> tuple[Clip, ...]:
+    def _ratio_split(self, clips: Iterable[Clip]) -> RatioSplit | None:
+        table = self.table
+        if table.val_ratio is None:
+            return None
+        groups = f" of groups {table.groups}" if table.groups else ""
+        former = f"ratio {table.val_ratio:g}{groups}, seed {table.seed}"
+        return RatioSplit(
+            clips={
+                c.path: (c.class_name, self.recording_of(c.class_name, c.stem, c.inner_name))
+                for c in clips
+            },
+            ratio=table.val_ratio,
+            seed=table.seed,
+            origin=f"{former}, each by its name",
+            former_origin=former,
+        )
+
+    def _with_rule(self, clips: Sequence[Clip], ratio: RatioSplit | None) -> tuple[Clip, ...]:
         """Return the clips with the split of a ratio or pattern, if that is the rule."""
         table = self.table
-        if table.val_ratio is not None:
-            keyed = [
-                (c.class_name, self.recording_of(c.class_name, c.stem, c.inner_name)) for c in clips
-            ]
-            roles = split_by_ratio(keyed, table.val_ratio, table.seed)
-        elif table.val_pattern is not None:
+        if ratio is not None:
+            splits = ratio.splits()
+            return tuple(replace(clip, splits=splits[clip.path]) for clip in clips)
+        if table.val_pattern is not None:
             train = None if table.train_pattern is None else re.compile(table.train_pattern)
             stems = [clip.stem for clip in clips]
             roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
@@ -236,9 +249,6 @@ class OwnDataset(Dataset):
 
     def _origin(self) -> str:
         table = self.table
-        if table.val_ratio is not None:
-            groups = f" of groups {table.groups}" if table.groups else ""
-            return f"ratio {table.val_ratio:g}{groups}, seed {table.seed}"
         if table.val_pattern is not None:
             return f"names: validation {table.val_pattern}"
         return f"lists {', '.join(map(str, (*table.train, *table.val, *table.clips)))}"
@@ -372,61 +382,3 @@ def split_by_pattern(
             )
         roles.append("test" if is_val else "train" if is_train else None)
     return roles
-
-
-def split_by_ratio(
-    clips: Sequence[tuple[str, Recording]], ratio: float, seed: int
-) -> list[Role | None]:
-    """Part recordings so that of every class about `ratio` of the clips are validated on.
-
-    Recordings are taken in an order that only their names and the seed decide, each as a whole. A
-    class with two recordings or more keeps at least one on either side. `clips` are the class and
-    recording of each.
-    """
-    classes: dict[Recording, Counter[str]] = {}
-    for class_name, recording in clips:
-        classes.setdefault(recording, Counter())[class_name] += 1
-    ordered = {r: classes[r] for r in sorted(classes, key=lambda r: _key(seed, r))}
-    sizes = Counter(class_name for class_name, _ in clips)
-    chosen = set(_choose(ordered, sizes, ratio))
-    chosen |= set(_one_for_each(ordered, sizes, chosen))
-    return ["test" if recording in chosen else "train" for _, recording in clips]
-
-
-def _key(seed: int, recording: Recording) -> bytes:
-    text = "\0".join((str(seed), *recording))
-    return hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
-
-
-def _choose(
-    recordings: Mapping[Recording, Counter[str]], sizes: Counter[str], ratio: float
-) -> Iterator[Recording]:
-    """Yield the recordings that bring the classes nearer to their share, one after the other."""
-    lacking = {class_name: ratio * size for class_name, size in sizes.items()}
-    left = Counter(sizes)
-    for recording, counts in recordings.items():
-        gain = sum(abs(lacking[c]) - abs(lacking[c] - n) for c, n in counts.items())
-        if gain > 0 and _leaves_some(left, counts):
-            left -= counts
-            for class_name, count in counts.items():
-                lacking[class_name] -= count
-            yield recording
-
-
-def _one_for_each(
-    recordings: Mapping[Recording, Counter[str]], sizes: Counter[str], chosen: set[Recording]
-) -> Iterator[Recording]:
-    """Yield the smallest recording of each class that has none to be validated on yet."""
-    taken = sum((recordings[r] for r in chosen), Counter[str]())
-    for class_name in sorted(sizes):
-        candidates = [r for r, counts in recordings.items() if counts[class_name]]
-        for recording in sorted(candidates, key=lambda r: recordings[r].total()):
-            if taken[class_name]:
-                break
-            if _leaves_some(sizes - taken, recordings[recording]):
-                taken += recordings[recording]
-                yield recording
-
-
-def _leaves_some(left: Counter[str], counts: Counter[str]) -> bool:
-    return all(left[class_name] > count for class_name, count in counts.items())

@@ -47,7 +47,7 @@ class DatasetSettings(Section):
         clips: Lists of all clips, with a column `split` or beside a rule.
         train: Lists of the clips to train on; `val` of those to validate on.
         classes: Names of the classes by label, where the lists have numbers.
-        val_ratio: Share of the clips of every class to validate on; `seed` decides which ones.
+        val_ratio: Share of every class to validate on, on average; `seed` decides which clips.
         groups: Regular expression that finds in a file name (without suffix) what the clip was
             cut from; clips of one group are never on both sides of a ratio.
         val_pattern: Regular expression for the file names to validate on.

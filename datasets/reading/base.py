@@ -26,6 +26,7 @@ from ta3n.datasets.reading.folders import (
     videos_below,
     videos_outside,
 )
+from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.datasets.reading.split_files import (
     Role,
     RoleTable,
@@ -83,6 +84,7 @@ class Listing:
         absent: Clips that the official splits name and that are not on disk, sorted.
         splits_origin: Where the splits come from, to be shown to people.
         left_out: What lies there and is not taken, by path under the root.
+        ratio: The rule for the splits where that is a ratio.
     """
 
     dataset: str
@@ -91,6 +93,7 @@ class Listing:
     absent: tuple[ListedClip, ...]
     splits_origin: str
     left_out: tuple[LeftOut, ...] = ()
+    ratio: RatioSplit | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:

@@ -79,6 +79,7 @@ class ImportJob:
         folder: Feature folder to write.
         backbone: Network that made them; None takes what an export says, else that of the paper.
         weights: Its weights, in words; None likewise.
+        new_splits: Take other splits of the same videos for those that are there.
     """
 
     source: Path
@@ -88,6 +89,7 @@ class ImportJob:
     folder: Path
     backbone: str | None = None
     weights: str | None = None
+    new_splits: bool = False
 
 
 class _Matched(NamedTuple):
@@ -112,7 +114,7 @@ def run_import(job: ImportJob) -> Manifest:
     config = _config(job, width, exported.config if exported else None)
     by_path = {match.video.path: match for match in matched}
     plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
-    plan = agree_on_plan(job.folder, plan)
+    plan = agree_on_plan(job.folder, plan, new_splits=job.new_splits)
     remove_stale_temporaries(job.folder)
     done = 0
     with ProgressLine(len(plan.clips), "videos") as progress:

@@ -6,12 +6,11 @@ from pathlib import Path
 from ta3n.common.errors import DataMissingError, FeatureStoreError, shorten
 from ta3n.common.records import (
     MANIFEST_NAME,
-    PLAN_NAME,
     USABLE,
     Manifest,
-    Plan,
     build_manifest,
     collect_manifest,
+    read_plan,
     read_record,
 )
 from ta3n.common.shares import SHARES_NAME, read_count
@@ -20,7 +19,7 @@ from ta3n.extract.job.feature_folder import damage_of, mend_sidecar
 
 def contents(folder: Path) -> Iterator[str]:
     """Yield what is there, by status, and the reason for each clip that is not ok."""
-    plan, manifest = read_record(Plan, folder / PLAN_NAME), collect_manifest(folder)
+    plan, manifest = read_plan(folder), collect_manifest(folder)
     config = plan.config
     rows = sum(clip.length for clip in manifest.clips)
     done = manifest.num_shards - len({clip.shard for clip in manifest.pending})
@@ -43,7 +42,7 @@ def contents(folder: Path) -> Iterator[str]:
 
 def damage(folder: Path) -> Iterator[str]:
     """Check every checksum, count, value and origin; yield what is damaged."""
-    plan = read_record(Plan, folder / PLAN_NAME)
+    plan = read_plan(folder)
     sound = True
     for shard in plan.shards:
         damaged = damage_of(folder, plan, shard)
@@ -68,7 +67,7 @@ def clips_without_features(folder: Path) -> Iterator[tuple[str, str, str]]:
 
 def missing_shards(folder: Path) -> Iterator[str]:
     """Rebuild the manifest; yield which shards are missing, by the job that is to make them."""
-    shards = read_record(Plan, folder / PLAN_NAME).shards
+    shards = read_plan(folder).shards
     for shard in shards:
         # A job killed between a shard and its sidecar leaves the one without the other.
         mend_sidecar(folder, shard)

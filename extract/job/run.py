@@ -1,7 +1,8 @@
 """An extraction job: plan, skip what is done, do this job's shards, rebuild the manifest."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError, printable, shorten
@@ -10,8 +11,9 @@ from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
+from ta3n.datasets.reading.base import Clip
 from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar
-from ta3n.extract.job.plan import agree_on_plan
+from ta3n.extract.job.plan import Scope, agree_on_plan, shards_asked_for
 from ta3n.extract.supervision.progress import JobProgress
 from ta3n.extract.supervision.quarantine import read_quarantine, remove_from_quarantine
 from ta3n.extract.supervision.supervisor import WORKER_COMMAND, supervise
@@ -26,6 +28,7 @@ class ExtractionJob:
 
     Attributes:
         work: Of its workers, without shards.
+        scope: What the plan tells of the dataset.
         share: This job's part of it; None does all that is left, whatever array was at it.
         retry_failed: Do clips again that failed before.
         new_splits: Take other splits of the same clips for those that are there.
@@ -36,6 +39,7 @@ class ExtractionJob:
 
     work: Work
     plan: Plan
+    scope: Scope = field(default_factory=Scope)
     share: JobShare | None = None
     retry_failed: bool = False
     new_splits: bool = False
@@ -54,11 +58,19 @@ def run_job(job: ExtractionJob) -> Manifest:
         OSError: If the folder cannot be written; finished shards stay.
     """
     folder = job.work.folder
-    plan = agree_on_plan(folder, job.plan, retry_failed=job.retry_failed, new_splits=job.new_splits)
+    plan = agree_on_plan(
+        folder,
+        job.plan,
+        scope=job.scope,
+        retry_failed=job.retry_failed,
+        new_splits=job.new_splits,
+    )
     remove_stale_temporaries(folder)
     if job.share is not None:
         agree_on_count(folder / SHARES_NAME, job.share)
-    mine = (job.share or JobShare()).of(plan.shards)
+    asked = shards_asked_for(plan, job.plan, job.scope)
+    # Shares are of all there is, so that they do not depend on what is asked for.
+    mine = [shard for shard in (job.share or JobShare()).of(plan.shards) if shard in asked]
     tasks, attempts = _find_tasks(job, plan, mine)
     LOGGER.info(
         "%s: %d clips in %d shards, %d of %d shards of this job are done",
@@ -86,15 +98,15 @@ def _find_tasks(
 ) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
     """Return the shards that are to be made, and how often clips were tried before, by number.
 
-    The job's own plan has the files as they are now; some may have been replaced since the plan
-    that is there.
+    Some files may have been replaced since the plan that is there.
     """
     folder = job.work.folder
-    by_path = {clip.path: clip for clip in job.plan.clips}
+    files = job.scope.files(job.plan)
     members: dict[str, list[PlannedClip]] = {shard: [] for shard in shards}
     for clip in there.clips:
         if clip.shard in members:
-            members[clip.shard].append(by_path.get(clip.path, clip))
+            members[clip.shard].append(_as_now(clip, files.get(clip.path), job.work.root))
+    by_path = {clip.path: clip for clips in members.values() for clip in clips}
     tasks, attempts = [], {}
     for shard, clips in members.items():
         task = ShardTask(shard=shard, clips=tuple(clips), replace=True)
@@ -109,6 +121,19 @@ def _find_tasks(
             kept = frozenset(clip.id for clip in clips) - {clip.id for clip in failed}
             tasks.append(replace(task, kept=kept))
     return tuple(tasks), attempts
+
+
+def _as_now(clip: PlannedClip, file: Clip | None, root: Path) -> PlannedClip:
+    """Return a planned clip with the size and time of its file, which is looked at if need be."""
+    size_bytes, mtime_ns = clip.size_bytes, clip.mtime_ns
+    if file is not None:
+        size_bytes, mtime_ns = file.size_bytes, file.mtime_ns
+    else:
+        # Not asked for, but in a shard with clips that are. One that is gone fails by itself.
+        with suppress(OSError):
+            status = (root / clip.path).stat()
+            size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
+    return clip.model_copy(update={"size_bytes": size_bytes, "mtime_ns": mtime_ns})
 
 
 def _repaired(folder: Path, plan: Plan, shard: str) -> bool:

@@ -12,7 +12,7 @@ from ta3n.common.shares import JobShare
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.backbones import BACKBONES
-from ta3n.extract.job.plan import make_plan
+from ta3n.extract.job.plan import Scope, make_plan
 from ta3n.extract.job.run import ExtractionJob
 from ta3n.extract.worker.messages import Work
 
@@ -35,6 +35,7 @@ def job(
     worker_command: Sequence[str] = (),
     clip_timeout_s: float = 60,
     selection: str | None = None,
+    limit: int | None = None,
     device: str = "cpu",
 ) -> ExtractionJob:
     """Return a job on a tree in UCF101's layout, as the command line would make it."""
@@ -61,7 +62,8 @@ def job(
     )
     return ExtractionJob(
         work=work,
-        plan=make_plan(listing, config, selection=selection or str(classes), limit=None),
+        plan=make_plan(listing, config, selection=selection or str(classes), limit=limit),
+        scope=Scope.of(listing, classes),
         share=JobShare.parse(share) if share else None,
         retry_failed=retry_failed,
         repair=repair,

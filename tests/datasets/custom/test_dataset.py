@@ -45,7 +45,7 @@ def test_class_folders_with_a_pattern(tmp_path: Path, make_tree: MakeTree) -> No
 
 def test_a_ratio_is_not_moved_by_the_choice_of_classes(tmp_path: Path, make_tree: MakeTree) -> None:
     make_tree(tmp_path / "data", TREE)
-    table = "val_ratio = 0.4\ngroups = '_(s\\d)_'"
+    table = "val_ratio = 0.4\nseed = 6\ngroups = '_(s\\d)_'"
     whole, part = parts(scan(tmp_path, table)), parts(scan(tmp_path, table, ["wave"]))
     assert part == {path: role for path, role in whole.items() if path.startswith("wave/")}
     assert sorted(map(str, whole.values())) == ["test"] * 4 + ["train"] * 6
@@ -176,6 +176,29 @@ def test_an_own_benchmark_takes_the_split_of_built_in_datasets(tmp_path: Path) -
     own = mixed.place_of("mine", "z", {"1": "train"})
     assert own is not None
     assert (own.role, own.label) == ("train", 1)
+
+
+def test_one_clip_more_moves_no_other(tmp_path: Path, make_tree: MakeTree) -> None:
+    make_tree(tmp_path / "data", TREE)
+    before = parts(scan(tmp_path, "val_ratio = 0.4"))
+    make_tree(tmp_path / "data", [f"{name}/new_{n}.mp4" for name in ("wave", "a") for n in "xyz"])
+    after = parts(scan(tmp_path, "val_ratio = 0.4"))
+    assert {path: after[path] for path in before} == before
+    assert len(after) == len(before) + 6
+
+
+@pytest.mark.parametrize("group", [6, 7], ids=["to train on", "to validate on"])
+def test_a_class_that_cannot_be_parted_is_named(
+    tmp_path: Path, make_tree: MakeTree, log: pytest.LogCaptureFixture, group: int
+) -> None:
+    """Whatever side the name of its one group falls on."""
+    make_tree(tmp_path / "data", [*TREE, f"hop/one_s{group}_t1.mp4"])
+    listing = scan(tmp_path, "val_ratio = 0.4\nseed = 6\ngroups = '_(s\\d)_'")
+    assert parts(listing)[f"hop/one_s{group}_t1.mp4"] == "train"
+    assert [record.getMessage() for record in log.records] == [
+        "mine: no clips to validate on of hop: too few groups; add clips of other recordings, or "
+        "give lists or val_pattern"
+    ]
 
 
 NESTED = ["wave/1.mp4", "wave/p2/1.mp4", "wave/p2/2.mov", "turn/p1/1.mp4", "turn/p3/1.mp4"]

@@ -16,6 +16,7 @@ from ta3n.extract.exchange.feature_files import write_array, write_frames
 from ta3n.extract.features_cli import main
 
 from ...support.feature_folders import MadeClip, make_features
+from ...support.videos import WriteClip
 
 NAMES = {
     "Film_golf_f_cm_np1_ba_bad_0": ("golf", "train"),
@@ -108,6 +109,43 @@ def test_official_splits_give_the_names_that_were_changed(published: Path, tmp_p
     (clip,) = manifest(out / "hmdb51").clips
     assert clip.path == "pullup/Other_(klettern)_pullup_f_cm_np1_ba_bad_1.avi"
     assert clip.splits == {"1": "test"}
+
+
+def test_features_of_a_ratio_keep_their_split_until_another_is_asked_for(
+    published: Path, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    """More features are added; another split is refused in one line, which says what takes it."""
+    for number in range(6):
+        write_clip(tmp_path / "mine" / "golf" / f"take{number}.avi", 8, seed=number)
+        if number < 4:
+            write_frames(rows(number), published / f"take{number}")
+    settings, out = tmp_path / "mine.toml", tmp_path / "features"
+
+    def imported(seed: int, *more: object) -> Result:
+        table = f'[datasets.mine]\nroot = "mine"\nval_ratio = 0.5\nseed = {seed}\n'
+        settings.write_text(table)
+        named = ("--dataset", "mine", "--root", tmp_path / "mine", "--config", settings)
+        return run("import", published, *named, "--out", out, *MADE, *more)
+
+    def splits() -> dict[str, object]:
+        return {clip.path: clip.splits for clip in manifest(out / "mine").clips}
+
+    assert imported(0).exit_code == 0
+    first = splits()
+    write_frames(rows(4), published / "take4")
+    assert imported(0).exit_code == 0
+    grown = splits()
+    assert (len(first), len(grown)) == (4, 5)
+    assert first.items() <= grown.items()
+    refused = imported(1)
+    assert (refused.exit_code, refused.stdout) == (1, "")
+    line = refused.stderr.splitlines()[-1]
+    assert "clips are in another split" in line
+    assert "--new-splits takes these" in line
+    assert splits() == grown
+    assert imported(1, "--new-splits").exit_code == 0
+    assert splits() != grown
+    assert run("verify", out / "mine").exit_code == 0
 
 
 @pytest.mark.parametrize("form", ["t7", "npy"])

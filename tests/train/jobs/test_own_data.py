@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import catalogue_of, folders_of
 from ta3n.datasets.cli import main as datasets
@@ -79,6 +80,69 @@ def test_the_list_on_the_page(
     # In processes of their own, which see the datasets of the settings file too.
     run_both_stages("camera-day", "camera-night", "--seeds", 2, "--jobs", 2)
     assert Path("runs/day-night/camera-day-camera-night").is_dir()
+
+
+GROWING = """
+[datasets.lab]
+root = "lab"
+val_ratio = 0.4
+
+[datasets.street]
+root = "street"
+val_ratio = 0.4
+
+[benchmarks.grown]
+datasets = ["lab", "street"]
+classes = ["wave", "turn"]
+"""
+
+
+def trained_runs() -> dict[str, tuple[int, int]]:
+    """Return how many source videos each run used, and how many there were, by its hash."""
+    found = {}
+    for path in Path("runs").glob("*/*/*/seed-0/result.json"):
+        config = json.loads(path.with_name("config.json").read_text())
+        found[config["hash"]] = tuple(json.loads(path.read_text())["coverage"]["source"])
+    return found
+
+
+def num_to_train_on(dataset: str) -> int:
+    manifest = read_record(Manifest, Path("features", dataset, MANIFEST_NAME))
+    return sum("train" in clip.splits.values() for clip in manifest.clips)
+
+
+def test_a_folder_that_grew_is_trained_on_whole_as_another_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, write_clip: WriteClip
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "pipeline.toml").write_text(GROWING)
+    for number, place in enumerate(itertools.product(("lab", "street"), ("wave", "turn"))):
+        for take in range(5):
+            write_clip(tmp_path.joinpath(*place, f"take{take}.avi"), 8, seed=10 * number + take)
+    run_both_stages("lab", "street")
+    before, num_before = trained_runs(), num_to_train_on("lab")
+    assert list(before.values()) == [(num_before, num_before)]
+    for take in range(5, 9):
+        write_clip(tmp_path / "lab" / "turn" / f"take{take}.avi", 8, seed=100 + take)
+    extraction = ("--dataset", "lab", *SMALL, "--frames", "segments:2", "--no-supervise")
+    short = ("--segments", 2, "--epochs", 2, "--batch-size", 8, "--device", "cpu")
+    training = ("--source", "lab", "--target", "street", *short)
+    # The new clips are planned, but another task of the array is to make their shard.
+    assert run(extract, *extraction, "--shard", "0/2").exit_code == 0
+    refused = run(train, *training)
+    assert refused.exit_code == 1
+    assert "4 not extracted yet (turn/take5.avi" in refused.output
+    # On the clips at hand, it is the run that is there.
+    allowed = run(train, *training, "--allow-missing")
+    assert (allowed.exit_code, trained_runs()) == (0, before), allowed.output
+    assert "4 not extracted yet (turn/take5.avi" in allowed.output
+    assert run(extract, *extraction, "--shard", "1/2").exit_code == 0
+    grown = run(train, *training)
+    assert grown.exit_code == 0, grown.output
+    runs, num_now = trained_runs(), num_to_train_on("lab")
+    assert num_now > num_before
+    assert [counts for of, counts in runs.items() if of not in before] == [(num_now, num_now)]
+    assert before.items() <= runs.items()
 
 
 def listed(path: Path, lines: Iterable[str]) -> None:
