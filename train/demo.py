@@ -98,7 +98,7 @@ A demonstration that was interrupted goes on with the same command line.
 @click.option(
     "--methods",
     metavar="LIST",
-    help="Rows with relations, such as dan,coral+mcc, or all methods (default: those of the page).",
+    help="Rows such as dan,coral+mcc, or all methods (default: those of the page).",
 )
 @click.option("--quick", is_flag=True, help="Few clips and epochs: does it work here?")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda:N.")
@@ -155,13 +155,12 @@ def _rows(text: str) -> tuple[Row, ...]:
     from ta3n.train.methods.registry import METHODS
 
     if text == "all":
-        trained = [name for name, m in METHODS.all().items() if m.trains_on != "nothing"]
-        return tuple((name, "relation") for name in (*trained, "coral+mcc"))
-    names = list(dict.fromkeys(word.strip() for word in text.split(",")))
-    for name in names:
-        for part in name.split("+"):
-            METHODS.find(part)
-    return tuple((name, "relation") for name in names)
+        names = [name for name, m in METHODS.all().items() if m.trains_on != "nothing"]
+        names.append("coral+mcc")
+    else:
+        names = list(dict.fromkeys(word.strip() for word in text.split(",")))
+    methods = {name: [METHODS.find(part) for part in name.split("+")] for name in names}
+    return tuple((name, parts[0].temporal) for name, parts in methods.items())
 
 
 def _backbone() -> str:

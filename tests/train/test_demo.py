@@ -38,8 +38,9 @@ def test_directions_and_methods_are_chosen_by_name() -> None:
     assert demo._rows("dan,coral+mcc") == (("dan", "relation"), ("coral+mcc", "relation"))
     with pytest.raises(UsageError, match="did you mean 'coral'"):
         demo._rows("corral")
-    every = {name for name, _ in demo._rows("all")}
-    assert {"target-only", "ta3n", "coral+mcc"} <= every
+    every = dict(demo._rows("all"))
+    assert {"target-only", "ta3n", "coral+mcc"} <= every.keys()
+    assert (every["sa-svm"], every["bnm"]) == ("pooling", "relation")
     assert "shot" not in every
 
 
