@@ -205,5 +205,7 @@ def test_ctrl_c_ends_it(tmp_path: Path, write_clip: WriteClip) -> None:
         process = subprocess.Popen([sys.executable, "-P", "-c", SCRIPT, clip], stderr=file)
     wait_until(lambda: "resnet18 with weights" in log.read_text())
     process.send_signal(signal.SIGINT)
-    assert process.wait(timeout=20) == -signal.SIGINT
+    # Python dies of the signal, or ends with 1: it forgets the signal where a thread that ends
+    # meanwhile imports something that calls `exec`, as named tuples do.
+    assert process.wait(timeout=20) in (-signal.SIGINT, 1)
     assert log.read_text().strip().endswith("KeyboardInterrupt")

@@ -53,10 +53,14 @@ def run_gru(layers: "Layers", frames: "list[Tensor]") -> "list[Tensor]":
 
 
 def _encode(layers: "Layers", frames: "Tensor", _domains: "Domains") -> "Tensor":
-    """Map frame features [B, K, H] to [B, R]: the sum of both directions, the mean over time."""
-    import torch
+    """Map frame features [B, K, H] to [B, R]: the sum of both directions, the mean over time.
 
-    in_order = list(frames.unbind(dim=1))
+    Frames are normalised first (ours): as they start, near 0.01, gates learn nothing for epochs.
+    """
+    import torch
+    from torch.nn.functional import layer_norm
+
+    in_order = list(layer_norm(frames, frames.shape[2:]).unbind(dim=1))
     states = run_gru(layers["ahead"], in_order) + run_gru(layers["back"], in_order[::-1])
     return torch.stack(states).sum(dim=0) / frames.shape[1]
 

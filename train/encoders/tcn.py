@@ -59,10 +59,14 @@ def _build(spec: "ModelSpec") -> "EncoderModule":
 
 
 def _encode(layers: "Layers", frames: "Tensor", _domains: "Domains") -> "Tensor":
-    """Map frame features [B, K, H] to the mean over time of each level, [B, L, R]."""
-    import torch
+    """Map frame features [B, K, H] to the mean over time of each level, [B, L, R].
 
-    steps = layers["input"](frames).relu()
+    Frames are normalised first (ours), since they start near 0.01.
+    """
+    import torch
+    from torch.nn.functional import layer_norm
+
+    steps = layers["input"](layer_norm(frames, frames.shape[2:])).relu()
     parts = []
     for linear, dilation in zip(layers["levels"], dilations(frames.shape[1]), strict=True):
         steps = steps + convolve(linear, steps, dilation).relu()
