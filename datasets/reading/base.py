@@ -85,6 +85,7 @@ class Listing:
         splits_origin: Where the splits come from, to be shown to people.
         left_out: What lies there and is not taken, by path under the root.
         ratio: The rule for the splits where that is a ratio.
+        aliases: Other spelling of a class folder -> the one that `absent` clips have.
     """
 
     dataset: str
@@ -94,6 +95,7 @@ class Listing:
     splits_origin: str
     left_out: tuple[LeftOut, ...] = ()
     ratio: RatioSplit | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -260,6 +262,7 @@ class OfficialDataset(Dataset):
             absent=self._absent(clips, table or {}, classes),
             splits_origin=origin,
             left_out=left_out,
+            aliases=self.folder_aliases,
         )
 
     def holds_splits(self, folder: Path) -> bool:

@@ -7,7 +7,7 @@ that are there.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -106,6 +106,7 @@ class Scope:
             for those of the plan.
         classes: The class folders that were looked for; None for all there are.
         ratio: The rule for the splits where that is a ratio.
+        aliases: Other spelling of a class folder -> the one that clips not on disk have.
         num_parts: Parts that the folder's plan had before it was looked for clips: those of later
             parts may be newer than what was found. None for all.
     """
@@ -113,6 +114,7 @@ class Scope:
     listed: tuple[Clip, ...] | None = None
     classes: frozenset[str] | None = None
     ratio: RatioSplit | None = None
+    aliases: Mapping[str, str] = field(default_factory=dict)
     num_parts: int | None = None
 
     @classmethod
@@ -124,6 +126,7 @@ class Scope:
             listed=listing.clips,
             classes=None if classes is None else frozenset(classes),
             ratio=listing.ratio,
+            aliases=listing.aliases,
             num_parts=num_parts,
         )
 
@@ -418,10 +421,17 @@ def _is_same_rule(there: Plan, ratio: RatioSplit) -> bool:
 def _absent(there: Plan, now: Plan, scope: Scope) -> tuple[AbsentClip, ...]:
     """Return the clips that are not on disk, those there where a plan tells nothing of them."""
     known = {clip.path: clip for clip in there.absent}
-    kept = {path: clip for path, clip in known.items() if not scope.covers(clip.class_name)}
+    names = None if scope.classes is None else {scope.aliases.get(c, c) for c in scope.classes}
+    kept = {
+        p: clip for p, clip in known.items() if names is not None and clip.class_name not in names
+    }
     # Those that another job found since this one looked are there.
     files = scope.files(now)
-    newer = {(c.class_name, _as_clip(c).stem) for c in there.clips if c.path not in files}
+    newer = {
+        (scope.aliases.get(c.class_name, c.class_name), _as_clip(c).stem)
+        for c in there.clips
+        if c.path not in files
+    }
     found = kept | {
         clip.path: clip
         for clip in now.absent

@@ -355,6 +355,25 @@ def test_a_clip_that_another_job_found_meanwhile_is_not_absent(tmp_path: Path) -
     assert not plan_part_path(tmp_path, 2).exists()
 
 
+def test_a_clip_in_a_folder_of_another_spelling_is_absent_no_more(tmp_path: Path) -> None:
+    """The splits of Olympic Sports and its folders spell a class in two ways."""
+    late = ListedClip(class_name="platfrom", stem="late", splits={"1": "train"})
+    aliases = {"platform": "platfrom"}
+
+    def found(*clips: Clip, absent: tuple[ListedClip, ...] = ()) -> Listing:
+        own = (replace(c, class_name="platform", path=f"platform/{c.stem}.avi") for c in clips)
+        return replace(listing(), clips=tuple(own), absent=absent, aliases=aliases)
+
+    classes = ["platform"]
+    first, then = found(clip("base"), absent=(late,)), found(clip("base"), clip("late"))
+    agree_on_plan(tmp_path, plan_of(first), scope=Scope.of(first, classes))
+    plan = agree_on_plan(tmp_path, plan_of(then), scope=Scope.of(then, classes))
+    assert [c.path for c in plan.clips] == ["platform/base.avi", "platform/late.avi"]
+    assert not plan.absent
+    older = Scope.of(first, classes, num_parts=1)
+    assert not agree_on_plan(tmp_path, plan_of(first), scope=older).absent
+
+
 def ratio(*names: str) -> RatioSplit:
     return RatioSplit(
         clips={f"A/{name}.avi": ("A", ("A", name[0])) for name in names},
