@@ -30,6 +30,7 @@ class Encoder:
             and be weighed by attention.
         reverses: whether it has discriminators inside, whose gradient it reverses by
             `domains.coefficient`: the weight `beta_encoder` of a run.
+        part: what a part is called.
         reads: fields of the recipe that it depends on, beside the number of frames and H.
         rank: place in lists.
     """
@@ -41,11 +42,24 @@ class Encoder:
     width: Literal["hidden_dim", "relation_dim"] = "hidden_dim"
     has_parts: bool = False
     reverses: bool = False
+    part: str = "part"
     reads: tuple[str, ...] = ()
     rank: int = 100
 
 
 ENCODERS: Registry[Encoder] = Registry("--temporal", "ta3n.train.encoders")
+
+
+def part_names(part: str, count: int) -> list[str]:
+    """Return what each part is called, in the order in which attention is kept: the last one first.
+
+    Args:
+        part: what one is called; relations are yielded from K frames down to 2.
+        count: how many there are.
+    """
+    if part == "relation":
+        return [f"{n}-frame" for n in range(2, count + 2)]
+    return [f"{part} {n}" for n in range(count, 0, -1)]
 
 
 def register_encoder(encoder: Encoder) -> Encoder:

@@ -24,6 +24,7 @@ def _build(spec: "ModelSpec") -> "TemRelation":
 RELATION = register_encoder(
     Encoder(
         name="relation",
+        part="relation",
         label="TemRelation",
         source="section 2.2",
         build=_build,

@@ -90,6 +90,7 @@ TCN = register_encoder(
         build=_build,
         width="relation_dim",
         has_parts=True,
+        part="level",
         reads=("relation_dim",),
         rank=4,
     )

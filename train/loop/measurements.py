@@ -34,8 +34,8 @@ class EpochRecord:
         reversal: gradient reversal coefficient at the last step, by placed discriminator.
         domain_accuracy: by placed discriminator, the share of its items (frames, relations or
             videos) whose domain it told, balanced over source and target; mean over the steps.
-        attention: weight of each relation, mean over videos of both domains and then over the
-            steps, the 2-frame relation first; none without attention.
+        attention: weight of each part, mean over videos of both domains and then over the
+            steps, the last part (the 2-frame relation) first; none without attention.
         source_videos: different source videos that the epoch used.
         target_videos: likewise of the target; 0 where the method does not adapt.
     """
@@ -61,8 +61,8 @@ def measure(output: ModelOutput, num_source: int, placed: Sequence[Level]) -> Me
         placed: levels whose discriminator is part of the objective.
 
     Returns:
-        `domain_accuracy_<level>`, 0-d, for each placed discriminator, and `attention` [K-1] in the
-        order n = K..2 where there is attention.
+        `domain_accuracy_<level>`, 0-d, for each placed discriminator, and `attention` [P] in the
+        order of the parts where there is attention.
     """
     measured = {
         f"{_DOMAIN_ACCURACY}{level}": _balanced_accuracy(output.domain_logits[level], num_source)

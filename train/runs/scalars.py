@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import UsageError
+from ta3n.train.encoders.registry import part_names
 
 FOLDER = "tensorboard"
 
@@ -24,12 +25,18 @@ def check_tensorboard() -> None:
 
 
 class ScalarWriter:
-    """Writes the numbers of `metrics.jsonl` as scalars, in a folder inside the run's."""
+    """Writes the numbers of `metrics.jsonl` as scalars, in a folder inside the run's.
 
-    def __init__(self, run_folder: Path) -> None:
+    Args:
+        run_folder: the run's.
+        part: what a part of a video is called that attention weighs.
+    """
+
+    def __init__(self, run_folder: Path, part: str = "relation") -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self._epochs_written = 0
+        self._part = part
         # What an earlier start wrote is taken back and written again: it may have got further than
         # the checkpoint that this one goes on from, or have written no scalars at all.
         self._writer: Any = SummaryWriter(str(run_folder / FOLDER), purge_step=1)
@@ -41,7 +48,7 @@ class ScalarWriter:
             OSError: If the folder cannot be written.
         """
         for line in epochs[self._epochs_written :]:
-            for name, value in _scalars("", line):
+            for name, value in _scalars("", line, self._part):
                 self._writer.add_scalar(name, value, line["epoch"])
         self._epochs_written = len(epochs)
         self._writer.flush()
@@ -51,15 +58,15 @@ class ScalarWriter:
         self._writer.close()
 
 
-def _scalars(prefix: str, values: Mapping[str, Any]) -> Iterator[tuple[str, float]]:
+def _scalars(prefix: str, values: Mapping[str, Any], part: str) -> Iterator[tuple[str, float]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
-            yield from _scalars(f"{prefix}{key}/", value)
+            yield from _scalars(f"{prefix}{key}/", value, part)
         elif isinstance(value, str):
             continue  # why a score was withheld
         elif isinstance(value, Sequence):
-            # Attention, whose first item is that of the 2-frame relation.
-            named = {f"{n}-frame": item for n, item in enumerate(value, start=2)}
-            yield from _scalars(f"{prefix}{key}/", named)
+            # Attention.
+            named = dict(zip(part_names(part, len(value)), value, strict=True))
+            yield from _scalars(f"{prefix}{key}/", named, part)
         elif key != "epoch":
             yield f"{prefix}{key}", value

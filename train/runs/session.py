@@ -61,7 +61,9 @@ class SeedRun:
         if self._state is not None:
             self._evaluator.label_reads = self._state.label_reads
             LOGGER.info("seed %d goes on after epoch %d", settings.seed, self._state.epoch)
-        self._scalars = ScalarWriter(folder.path) if tensorboard else None
+        self._scalars = (
+            ScalarWriter(folder.path, settings.method.encoder.part) if tensorboard else None
+        )
 
     def note(self, record: EpochRecord) -> str:
         """Look at the target after an epoch; return what is worth showing."""

@@ -59,6 +59,16 @@ def test_a_resumed_run_shows_each_epoch_once(
     assert [step for step, _ in shown["attention/3-frame"]] == [1, 2, 3, 4]
 
 
+def test_levels_are_called_levels(
+    tmp_path: Path, read_scalars: Callable[[], dict[str, list[tuple[int, float]]]]
+) -> None:
+    writer = ScalarWriter(tmp_path, "level")
+    writer.write(lines(1))
+    writer.close()
+    shown = read_scalars()
+    assert (shown["attention/level 2"], shown["attention/level 1"]) == ([(1, 0.25)], [(1, 0.75)])
+
+
 def test_without_the_package_the_option_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("ta3n.train.runs.scalars.find_spec", lambda _: None)
     with pytest.raises(UsageError, match=r"pip install 'ta3n\[tensorboard\]'"):

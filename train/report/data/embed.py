@@ -52,7 +52,8 @@ class SubsetEmbedding:
 
     Attributes:
         features: Video features before the classifier, float32 [N, V].
-        attention: Domain attention, float32 [N, K-1] for n = K..2; None without attention.
+        attention: Domain attention, float32 [N, P], with relations in the order n = K..2; None
+            without attention.
         labels: int64 [N].
         predicted: Class with the largest logit, int64 [N].
     """

@@ -1,6 +1,6 @@
-"""Domain attention: by relation and class, and the videos with the highest and the lowest.
+"""Domain attention: by part, such as a relation, and class; videos with the highest and lowest.
 
-Legend: N videos, K segments, C classes, H height, W width in pixels.
+Legend: N videos, K segments, P parts, C classes, H height, W width in pixels.
 """
 
 from collections import Counter
@@ -16,6 +16,7 @@ from PIL import Image
 
 from ta3n.common.errors import ClipError, printable, shorten
 from ta3n.common.video import RgbImage, VideoReader
+from ta3n.train.encoders.registry import part_names
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
 from ta3n.train.report.figures.look import (
@@ -35,7 +36,7 @@ from ta3n.train.report.figures.look import (
     shown_name,
     write_in_cell,
 )
-from ta3n.train.report.figures.training import ALIKE, LEAST_ATTENTION, relation_names
+from ta3n.train.report.figures.training import ALIKE, LEAST_ATTENTION, part_of
 
 Side = Literal["source", "target"]
 
@@ -51,13 +52,13 @@ _SIDES: tuple[tuple[Side, dict[str, str], float], ...] = (
 _VIDEOS = 3
 _GAP = 8
 _MOST_FRAMES = 5
-_MOST_RELATIONS = 5
+_MOST_PARTS = 5
 # After so many clips that are damaged or not there, the rest will be too.
 _MOST_FAILURES = 5
 
 
 def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) -> Picture:
-    """Draw domain attention by relation, and by class where there are not too many.
+    """Draw domain attention by part, and by class where there are not too many.
 
     `source` says in words which source videos are shown.
     """
@@ -65,7 +66,14 @@ def attention_picture(row: RunGroup, runs: Sequence[RunEmbedding], source: str) 
     if len(row.classes) <= _MOST_CLASSES:
         panels.append(_plot_class_attention(row, runs))
         more.append("by_class")
-    return picture("attention", *panels, more=more, method=row.method, source=source)
+    return picture(
+        "attention", *panels, more=more, part=_part(row), method=row.method, source=source
+    )
+
+
+def _part(row: RunGroup) -> str:
+    part = part_of(row)
+    return "n-frame relation" if part == "relation" else part
 
 
 def _plot_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
@@ -74,10 +82,10 @@ def _plot_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
             _draw_side(axes, _by_seed(runs, side), side, look, offset)
             for side, look, offset in _SIDES
         ]
-        names = relation_names(len(means[0]))
-        _name_relations(axes, len(names), narrow=False)
+        names = part_names(part_of(row), len(means[0]))
+        _name_parts(axes, names, narrow=False)
         axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
-        axes.set(xlabel="relation", ylabel="domain attention w (no unit)")
+        axes.set(xlabel=part_of(row), ylabel="domain attention w (no unit)")
         axes.grid(visible=False, axis="x")
         axes.set_xlim(-0.5, len(names) - 0.5)
         high = axes.get_ylim()[1]
@@ -87,15 +95,15 @@ def _plot_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
             f"{name}: source {source:.2f}, target {target:.2f}"
             for name, source, target in zip(names, *means, strict=True)
         ]
-        alt = f"Mean domain attention of {row.method} by relation. {'; '.join(parts)}."
+        alt = f"Mean domain attention of {row.method} by {part_of(row)}. {'; '.join(parts)}."
         return draw(figure, "attention", f"Domain attention of {row.method}", alt)
 
 
 def _draw_side(
     axes: Axes, attention: Sequence[NDArray[np.float32]], side: str, look: Any, offset: float
 ) -> NDArray[np.float32]:
-    """Draw attention [N, K-1] of each seed, and return the mean [K-1] over seeds and videos."""
-    every = np.concatenate(attention)  # [seeds N, K-1]
+    """Draw attention [N, P] of each seed, and return the mean [P] over seeds and videos."""
+    every = np.concatenate(attention)  # [seeds N, P]
     mean: NDArray[np.float32] = every.mean(axis=0)
     places = np.arange(every.shape[1]) + offset
     lowest, low, high, highest = np.percentile(every, [5, 25, 75, 95], axis=0)
@@ -118,30 +126,30 @@ def _plot_class_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
         for axes, (side, table) in zip(both, tables.items(), strict=True):
             image = axes.imshow(table, cmap="cividis", aspect="auto", **limits)
             axes.set_title(side)
-            _name_relations(axes, table.shape[1], narrow=True)
+            _name_parts(axes, part_names(part_of(row), table.shape[1]), narrow=True)
             axes.grid(visible=False)
             axes.tick_params(length=0)
-            for (label, relation), value in np.ndenumerate(table):
+            for (label, part), value in np.ndenumerate(table):
                 if not np.isnan(value):
                     colour = "white" if value < sum(limits.values()) / 2 else "black"
-                    write_in_cell(axes, relation, label, f"{value:.2f}".lstrip("0"), colour)
+                    write_in_cell(axes, part, label, f"{value:.2f}".lstrip("0"), colour)
         both[0].set_yticks(range(len(classes)), [shown_name(name) for name in classes], fontsize=9)
-        figure.supxlabel("relation", fontsize=10)
+        figure.supxlabel(part_of(row), fontsize=10)
         draw_scale(figure, image, both, "mean attention w (no unit)", aspect=30)
-        alt = f"Heat map of mean domain attention by class and relation, from {known.min():.2f} to "
-        alt += f"{known.max():.2f}, source beside target."
+        alt = f"Heat map of mean domain attention by class and {part_of(row)}, from "
+        alt += f"{known.min():.2f} to {known.max():.2f}, source beside target."
         title = f"Domain attention of {row.method} by class"
         return draw(figure, "attention-by-class", title, alt)
 
 
 def _by_seed(runs: Sequence[RunEmbedding], side: Side) -> list[NDArray[np.float32]]:
-    """Return the attention [N, K-1] of every seed that has any, the 2-frame relation first."""
+    """Return the attention [N, P] of every seed that has any, the last part first."""
     parts: list[SubsetEmbedding] = [getattr(run, side) for run in runs]
     return [part.attention[:, ::-1] for part in parts if part.attention is not None]
 
 
 def _by_class(runs: Sequence[RunEmbedding], side: Side, num_classes: int) -> NDArray[np.float64]:
-    """Return mean attention [C, K-1] over seeds and videos; NaN for a class without videos."""
+    """Return mean attention [C, P] over seeds and videos; NaN for a class without videos."""
     attention = np.concatenate(_by_seed(runs, side))
     labels = np.concatenate([getattr(run, side).labels for run in runs])
     table = np.full((num_classes, attention.shape[1]), np.nan)
@@ -150,9 +158,9 @@ def _by_class(runs: Sequence[RunEmbedding], side: Side, num_classes: int) -> NDA
     return table
 
 
-def _name_relations(axes: Axes, num_relations: int, *, narrow: bool) -> None:
-    upright = narrow or num_relations > _MOST_LYING_NAMES
-    axes.set_xticks(range(num_relations), relation_names(num_relations), fontsize=9)
+def _name_parts(axes: Axes, names: Sequence[str], *, narrow: bool) -> None:
+    upright = narrow or len(names) > _MOST_LYING_NAMES
+    axes.set_xticks(range(len(names)), names, fontsize=9)
     axes.tick_params(axis="x", labelrotation=90 if upright else 0)
 
 
@@ -162,9 +170,10 @@ class ShownVideo:
 
     Attributes:
         agreeing: Share of seeds that predict it, such as `4 of 5 seeds`; empty for one seed.
-        attention: Of each relation, the 2-frame one first, mean over seeds [K-1].
+        attention: Of each part, the last (such as the 2-frame relation) first, mean over seeds [P].
         numbers: Frame numbers shown, from 0.
         frames: Pixels of each [H, W, 3].
+        part: What a part is called.
     """
 
     path: str
@@ -174,6 +183,7 @@ class ShownVideo:
     attention: NDArray[np.float32]
     numbers: tuple[int, ...]
     frames: tuple[RgbImage, ...]
+    part: str = "relation"
 
 
 def frames_pictures(
@@ -192,7 +202,9 @@ def frames_pictures(
     seen: set[str] = set()
     for which, places in (("highest", order), ("lowest", order[::-1])):
         left = [place for place in places if target.videos[place] not in seen]
-        shown, failed = read_videos(left, target, row.classes, runs, videos, dataset)
+        shown, failed = read_videos(
+            left, target, row.classes, runs, videos, dataset, part=part_of(row)
+        )
         failures += failed
         seen |= {video.path for video in shown}
         if shown:
@@ -202,11 +214,11 @@ def frames_pictures(
         told = shorten(dict.fromkeys(failures), 2)
         yield f"Frames of some target videos, looked for in {videos}: {told}."
     if panels:
-        yield picture("frames", *panels, row=row.label)
+        yield picture("frames", *panels, row=row.label, part=part_of(row))
 
 
 def by_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.int64]:
-    """Return the target videos [N] from the highest to the lowest peak over the relations.
+    """Return the target videos [N] from the highest to the lowest peak over the parts.
 
     Attention is averaged over seeds first, so that no single seed decides.
     """
@@ -221,6 +233,8 @@ def read_videos(
     runs: Sequence[RunEmbedding],
     videos: Path,
     dataset: str,
+    *,
+    part: str = "relation",
 ) -> tuple[list[ShownVideo], list[str]]:
     """Read the first few videos that can be decoded, in the `order` of places in `target`.
 
@@ -253,6 +267,7 @@ def read_videos(
                 attention=attention[place],
                 numbers=numbers,
                 frames=frames,
+                part=part,
             )
         )
     return shown, failures
@@ -307,7 +322,7 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
             axes.grid(visible=False)
             axes.spines[:].set_visible(False)
             about = f"{shown_name(video.label, 24)}, {_judged(video)}"
-            axes.set_title(f"{about}\nattention: {_relations(video)}", fontsize=9)
+            axes.set_title(f"{about}\nattention: {_parts(video)}", fontsize=9)
             axes.set_anchor("N")
         return draw(figure, name, title, f"{title}. {' '.join(map(_told, videos))}")
 
@@ -320,7 +335,7 @@ def _strip(frames: Sequence[RgbImage]) -> RgbImage:
 
 
 def _mean_attention(runs: Sequence[RunEmbedding]) -> NDArray[np.float32]:
-    """Return target attention [N, K-1], mean over seeds."""
+    """Return target attention [N, P], mean over seeds."""
     mean: NDArray[np.float32] = np.mean(_by_seed(runs, "target"), axis=0)
     return mean
 
@@ -332,9 +347,9 @@ def _judged(video: ShownVideo) -> str:
     return f"taken for {shown_name(video.predicted, 24)}{seeds}"
 
 
-def _relations(video: ShownVideo) -> str:
-    names = relation_names(len(video.attention))
-    if len(names) > _MOST_RELATIONS:
+def _parts(video: ShownVideo) -> str:
+    names = part_names(video.part, len(video.attention))
+    if len(names) > _MOST_PARTS:
         peak = int(video.attention.argmax())
         mean = video.attention.mean()
         return f"highest {video.attention[peak]:.3f} ({names[peak]}), mean {mean:.3f}"
@@ -345,5 +360,5 @@ def _relations(video: ShownVideo) -> str:
 def _told(video: ShownVideo) -> str:
     return (
         f"{printable(video.path)}: {printable(video.label)}, {_judged(video)}, "
-        f"attention {_relations(video)}."
+        f"attention {_parts(video)}."
     )

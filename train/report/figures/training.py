@@ -1,6 +1,6 @@
 """What training measured after each epoch: curves, and scores held against accuracy.
 
-Legend: S seeds, E epochs, K segments.
+Legend: S seeds, E epochs, P parts of a video.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -15,6 +15,8 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
+from ta3n.common.errors import UsageError
+from ta3n.train.encoders.registry import ENCODERS, part_names
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import mean_rank_correlation
@@ -66,9 +68,12 @@ def attention_kind(row: RunGroup) -> str:
     return str(row.config.settings["method"].get("attention", "none"))
 
 
-def relation_names(num_relations: int) -> list[str]:
-    """Return what the relations are called, the shortest first."""
-    return [f"{n}-frame" for n in range(2, num_relations + 2)]
+def part_of(row: RunGroup) -> str:
+    """Return what a part of a video is called that attention weighs, such as `relation`."""
+    try:
+        return ENCODERS.find(row.config.temporal).part
+    except UsageError:  # of a plug-in that is not loaded
+        return "part"
 
 
 def accuracy_curves(row: RunGroup) -> Curves:
@@ -86,10 +91,18 @@ def curves_of(row: RunGroup, *keys: str) -> Curves | None:
 
 
 def attention_curves(row: RunGroup) -> Curves | None:
-    """Return mean attention of each relation, the 2-frame one first: [S, E, K-1], or None."""
-    num_relations = row.config.settings["recipe"]["num_segments"] - 1
+    """Return mean attention of each part, such as a relation, the last first: [S, E, P].
+
+    None where no seed has it.
+    """
     kept = [[epoch.get("attention") for epoch in run.epochs] for run in row.runs]
-    return _complete([[_numbers(values, num_relations) for values in run] for run in kept])
+    if part_of(row) == "relation":
+        num_parts = row.config.settings["recipe"]["num_segments"] - 1
+    else:
+        num_parts = max((len(v) for run in kept for v in run if isinstance(v, list)), default=0)
+    if num_parts == 0:
+        return None
+    return _complete([[_numbers(values, num_parts) for values in run] for run in kept])
 
 
 def _complete(by_seed: list[list[Any]]) -> Curves | None:
@@ -128,7 +141,9 @@ def domain_pictures(row: RunGroup) -> Iterator[Picture | str]:
     if domain is None:
         yield f"Domain accuracy: the runs of {row.label} kept none."
     if panels:
-        yield picture("domains", *panels.values(), more=[*panels, "caption"], row=row.label)
+        yield picture(
+            "domains", *panels.values(), more=[*panels, "caption"], row=row.label, part=part_of(row)
+        )
 
 
 def _plot_accuracy(direction: DirectionRuns) -> Panel:
@@ -174,21 +189,23 @@ def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
 
 
 def _plot_attention(row: RunGroup) -> Panel | None:
-    """Draw mean attention of each relation, or nothing where it was not kept."""
+    """Draw mean attention of each part, or nothing where it was not kept."""
     curves = attention_curves(row)
     if curves is None:
         return None
-    names = relation_names(curves.shape[2])
+    part = part_of(row)
+    names = part_names(part, curves.shape[2])
     every = -(-len(names) // _MOST_RELATIONS)
     numbers = [*range(0, len(names) - 1, every), len(names) - 1]
-    shown = {f"{names[n]} relation": curves[:, :, n] for n in numbers}
+    more = " relation" if part == "relation" else ""
+    shown = {f"{names[n]}{more}": curves[:, :, n] for n in numbers}
     with new_figure(3.9) as (figure, axes):
         _draw_lines(axes, shown)
         if attention_kind(row) == "domain":
             axes.axhline(LEAST_ATTENTION, label=ALIKE, **REFERENCE)
         axes.set_ylabel("mean attention w (no unit)")
         legend_below(figure, axes)
-        alt = f"Lines of the mean attention of {row.label} by relation {_ends(shown, 2)}"
+        alt = f"Lines of the mean attention of {row.label} by {part} {_ends(shown, 2)}"
         return draw(figure, "attention-in-training", f"Attention of {row.method} in training", alt)
 
 

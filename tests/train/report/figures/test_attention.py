@@ -1,5 +1,6 @@
 """If this breaks, a report shows other videos than those it speaks of."""
 
+from dataclasses import replace
 from itertools import islice
 from pathlib import Path
 
@@ -9,9 +10,11 @@ import torch
 
 from ta3n.common.errors import ClipError
 from ta3n.common.video import VideoReader
+from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
 from ta3n.train.report.figures.attention import (
     ShownVideo,
+    attention_picture,
     by_attention,
     find_clip,
     plot_frames,
@@ -19,6 +22,7 @@ from ta3n.train.report.figures.attention import (
     read_videos,
 )
 
+from ....support.made_runs import make_config, make_run
 from ....support.videos import WriteClip
 
 CLASSES = ("golf", "ride")
@@ -119,3 +123,16 @@ def test_clips_lie_in_the_datasets_folder_or_a_folder_of_datasets(tmp_path: Path
         assert found is not None
         assert found.is_file()
     assert find_clip(tmp_path / "own", "hmdb51", "golf/b.avi") is None
+
+
+def test_the_levels_of_convolutions_are_named_as_such(tmp_path: Path) -> None:
+    make_run(tmp_path, make_config(temporal="tcn"), 0, (1, 2, 3))
+    (direction,) = collect_runs(tmp_path).directions
+    embedding = embedded(0, 1)
+    both = replace(embedding, subsets={**embedding.subsets, "source val": embedding.target})
+    drawn = attention_picture(direction.rows[0], [both], "all")
+    assert "for each level" in drawn.caption
+    first, by_class = drawn.panels
+    assert "level 4: source 0.31, target 0.31; level 3: source 0.31" in first.alt
+    assert "level 2: source 0.62" in first.alt
+    assert "by class and level" in by_class.alt

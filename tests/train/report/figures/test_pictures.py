@@ -57,6 +57,21 @@ def test_all_that_training_measured_is_drawn(tmp_path: Path) -> None:
     assert "without features" in missing
 
 
+def test_levels_are_called_levels(tmp_path: Path) -> None:
+    measured = {"attention": [[0.5, 0.45, 0.4], [0.4, 0.35, 0.35], [0.31, 0.31, 0.32]]}
+    make_run(tmp_path, make_config(temporal="tcn"), 0, (2, 9, 8), measured=measured)
+    gallery = draw_pictures(direction(tmp_path), None, "p-")
+    told = alt(gallery, "p-attention-in-training")
+    assert "level 3 from 0.50 to 0.31" in told
+    assert "level 1 from 0.40 to 0.32" in told
+    assert "relation" not in told
+    assert not any("Attention" in each for each in gallery.missing)
+    caption = next(
+        p.caption for p in gallery.pictures if p.heading == "The domain game in training"
+    )
+    assert "for each level" in caption
+
+
 def test_what_earlier_runs_lack_is_named(tmp_path: Path) -> None:
     """One seed of TA3N alone, without any of the newer measurements."""
     make_run(tmp_path, make_config(epochs=1), 0, (3,))

@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from ta3n.train.encoders.registry import part_names
 from ta3n.train.report.data.collect import RunGroup, collect_runs
 from ta3n.train.report.figures.training import (
     accuracy_curves,
     attention_curves,
     curves_of,
     measured_names,
-    relation_names,
 )
 
 from ....support.made_runs import TOTAL, make_config, make_run
@@ -52,7 +52,7 @@ def test_attention_has_the_two_frame_relation_first(tmp_path: Path) -> None:
     assert found is not None
     assert found.shape == (2, 2, 4)
     assert np.allclose(found[:, 1, 3], [0.34, 1.34])
-    assert relation_names(4) == ["2-frame", "3-frame", "4-frame", "5-frame"]
+    assert part_names("relation", 4) == ["2-frame", "3-frame", "4-frame", "5-frame"]
 
 
 def test_what_no_seed_has_is_no_curve(tmp_path: Path) -> None:
