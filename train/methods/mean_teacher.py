@@ -85,6 +85,7 @@ MEAN_TEACHER = register_method(
                 name="consistency_teacher",
                 label="agreement with a mean teacher",
                 loss=_loss,
+                uses_source=False,
                 weight=Weight(
                     name="mean_teacher",
                     default=_WEIGHT,

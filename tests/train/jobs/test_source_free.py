@@ -220,3 +220,12 @@ def test_a_run_that_is_not_finished_is_no_start(adapted: Adapted, tmp_path: Path
     done = adapted.train("--init-from", run, "--source-free")
     assert done.exit_code == 1
     assert "is not finished" in done.stderr
+
+
+@pytest.mark.parametrize("method", ["mean-teacher", "flexmatch+uda", "shot+pseudo-label"])
+def test_whatever_looks_at_the_target_alone_needs_no_source(
+    adapted: Adapted, tmp_path: Path, method: str
+) -> None:
+    start = ("--init-from", adapted.source_model / "seed-0", "--source-free", "--method", method)
+    done = adapted.train(*start, out=tmp_path)
+    assert done.exit_code == 0, done.stderr
