@@ -253,7 +253,7 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
         RunGroup(
             config=config,
             runs=tuple(sorted(group, key=lambda run: run.seed)),
-            variant=_variant(config, configs),
+            variant=variant_of(config, configs),
             newcomer=newcomers.index(config.method) if config.method in newcomers else 0,
         )
         for config, group in zip(configs, by_hash.values(), strict=True)
@@ -270,7 +270,7 @@ def _method(config: RunConfig) -> str:
     return config.label or method_label(config.method)
 
 
-def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
+def variant_of(config: RunConfig, others: Sequence[RunConfig]) -> str:
     """Return the settings in which rows that would be called the same differ."""
     called = _method(config), config.temporal
     same = [_flat(c.settings) for c in others if (_method(c), c.temporal) == called]
@@ -278,15 +278,21 @@ def _variant(config: RunConfig, others: Sequence[RunConfig]) -> str:
         return ""
     ours = _flat(config.settings)
     named = [
-        f"{key.rpartition('.')[2]} {ours[key]}"
+        f"{_CALLED.get(key, key.rpartition('.')[2])} {_short(ours[key])}"
         for key in dict.fromkeys(chain.from_iterable(same))
-        if key in ours and key not in _TOLD_BY_THE_NAME
+        if ours.get(key) is not None and key not in _TOLD_BY_THE_NAME
         if len({str(settings.get(key)) for settings in same}) > 1
     ]
+    if _START not in ours and any(_START in settings for settings in same):
+        named.append("from scratch")
     return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
 
 
-_TOLD_BY_THE_NAME = ("method.label", "method.terms", "plugins")
+_START = "init_from.method"
+_CALLED = {_START: "from", "init_from.seed": "from seed", "init_from.hash": "from run"}
+_TOLD_BY_THE_NAME = (
+    "method.label", "method.terms", "plugins", "init_from.label", "init_from.temporal",
+)  # fmt: skip
 
 
 def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:

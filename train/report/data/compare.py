@@ -176,17 +176,22 @@ def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     which the recipes differ. Weights of losses belong to the method.
     """
     theirs, ours = reference.config.settings, row.config.settings
-    apart = [
-        f"{name} {theirs['recipe'][name]}, not {ours['recipe'][name]}"
-        for name in _fields_read(reference)
-        if name in theirs["recipe"] and name in ours["recipe"]
-        if theirs["recipe"][name] != ours["recipe"][name]
-    ]
+    apart = recipe_apart(reference, row)
     if theirs["classes"] != ours["classes"]:
         apart.append("other classes")
     if rules_on(theirs) != rules_on(ours):
         apart.append(f"label-free rules on {rules_on(theirs)}, not {rules_on(ours)}")
     return apart
+
+
+def recipe_apart(reference: RunGroup, row: RunGroup) -> list[str]:
+    """Return what of it is in the recipe."""
+    theirs, ours = (each.config.settings["recipe"] for each in (reference, row))
+    return [
+        f"{name} {theirs[name]}, not {ours[name]}"
+        for name in _fields_read(reference)
+        if name in theirs and name in ours and theirs[name] != ours[name]
+    ]
 
 
 def _fields_read(row: RunGroup) -> tuple[str, ...]:
