@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 Classifier = Literal["nearest", "svm"]
+_ROUNDING = 1e-12
 PENALTIES = (0.1, 1.0, 10.0)
 """Values of the linear SVM's C, for videos of mean squared length 1."""
 
@@ -133,7 +134,9 @@ def standardiser(videos: "Array") -> DomainMap:
     import numpy as np
 
     scale = videos.std(axis=0)
-    return DomainMap(mean=videos.mean(axis=0), scale=np.where(scale > 0, scale, 1.0))
+    # Of equal numbers the mean, and so the deviation, is off by rounding.
+    varies = scale > _ROUNDING * np.abs(videos).max(axis=0)
+    return DomainMap(mean=videos.mean(axis=0), scale=np.where(varies, scale, 1.0))
 
 
 def principal_directions(videos: "Array", most: int) -> "Array":

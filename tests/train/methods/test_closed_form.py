@@ -13,7 +13,7 @@ import torch
 from ta3n.train.inference.trained import load_run
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.closed_form import ClosedFormTrainer
-from ta3n.train.methods.closed_form import ABSENT, fit
+from ta3n.train.methods.closed_form import ABSENT, fit, standardiser
 from ta3n.train.methods.registry import METHODS, method_for, method_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
@@ -241,3 +241,10 @@ def test_a_plugin_of_ones_own_is_a_row_too(features: Path, tmp_path: Path) -> No
         assert result.exit_code == 0, result.stderr
         run = read_run(only(tmp_path / "runs", "own"))
         assert list(run.config.settings["plugins"]) == [str(tmp_path / "own.py")]
+
+
+def test_a_feature_that_is_constant_but_for_rounding_is_not_blown_up() -> None:
+    constant = np.full((97, 1), np.float32(0.1)).astype(np.float64) * 11.3
+    assert constant.std() > 0
+    standardise = standardiser(constant)
+    assert standardise(constant + 1.0) == pytest.approx(1.0)
