@@ -1,9 +1,9 @@
 """Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from statistics import mean
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -150,16 +150,22 @@ def gain(row: RunGroup, direction: DirectionRuns, rule: str) -> float | None:
 def source_only_for(row: RunGroup, direction: DirectionRuns) -> RunGroup | None:
     """Return the source-only row with a row's temporal module and settings, or None.
 
-    The settings are those that source only reads, see `settings_apart`.
+    The settings are those that source only reads, see `settings_apart`. Of a row that started from
+    another one it is that one, if it is source only.
     """
     if row.config.method == "source-only":
         return None
+    if start := _start(row):
+        named = [each for each in direction.rows if each.config.method == "source-only"]
+        return next((each for each in named if each.config.hash == start["hash"]), None)
     return pick_like(direction.rows, "source-only", row)
 
 
 def no_source_only(row: RunGroup, direction: DirectionRuns) -> str:
     """Return why `source_only_for` finds nothing, as a clause."""
     temporal = row.config.temporal
+    if start := _start(row):
+        return f"its runs started from {start['label']}, which is no source-only row here"
     named = [r for r in direction.rows if r.config.method == "source-only"]
     near = [r for r in named if r.config.temporal == temporal]
     if not near:
@@ -177,11 +183,21 @@ def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     """
     theirs, ours = reference.config.settings, row.config.settings
     apart = recipe_apart(reference, row)
+    starts = _start(reference), _start(row)
+    if starts[0] != starts[1] and starts[1].get("hash") != reference.config.hash:
+        told = [f"started from {start['label']}" if start else "afresh" for start in starts]
+        apart.append(f"{told[0]}, not {told[1]}")
     if theirs["classes"] != ours["classes"]:
         apart.append("other classes")
     if rules_on(theirs) != rules_on(ours):
         apart.append(f"label-free rules on {rules_on(theirs)}, not {rules_on(ours)}")
     return apart
+
+
+def _start(row: RunGroup) -> Mapping[str, Any]:
+    """Return what a row tells of the run that it started from; nothing where it did from none."""
+    start: Mapping[str, Any] = row.config.settings.get("init_from", {})
+    return start
 
 
 def recipe_apart(reference: RunGroup, row: RunGroup) -> list[str]:

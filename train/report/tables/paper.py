@@ -234,4 +234,5 @@ def _departures(row: RunGroup) -> str:
         usual |= direction_weights(config.benchmark, config.source, config.target).values
         ours |= settings["weights"]
     departs = [key for key, value in usual.items() if key in ours and ours[key] != value]
-    return ", ".join(f"{key} {ours[key]}" for key in departs)
+    started = [f"started from {start['label']}"] if (start := settings.get("init_from")) else []
+    return ", ".join([*started, *(f"{key} {ours[key]}" for key in departs)])

@@ -171,7 +171,8 @@ def others_sheet(
         title="Rows that are in no table of the paper",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
-        "only with the same temporal module and the same settings, empty where there is none.",
+        "only with the same temporal module and the same settings, or over the source only that a "
+        "row started from; empty where there is none.",
         columns=(
             Column("method", ("method",), words=True),
             Column("temporal", ("temporal",), words=True),

@@ -21,6 +21,7 @@ from ta3n.train.report.data.compare import (
 from ta3n.train.report.data.statistics import compare_hits
 from ta3n.train.report.tables.rows import comparisons_sheet
 from ta3n.train.report.tables.summary import main_finding
+from ta3n.train.runs.folder import RunConfig
 
 from ....support.made_runs import TOTAL, make_config, make_rows, make_run
 
@@ -189,3 +190,37 @@ def test_rows_whose_rules_looked_at_other_videos_are_told_apart(tmp_path: Path) 
         "rules_on train": ["label-free rules on val, not train"],
         "rules_on val": [],
     }
+
+
+def started_from(config: RunConfig, start: RunConfig, **recipe: float) -> RunConfig:
+    """Return a run that started from another one."""
+    told = {"method": start.method, "label": start.label, "hash": start.hash, "seed": None}
+    settings = {
+        **config.settings,
+        "init_from": {**told, "temporal": start.temporal},
+        "recipe": {**config.settings["recipe"], **recipe},
+    }
+    return replace(config, settings=settings, identity={**config.identity, "from": start.hash})
+
+
+def test_gain_of_a_row_that_started_from_source_only_is_over_that(tmp_path: Path) -> None:
+    source = make_config("source-only")
+    adapted = started_from(make_config("dan"), source, learning_rate=0.003)
+    again = started_from(make_config("source-only"), adapted)
+    plain = make_config("revgrad")
+    for config, correct in ((source, 8), (adapted, 12), (again, 16), (plain, 10)):
+        make_run(tmp_path, config, 0, (1, 2, correct))
+    (direction,) = collect_runs(tmp_path).directions
+    by_hash = {row.config.hash: row for row in direction.rows}
+    assert gain(by_hash[adapted.hash], direction, "last") == pytest.approx(20)
+    # What started elsewhere is no reference of one that did not.
+    assert source_only_for(by_hash[plain.hash], direction) is by_hash[source.hash]
+    assert settings_apart(by_hash[again.hash], by_hash[plain.hash]) == [
+        "started from DAN, not afresh"
+    ]
+    other = started_from(make_config("jan"), adapted)
+    make_run(tmp_path, other, 0, (1, 2, 3))
+    (direction,) = collect_runs(tmp_path).directions
+    row = next(row for row in direction.rows if row.config.hash == other.hash)
+    assert source_only_for(row, direction) is None
+    assert "started from DAN" in no_source_only(row, direction)
