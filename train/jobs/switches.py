@@ -129,6 +129,10 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
     base = METHODS.find(name)
     if row is not None and settings.method is None:
         base = row.method
+    if base.closed_form is not None and settings.init_from is not None:
+        raise UsageError(
+            f"{base.name} is a closed form, which starts from no other run; leave out --init-from"
+        )
     temporal = settings.temporal or (row.method.temporal if row else base.temporal)
     terms = list((base.with_encoder or {}).get(temporal, base.terms))
     for group in SWITCHES:

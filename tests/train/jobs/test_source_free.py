@@ -178,6 +178,10 @@ def test_it_stands_in_a_report(adapted: Adapted, tmp_path: Path) -> None:
             ("--init-from", "RUNS", "--source-free", "--method", "source-only"),
             "nothing to minimise without source labels",
         ),
+        (
+            ("--init-from", "RUNS", "--source-free", "--method", "sa-nn"),
+            "sa-nn is a closed form, which starts from no other run; leave out --init-from",
+        ),
         (("--init-from", "RUNS", "--source-free", "--seeds", "2-4"), "no run of seed 3"),
         (
             ("--init-from", "RUNS", "--source-free", "--segments", 3),
