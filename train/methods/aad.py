@@ -16,7 +16,9 @@ if TYPE_CHECKING:
 
     from ta3n.train.loop.objective import EpochContext, Start, Step, StepContext
 
-DECAY = 5.0  # of the dispersion: the authors' for VisDA
+DECAY = 1.0
+"""Of the dispersion. The authors' 5 for VisDA lets predictions fall into few classes on rendered
+clips of data seed 1 (48.3 ± 34.2 % after the last epoch, 2 seeds); 1 gives 81.7 ± 1.8, 0 80.4."""
 
 
 def attracting_and_dispersing(
