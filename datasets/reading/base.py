@@ -243,6 +243,7 @@ class OfficialDataset(Dataset):
         given = root.expanduser().absolute()
         clip_root = self._find_clips(given)
         folders = class_folders(clip_root)
+        folders = tuple(name for name in folders if not self._is_of_splits(clip_root / name))
         table, origin = self._official_splits(given, clip_root, splits)
         if classes is None:
             self._check_same_dataset(clip_root, folders, table)
@@ -264,6 +265,9 @@ class OfficialDataset(Dataset):
             left_out=left_out,
             aliases=self.folder_aliases,
         )
+
+    def _is_of_splits(self, folder: Path) -> bool:
+        return folder.name in self.split_folders and self.holds_splits(folder)
 
     def holds_splits(self, folder: Path) -> bool:
         """Tell whether a folder, which may not exist, holds the split files."""

@@ -287,6 +287,7 @@ def test_a_long_tail_has_the_bytes_of_the_balanced_clips(
     assert len(common) == NUM_CLIPS
     assert all(balanced[path] == tail[path] for path in common)
     listing = SYNTHETIC_C.scan(tmp_path)
+    assert not listing.left_out, "the folder of the lists holds none of the clips"
     train = Counter(clip.class_name for clip in listing.clips if clip.splits["1"] == "train")
     assert (train["Fall"], train["Split"]) == (2, 1)
 
