@@ -157,7 +157,8 @@ def _start_neighbours(begin: "Start") -> "Mapping[str, Tensor]":
 
     spec, total = begin.model.spec, begin.num_target
     draws = torch.rand(total, spec.video_dim, generator=begin.generator)
-    predictions = torch.full((total, spec.num_classes), 1 / spec.num_classes)
+    # A video that was not seen yet says nothing: equal shares would leave its class to rounding.
+    predictions = torch.zeros(total, spec.num_classes)
     return {"features": _unit(draws), "predictions": predictions, "growth": torch.zeros(())}
 
 

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from ta3n.train.loop.engine import Trainer
+from ta3n.train.loop.objective import run_update
 from ta3n.train.methods.atdoc import (
     centroid_labels,
     neighbour_loss,
@@ -153,3 +154,14 @@ def test_its_weight_grows_with_the_epochs(make_trainer: MakeTrainer) -> None:
     trainer = make_trainer("atdoc-nc", epochs=4)
     growth = [float(trainer.model.state_of("atdoc_nc")["growth"]) for _ in trainer.epochs()]
     assert growth == [0.25, 0.5, 0.75, 1.0]
+
+
+def test_before_any_video_was_seen_there_are_no_labels(make_trainer: MakeTrainer) -> None:
+    """Equal shares of all classes would be a tie, which rounding decides: other runs if stacked."""
+    trainer = make_trainer("atdoc-na", epochs=1, source_batch=21)
+    plan = trainer.begin_epoch()
+    batch = next(iter(plan.batches(trainer.data)))
+    step = run_update(
+        trainer.model, batch, None, objective=trainer.objective, weights=trainer.weights(0, 1)
+    )
+    assert float(step.losses["atdoc_na"].detach()) == 0.0
