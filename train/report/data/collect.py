@@ -274,9 +274,11 @@ def variant_of(config: RunConfig, others: Sequence[RunConfig]) -> str:
     """Return the settings in which rows that would be called the same differ."""
     called = _method(config), config.temporal
     same = [_flat(c.settings) for c in others if (_method(c), c.temporal) == called]
-    if len(same) == 1:
-        return ""
     ours = _flat(config.settings)
+    if len(same) == 1:
+        # Without a source there is always a run that it started from.
+        told = _START in ours and ours.get("method.trains_on") != "nothing"
+        return f"from {ours[_START]}" if told else ""
     named = [
         f"{_CALLED.get(key, key.rpartition('.')[2])} {_short(ours[key])}"
         for key in dict.fromkeys(chain.from_iterable(same))

@@ -222,5 +222,6 @@ def test_gain_of_a_row_that_started_from_source_only_is_over_that(tmp_path: Path
     make_run(tmp_path, other, 0, (1, 2, 3))
     (direction,) = collect_runs(tmp_path).directions
     row = next(row for row in direction.rows if row.config.hash == other.hash)
+    assert row.label == "JAN, relation (from dan)"
     assert source_only_for(row, direction) is None
     assert "started from DAN" in no_source_only(row, direction)
