@@ -149,6 +149,30 @@ def test_clips_that_vanished_or_changed_are_refused(
     assert {path: path.read_bytes() for path in folder.iterdir()} == files
 
 
+def test_a_clip_that_was_still_being_copied_when_it_was_planned_is_made_as_it_is(
+    root: Path, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    """A job was killed before it made its features; nothing is of what the file was."""
+    folder = tmp_path / "f"
+    before = run_job(job(root, folder))
+    add(root, write_clip, 1)
+    added = root / "Biking" / "v_Biking_g01_c02.avi"
+    content = added.read_bytes()
+    added.write_bytes(content[:1000])
+    agree_on_plan(folder, job(root, folder).plan)
+    added.write_bytes(content)
+    whole = run_job(job(root, folder))
+    assert (whole.complete, len(whole.clips)) == (True, len(before.clips) + 1)
+    (new,) = [clip for clip in whole.clips if clip.path == f"Biking/{added.name}"]
+    assert (new.status, new.size_bytes) == ("ok", len(content))
+    assert run_job(job(root, folder)) == whole
+    assert not list(damage(folder))
+    # Once it is made, it may not change any more.
+    added.write_bytes(content + b"more")
+    with pytest.raises(DataConflictError, match="1 clips changed size"):
+        run_job(job(root, folder))
+
+
 @pytest.mark.usefixtures("one_clip_shards")
 def test_an_array_may_grow_a_folder(root: Path, tmp_path: Path, write_clip: WriteClip) -> None:
     folder = tmp_path / "f"
