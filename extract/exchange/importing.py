@@ -245,6 +245,8 @@ def _write(
             parts.append(rows)
             numbers.append(np.asarray(frames, np.int32))
             start += len(rows)
+        # Files may have been replaced since they were planned.
+        found |= {"size_bytes": match.files.size_bytes, "mtime_ns": match.files.mtime_ns}
         records.append(ClipRecord.model_validate(clip.model_dump() | found))
     shard_record = ShardRecord(
         config_hash=config.hash,

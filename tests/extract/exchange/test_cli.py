@@ -148,6 +148,24 @@ def test_features_of_a_ratio_keep_their_split_until_another_is_asked_for(
     assert run("verify", out / "mine").exit_code == 0
 
 
+def test_features_replaced_before_they_were_imported_are_taken(
+    published: Path, tmp_path: Path
+) -> None:
+    """An import was killed before its first shard, while the files were still being copied."""
+    name = next(iter(NAMES))
+    shutil.move(published / name / "img_00007.t7", tmp_path)
+    assert by_lists(published).exit_code == 0
+    folder = tmp_path / "features" / "hmdb51"
+    for path in (*folder.glob("shard-*"), folder / MANIFEST_NAME):
+        path.unlink()
+    shutil.move(tmp_path / "img_00007.t7", published / name)
+    for _ in range(2):
+        result = by_lists(published)
+        assert result.exit_code == 0, result.stderr
+        assert [clip.length for clip in manifest(folder).clips] == [7, 7, 7]
+        assert run("verify", folder).stdout == f"{folder}: sound\n"
+
+
 @pytest.mark.parametrize("form", ["t7", "npy"])
 def test_what_is_exported_comes_back_in_the_same_bits(
     published: Path, tmp_path: Path, form: str
