@@ -150,6 +150,23 @@ def test_the_setting_of_atcon_goes_without_a_source_too(adapted: Adapted, tmp_pa
     assert run.epochs[-1]["losses"]["batch_labels"] < run.epochs[0]["losses"]["batch_labels"]
 
 
+@pytest.mark.parametrize("method", ["aad", "atdoc-na"])
+def test_a_memory_of_the_target_stacks_and_needs_no_source(
+    adapted: Adapted, tmp_path: Path, method: str
+) -> None:
+    line = ("--init-from", adapted.source_model, "--source-free", "--method", method, "--seeds", 2)
+    for way in ("off", "on"):
+        done = adapted.train(*line, "--stack", way, out=tmp_path / way)
+        assert done.exit_code == 0, done.stderr
+    name = method if method == "aad" else f"{method}-source-free"
+    for seed in (0, 1):
+        ours, theirs = (
+            weights_of(adapted.run(name, seed, tmp_path / way)) for way in ("on", "off")
+        )
+        for key, value in ours.items():
+            torch.testing.assert_close(value, theirs[key], rtol=1e-4, atol=1e-6)
+
+
 def test_a_run_with_its_source_may_start_from_another_too(adapted: Adapted, tmp_path: Path) -> None:
     line = ("--init-from", adapted.source_model, "--method", "dan", "--learning-rate", 1e-12)
     done = adapted.train(*line, out=tmp_path, features=adapted.features)
