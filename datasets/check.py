@@ -120,8 +120,9 @@ def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) ->
 def find_notes(part: DatasetClips) -> Iterator[str]:
     """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
     name, members = part.dataset.name, part.members
-    if part.dataset.groups_span_classes and (group_of := part.dataset.group_from_name):
-        groups = [group for m in members if (group := group_of(m.clip.inner_name))]
+    if part.dataset.groups_span_classes and part.dataset.group_from_name is not None:
+        found = (part.dataset.group_of(m.clip.stem, m.clip.inner_name) for m in members)
+        groups = [group for group in found if group]
         yield (
             f"groups: {name}: {len(groups)} of {len(members)} names hold a group, "
             f"{len(set(groups))} groups"

@@ -73,8 +73,8 @@ class OwnDataset(Dataset):
             clips, absent = self._listed(given)
         else:
             clips, left_out = self._in_folders(given, classes or ())
-        names = [clip.inner_name for clip in clips] + [clip.stem for clip in absent]
-        self._check_groups(names)
+        names = [(clip.stem, clip.inner_name) for clip in clips]
+        self._check_groups(names + [(clip.stem, clip.stem) for clip in absent])
         ratio = self._ratio_split(clips)
         if ratio is not None:
             for line in ratio.lines():
@@ -182,14 +182,19 @@ class OwnDataset(Dataset):
             if files and not found:
                 raise no_entry(files, self.name)
 
-    def _check_groups(self, stems: Sequence[str]) -> None:
-        """Refuse a pattern that finds nothing: it would keep no recording on one side."""
-        find = self.group_from_name
-        if find is not None and stems and not any(map(find, stems)):
+    def _check_groups(self, names: Sequence[tuple[str, str]]) -> None:
+        """Refuse a pattern that finds nothing: it would keep no recording on one side.
+
+        Args:
+            names: Of clips, alone and inside their class folders.
+        """
+        if self.group_from_name is None or not names:
+            return
+        if not any(self.group_of(*each) for each in names):
             raise ConfigError(
                 f"[datasets.{self.name}]: groups {quoted(self.table.groups or '')} finds no group "
-                f"in any of {len(stems)} names, such as {quoted(stems[0])}; correct it or leave it "
-                "out"
+                f"in any of {len(names)} names, such as {quoted(names[0][1])}; correct it or leave "
+                "it out"
             )
 
     def _ratio_split(self, clips: Iterable[Clip]) -> RatioSplit | None:

@@ -62,7 +62,12 @@ class Clip:
     @property
     def inner_name(self) -> str:
         """Path inside the class folder without suffix: the stem, but for clips in folders there."""
-        return self.path.partition("/")[2].rpartition(".")[0] or self.stem
+        return inner_name_of(self.path)
+
+
+def inner_name_of(path: str) -> str:
+    """Return the path of a clip inside its class folder, without suffix; see `Clip`."""
+    return (path.partition("/")[2] or path).rpartition(".")[0]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -190,11 +195,14 @@ class Dataset(ABC):
             inner_name: Of a clip in a folder of its class folder, see `Clip`: it tells apart clips
                 of one stem, and may hold the group.
         """
-        inner_name = inner_name or stem
-        find = self.group_from_name
-        group = (find(stem) or find(inner_name)) if find else None
+        group = self.group_of(stem, inner_name)
         spans = self.groups_span_classes and group is not None
-        return "" if spans else class_name, group or inner_name
+        return "" if spans else class_name, group or inner_name or stem
+
+    def group_of(self, stem: str, inner_name: str | None = None) -> str | None:
+        """Return what a clip was cut from as far as its name tells; see `recording_of`."""
+        find = self.group_from_name
+        return (find(stem) or find(inner_name or stem)) if find else None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -4,6 +4,7 @@ A group is what clips were cut from (`Dataset.recording_of`); it is never on bot
 """
 
 import hashlib
+import unicodedata
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -127,7 +128,8 @@ def split_by_ratio(
 
 def _fraction(recording: Recording, seed: int) -> float:
     """Return where a name falls, evenly spread over 0 to 1."""
-    text = "\0".join((str(seed), *recording))
+    # Accents are a character or two by the system that the files come from; the name is the same.
+    text = unicodedata.normalize("NFC", "\0".join((str(seed), *recording)))
     digest = hashlib.sha256(text.encode("utf-8", "surrogateescape")).digest()
     return int.from_bytes(digest[:6]) / 2**48
 

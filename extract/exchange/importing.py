@@ -245,6 +245,8 @@ def _write(
             parts.append(rows)
             numbers.append(np.asarray(frames, np.int32))
             start += len(rows)
+        # Files may have been replaced since they were planned.
+        found |= {"size_bytes": match.files.size_bytes, "mtime_ns": match.files.mtime_ns}
         records.append(ClipRecord.model_validate(clip.model_dump() | found))
     shard_record = ShardRecord(
         config_hash=config.hash,
@@ -345,12 +347,15 @@ def _unseen(
 def _role_of(file: Path) -> Role | None:
     if has_splits(file):
         return None
-    for word, role in _LIST_ROLES:
-        if word in file.name.lower():
-            return role
+    name = file.name.lower()
+    # Whole words first: `list_trains_val_...` is a list to validate on, of a dataset `trains`.
+    for where in (re.split("[^a-z]+", name), name):
+        roles = {role for word, role in _LIST_ROLES if word in where}
+        if len(roles) == 1:
+            return roles.pop()
     raise UsageError(
         f"the list {quoted(file)} does not tell what it is for; its name must hold train or val, "
-        "or it must be a table with a column split"
+        "not both, or it must be a table with a column split"
     )
 
 

@@ -31,7 +31,7 @@ from ta3n.common.records import (
     read_record,
 )
 from ta3n.common.shares import JobShare
-from ta3n.common.store import sidecar_path
+from ta3n.common.store import shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
@@ -155,7 +155,7 @@ def agree_on_plan(
     something at once, all come to the same plan.
 
     A file may only differ in size from the planned one where the features were made from it as it
-    is now, or are to be made because it failed before.
+    is now, or are to be made: because there are none yet, or because it failed before.
 
     Args:
         plan: What this job would do in an empty folder.
@@ -397,14 +397,17 @@ def _refuse_others(
 def _changed_files(
     folder: Path, there: Plan, files: Mapping[str, Clip], *, retry_failed: bool
 ) -> list[str]:
-    """Return the clips of other sizes now, without those that were, or are to be, made anew."""
+    """Return the clips of other sizes now, without those that were, or are to be, made so."""
     changed = {
         clip.path: clip.shard
         for clip in there.clips
         if clip.path in files and files[clip.path].size_bytes != clip.size_bytes
     }
     for shard in set(changed.values()):
-        if mend_sidecar(folder, shard):
+        if not any(path(folder, shard).exists() for path in (shard_path, sidecar_path)):
+            # Planned while they were still being copied; no features are of what they were.
+            changed = {path: of for path, of in changed.items() if of != shard}
+        elif mend_sidecar(folder, shard):
             for record in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
                 is_same = record.path in changed and (
                     record.size_bytes == files[record.path].size_bytes

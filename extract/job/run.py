@@ -5,7 +5,14 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from ta3n.common.errors import Ta3nError, TooManyFailuresError, UsageError, printable, shorten
+from ta3n.common.errors import (
+    DataConflictError,
+    Ta3nError,
+    TooManyFailuresError,
+    UsageError,
+    printable,
+    shorten,
+)
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manifest
@@ -51,8 +58,8 @@ def run_job(job: ExtractionJob) -> Manifest:
     """Do what is left of a job's share; return the state of the whole folder.
 
     Raises:
-        DataConflictError: If the folder was made with other settings, or is cut into another
-            number of parts.
+        DataConflictError: If the folder was made with other settings, is cut into another number
+            of parts, or has another job's plan in the place of this one's now.
         WeightsError: If the weights cannot be loaded.
         DeviceError: If the device is not there.
         OSError: If the folder cannot be written; finished shards stay.
@@ -90,7 +97,23 @@ def run_job(job: ExtractionJob) -> Manifest:
     except BaseException:
         _tidy_up(folder)
         raise
-    return build_manifest(folder)
+    manifest = build_manifest(folder)
+    _refuse_lost_plan(folder, plan, manifest)
+    return manifest
+
+
+def _refuse_lost_plan(folder: Path, plan: Plan, manifest: Manifest) -> None:
+    """Refuse to end well where another job's plan has taken the place of this one's.
+
+    Two jobs that add clips in one moment come to that on a file system without hard links.
+    """
+    there = {(clip.id, clip.path) for clip in (*manifest.clips, *manifest.pending)}
+    if lost := [clip.path for clip in plan.clips if (clip.id, clip.path) not in there]:
+        raise DataConflictError(
+            f"{folder}: another job has put its plan in the place of this one's, which lacks "
+            f"{len(lost)} clips ({shorten(lost, 3)}); give the same line again, with --repair if "
+            "shards are of other clips now"
+        )
 
 
 def _find_tasks(

@@ -22,7 +22,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
-from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.base import Dataset, inner_name_of
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
 
@@ -164,7 +164,9 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
     """
 
     def recording(video: Video) -> tuple[str, str]:
-        return dataset.recording_of(video.clip.class_name, PurePosixPath(video.clip.path).stem)
+        path = video.clip.path
+        stem, inner_name = PurePosixPath(path).stem, inner_name_of(path)
+        return dataset.recording_of(video.clip.class_name, stem, inner_name)
 
     trained = {recording(video) for video in side.train}
     kept = tuple(video for video in side.val if recording(video) not in trained)

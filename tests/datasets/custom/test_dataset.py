@@ -12,6 +12,7 @@ import pytest
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
 from ta3n.common.settings import load_settings
 from ta3n.datasets.catalogue import Catalogue, catalogue_of
+from ta3n.datasets.check import find_notes, select_clips
 from ta3n.datasets.custom.settings import DataSections
 from ta3n.datasets.reading.base import Listing
 
@@ -52,6 +53,21 @@ def test_a_ratio_is_not_moved_by_the_choice_of_classes(tmp_path: Path, make_tree
     # Groups span classes: the same subjects are held out of both.
     held_out = {path.split("_")[1] for path, role in whole.items() if role == "test"}
     assert len(held_out) == 2
+
+
+def test_groups_of_clips_in_deeper_folders(tmp_path: Path, make_tree: MakeTree) -> None:
+    """A pattern is for file names; what stands before those inside a class folder is no part."""
+    people = [f"s{n}" for n in range(1, 7)]
+    make_tree(
+        tmp_path / "data", [f"{c}/day{d}/{p}_{d}.mp4" for c in "ab" for d in "12" for p in people]
+    )
+    table = "val_ratio = 0.4\ngroups = '^s\\d'"
+    listing = scan(tmp_path, table)
+    roles = {(clip.stem[:2], clip.splits["1"]) for clip in listing.clips}
+    assert len(roles) == len(people)
+    mine = catalogue(tmp_path, f"[datasets.mine]\n{table}").dataset("mine")
+    (note,) = find_notes(select_clips(mine, listing, None, None))
+    assert note == "groups: mine: 24 of 24 names hold a group, 6 groups"
 
 
 def test_lists_of_both_parts(tmp_path: Path, make_tree: MakeTree) -> None:

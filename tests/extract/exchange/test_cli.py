@@ -148,6 +148,24 @@ def test_features_of_a_ratio_keep_their_split_until_another_is_asked_for(
     assert run("verify", out / "mine").exit_code == 0
 
 
+def test_features_replaced_before_they_were_imported_are_taken(
+    published: Path, tmp_path: Path
+) -> None:
+    """An import was killed before its first shard, while the files were still being copied."""
+    name = next(iter(NAMES))
+    shutil.move(published / name / "img_00007.t7", tmp_path)
+    assert by_lists(published).exit_code == 0
+    folder = tmp_path / "features" / "hmdb51"
+    for path in (*folder.glob("shard-*"), folder / MANIFEST_NAME):
+        path.unlink()
+    shutil.move(tmp_path / "img_00007.t7", published / name)
+    for _ in range(2):
+        result = by_lists(published)
+        assert result.exit_code == 0, result.stderr
+        assert [clip.length for clip in manifest(folder).clips] == [7, 7, 7]
+        assert run("verify", folder).stdout == f"{folder}: sound\n"
+
+
 @pytest.mark.parametrize("form", ["t7", "npy"])
 def test_what_is_exported_comes_back_in_the_same_bits(
     published: Path, tmp_path: Path, form: str
@@ -166,6 +184,20 @@ def test_what_is_exported_comes_back_in_the_same_bits(
     assert (other.config.backbone, other.config.weights) == ("made-up", "imported:published")
     again = run("export", features, "--format", form, "--out", out)
     assert (again.exit_code, "is not empty" in again.stderr) == (1, True)
+
+
+def test_a_list_is_for_what_the_words_of_its_name_say(tmp_path: Path) -> None:
+    """A dataset's or benchmark's own name stands in it too; all would be trained on."""
+    clips = [MadeClip(class_name="golf", number=n, role="test") for n in range(2)]
+    make_features(tmp_path / "made", "hmdb51", clips)
+    out = tmp_path / "exported"
+    exported = ("export", tmp_path / "made" / "hmdb51", "--format", "npy", "--out", out)
+    assert run(*exported).exit_code == 0
+    named = (out / "val.txt").rename(out / "list_trains_val_my-strains-feature.txt")
+    into = ("--out", tmp_path / "back", *MADE)
+    back = run("import", out, "--dataset", "hmdb51", "--lists", named, *into)
+    assert back.exit_code == 0, back.stderr
+    assert [c.splits for c in manifest(tmp_path / "back" / "hmdb51").clips] == [{"1": "test"}] * 2
 
 
 def test_sampled_frames_come_back_as_what_they_are(tmp_path: Path) -> None:
@@ -214,6 +246,7 @@ def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -
         (("--dataset", "hmd"), 2, "did you mean 'hmdb'?"),
         (("--dataset", "hmdb", "--splits", "."), 1, "no split files of hmdb51"),
         (("--dataset", "hmdb", "--lists", "videos.txt"), 2, "must hold train or val"),
+        (("--dataset", "hmdb", "--lists", "val_of_train.txt"), 2, "train or val, not both"),
         (("--dataset", "hmdb", "--lists", "train.txt"), 2, "give --benchmark, which names it"),
         (("--dataset", "hmdb", "--lists", "train_other.txt"), 1, "no features of the 1 videos"),
         (("--dataset", "hmdb", "--lists", "train_twice.txt"), 1, "'a' is listed before, with"),
@@ -230,6 +263,7 @@ def test_mistakes_are_told(
     monkeypatch.chdir(tmp_path)
     Path("videos.txt").write_text("a 7 0\n")
     Path("train.txt").write_text("a 7 0\n")
+    Path("val_of_train.txt").write_text("a 7 golf\n")
     Path("train_other.txt").write_text("a 7 golf\n")
     Path("train_twice.txt").write_text("a 7 golf\na 7 wave\n")
     result = run("import", published, *args)

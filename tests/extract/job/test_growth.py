@@ -6,6 +6,7 @@ import signal
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.datasets.reading.split_files import Role
 from ta3n.extract.inspect.report import contents, damage, missing_shards
 from ta3n.extract.job import plan as plan_module
+from ta3n.extract.job import run as run_module
 from ta3n.extract.job.plan import Scope, agree_on_plan, describe_plan, make_plan
 from ta3n.extract.job.run import run_job
 
@@ -149,6 +151,30 @@ def test_clips_that_vanished_or_changed_are_refused(
     assert {path: path.read_bytes() for path in folder.iterdir()} == files
 
 
+def test_a_clip_that_was_still_being_copied_when_it_was_planned_is_made_as_it_is(
+    root: Path, tmp_path: Path, write_clip: WriteClip
+) -> None:
+    """A job was killed before it made its features; nothing is of what the file was."""
+    folder = tmp_path / "f"
+    before = run_job(job(root, folder))
+    add(root, write_clip, 1)
+    added = root / "Biking" / "v_Biking_g01_c02.avi"
+    content = added.read_bytes()
+    added.write_bytes(content[:1000])
+    agree_on_plan(folder, job(root, folder).plan)
+    added.write_bytes(content)
+    whole = run_job(job(root, folder))
+    assert (whole.complete, len(whole.clips)) == (True, len(before.clips) + 1)
+    (new,) = [clip for clip in whole.clips if clip.path == f"Biking/{added.name}"]
+    assert (new.status, new.size_bytes) == ("ok", len(content))
+    assert run_job(job(root, folder)) == whole
+    assert not list(damage(folder))
+    # Once it is made, it may not change any more.
+    added.write_bytes(content + b"more")
+    with pytest.raises(DataConflictError, match="1 clips changed size"):
+        run_job(job(root, folder))
+
+
 @pytest.mark.usefixtures("one_clip_shards")
 def test_an_array_may_grow_a_folder(root: Path, tmp_path: Path, write_clip: WriteClip) -> None:
     folder = tmp_path / "f"
@@ -241,6 +267,35 @@ def test_a_shard_of_other_clips_than_planned_is_made_again(
     assert "its clips are not those of the plan" in line
     mended = run_job(job(root, folder, repair=True))
     assert len(mended.clips) == 10
+    assert not list(damage(folder))
+
+
+@pytest.mark.usefixtures("one_clip_shards")
+def test_a_job_whose_plan_was_lost_to_another_does_not_end_well(
+    root: Path, tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where files cannot be linked, the last of two plans written in one moment holds."""
+    folder, other = tmp_path / "f", tmp_path / "other"
+    run_job(job(root, folder))
+    shutil.copytree(folder, other)
+    add(root, write_clip, 1)
+    agree_on_plan(other, job(root, other).plan)
+    add(root, write_clip, 2, 3)
+    work_off = run_module._work_off
+
+    def lose_plan(*args: Any) -> None:
+        shutil.copy(plan_part_path(other, 1), plan_part_path(folder, 1))
+        work_off(*args)
+
+    with monkeypatch.context() as lost:
+        lost.setattr(run_module, "_work_off", lose_plan)
+        with pytest.raises(
+            DataConflictError, match=r"lacks 2 clips \(Biking/.*the same line again"
+        ):
+            # This part has the last of the three clips alone.
+            run_job(job(root, folder, share="1/3"))
+    whole = run_job(job(root, folder))
+    assert (whole.complete, len(whole.clips)) == (True, 11)
     assert not list(damage(folder))
 
 

@@ -1,11 +1,15 @@
 """If this breaks, a model is judged on videos whose twins it was trained on."""
 
+import re
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.datasets.custom.dataset import OwnDataset, group_in
+from ta3n.datasets.custom.settings import DatasetSettings
 from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
@@ -63,6 +67,24 @@ def test_clips_of_one_film_are_not_held_out(tmp_path: Path) -> None:
     )
     (kept,) = held_out(side, BUILT_IN_CATALOGUE.dataset(side.dataset))
     assert kept.clip.path == "golf/Other_golf_f_cm_np1_ba_bad_15.avi"
+
+
+def test_clips_in_deeper_folders_are_told_apart_and_grouped_by_them(tmp_path: Path) -> None:
+    """Cameras number their files anew each day: equal names are no sign of one recording."""
+    side = named(
+        load(tmp_path, "ucf101"),
+        train={"day1/0001": "Biking", "day2/0003": "PullUps"},
+        val={"day2/0001": "Biking", "day1/0002": "PullUps"},
+    )
+    plain = OwnDataset(name="own", short_name="own", table=DatasetSettings(val_ratio=0.5))
+    assert held_out(side, plain) == side.val
+    by_day = replace(plain, group_from_name=partial(group_in, re.compile("day1")))
+    assert [v.clip.path for v in held_out(side, by_day)] == [
+        "Biking/day2/0001.avi",
+        "PullUps/day1/0002.avi",
+    ]
+    spanning = replace(by_day, groups_span_classes=True)
+    assert [v.clip.path for v in held_out(side, spanning)] == ["Biking/day2/0001.avi"]
 
 
 def test_all_are_held_out_and_nothing_said_where_none_is_shared(
