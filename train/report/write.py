@@ -115,7 +115,7 @@ def write_report(
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
-        focal: The row that all others are held against, see `focal_row`; none chooses it. The
+        focal: The row that all others are held against, see `focal_rows`; none chooses it. The
             summary also tells how further ones compare with all others.
 
     Raises:
@@ -217,9 +217,7 @@ def _galleries(
     for direction in directions:
         name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
         prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
-        galleries[direction.label] = draw_pictures(
-            direction, features, prefix, videos, focal[0] if focal else None
-        )
+        galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
     return galleries
 
 

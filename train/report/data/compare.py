@@ -104,14 +104,12 @@ def analyse(
 ) -> Analysis:
     """Hold the focal row of a direction against every other row, by one rule.
 
-    The p values are corrected for all of these comparisons. The first of `focal_names` is for
-    `focal_row`; further ones that were run are held against all rows likewise.
+    The p values are corrected for all of these comparisons. `focal_names` is for `focal_rows`, of
+    which all but the first are held against all rows likewise.
     """
-    name = focal_names[0] if focal_names else None
-    main = _analyse(direction, rule, focal_row(direction, name))
-    known = [other for other in focal_names[1:] if focal_row(direction, other) is not None]
-    further = tuple(_analyse(direction, rule, focal_row(direction, other)) for other in known)
-    return replace(main, further=further)
+    rows = focal_rows(direction, focal_names)
+    main = _analyse(direction, rule, rows[0] if rows else None)
+    return replace(main, further=tuple(_analyse(direction, rule, row) for row in rows[1:]))
 
 
 def _analyse(direction: DirectionRuns, rule: str, focal: RunGroup | None) -> Analysis:
@@ -283,6 +281,17 @@ def focal_row(direction: DirectionRuns, name: str | None = None) -> RunGroup | N
     method = (known or adapting[:1])[-1].config.method
     named = [row for row in adapting if row.config.method == method]
     return _usual([row for row in named if row.config.temporal == "relation"]) or _usual(named)
+
+
+def focal_rows(direction: DirectionRuns, names: Sequence[str]) -> list[RunGroup]:
+    """Return the rows of a direction that have these names, or else the one it is about by itself.
+
+    Args:
+        names: As for `focal_row`.
+    """
+    named = [row for name in names if (row := focal_row(direction, name)) is not None]
+    usual = focal_row(direction)
+    return [*{id(row): row for row in named}.values()] or ([] if usual is None else [usual])
 
 
 _LEAST_DIGITS = 6

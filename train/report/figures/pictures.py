@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import DataMissingError, Ta3nError
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.data.compare import focal_row, no_source_only, source_only_for
+from ta3n.train.report.data.compare import focal_rows, no_source_only, source_only_for
 from ta3n.train.report.figures.accuracy import (
     accuracy_picture,
     class_changes_picture,
@@ -46,14 +46,15 @@ def draw_pictures(
     features: Path | None,
     prefix: str = "",
     videos: Path | None = None,
-    focal_name: str | None = None,
+    focal_names: Sequence[str] = (),
 ) -> Gallery:
     """Draw everything that the runs, and the features and videos if given, allow.
 
     The prefix goes before every file name. The clips lie in `videos`, or in a folder of it for each
-    dataset. `focal_name` is for `focal_row`.
+    dataset. `focal_names` is for `focal_rows`.
     """
-    found = list(_pictures(direction, features, videos, focal_row(direction, focal_name)))
+    rows = focal_rows(direction, focal_names)
+    found = list(_pictures(direction, features, videos, rows[0] if rows else None))
     return Gallery(
         pictures=[item.prefixed(prefix) for item in found if isinstance(item, Picture)],
         missing=[item for item in found if isinstance(item, str)],

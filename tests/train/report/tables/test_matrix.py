@@ -66,6 +66,24 @@ def test_one_direction_needs_no_such_table(tmp_path: Path) -> None:
     assert "directions" not in [sheet.name for sheet in report.contents.sheets]
 
 
+def test_a_direction_that_lacks_the_first_row_is_about_the_next(tmp_path: Path) -> None:
+    for seed in range(2):
+        for method in ("source-only", "ta3n"):
+            make_run(tmp_path / "runs", make_config(method), seed, (1, 2, 8))
+        for method in ("source-only", "dan"):
+            back = make_config(method, source="hmdb51", target="ucf101")
+            make_run(tmp_path / "runs", back, seed, (1, 2, 8))
+    for names, expected in ((("ta3n", "dan"), "dan"), (("ta3n",), "dan")):
+        report = write_report(
+            [tmp_path / "runs"], tmp_path / "out", features=None, command="x", pictures=False,
+            focal=names,
+        )  # fmt: skip
+        found = {
+            a.direction.source: a.focal.config.method for a in report.contents.analyses if a.focal
+        }
+        assert found == {"ucf101": "ta3n", "hmdb51": expected}
+
+
 def test_a_further_row_is_held_against_all_others_too(report: Report) -> None:
     page = report.page.read_text()
     for analysis in report.contents.analyses:
