@@ -11,6 +11,7 @@ import os
 import re
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, pairwise
@@ -558,6 +559,17 @@ def _is_cover(stream: VideoStream, url: str) -> bool:
         return False
 
 
+@contextmanager
+def _plain_os_errors() -> Iterator[None]:
+    """Raise Python's own for PyAV's, which can neither be given a file name nor be pickled."""
+    try:
+        yield
+    except av.error.FFmpegError as error:
+        if isinstance(error, OSError):
+            raise OSError(error.errno, error.strerror) from error
+        raise
+
+
 def write_video(
     path: Path,
     frames: Iterable[RgbImage],
@@ -582,11 +594,15 @@ def write_video(
     Raises:
         ValueError: If there are no frames.
         TypeError: If the codec is not one for video.
+        OSError: If the file cannot be written.
     """
     rate = Fraction(frame_rate).limit_denominator(1001)
     # Without the flag Matroska and WebM get a random number.
     flags = {"fflags": "bitexact"}
-    with av.open(str(path), "w", format=container_format, container_options=flags) as container:
+    with (
+        _plain_os_errors(),
+        av.open(str(path), "w", format=container_format, container_options=flags) as container,
+    ):
         stream = container.add_stream(codec, rate=rate, options=_REPEATABLE | dict(options or {}))
         if not isinstance(stream, VideoStream):
             raise TypeError(f"{codec!r} is not a video encoder")

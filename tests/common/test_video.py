@@ -2,6 +2,7 @@
 
 import csv
 import os
+import pickle
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -207,6 +208,16 @@ def test_writing_nothing_or_sound_is_refused(tmp_path: Path) -> None:
         write_video(tmp_path / "a.avi", [], frame_rate=25, codec="mpeg4")
     with pytest.raises(TypeError):
         write_video(tmp_path / "b.mkv", moving_square(1, 32, 32), frame_rate=25, codec="pcm_s16le")
+
+
+def test_a_full_disk_is_told_as_for_any_file() -> None:
+    with pytest.raises(OSError, match="No space left") as caught:
+        write_video(
+            Path("/dev/full"), moving_square(3, 32, 32), frame_rate=25, codec="mpeg4",
+            container_format="avi",
+        )  # fmt: skip
+    assert type(pickle.loads(pickle.dumps(caught.value))) is OSError
+    caught.value.filename = "where"  # as whoever knows the folder does
 
 
 UNTURNED = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
