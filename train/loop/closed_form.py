@@ -6,13 +6,13 @@ from typing import Any
 
 import torch
 
-from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import check_same_run, check_trainable, identity_of
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.methods.closed_form import fit
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
+from ta3n.train.model.prediction import observe
 
 
 class ClosedFormTrainer:
@@ -84,12 +84,9 @@ class ClosedFormTrainer:
         )
         return self.history[0]
 
-    @torch.no_grad()
     def _source_error(self) -> float:
         """Return the share of source training videos that are told wrong."""
-        features = self.data.source_features.to(self._device, torch.float32)
-        none = Coefficients(relation=0.0, video=0.0, frame=0.0)
-        told = self.model(features, none, num_source=len(features)).logits.argmax(dim=1)
+        told = observe(self.model, self.data.source_features, are_source=True).logits.argmax(dim=1)
         return float((told != self.data.source_labels.to(self._device)).double().mean())
 
     def identity(self) -> dict[str, Any]:

@@ -20,15 +20,12 @@ from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.measurements import Measured, measure
 from ta3n.train.methods.base import JOINT, Method, Update
 from ta3n.train.model.model import TA3N, ModelOutput
+from ta3n.train.model.prediction import NO_REVERSAL, Observation, observe
 from ta3n.train.recipe.recipes import Recipe
 
 Losses = dict[str, Tensor]
 Weights = Mapping[str, Coefficient]
 """The weights in force at one step by name: numbers or 0-d tensors, never a ramp."""
-
-
-NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
-"""For forward passes without an adversary."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,20 +63,8 @@ class Start:
     generator: torch.Generator
 
 
-class AllVideos(NamedTuple):
-    """What the model makes of every training video of a domain, without dropout or gradient.
-
-    Attributes:
-        features: of the videos, before the classifier, [N, V].
-        logits: of their classes, [N, C].
-    """
-
-    features: Tensor
-    logits: Tensor
-
-
-class Evaluation:
-    """The model on the training videos of both domains, run when it is asked for.
+class TrainingEvaluation:
+    """The model on all training videos of both domains, run when it is asked for.
 
     Args:
         model: with the weights of one run.
@@ -93,12 +78,12 @@ class Evaluation:
         self._data = data
 
     @cached_property
-    def source(self) -> AllVideos:
+    def source(self) -> Observation:
         """Of the source, N = N_S."""
-        return self._run(self._data.source_features, are_source=True)
+        return observe(self._model, self._data.source_features, self._AT_ONCE, are_source=True)
 
     @cached_property
-    def target(self) -> AllVideos:
+    def target(self) -> Observation:
         """Of the target, N = N_T.
 
         Raises:
@@ -106,23 +91,7 @@ class Evaluation:
         """
         if self._data.target_features is None:
             raise TrainingError("there are no target videos to evaluate")
-        return self._run(self._data.target_features, are_source=False)
-
-    @torch.no_grad()
-    def _run(self, features: Tensor, *, are_source: bool) -> AllVideos:
-        was_training = self._model.training
-        self._model.eval()
-        try:
-            outputs = [
-                self._model(part, NO_REVERSAL, num_source=len(part) if are_source else 0)
-                for part in torch.split(features, self._AT_ONCE)
-            ]
-        finally:
-            self._model.train(was_training)
-        return AllVideos(
-            features=torch.cat([output.video_features for output in outputs]),
-            logits=torch.cat([output.logits for output in outputs]),
-        )
+        return observe(self._model, self._data.target_features, self._AT_ONCE)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -141,7 +110,7 @@ class EpochContext:
 
     model: TA3N
     data: TrainingData
-    evaluation: Evaluation
+    evaluation: TrainingEvaluation
     method: Method
     recipe: Recipe
     epoch: int
@@ -332,7 +301,7 @@ def renew_states(model: TA3N, data: TrainingData, *, objective: Objective, epoch
     context = EpochContext(
         model=model,
         data=data,
-        evaluation=Evaluation(model, data),
+        evaluation=TrainingEvaluation(model, data),
         method=objective.method,
         recipe=objective.recipe,
         epoch=epoch,

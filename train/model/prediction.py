@@ -13,6 +13,8 @@ from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
+"""For forward passes without an adversary."""
+
 BATCH_SIZE = 512
 """Videos in a forward pass, while training and after: figures come out to the bit."""
 

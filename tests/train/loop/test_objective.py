@@ -9,10 +9,11 @@ import torch
 
 from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.engine import Trainer
-from ta3n.train.loop.objective import NO_REVERSAL, Objective, Step, compute_losses, run_update
+from ta3n.train.loop.objective import Objective, Step, compute_losses, run_update
 from ta3n.train.losses.entropy import entropy
 from ta3n.train.methods.base import Update
 from ta3n.train.methods.registry import find_choice, method_for
+from ta3n.train.model.prediction import NO_REVERSAL
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 MakeData = Callable[..., TrainingData]

@@ -9,8 +9,9 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from ta3n.train.loop.batches import Batch
-from ta3n.train.loop.objective import NO_REVERSAL, Step, compute_losses, step_features
+from ta3n.train.loop.objective import Step, compute_losses, step_features
 from ta3n.train.methods.label_smoothing import smoothing, smoothing_of_others
+from ta3n.train.model.prediction import NO_REVERSAL
 
 from ...support.extremes import SATURATED, check_finite, check_stacks
 from ...support.method_runs import MakeTrainer, check_precision, check_stacked, check_trains
