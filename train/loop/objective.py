@@ -95,25 +95,19 @@ class TrainingEvaluation:
 
 
 @dataclass(frozen=True, kw_only=True)
-class EpochContext:
-    """What a term sees before the first step of an epoch.
+class TermContext:
+    """What a term sees whenever it is asked.
 
     Args:
         model: with the weights of the run.
-        data: the training videos, and the labels of the source.
-        evaluation: the model on them.
-        method: whose epoch it is.
+        method: which is trained.
         recipe: the hyper-parameters.
-        epoch: of the recipe's, from 1.
         term: whose state `state` is.
     """
 
     model: TA3N
-    data: TrainingData
-    evaluation: TrainingEvaluation
     method: Method
     recipe: Recipe
-    epoch: int
     term: str = ""
 
     @property
@@ -123,27 +117,31 @@ class EpochContext:
 
 
 @dataclass(frozen=True, kw_only=True)
-class StepContext:
-    """What a term sees of a step: that of one run, also where several seeds are stacked.
+class EpochContext(TermContext):
+    """What a term sees before the first step of an epoch.
 
     Args:
-        model: with the weights of the run; `after_step` sees those after the update.
-        batch: the videos, the labels of the source, and the places of both in the training data.
-        method: whose step it is.
-        recipe: the hyper-parameters.
-        term: whose state `state` is.
+        data: the training videos, and the labels of the source.
+        evaluation: the model on them.
+        epoch: of the recipe's, from 1.
     """
 
-    model: TA3N
-    batch: Batch
-    method: Method
-    recipe: Recipe
-    term: str = ""
+    data: TrainingData
+    evaluation: TrainingEvaluation
+    epoch: int
 
-    @property
-    def state(self) -> dict[str, Tensor]:
-        """What the term keeps between steps, by name."""
-        return self.model.state_of(self.term)
+
+@dataclass(frozen=True, kw_only=True)
+class StepContext(TermContext):
+    """What a term sees of a step: that of one run, also where several seeds are stacked.
+
+    In `after_step` the model has its weights after the update.
+
+    Args:
+        batch: the videos, the labels of the source, and the places of both in the training data.
+    """
+
+    batch: Batch
 
     @property
     def labels(self) -> Tensor:
