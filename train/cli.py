@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ta3n.train.jobs.grid import Grid
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.jobs.settings import TrainSections
-    from ta3n.train.runs.folder import RunResult
+    from ta3n.train.runs.folder import Divergence, RunResult
 
 COMMAND = "ta3n-train"
 
@@ -177,8 +177,9 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         num_runs = sum(len(job.seeds) for job in jobs)
         LOGGER.info("a grid of %d combinations: %d runs", len(jobs), num_runs)
     results = run_jobs(jobs, settings.jobs, share)
-    _tell(call, grid, jobs, results)
-    if diverged := diverged_runs(jobs):
+    diverged = diverged_runs(jobs)
+    _tell(call, grid, jobs, results, diverged)
+    if diverged:
         named = [f"{path} {divergence.reason}" for path, divergence in diverged.items()]
         raise DivergedError(
             f"{len(diverged)} runs are in no figure, and are not tried again as long as their "
@@ -191,14 +192,11 @@ def _tell(
     grid: Grid | None,
     jobs: Sequence[TrainingJob],
     results: Sequence[Sequence[RunResult]],
+    diverged: Mapping[Path, Divergence],
 ) -> None:
     """Print what the runs came to, once all are over."""
-    from ta3n.train.jobs.execution import diverged_runs
-
-    num_left = sum(
-        len(job.seeds) - len(done) - len(diverged_runs([job]))
-        for job, done in zip(jobs, results, strict=True)
-    )
+    runs = [job.folder(seed).path for job in jobs for seed in job.seeds]
+    num_left = sum(path not in diverged for path in runs) - sum(map(len, results))
     if num_left:
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
     elif not any(results):
@@ -210,15 +208,18 @@ def _tell(
         folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
         print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
     else:
-        _print(jobs, results)
+        _print(jobs, results, diverged)
 
 
-def _print(jobs: Sequence[TrainingJob], results: Sequence[Sequence[RunResult]]) -> None:
-    from ta3n.train.jobs.execution import diverged_runs
+def _print(
+    jobs: Sequence[TrainingJob],
+    results: Sequence[Sequence[RunResult]],
+    diverged: Mapping[Path, Divergence],
+) -> None:
     from ta3n.train.jobs.table import print_diverged, print_results, print_rows
 
     if len(jobs) == 1:
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
-    print_diverged(diverged_runs(jobs))
+    print_diverged(diverged)

@@ -14,7 +14,7 @@ from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
 from ta3n.train.data.videos import held_out
-from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
+from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
 
 if TYPE_CHECKING:
     import torch
@@ -150,9 +150,7 @@ def diverged_runs(jobs: "Sequence[TrainingJob]") -> dict[Path, Divergence]:
     Raises:
         FeatureStoreError: If a record is damaged.
     """
-    folders = [job.folder(seed) for job in jobs for seed in job.seeds]
-    found = {folder.path: folder.read_divergence() for folder in folders}
-    return {path: divergence for path, divergence in found.items() if divergence is not None}
+    return read_divergences(job.folder(seed).path for job in jobs for seed in job.seeds)
 
 
 def stacks(job: "TrainingJob", device: "torch.device") -> bool:
@@ -297,7 +295,7 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
         ),
         source_videos=[video.clip.path for video in videos],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, job.source, cache) if learned is job.source else None,
+        held_out=_load_held_out(job, cache),
         rule_features=cache.load(job.target, job.target.train) if on_train else None,
         val_features=cache.load(job.target, job.target.val),
         val_labels=labels_of(job.target.val),
@@ -305,13 +303,14 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
     )
 
 
-def _load_held_out(
-    job: "TrainingJob", source: "DomainVideos | None", cache: FeatureCache
-) -> "HeldOut | None":
+def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
-    videos = held_out(source, job.source_dataset) if source is not None else ()
-    if source is None or not videos:
+    source = job.source
+    if source is None or job.method.trains_on != "source":
+        return None
+    videos = held_out(source, job.source_dataset)
+    if not videos:
         return None
     features = cache.load(source, source.val)
     if len(videos) < len(source.val):

@@ -14,7 +14,7 @@ from typing import Any
 from ta3n.common.errors import DataMissingError, DivergedError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.train.jobs.grid import Combination, Grid, as_option
-from ta3n.train.runs.folder import Divergence, RunFolder
+from ta3n.train.runs.folder import Divergence, RunFolder, read_divergences
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.rule_notes import rules_on
 from ta3n.train.validators.rules import RULES
@@ -137,6 +137,11 @@ class GridResult:
     path: Path
 
     @property
+    def runs(self) -> Sequence[Run]:
+        """Those of the first combination that is ranked, to tell of what all have alike."""
+        return next(trial.runs for trial in self.trials if not trial.diverged)
+
+    @property
     def chosen(self) -> Pick:
         """What the rule chooses."""
         return self.picks[self.rule]
@@ -197,8 +202,7 @@ def _pick(trials: Sequence[Trial], rule: str) -> Pick | None:
 
 
 def _trial(number: int, values: Combination, paths: Sequence[Path]) -> Trial:
-    found = {path: RunFolder(path).read_divergence() for path in paths}
-    diverged = {path: divergence for path, divergence in found.items() if divergence is not None}
+    diverged = read_divergences(paths)
     runs = [_run(path) for path in paths if path not in diverged]
     folder = paths[0].parent.name
     return Trial(number=number, values=values, folder=folder, runs=runs, diverged=diverged)
@@ -240,8 +244,7 @@ def _cost(trials: Sequence[Trial]) -> GridCost:
 
 
 def _record(result: GridResult) -> dict[str, Any]:
-    runs = next(trial.runs for trial in result.trials if not trial.diverged)
-    config = runs[0].config
+    config = result.runs[0].config
     return {
         "benchmark": config.benchmark,
         "source": config.source,
@@ -249,7 +252,7 @@ def _record(result: GridResult) -> dict[str, Any]:
         "method": config.method,
         "temporal": config.temporal,
         "grid": {option: list(values) for option, values in result.grid.values.items()},
-        "seeds": [run.seed for run in runs],
+        "seeds": [run.seed for run in result.runs],
         "rule": result.rule,
         "rules_on": rules_on(config.settings),
         "chosen": _told(result.chosen, result.trials),

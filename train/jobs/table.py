@@ -95,9 +95,10 @@ def _print_rule_notes(
 
 def print_diverged(runs: Mapping[Path, Divergence]) -> None:
     """Print which runs are in no figure, a line each, by folder."""
+    console = open_console()
     for path, divergence in runs.items():
         told = f"seed {divergence.seed} {divergence.reason}, and is in no figure: {path}"
-        open_console().print(told, highlight=False, soft_wrap=True)
+        console.print(told, highlight=False, soft_wrap=True)
 
 
 def _paper(job: "TrainingJob") -> str:
@@ -172,11 +173,11 @@ def _summary(result: GridResult) -> list[str]:
     seeds = len(chosen.correct)
     took = "" if cost.seconds is None else f", {describe_duration(cost.seconds)} of training"
     diverged = f", {cost.diverged} of them diverged" if cost.diverged else ""
-    config = next(trial.runs for trial in result.trials if not trial.diverged)[0].config
+    settings = result.runs[0].config.settings
     return [
         "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
         "chosen by the mean over seeds",
-        f"rules that need no target label: looked at {rules_on_note(config.settings)}",
+        f"rules that need no target label: looked at {rules_on_note(settings)}",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
         f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
         f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead",

@@ -11,7 +11,7 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.metadata import version
 from pathlib import Path
@@ -242,6 +242,16 @@ class RunFolder:
             raise FeatureStoreError(
                 f"{path} is damaged: {error}; remove the folder and train this seed again"
             ) from error
+
+
+def read_divergences(folders: Iterable[Path]) -> dict[Path, Divergence]:
+    """Return what ended the runs that diverged, among run folders, by folder.
+
+    Raises:
+        FeatureStoreError: If a record is damaged.
+    """
+    found = ((folder, RunFolder(folder).read_divergence()) for folder in folders)
+    return {folder: divergence for folder, divergence in found if divergence is not None}
 
 
 def write_json(path: Path, value: Any) -> None:
