@@ -164,10 +164,26 @@ class StepContext(TermContext):
         finally:
             self.model.train(was_training)
 
+    @torch.no_grad()
+    def evaluate_target(self, weights: Mapping[str, Tensor] | None = None) -> Observation:
+        """Return what `evaluate` makes of the target, without gradient."""
+        output = self.evaluate(weights)
+        return Observation(
+            logits=output.logits[self.num_source :],
+            features=output.video_features[self.num_source :],
+        )
+
     @property
     def num_source(self) -> int:
         """B_S: so many rows of the output are source videos, the others target videos."""
         return len(self.labels)
+
+    @property
+    def target_places(self) -> Tensor:
+        """Of the target videos of the batch in the training data, int64 [B_T]."""
+        places = self.batch.target_indices
+        assert places is not None, "the target takes part"
+        return places
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -70,8 +70,7 @@ def _each_epoch(context: "EpochContext") -> "Mapping[str, Tensor]":
 
 
 def _loss(step: "Step") -> "Tensor":
-    state, places = step.state, step.batch.target_indices
-    assert places is not None, "the target takes part"
+    state, places = step.state, step.target_places
     probabilities, features = step.target_logits.softmax(dim=1), _unit(step.target_features)
     # The batch is what it is now, as in the authors' program.
     mean = neighbour_predictions(
@@ -85,12 +84,10 @@ def _loss(step: "Step") -> "Tensor":
 
 
 def _after_step(context: "StepContext") -> "Mapping[str, Tensor]":
-    output, first, places = context.evaluate(), context.num_source, context.batch.target_indices
-    assert places is not None, "the target takes part"
-    features, logits = output.video_features[first:], output.logits[first:]
+    target, state, places = context.evaluate_target(), context.state, context.target_places
     return {
-        "features": replaced(context.state["features"], places, _unit(features)),
-        "predictions": replaced(context.state["predictions"], places, logits.softmax(dim=1)),
+        "features": replaced(state["features"], places, _unit(target.features)),
+        "predictions": replaced(state["predictions"], places, target.logits.softmax(dim=1)),
     }
 
 

@@ -147,9 +147,9 @@ def _centroid_loss(step: "Step") -> "Tensor":
 
 
 def _after_centroids(context: "StepContext") -> "Mapping[str, Tensor]":
-    output, first = context.evaluate(), context.num_source
-    features, logits = output.video_features[first:], output.logits[first:]
-    return {"centroids": next_centroids(context.state["centroids"], features, logits)}
+    target = context.evaluate_target()
+    moved = next_centroids(context.state["centroids"], target.features, target.logits)
+    return {"centroids": moved}
 
 
 def _start_neighbours(begin: "Start") -> "Mapping[str, Tensor]":
@@ -163,22 +163,18 @@ def _start_neighbours(begin: "Start") -> "Mapping[str, Tensor]":
 
 
 def _neighbour_loss(step: "Step") -> "Tensor":
-    state, places = step.state, step.batch.target_indices
-    assert places is not None, "the target takes part"
+    state = step.state
     predictions = neighbour_predictions(
-        step.target_features, state["features"], state["predictions"], places
+        step.target_features, state["features"], state["predictions"], step.target_places
     )
     return state["growth"] * neighbour_loss(step.target_logits, predictions)
 
 
 def _after_neighbours(context: "StepContext") -> "Mapping[str, Tensor]":
-    output, first, places = context.evaluate(), context.num_source, context.batch.target_indices
-    assert places is not None, "the target takes part"
-    state = context.state
-    features, predictions = _unit(output.video_features[first:]), sharpened(output.logits[first:])
+    target, state, places = context.evaluate_target(), context.state, context.target_places
     return {
-        "features": replaced(state["features"], places, features),
-        "predictions": replaced(state["predictions"], places, predictions),
+        "features": replaced(state["features"], places, _unit(target.features)),
+        "predictions": replaced(state["predictions"], places, sharpened(target.logits)),
     }
 
 

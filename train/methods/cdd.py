@@ -146,14 +146,13 @@ def _members(classes: "Tensor", like: "Tensor") -> "Tensor":
 
 
 def _loss(step: "Step") -> "Tensor":
-    places, first = step.batch.target_indices, step.num_source
-    assert places is not None, "the target takes part"
+    first, classes = step.num_source, step.state["classes"][step.target_places]
     features, predictions = step.output.video_features, step.output.logits.softmax(dim=1)
     return contrastive_discrepancy(
         [features[:first], predictions[:first]],
         [features[first:], predictions[first:]],
         _members(step.labels, predictions),
-        _members(step.state["classes"][places], predictions),
+        _members(classes, predictions),
     )
 
 

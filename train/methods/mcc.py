@@ -77,10 +77,7 @@ def _loss(step: "Step") -> "Tensor":
 
 
 def _consistency(step: "Step") -> "Tensor":
-    import torch
-
-    with torch.no_grad():
-        plain = step.evaluate().logits[step.num_source :]
+    plain = step.evaluate_target().logits
     return cc_loss(plain, step.target_logits, _CONSISTENCY_TEMPERATURE, _CONSISTENCY_THRESHOLD)
 
 

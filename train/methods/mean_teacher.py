@@ -65,12 +65,8 @@ def _after_step(context: "StepContext") -> "dict[str, Tensor]":
 
 
 def _loss(step: "Step") -> "Tensor":
-    import torch
-
-    with torch.no_grad():
-        teacher = step.evaluate(step.state).logits[step.num_source :]
-        sure = teacher.softmax(dim=-1).amax(dim=-1) > _CONFIDENCE
-    mask = sure.to(teacher)
+    teacher = step.evaluate_target(step.state).logits
+    mask = (teacher.softmax(dim=-1).amax(dim=-1) > _CONFIDENCE).to(teacher)
     balance = mask.mean() * class_balance(step.target_logits)
     return consistency(step.target_logits, teacher, mask) + _BALANCE / _WEIGHT * balance
 

@@ -78,7 +78,7 @@ def _loss(step: "Step") -> "Tensor":
 
 
 def _after_step(context: "StepContext") -> "Mapping[str, Tensor]":
-    features = context.evaluate().video_features[context.num_source :]
+    features = context.evaluate_target().features
     prototypes = context.model.video_classifier.weight
     return {"prior": next_prior(context.state["prior"], prototypes, features)}
 

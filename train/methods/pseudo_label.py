@@ -125,20 +125,12 @@ def sure_labels(labels: "Tensor", weak: "Tensor", indices: "Tensor") -> "Tensor"
     return labels.scatter(0, indices, new)
 
 
-def _without_dropout(step: "StepContext") -> "Tensor":
-    """Return logits of the target without dropout and without gradient, [B, C]."""
-    import torch
-
-    with torch.no_grad():
-        return step.evaluate().logits[step.num_source :]
-
-
 def _by(loss: "Loss") -> "Callable[[Step], Tensor]":
-    return lambda step: loss(step.target_logits, _without_dropout(step))
+    return lambda step: loss(step.target_logits, step.evaluate_target().logits)
 
 
 def _flexmatch(step: "Step") -> "Tensor":
-    weak = _without_dropout(step)
+    weak = step.evaluate_target().logits
     thresholds = class_thresholds(
         step.state["labels"], weak.shape[-1], _FLEX_THRESHOLD, warm_up=True
     )
@@ -152,9 +144,8 @@ def _start(begin: "Start") -> "dict[str, Tensor]":
 
 
 def _after_step(context: "StepContext") -> "dict[str, Tensor]":
-    indices = context.batch.target_indices
-    assert indices is not None, "a training batch says which videos it holds"
-    return {"labels": sure_labels(context.state["labels"], _without_dropout(context), indices)}
+    weak = context.evaluate_target().logits
+    return {"labels": sure_labels(context.state["labels"], weak, context.target_places)}
 
 
 _WEIGHT = Weight(

@@ -78,7 +78,7 @@ def _each_epoch(context: "EpochContext") -> "dict[str, Tensor]":
 def _loss(step: "Step") -> "Tensor":
     from torch.nn.functional import cross_entropy
 
-    return cross_entropy(step.target_logits, step.state["labels"][step.batch.target_indices])
+    return cross_entropy(step.target_logits, step.state["labels"][step.target_places])
 
 
 CENTROID_LABELS = Term(
