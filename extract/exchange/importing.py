@@ -16,7 +16,7 @@ from ta3n.common.errors import (
     printable,
     shorten,
 )
-from ta3n.common.files import remove_stale_temporaries
+from ta3n.common.files import expand_home, remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.records import (
     IMPORTED,
@@ -324,7 +324,7 @@ def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> li
             "official split files, or --root with the clips"
         )
     folder = find_split_folder(
-        (splits.expanduser().absolute(),),
+        (expand_home(splits).absolute(),),
         (*dataset.split_folders, dataset.name),
         dataset.holds_splits,
     )
