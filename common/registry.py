@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Generic, Protocol, TypeVar
 
 from ta3n.common.errors import Ta3nError, UsageError, did_you_mean
-from ta3n.common.files import sha256_of
+from ta3n.common.files import expand_home, sha256_of
 
 
 class _Named(Protocol):
@@ -128,7 +128,7 @@ def loaded_plugins() -> tuple[str, ...]:
 
 def _load(plugin: str) -> str:
     if plugin.endswith(".py"):
-        path = Path(plugin).expanduser().resolve()
+        path = expand_home(Path(plugin)).resolve()
         if not path.is_file():
             raise UsageError(f"no plugin file {path}")
         name = f"ta3n_plugin_{path.stem}_{sha256_of(str(path).encode())[:8]}"

@@ -86,7 +86,7 @@ def select_clips(
     if benchmark is not None:
         side = benchmark.side(dataset.name)
         labels = {folder: benchmark.class_names[n] for folder, n in side.labels.items()}
-        chosen = split or side.split or benchmark.split
+        chosen = split or benchmark.split_of(dataset.name)
     members = tuple(
         Member(clip, labels[clip.class_name], clip.splits.get(chosen))
         for clip in listing.clips

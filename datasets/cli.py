@@ -12,7 +12,6 @@ import click
 
 from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import UsageError, printable
-from ta3n.common.files import expand_home
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.check import DatasetClips, Problem, find_notes, find_problems, select_clips
@@ -174,7 +173,7 @@ def synthetic(
     from ta3n.datasets.synthetic.generate import clip_names, generate
 
     for domain in dict.fromkeys(domains or LOOKS):
-        folder = expand_home(out) / f"synthetic-{domain}"
+        folder = out / f"synthetic-{domain}"
         num_train = sum(1 for _ in clip_names(domain, "train", train, class_frequencies))
         num_test = sum(1 for _ in clip_names(domain, "test", test))
         with ProgressLine(num_train + num_test, "videos") as line:

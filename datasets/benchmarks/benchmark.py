@@ -16,7 +16,8 @@ from ta3n.datasets.synthetic.looks import LOOKS
 
 BenchmarkRole: TypeAlias = Literal["train", "val"]
 
-_BENCHMARK_ROLES: dict[Role, BenchmarkRole] = {"train": "train", "test": "val"}
+BENCHMARK_ROLES: dict[Role, BenchmarkRole] = {"train": "train", "test": "val"}
+"""What the parts of an official split are called in a benchmark, and in lists of others."""
 
 
 class Place(NamedTuple):
@@ -91,6 +92,10 @@ class Benchmark:
         """Return the label of a class folder, or None where the benchmark leaves it out."""
         return self.side(dataset).labels.get(class_name)
 
+    def split_of(self, dataset: str) -> str:
+        """Return the split of a dataset that tells training from validation clips."""
+        return self.side(dataset).split or self.split
+
     def classes_of(self, dataset: str) -> tuple[str, ...]:
         """Return the class folders that the benchmark uses, by label, then by name."""
         labels = self.side(dataset).labels
@@ -99,10 +104,10 @@ class Benchmark:
     def place_of(self, dataset: str, class_name: str, splits: Mapping[str, Role]) -> Place | None:
         """Return the place of a clip of these splits, or None where the benchmark leaves it out."""
         label = self.label_of(dataset, class_name)
-        role = splits.get(self.side(dataset).split or self.split)
+        role = splits.get(self.split_of(dataset))
         if label is None or role is None:
             return None
-        return Place(_BENCHMARK_ROLES[role], label)
+        return Place(BENCHMARK_ROLES[role], label)
 
     def expected_totals(self, dataset: str) -> tuple[int, int] | None:
         """Return the (train, val) videos of the complete dataset, or None where unknown."""

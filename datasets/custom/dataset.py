@@ -21,6 +21,7 @@ from ta3n.common.errors import (
     did_you_mean,
     shorten,
 )
+from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
@@ -65,7 +66,7 @@ class OwnDataset(Dataset):
                 f"{self.name} is an own dataset, whose splits come from [datasets.{self.name}]; "
                 "leave --splits and splits out"
             )
-        given = root.expanduser().absolute()
+        given = expand_home(root).absolute()
         has_lists = self.table.train or self.table.clips
         absent: tuple[ListedClip, ...] = ()
         left_out: tuple[LeftOut, ...] = ()

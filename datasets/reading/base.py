@@ -14,6 +14,7 @@ from ta3n.common.errors import (
     did_you_mean,
     shorten,
 )
+from ta3n.common.files import expand_home
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
     UNREADABLE,
@@ -248,7 +249,7 @@ class OfficialDataset(Dataset):
             splits: The folder with the official split files, or one that holds it; None looks
                 beside and inside the data.
         """
-        given = root.expanduser().absolute()
+        given = expand_home(root).absolute()
         clip_root = self._find_clips(given)
         folders = class_folders(clip_root)
         folders = tuple(name for name in folders if not self._is_of_splits(clip_root / name))
@@ -316,7 +317,7 @@ class OfficialDataset(Dataset):
         self, given: Path, clip_root: Path, splits: Path | None
     ) -> tuple[RoleTable | None, str]:
         """Return the roles and their origin; the table is None where names have to tell."""
-        named = () if splits is None else (splits.expanduser().absolute(),)
+        named = () if splits is None else (expand_home(splits).absolute(),)
         bases = named or self._split_bases(given, clip_root)
         names = (*self.split_folders, self.name, self.short_name)
         if folder := find_split_folder(bases, names, self.holds_splits):

@@ -6,7 +6,6 @@ describing others, and loading one, does. Legend: B batch, D feature width, S si
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import UsageError, WeightsError
-from ta3n.common.files import sha256_of, sha256_of_file
+from ta3n.common.files import expand_home, sha256_of, sha256_of_file
 from ta3n.extract.backbones.base import IMAGE_SIZE, IMAGENET_V1, TIMM_PREFIX, Backbone
 
 if TYPE_CHECKING:
@@ -183,8 +182,7 @@ def _seed_of(weights: str) -> int | None:
 
 
 def _existing_file(weights: str, backbone: Backbone) -> Path:
-    # A home that is nobody's stays as it is, and then is no file.
-    path = Path(os.path.expanduser(weights))  # noqa: PTH111  pathlib's raises there
+    path = expand_home(Path(weights))
     if not path.is_file():
         raise WeightsError(
             f"weights {weights!r} are neither {backbone.pretrained}, nor random:SEED, nor an "

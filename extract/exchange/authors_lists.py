@@ -12,10 +12,8 @@ from dataclasses import dataclass
 from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.common.records import ClipRecord
-from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.benchmark import BENCHMARK_ROLES, Benchmark
 from ta3n.datasets.reading.folders import quoted
-
-_PARTS = {"train": "train", "test": "val"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +40,7 @@ class AuthorsLists:
                 which their reader would cut it off.
         """
         side = benchmark.side(self.dataset)
-        split = self.split or side.split or benchmark.split
+        split = self.split or benchmark.split_of(self.dataset)
         listed = [c for c in self.clips if c.class_name in side.labels and split in c.splits]
         for path in (self.paths[clip.path] for clip in listed):
             if path.split() != [path]:
@@ -53,7 +51,7 @@ class AuthorsLists:
         names = benchmark.class_names
         numbered = [f"{label} {name}\n" for label, name in enumerate(names)]
         files = {f"classInd_{benchmark.name}.txt": "".join(numbered)}
-        for role, part in _PARTS.items():
+        for role, part in BENCHMARK_ROLES.items():
             clips = [(c, side.labels[c.class_name]) for c in listed if c.splits[split] == role]
             present = {label for _, label in clips}
             if lacking := [n for label, n in enumerate(names) if label not in present]:

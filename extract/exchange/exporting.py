@@ -20,7 +20,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, shard_path
-from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.benchmark import BENCHMARK_ROLES, Benchmark
 from ta3n.datasets.benchmarks.registry import Catalogue
 from ta3n.datasets.reading.folders import published_name, quoted, video_stem
 from ta3n.extract.exchange.authors_lists import AuthorsLists
@@ -62,7 +62,6 @@ class ExportRecord(Record):
         return video, numbers
 
 
-_LISTS = {"train": "train", "test": "val"}
 _FIRST_SPLIT = "1"
 
 
@@ -168,5 +167,5 @@ def _lists(clips: list[ClipRecord], names: dict[str, str], split: str) -> dict[s
             for c in clips
             if c.splits.get(split) == role
         )
-        for role, word in _LISTS.items()
+        for role, word in BENCHMARK_ROLES.items()
     }

@@ -16,7 +16,7 @@ from ta3n.common.errors import (
     printable,
     shorten,
 )
-from ta3n.common.files import remove_stale_temporaries
+from ta3n.common.files import expand_home, remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.records import (
     IMPORTED,
@@ -290,7 +290,7 @@ def from_lists(
         DataMissingError: A list cannot be read.
         DataConflictError: A line is malformed, or a video is listed twice, differently.
     """
-    split = (benchmark.side(dataset.name).split or benchmark.split) if benchmark else "1"
+    split = benchmark.split_of(dataset.name) if benchmark else "1"
     known: dict[str, KnownVideo] = {}
     for file in lists:
         for entry in read_list(file, (), _role_of(file), dataset=dataset.name):
@@ -300,8 +300,8 @@ def from_lists(
             video = _unseen(class_name, stem, splits, entry.num_frames)
             if known.setdefault(stem, video) != video:
                 raise DataConflictError(
-                    f"{quoted(file)}, line {entry.line.number}: {quoted(stem)} is listed before, "
-                    "with another class, part or number of frames; list it once"
+                    f"{entry.line.place}: {quoted(stem)} is listed before, with another class, "
+                    "part or number of frames; list it once"
                 )
     return list(known.values())
 
@@ -324,7 +324,7 @@ def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> li
             "official split files, or --root with the clips"
         )
     folder = find_split_folder(
-        (splits.expanduser().absolute(),),
+        (expand_home(splits).absolute(),),
         (*dataset.split_folders, dataset.name),
         dataset.holds_splits,
     )
@@ -363,13 +363,14 @@ def _class_folder(entry: Entry, dataset: Dataset, benchmark: Benchmark | None) -
     label = entry.class_name
     if not re.fullmatch("[0-9]{1,9}", label):
         return label
-    where = f"{quoted(entry.line.file)}, line {entry.line.number}"
     if benchmark is None:
-        raise UsageError(f"{where}: label {label} is a number; give --benchmark, which names it")
+        raise UsageError(
+            f"{entry.line.place}: label {label} is a number; give --benchmark, which names it"
+        )
     labels = benchmark.side(dataset.name).labels
     folders = sorted(folder for folder, number in labels.items() if number == int(label))
     if not folders:
-        raise UsageError(f"{where}: label {label} is of no class of {benchmark.name}")
+        raise UsageError(f"{entry.line.place}: label {label} is of no class of {benchmark.name}")
     # Of several folders of a class the one that the name holds: v_RopeClimbing_g01_c01.
     name = PurePosixPath(entry.path).name.lower()
     return next((folder for folder in folders if f"_{folder.lower()}_" in name), folders[0])

@@ -18,6 +18,7 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torchvision.models.resnet import BasicBlock, Bottleneck, ResNet
 
+from ta3n.common.errors import first_line
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import BACKBONES, Backbone, load_backbone
 
@@ -113,7 +114,7 @@ def can_fuse() -> bool:
     try:
         wrong = [name for name in _ACTIVATIONS if not _computes_the_same(name)]
     except (RuntimeError, TypeError) as error:
-        wrong = [str(error).partition("\n")[0]]
+        wrong = [first_line(error)]
     if wrong:
         LOGGER.warning(
             "this PyTorch's fused convolutions are not as expected (%s); the network runs without "

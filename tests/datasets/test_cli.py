@@ -161,6 +161,8 @@ def test_unused_clips_of_a_built_in_dataset_are_named(folder: Path) -> None:
         (("check", "on"), 2, "did you mean 'one'?"),
         (("check", "ucf"), 2, "no folder for ucf101; give --root DIR"),
         (("check", "ucf", "--root", "none"), 1, "no clips of ucf101"),
+        (("check", "ucf", "--root", "~no-such-user/data"), 1, "no clips of ucf101"),
+        (("check", "one", "--root", "~no-such-user/data"), 1, "no clips of one"),
         (("check", "both", "--root", "one"), 2, "--root and --splits are of one dataset"),
         (("check", "one", "--ignore", "leak"), 2, "--ignore leak is not known"),
         (("check", "ucf", "--benchmark", "both"), 2, "does not hold dataset 'ucf101'"),

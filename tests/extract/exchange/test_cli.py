@@ -245,6 +245,7 @@ def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -
         (("--dataset", "hmdb"), 2, "give --lists, --splits"),
         (("--dataset", "hmd"), 2, "did you mean 'hmdb'?"),
         (("--dataset", "hmdb", "--splits", "."), 1, "no split files of hmdb51"),
+        (("--dataset", "hmdb", "--splits", "~no-such-user"), 1, "no split files of hmdb51"),
         (("--dataset", "hmdb", "--lists", "videos.txt"), 2, "must hold train or val"),
         (("--dataset", "hmdb", "--lists", "val_of_train.txt"), 2, "train or val, not both"),
         (("--dataset", "hmdb", "--lists", "train.txt"), 2, "give --benchmark, which names it"),
