@@ -1,7 +1,7 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
@@ -250,7 +250,7 @@ def _config(
         settings={
             "method": method.record(),
             "plugins": plugins,
-            "recipe": asdict(run.recipe),
+            "recipe": run.recipe.record(),
             "weights": dict(run.weights),
             "published": published,
             "rules_on": rules_on,
