@@ -78,6 +78,9 @@ class TrainSettings(Section):
     benchmark: str | None = setting(
         None, "Default: the first one that holds the two datasets.", metavar="NAME"
     )
+    heads: str | None = setting(
+        None, "Heads of the benchmark to train, such as verb; default: all.", metavar="NAMES"
+    )
     rows: tuple[str, ...] = setting(
         (),
         "Rows such as table3/ta3n, or all under a name such as table4; repeat or separate by ','.",

@@ -60,13 +60,16 @@ class Trainer:
         self.settings = settings
         device = device or torch.device("cpu")
         self.data = data.to(device, dtype)
-        self.objective = Objective(method=settings.method, recipe=settings.recipe)
+        self.objective = Objective(
+            method=settings.method, recipe=settings.recipe, heads=settings.heads
+        )
         self._generators = RunGenerators(settings.seed, device)
         spec = model_spec(
             settings.method,
             settings.recipe,
             num_classes=settings.num_classes,
             feature_dim=data.source_features.shape[2],
+            heads=settings.heads,
         )
         self.model = TA3N(spec, self._generators.weights)
         if initial is not None:

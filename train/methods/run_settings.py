@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.heads import ClassHead, heads_record
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
 
 _OF_SOME = frozenset(
@@ -61,9 +62,10 @@ class RunSettings:
         method: with its temporal module.
         recipe: the hyper-parameters.
         weights: of the method's terms, by name; a negative one means the DANN ramp.
-        num_classes: C.
+        num_classes: C, with several heads the sum of theirs.
         seed: the run's seed.
         init_from: whose weights it starts from; none where the seed draws all of them.
+        heads: where there are several.
     """
 
     method: Method
@@ -72,6 +74,7 @@ class RunSettings:
     num_classes: int
     seed: int
     init_from: StartingPoint | None = None
+    heads: tuple[ClassHead, ...] = ()
 
     @property
     def fields_read(self) -> tuple[str, ...]:
@@ -120,6 +123,8 @@ class RunSettings:
         keys = ("terms", "temporal", "trains_on", "closed_form")
         made_of = {key: value for key, value in self.method.record().items() if key in keys}
         identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        if self.heads:
+            identity["heads"] = heads_record(self.heads)
         if self.init_from is not None:
             start = self.init_from
             identity["init_from"] = {"config": start.config_hash, "seed": start.seed}
