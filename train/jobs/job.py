@@ -186,7 +186,9 @@ def _load_pair(
         check_same_features(source.manifest, target.manifest)
     sides = [target] if source is None else [source, target]
     features = target.manifest.config.as_hashed()
-    del features["dataset"]
+    # They are of the clips, not of what becomes of a frame.
+    for key in ("dataset", "reading"):
+        features.pop(key, None)
     record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
         "features": features,

@@ -179,8 +179,9 @@ def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]
 
     Features of all frames and of the sampled ones alone are the same where both have a frame.
     """
-    ours = features_of(config).model_dump(exclude={"dataset"})
-    theirs = features.model_dump(exclude={"dataset"})
+    of_a_dataset = {"dataset", "reading"}
+    ours = features_of(config).model_dump(exclude=of_a_dataset)
+    theirs = features.model_dump(exclude=of_a_dataset)
     if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
         del theirs["frames"]
     return [
