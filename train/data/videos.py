@@ -22,6 +22,8 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
 from ta3n.datasets.reading.folders import clip_stem
 
@@ -210,9 +212,12 @@ def _read_manifest(folder: Path, dataset: str) -> Manifest:
     try:
         manifest = read_record(Manifest, folder / MANIFEST_NAME)
     except DataMissingError as error:
+        command = f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+        for known in BUILT_IN_DATASETS:
+            if known.name == dataset and isinstance(known, ImportedDataset):
+                command = known.how
         raise DataMissingError(
-            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with "
-            f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with {command}"
         ) from error
     if manifest.config.dataset != dataset:
         raise DataConflictError(
