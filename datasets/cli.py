@@ -90,6 +90,10 @@ def list_all(config_file: Path | None) -> None:
         say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
     for benchmark in catalogue.benchmarks:
         sides = ", ".join(benchmark.sides)
+        if len(benchmark.heads) > 1:
+            counts = [f"{len(head.class_names)} {head.name} classes" for head in benchmark.heads]
+            say(f"benchmark {benchmark.name}: {sides}; {', '.join(counts)}")
+            continue
         classes = ", ".join(benchmark.class_names)
         say(f"benchmark {benchmark.name}: {sides}; {len(benchmark.class_names)} classes: {classes}")
 

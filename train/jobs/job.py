@@ -1,7 +1,7 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
@@ -13,6 +13,7 @@ from ta3n.train.data.videos import DomainVideos, check_same_features, load_video
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.heads import heads_record, trained_heads
 from ta3n.train.methods.registry import plugins_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
@@ -134,6 +135,9 @@ def _choose(
                 f"{choice.method.name} adapts a model without its source; name the finished run "
                 "by --init-from RUN"
             )
+        heads = trained_heads(benchmark.heads, settings.heads)
+        if heads:
+            choice.method.check_heads([head.name for head in heads])
         weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
         run = RunSettings(
             method=choice.method,
@@ -142,6 +146,7 @@ def _choose(
             num_classes=len(benchmark.class_names),
             seed=first,
             init_from=None if start is None else start.point,
+            heads=heads,
         )
         yield choice.row, run.as_usual(), start, published
 
@@ -245,11 +250,12 @@ def _config(
         settings={
             "method": method.record(),
             "plugins": plugins,
-            "recipe": asdict(run.recipe),
+            "recipe": run.recipe.record(),
             "weights": dict(run.weights),
             "published": published,
             "rules_on": rules_on,
             "classes": classes,
+            **({"heads": heads_record(run.heads)} if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },

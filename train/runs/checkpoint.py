@@ -29,6 +29,7 @@ from ta3n.common.errors import (
 from ta3n.common.files import replace_file
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
+from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
@@ -238,6 +239,7 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         Recipe(**config.settings["recipe"]),
         num_classes=len(config.settings["classes"]),
         feature_dim=config.data["features"]["feature_dim"],
+        heads=heads_of(config.settings),
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.

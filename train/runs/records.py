@@ -17,9 +17,10 @@ from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStore
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection
-from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
+from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Head, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.train.methods.heads import columns_of, heads_of
 from ta3n.train.paper.labels import method_label
 from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
@@ -171,7 +172,11 @@ def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
     So one's own benchmark is known without its settings file.
     """
     return {
-        dataset: {"labels": dict(side.labels), "split": side.split or benchmark.split}
+        dataset: {
+            "labels": dict(side.labels),
+            "split": side.split or benchmark.split,
+            **({"tested": side.tested} if side.tested != "val" else {}),
+        }
         for dataset, side in benchmark.sides.items()
     }
 
@@ -190,10 +195,14 @@ def benchmark_of(config: RunConfig) -> Benchmark:
             f"the run on {config.benchmark}, which is not built-in, has no record of it; "
             "train again"
         )
+    names = tuple(config.settings["classes"])
+    heads = heads_of(config.settings)
+    columns = columns_of(heads)
     return Benchmark(
         name=config.benchmark,
-        class_names=tuple(config.settings["classes"]),
-        sides={name: Side(labels=s["labels"], split=s["split"]) for name, s in sides.items()},
+        class_names=names,
+        sides={name: Side(**side) for name, side in sides.items()},
+        heads=tuple(Head(h.name, names[columns[h.name]], h.weight) for h in heads),
     )
 
 
