@@ -167,17 +167,27 @@ class StepContext(TermContext):
         """Of the source videos, int64 [B_S]; of all heads [B_S, H]."""
         return self.batch.source_labels
 
-    def evaluate(self, weights: Mapping[str, Tensor] | None = None) -> ModelOutput:
+    def evaluate(
+        self, weights: Mapping[str, Tensor] | None = None, *, target_only: bool = False
+    ) -> ModelOutput:
         """Run the model on the batch without dropout, source first.
 
         Args:
             weights: to take the place of the model's own, by name of the parameter.
+            target_only: leave the source out.
+
+        Raises:
+            TrainingError: where there is no target to run on alone.
         """
+        features, sizes = step_features(self.batch, self.method), {"num_source": self.num_source}
+        if target_only:
+            if self.batch.target_features is None:
+                raise TrainingError("there are no target videos to evaluate")
+            features, sizes = self.batch.target_features, {"num_source": 0}
         was_training = self.model.training
         self.model.eval()
         try:
-            arguments = (step_features(self.batch, self.method), NO_REVERSAL)
-            sizes = {"num_source": self.num_source}
+            arguments = (features, NO_REVERSAL)
             output: ModelOutput = functional_call(self.model, dict(weights or {}), arguments, sizes)
             return self._seen(output)
         finally:
@@ -193,11 +203,8 @@ class StepContext(TermContext):
     @torch.no_grad()
     def evaluate_target(self, weights: Mapping[str, Tensor] | None = None) -> Observation:
         """Return what `evaluate` makes of the target, without gradient."""
-        output = self.evaluate(weights)
-        return Observation(
-            logits=output.logits[self.num_source :],
-            features=output.video_features[self.num_source :],
-        )
+        output = self.evaluate(weights, target_only=True)
+        return Observation(logits=output.logits, features=output.video_features)
 
     @property
     def num_source(self) -> int:
