@@ -24,7 +24,7 @@ from ta3n.common.errors import (
 )
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import EpicSplit
-from ta3n.train.epic.submission import (
+from ta3n.train.epic.form import (
     CHALLENGE,
     HEADS,
     HIGHEST_LEVEL,

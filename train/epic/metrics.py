@@ -191,6 +191,25 @@ class Segments:
         return {"verb": self.verbs, "noun": self.nouns, "action": pairs}[of]
 
 
+def labelled_segments(
+    names: Sequence[str], labels: Integers, known_ranks: Mapping[str, Integers]
+) -> Segments:
+    """Return those of some segments that have labels.
+
+    Args:
+        names: Narration ids, which begin with the participant: `P01_11_0`.
+        labels: Of verb and noun, [N, 2]; -1 where there is none.
+        known_ranks: See `Segments`, with any value where there is no label.
+    """
+    known = (labels >= 0).all(axis=1)
+    return Segments(
+        participants=[n.partition("_")[0] for n, k in zip(names, known, strict=True) if k],
+        verbs=labels[known, 0],
+        nouns=labels[known, 1],
+        ranks={of: each[known] for of, each in known_ranks.items()},
+    )
+
+
 class Figure(NamedTuple):
     """An accuracy, in percent.
 
@@ -227,7 +246,8 @@ def tell_figures(
         name: {m: _figure(segments, m, rows[m.of]) for m in segments.measures if rows[m.of].any()}
         for name, rows in groups.items()
     }
-    told[CLASS_MEAN] = {m: _class_mean(segments, m) for m in segments.measures if m.of != "action"}
+    of_classes = [m for m in segments.measures if m.of != "action" and len(participants)]
+    told[CLASS_MEAN] = {measure: _class_mean(segments, measure) for measure in of_classes}
     return {name: figures for name, figures in told.items() if figures}
 
 

@@ -9,9 +9,8 @@ and their products; log-probabilities come to the model's own order of actions.
 import json
 import math
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
@@ -20,44 +19,9 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import fsync_path, publish_file, temporary_beside
-from ta3n.datasets.epic.challenge import NUM_NOUNS, NUM_VERBS
-
-VERSION, CHALLENGE = "0.2", "domain_adaptation"
-MEMBER = "test.json"
-HEADS = {"verb": NUM_VERBS, "noun": NUM_NOUNS}
-"""Number of classes by head."""
-HIGHEST_LEVEL = 5
+from ta3n.train.epic.form import CHALLENGE, HEADS, MEMBER, VERSION, SupervisionLevels
 
 _DECIMALS = 6
-
-
-@dataclass(frozen=True, slots=True)
-class SupervisionLevels:
-    """How much supervision a model had, 0 to 5 each, on the scale of epic-kitchens/SLS.
-
-    Attributes:
-        pt: By pre-training.
-        tl: By labels in training.
-        td: By training data.
-
-    Raises:
-        UsageError: A level is not on the scale.
-    """
-
-    pt: int
-    tl: int
-    td: int
-
-    def __post_init__(self) -> None:
-        for name, level in self.record().items():
-            if not 0 <= level <= HIGHEST_LEVEL:
-                raise UsageError(
-                    f"{name} is {level}; levels of supervision are 0 to {HIGHEST_LEVEL}"
-                )
-
-    def record(self) -> dict[str, int]:
-        """Return the levels as a submission has them."""
-        return {"sls_pt": self.pt, "sls_tl": self.tl, "sls_td": self.td}
 
 
 def write_submission(
@@ -66,21 +30,24 @@ def write_submission(
     scores: Mapping[str, NDArray[np.floating[Any]]],
     levels: SupervisionLevels,
     *,
+    check: Callable[[Path], object],
     overwrite: bool = False,
 ) -> None:
-    """Write a submission: complete, or not at all.
+    """Write a submission: complete and in order, or not at all.
 
     Args:
         path: The zip.
         ids: Of the segments, N different ones.
         scores: Log-probabilities: `verb` [N, V], `noun` [N, O]. They are written to six places.
         levels: Of supervision.
+        check: Called with what is written before it gets its name, to raise if it is not in order.
         overwrite: Whether it may take the place of another file.
 
     Raises:
         UsageError: The file is there.
         DataConflictError: The scores do not fit the ids, or are not finite.
         OSError: The file cannot be written.
+        SubmissionError: What `check` finds.
     """
     _check(ids, scores)
     check_free(path, overwrite=overwrite)
@@ -91,6 +58,7 @@ def write_submission(
             for number, entry in enumerate(_entries(ids, scores)):
                 file.write((b", " if number else b"") + entry)
             file.write(b"}}")
+        check(temporary)
         if overwrite:
             fsync_path(temporary)
             temporary.replace(path)

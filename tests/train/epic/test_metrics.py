@@ -18,6 +18,7 @@ from ta3n.train.epic.metrics import (
     TAIL,
     Measure,
     Segments,
+    labelled_segments,
     log_prior_of,
     pair_ranks,
     ranks,
@@ -176,6 +177,14 @@ def test_a_head_that_was_not_trained_has_no_figure() -> None:
         (Measure("verb", 1), (50, 50, 2)),
         (Measure("verb", 5), (100, 100, 2)),
     ]
+
+
+def test_segments_without_labels_are_in_no_figure() -> None:
+    labels, rank = np.array([[1, 2], [-1, -1]]), {"verb": np.array([0, -1])}
+    told = tell_figures(labelled_segments(["P01_11_0", "P02_11_0"], labels, rank))
+    assert list(told) == [ALL, "P01", CLASS_MEAN]
+    assert told[ALL][Measure("verb", 1)] == (100, 100, 1)
+    assert tell_figures(labelled_segments(["P02_11_0"], labels[1:], {"verb": np.array([-1])})) == {}
 
 
 def test_the_prior_puts_pairs_of_the_training_segments_first() -> None:

@@ -12,8 +12,8 @@ from click.testing import CliRunner
 
 from ta3n.common.errors import DataConflictError, SubmissionError, UsageError
 from ta3n.train.epic.checking import check_submission
+from ta3n.train.epic.form import SupervisionLevels
 from ta3n.train.epic.submission import (
-    SupervisionLevels,
     log_mean_probabilities,
     write_submission,
 )
@@ -34,10 +34,14 @@ def scores(num: int = len(IDS)) -> dict[str, Any]:
 @pytest.fixture
 def record(tmp_path: Path) -> Record:
     """Return a submission as it is written, to be broken."""
-    write_submission(tmp_path / "good.zip", IDS, scores(), LEVELS)
+    write(tmp_path / "good.zip", IDS, scores(), LEVELS)
     with zipfile.ZipFile(tmp_path / "good.zip") as archive:
         assert archive.namelist() == ["test.json"]
         return dict(json.loads(archive.read("test.json")))
+
+
+def write(path: Path, *args: Any, **options: Any) -> None:
+    write_submission(path, *args, check=lambda file: check_submission(file, ids_of), **options)
 
 
 def ids_of(split: str) -> tuple[str, ...]:
@@ -73,13 +77,13 @@ def test_a_submission_is_what_it_was_written_from(record: Record, tmp_path: Path
 def test_the_same_scores_make_the_same_file_and_none_is_replaced_unasked(tmp_path: Path) -> None:
     first, second = tmp_path / "1.zip", tmp_path / "2.zip"
     for path in (first, second):
-        write_submission(path, IDS, scores(), LEVELS)
+        write(path, IDS, scores(), LEVELS)
     before = first.read_bytes()
     assert second.read_bytes() == before
     with pytest.raises(UsageError, match="there already; name another file, or give --overwrite"):
-        write_submission(first, IDS, scores(), SupervisionLevels(0, 0, 0))
+        write(first, IDS, scores(), SupervisionLevels(0, 0, 0))
     assert first.read_bytes() == before
-    write_submission(first, IDS, scores(), SupervisionLevels(0, 0, 0), overwrite=True)
+    write(first, IDS, scores(), SupervisionLevels(0, 0, 0), overwrite=True)
     assert check_submission(first, ids_of).levels == SupervisionLevels(0, 0, 0)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["1.zip", "2.zip"]
 
@@ -95,9 +99,9 @@ def test_scores_that_would_be_refused_are_not_written(
     change: dict[str, Any], message: str, tmp_path: Path
 ) -> None:
     with pytest.raises(DataConflictError, match=message):
-        write_submission(tmp_path / "bad.zip", IDS, scores() | change, LEVELS)
+        write(tmp_path / "bad.zip", IDS, scores() | change, LEVELS)
     with pytest.raises(DataConflictError, match="3 segments have 2 names"):
-        write_submission(tmp_path / "bad.zip", (*IDS[:2], IDS[0]), scores(), LEVELS)
+        write(tmp_path / "bad.zip", (*IDS[:2], IDS[0]), scores(), LEVELS)
     assert not list(tmp_path.iterdir())
 
 
@@ -383,7 +387,7 @@ def test_a_zip_that_unpacks_to_absurd_sizes_is_not_unpacked(tmp_path: Path) -> N
 
 def test_a_damaged_zip_is_told_so(tmp_path: Path) -> None:
     path = tmp_path / "good.zip"
-    write_submission(path, IDS, scores(), LEVELS)
+    write(path, IDS, scores(), LEVELS)
     whole = path.read_bytes()
     for data in (whole[:-30], whole[:200] + b"?" * 50 + whole[250:], b"PK"):
         path.write_bytes(data)
@@ -395,7 +399,7 @@ def test_probabilities_are_in_order_but_warned_about(
 ) -> None:
     probabilities = {head: np.exp(s) for head, s in scores().items()}
     probabilities = {head: s / s.sum(axis=1, keepdims=True) for head, s in probabilities.items()}
-    write_submission(tmp_path / "test.zip", IDS, probabilities, LEVELS)
+    write(tmp_path / "test.zip", IDS, probabilities, LEVELS)
     with caplog.at_level("WARNING", "ta3n"):
         check_submission(tmp_path / "test.zip", ids_of)
     assert "results_target holds probabilities" in caplog.text
@@ -403,7 +407,7 @@ def test_probabilities_are_in_order_but_warned_about(
 
 def test_the_command_tells_by_its_exit_code_what_is_wrong(tmp_path: Path) -> None:
     write_table(tmp_path / "annotations", "target_test", [(name, None, None) for name in IDS])
-    write_submission(tmp_path / "test.zip", IDS, scores(), LEVELS)
+    write(tmp_path / "test.zip", IDS, scores(), LEVELS)
 
     def check(file: str, *more: object) -> tuple[int, str]:
         arguments = ["check-submission", tmp_path / file, *more]
