@@ -67,7 +67,8 @@ class FeatureConfig(Record):
         frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
         transform: The transform that a library gives with its weights, in words; empty for the
-            paper's, which the profile names.
+            paper's, which the profile names. Of imported features of several streams, what their
+            columns are.
     """
 
     dataset: str
