@@ -69,7 +69,7 @@ Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of th
 
 \b
 Told without being a problem: how many names hold a group (groups), clips in no part of the
-split (unused), and files of 0 bytes (empty).
+split (unused), those that are folders or archives of frames (frames), and files of 0 bytes (empty).
 """
 
 

@@ -135,7 +135,9 @@ class TrainSettings(Section):
         None, "Discrepancy; default: the method's.", metavar=_names("alignment")
     )
     norm: str | None = setting(None, "Default: the method's.", metavar=_names("norm"))
-    recipe: str = setting("official", "official (default) or mended.", choices=tuple(RECIPES))
+    recipe: str = setting(
+        "official", "official (default), paper or epic100.", choices=tuple(RECIPES)
+    )
     seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
     epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1, le=10**6)
     segments: int = setting(5, "Frames a video, 2 to 25 (default: 5).", metavar="K", ge=2, le=25)

@@ -20,6 +20,7 @@ _OF_SOME = frozenset(
         "joint_input",
         "lr_decay_power",
         "lr_decay_rate",
+        "lr_steps",
         "max_subsets",
         "mcd",
         "mcd_generator_updates",
@@ -30,6 +31,7 @@ _OF_SOME = frozenset(
         "norm_momentum",
         "ramp",
         "relation_dim",
+        "reversal_ramp",
     }
 )
 """Fields of a recipe that matter to some methods only; every other one matters to all."""
@@ -86,7 +88,11 @@ class RunSettings:
         read |= set(self.method.reads)
         read |= {"nesterov"} if recipe.optimizer == "sgd" else {"adam_beta2"}
         read |= {"lr_decay_power", "lr_decay_rate"} if recipe.schedule == "inverse" else set()
+        read |= {"lr_steps"} if recipe.schedule == "steps" else set()
         read |= {"ramp"} if any(weight < 0 for weight in self.weights.values()) else set()
+        read |= (
+            {"reversal_ramp"} if any(name.startswith("beta_") for name in self.weights) else set()
+        )
         return tuple(field.name for field in fields(Recipe) if field.name in read)
 
     @property
@@ -104,8 +110,10 @@ class RunSettings:
         `official`.
         """
         read = self.fields_read
-        differ = any(getattr(OFFICIAL, name) != getattr(PAPER, name) for name in read)
-        usual = RECIPES.get(self.recipe.name, OFFICIAL) if differ else OFFICIAL
+        usual = RECIPES.get(self.recipe.name, OFFICIAL)
+        others = (PAPER, usual)
+        if all(getattr(OFFICIAL, name) == getattr(o, name) for o in others for name in read):
+            usual = OFFICIAL
         recipe = replace(usual, **{name: getattr(self.recipe, name) for name in read})
         if self.method.closed_form is not None:
             recipe = replace(recipe, epochs=1)
