@@ -71,6 +71,12 @@ class _ReportCommand(click.Command):
 @click.option(
     "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
 )
+@click.option(
+    "--annotations",
+    metavar="DIR",
+    type=_FOLDER,
+    help="The annotations of EPIC-KITCHENS-100: for figures of its tail classes.",
+)
 @click.option("--no-pictures", is_flag=True, help="Tables and summary only.")
 @click.option(
     "--rule",
@@ -97,6 +103,7 @@ def main(
     videos: Path | None,
     rules: tuple[str, ...],
     focal: tuple[str, ...],
+    annotations: Path | None,
     *,
     no_pictures: bool,
 ) -> None:
@@ -116,6 +123,7 @@ def main(
         pictures=not no_pictures,
         rules=[name.strip() for names in rules for name in names.split(",") if name.strip()],
         focal=focal,
+        annotations=annotations,
     )
     report.print()
 
