@@ -11,13 +11,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.common.sampling import Timing
+from ta3n.common.sampling import AS_IT_IS, Reading, Timing
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
@@ -55,6 +62,17 @@ class Record(BaseModel):
     """What all records have in common: values that do not change, and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Fields that came later: left out where nothing is set, so that what was written before, and
+    # its hash, stay as they are.
+    later_fields: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        for name in self.later_fields:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                values.pop(name, None)
+        return values
 
 
 class FeatureConfig(Record):
@@ -68,7 +86,11 @@ class FeatureConfig(Record):
         feature_dim: D, the width of a feature vector.
         transform: The transform that a library gives with its weights, in words; empty for the
             paper's, which the profile names.
+        reading: What was told of the clips that neither they nor their names tell. It is about
+            one dataset's files, not about what becomes of a frame.
     """
+
+    later_fields = ("reading",)
 
     dataset: str
     backbone: str
@@ -79,6 +101,7 @@ class FeatureConfig(Record):
     feature_dim: int
     timing: Timing = "frames"
     transform: str = ""
+    reading: Reading = AS_IT_IS
 
     @property
     def hash(self) -> str:

@@ -10,6 +10,24 @@ from ta3n.common.errors import ClipError, UsageError
 Timing = Literal["frames", "cfr"]
 """How frames are counted: as decoded, or at the stream's constant rate with repeats and drops."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How clips of a dataset are read, where neither their files nor their names tell.
+
+    Attributes:
+        frames: Pattern of the names of frames in folders and archives, such as
+            `frame_%010d.jpg`; empty where the names tell.
+        frame_rate: Frames per second of such clips; None if nobody knows.
+    """
+
+    frames: str = ""
+    frame_rate: float | None = None
+
+
+AS_IT_IS = Reading()
+"""Nothing more is known than files and names tell."""
+
 _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 

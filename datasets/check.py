@@ -7,12 +7,18 @@ from enum import IntEnum
 from pathlib import Path
 
 from ta3n.common.errors import did_you_mean, printable, shorten
-from ta3n.common.files import sha256_of_file
+from ta3n.common.files import sha256_of, sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.reading.base import Clip, Dataset, Listing
-from ta3n.datasets.reading.folders import left_out_lines, published_name
+from ta3n.datasets.reading.folders import (
+    entry_names,
+    left_out_lines,
+    published_name,
+    video_stem,
+)
+from ta3n.datasets.reading.frame_files import frames_among
 from ta3n.datasets.reading.split_files import ROLES, Role
 
 
@@ -172,6 +178,9 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"
+    if series := [m.clip.path for m in members if video_stem(m.clip.path) is None]:
+        text = f"{len(series)} clips are folders or archives of frames: {_shown(series)}"
+        yield f"frames: {name}: {text}"
     if empty := [m.clip.path for m in members if m.clip.size_bytes == 0]:
         yield f"empty: {name}: {len(empty)} files are empty: {_shown(empty)}"
 
@@ -238,20 +247,29 @@ def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_na
 
 
 def _duplicates(parts: Sequence[DatasetClips]) -> Iterator[Finding]:
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    by_size: dict[int, list[tuple[str, Path, str]]] = defaultdict(list)
     for part in parts:
+        pattern = part.listing.reading.frames
         for clip in (member.clip for member in part.members):
             shown = f"{part.dataset.name}/{clip.path}"
-            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path))
+            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path, pattern))
     doubtful = [file for files in by_size.values() if len(files) > 1 for file in files]
     by_content: dict[str, list[str]] = defaultdict(list)
     with ProgressLine(len(doubtful), "files of equal size") as progress:
-        for number, (shown, path) in enumerate(doubtful, start=1):
-            by_content[sha256_of_file(path)].append(shown)
+        for number, (shown, path, pattern) in enumerate(doubtful, start=1):
+            by_content[_content_of(path, pattern)].append(shown)
             progress.update(number, "compared by content")
     for names in by_content.values():
         if len(names) > 1:
             yield Finding(Problem.DUPLICATES, f"the same content: {_shown(names, sep=' = ')}")
+
+
+def _content_of(path: Path, pattern: str) -> str:
+    """Return what equal files, or folders of equal frames, have in common."""
+    if not path.is_dir():
+        return sha256_of_file(path)
+    frames = frames_among(entry_names(path), pattern)
+    return sha256_of(",".join(sha256_of_file(path / frame.name) for frame in frames).encode())
 
 
 def _empty_parts(part: DatasetClips) -> Iterator[Finding]:

@@ -263,7 +263,8 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     if root is not None and out is None:
         raise UsageError("--root is for the frames in a picture; give --out FILE as well")
     folder = only_feature_folder(folder)
-    clips = collect_manifest(folder).clips
+    manifest = collect_manifest(folder)
+    clips = manifest.clips
     shown = load_clip(folder, clips, clip)
     for line in shown.lines():
         click.echo(line)
@@ -279,7 +280,10 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
         return
     if not len(shown.rows):
         raise DataMissingError(f"{clip} has no features to draw: it is {shown.record.status}")
-    draw_clip(shown, [] if root is None else read_sampled(root / shown.record.path), out)
+    frames = []
+    if root is not None:
+        frames = read_sampled(root / shown.record.path, manifest.config.reading)
+    draw_clip(shown, frames, out)
     click.echo(f"picture: {out}")
 
 

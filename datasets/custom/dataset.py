@@ -25,7 +25,14 @@ from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
-from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
+from ta3n.datasets.custom.lists import (
+    Entry,
+    ListedFiles,
+    has_splits,
+    no_entry,
+    read_list,
+    stem_of,
+)
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
@@ -100,23 +107,27 @@ class OwnDataset(Dataset):
             splits_origin=ratio.origin if ratio is not None else self._origin(),
             left_out=left_out,
             ratio=ratio,
+            reading=self.table.reading,
         )
 
     def _in_folders(
         self, given: Path, asked: Collection[str]
     ) -> tuple[tuple[Clip, ...], tuple[LeftOut, ...]]:
-        if find_clip_folder(given, (), nested=True) is None:
+        frames = self.table.frames
+        if find_clip_folder(given, (), nested=True, frames=frames) is None:
             state = "no clips in it" if given.is_dir() else "no such folder"
             raise DataMissingError(
                 f"no clips of {self.name} at {quoted(given)}: {state}; looked for <class>/<clip> "
-                f"with {SHOWN_SUFFIXES}; correct root in {self.section}, "
+                f"with {SHOWN_SUFFIXES}, or a folder of frames; correct root in {self.section}, "
                 "or give lists there"
             )
-        clips, left_out = clips_in(given, class_folders(given), lambda _folder, _stem: {}, asked)
+        clips, left_out = clips_in(
+            given, class_folders(given), lambda _folder, _stem: {}, asked, frames
+        )
         return tuple(clips), left_out
 
     def _listed(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
-        files = ListedFiles(given)
+        files = ListedFiles(given, self.table.frames)
         clips: dict[str, Clip] = {}
         absent: dict[tuple[str, str], ListedClip] = {}
         missed: list[str] = []

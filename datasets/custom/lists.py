@@ -23,8 +23,8 @@ from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean
 from ta3n.datasets.reading.folders import (
     FoundVideo,
     class_folders,
+    clip_stem,
     quoted,
-    video_stem,
     videos_below,
     videos_in,
 )
@@ -137,8 +137,8 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     for line in read_lines(file):
         parts = line.text.split()
         numbered = _NUMBERED_LINE.fullmatch(line.text)
-        if numbered and ("/" in numbered["path"] or video_stem(numbered["path"])):
-            yield line, _Fields(numbered["path"], numbered["label"])
+        if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
+            yield line, _Fields(path, numbered["label"])
         elif len(parts) == 1:
             yield line, _Fields(parts[0])
         else:
@@ -275,8 +275,7 @@ def _parts_of(path: str) -> PurePosixPath:
 
 def stem_of(path: str) -> str:
     """Return the last part of a listed path, without a video's suffix."""
-    name = _parts_of(path).name
-    return video_stem(name) or name
+    return clip_stem(_parts_of(path).name)
 
 
 class ListedFiles:
@@ -286,12 +285,16 @@ class ListedFiles:
     for by its last part in the class folders. Where no file has a name exactly, the only one will
     do whose name differs in `\` for `/`, in how letters are encoded or composed, or in case.
 
+    Args:
+        frames: Pattern of frames' names: folders and archives of them are videos.
+
     Attributes:
         respelled: Listed path -> path on disk, of those that differ so.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, frames: str = "") -> None:
         self._root = root
+        self._frames = frames
         self._folders: dict[str, dict[str, FoundVideo] | None] = {}
         self._anywhere: dict[str, list[str]] | None = None
         self._by_spelling: dict[str, list[tuple[str, FoundVideo]]] | None = None
@@ -325,7 +328,7 @@ class ListedFiles:
             root = PurePosixPath(self._root)
             relative = relative.relative_to(root) if relative.is_relative_to(root) else relative
         name = relative.name
-        stem = video_stem(name) or name
+        stem = clip_stem(name)
         parent = relative.parent.as_posix()
         videos = None if relative.is_absolute() else self._videos(parent)
         if videos is None:
@@ -336,7 +339,7 @@ class ListedFiles:
 
     def _find_respelled(self, path: str) -> tuple[str, FoundVideo] | None:
         listed = _parts_of(path)
-        folder, stem = listed.parent, video_stem(listed.name) or listed.name
+        folder, stem = listed.parent, clip_stem(listed.name)
         found = self._spelled().get(_spelling(str(folder / stem)), [])
         if not found and (not (self._root / folder).is_dir() or "\\" in path):
             # By the last part, as folders of whoever wrote the list are not here.
@@ -359,7 +362,7 @@ class ListedFiles:
         found = []
         for folder in class_folders(self._root):
             try:
-                videos, _ = videos_below(self._root / folder, equal_stems=True)
+                videos, _ = videos_below(self._root / folder, equal_stems=True, frames=self._frames)
             except DataMissingError:  # nobody asked for it
                 continue
             parents = (PurePosixPath(folder, video.name).parent.as_posix() for video in videos)
@@ -369,7 +372,8 @@ class ListedFiles:
     def _videos(self, folder: str) -> dict[str, FoundVideo] | None:
         if folder not in self._folders:
             path = self._root / folder
-            videos = {v.stem: v for v in videos_in(path)} if path.is_dir() else None
+            found = videos_in(path, self._frames) if path.is_dir() else None
+            videos = None if found is None else {video.stem: video for video in found}
             self._folders[folder] = videos
         return self._folders[folder]
 

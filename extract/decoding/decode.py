@@ -6,10 +6,10 @@ from pathlib import Path
 
 from ta3n.common.errors import ClipError
 from ta3n.common.records import ClipStatus
-from ta3n.common.sampling import FrameSelection, Timing
-from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader, nothing
+from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Timing
+from ta3n.common.video import ClipReader, Damage, Frame, RgbImage, StreamInfo, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
-from ta3n.extract.decoding.norpix import NorpixReader
+from ta3n.extract.decoding.kinds.registry import KINDS
 from ta3n.extract.decoding.other_files import describe_other_file
 from ta3n.extract.inference.preprocessing import Cropper, crop
 
@@ -19,8 +19,6 @@ _COUNT_SLACK = 2
 
 # Intervals by which frames may be out of order, and by which a place may be off a whole number.
 _MAX_BACK, _ROUNDING = 32, 0.1
-
-Reader = VideoReader | NorpixReader
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +47,7 @@ def decode_clip(
     *,
     timing: Timing = "frames",
     cropper: Cropper = crop,
+    reading: Reading = AS_IT_IS,
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Yield the crops [224, 224, 3] of the selected frames in time order; return how it ended.
 
@@ -58,10 +57,11 @@ def decode_clip(
     Args:
         on_packet: Called whenever a packet was read: a sign of life.
         cropper: Applied to every frame that is kept; crops are what it returns.
+        reading: What neither the clip nor its name tells of it.
     """
 
     def open_it() -> _TimedClip:
-        return _TimedClip(open_clip(path, on_packet), timing)
+        return _TimedClip(open_clip(path, on_packet, reading), timing)
 
     try:
         if selection.num_segments is None:
@@ -78,10 +78,12 @@ def decode_clip(
         return ClipOutcome(status="failed", error=f"cannot be read: {error.strerror or error}")
 
 
-def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
-    """Return the reader for a clip's container, not opened yet."""
-    is_norpix = path.suffix.lower() == ".seq"
-    return NorpixReader(path, on_packet) if is_norpix else VideoReader(path, on_packet)
+def open_clip(
+    path: Path, on_packet: Callable[[], None] = nothing, reading: Reading = AS_IT_IS
+) -> ClipReader:
+    """Return the reader for the kind of clip that a path is, not opened yet."""
+    kind = next(kind for kind in KINDS.all().values() if kind.reads(path))
+    return kind.reader(path, on_packet, reading)
 
 
 @dataclass(slots=True)
@@ -109,7 +111,7 @@ class _Places:
 class _TimedClip:
     """A clip whose frames come as decoded, or at a constant rate; its reader is to be opened."""
 
-    reader: Reader
+    reader: ClipReader
     timing: Timing
     num_frames: int = 0
     _rate: ConstantRate = field(default_factory=ConstantRate)
@@ -128,6 +130,10 @@ class _TimedClip:
             span = places.span(frame.position) if self.timing == "frames" else None
             if selection.keeps(number, self.reader.position_rate, span):
                 yield number, frame
+
+    def hold(self, wanted: set[int]) -> dict[int, Frame]:
+        """Go through all frames; return those that are wanted by number, unconverted."""
+        return {i: frame for i, frame in enumerate(self.frames()) if i in wanted}
 
     def expected(self) -> int:
         """Return about how many frames will come, without decoding them."""
@@ -167,11 +173,16 @@ def _decode_segments(
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: the true count is known at the end alone."""
     clip = open_it()
+    held: dict[int, Frame] = {}
     with clip.reader:
         expected = clip.expected()
-    likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
-    wanted = {i for count in likely for i in selection.indices(count)}
-    clip, held = _hold(open_it(), wanted)
+        slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+        likely = range(max(expected - slack, 1), expected + slack + 1)
+        wanted = {i for count in likely for i in selection.indices(count)}
+        if clip.reader.is_numbered:
+            held = clip.hold(wanted)
+    if not clip.reader.is_numbered:
+        clip, held = _hold(open_it(), wanted)
     kept = selection.indices(clip.num_frames)
     if not held.keys() >= set(kept):
         clip, held = _hold(open_it(), set(kept))
@@ -185,8 +196,7 @@ def _decode_segments(
 def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Frame]]:
     """Decode a clip to its end and keep the wanted frames, unconverted."""
     with clip.reader:
-        held = {i: frame for i, frame in enumerate(clip.frames()) if i in wanted}
-    return clip, held
+        return clip, clip.hold(wanted)
 
 
 def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:

@@ -23,6 +23,7 @@ from ta3n.common.records import (
 from ta3n.common.sampling import FrameSelection, segment_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
 from ta3n.datasets.reading.base import Dataset, inner_name_of
+from ta3n.datasets.reading.folders import clip_stem
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
 
@@ -159,12 +160,14 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
     Raises:
         DataConflictError: If a setting differs, with both values.
     """
-    ours, theirs = source.config.model_dump(), target.config.model_dump()
+    of_a_dataset = {"dataset", "reading"}
+    ours = source.config.model_dump(exclude=of_a_dataset)
+    theirs = target.config.model_dump(exclude=of_a_dataset)
     differences = [
         f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
         f"{theirs[key] or 'none'} in {target.config.dataset}"
         for key in ours
-        if key != "dataset" and ours[key] != theirs[key]
+        if ours[key] != theirs[key]
     ]
     if differences:
         raise DataConflictError(
@@ -182,7 +185,7 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
 
     def recording(video: Video) -> tuple[str, str]:
         path = video.clip.path
-        stem, inner_name = PurePosixPath(path).stem, inner_name_of(path)
+        stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
         return dataset.recording_of(video.clip.class_name, stem, inner_name)
 
     trained = {recording(video) for video in side.train}

@@ -175,21 +175,32 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     """Print accuracy over all videos and by class, mean and standard deviation over seeds."""
     from rich.table import Column, Table
 
+    from ta3n.train.runs.floors import floor_lines, floors_of
+    from ta3n.train.runs.selection import ACTION
     from ta3n.train.runs.tables import open_console, spread
 
-    first, total = evaluations[0], len(evaluations[0].videos)
+    first, total = evaluations[0], evaluations[0].num_labelled
     headings = ("videos", "n", "accuracy", "correct videos")
     table = Table(*(Column(heading, no_wrap=True) for heading in headings))
     tops = sorted({1, min(top_k, len(first.run.classes))})
-    rows = [(f"all, top-{k}", [e.correct(k) for e in evaluations], total) for k in tops]
-    for name, _, of in first.by_class():
+    rows = [
+        (f"{head}, top-{k}", [e.correct(k, head) for e in evaluations], total)
+        for head in first.heads
+        for k in tops
+    ]
+    # Of several heads one definition of the best k of all of them would be as good as another.
+    together = tops[:1] if len(first.heads) > 1 else () if first.heads else tops
+    word = ACTION if first.heads else "all"
+    rows += [(f"{word}, top-{k}", [e.correct(k) for e in evaluations], total) for k in together]
+    last = rows[-1][0]
+    for name, _, of in () if first.heads else first.by_class():
         hits = [hit for e in evaluations for each, hit, _ in e.by_class() if each == name]
         rows.append((name, hits, of))
     for name, correct, of in rows:
         accuracy = spread([100 * hit / of for hit in correct]) if of else "-"
         num_correct = f"{correct[0]}" if len(correct) == 1 else f"{mean(correct):.1f}"
         table.add_row(name, str(len(correct)), accuracy, f"{num_correct} of {of}")
-        if name == f"all, top-{tops[-1]}":
+        if name == last:
             table.add_section()
     epochs = ", ".join(str(e.run.epoch) for e in evaluations)
     console = open_console()
@@ -199,7 +210,15 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
         highlight=False,
     )
     console.print(table)
-    console.print("accuracy in percent, mean ± standard deviation over n seeds")
+    console.print(
+        "accuracy in percent, mean ± standard deviation over n seeds"
+        if total
+        else "the videos have no labels: there is no accuracy"
+    )
+    if first.heads:
+        tested = [video.labels for video in first.videos if video.is_labelled]
+        for line in floor_lines(floors_of((), tested, first.run.heads), total):
+            console.print(line, highlight=False)
 
 
 def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k: int) -> None:

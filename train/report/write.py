@@ -20,6 +20,8 @@ from ta3n.train.report.tables.matrix import directions_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
+    epochs_sheet,
+    heads_sheet,
     others_sheet,
     results_csv,
     rules_sheet,
@@ -31,7 +33,7 @@ from ta3n.train.runs.records import Run
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "directions", "comparisons", "rules")
+_SHEETS = (*TITLES, "others", "heads", "directions", "comparisons", "rules", "epochs")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -43,6 +45,8 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+NO_LABELS = "The tested videos have no labels, so that there is no accuracy."
+
 _TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
 _TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
 
@@ -52,13 +56,18 @@ class Contents:
     """Everything that tables and sentences of a report are made of.
 
     Attributes:
-        analyses: One for each direction, in the order of `runs`.
+        analyses: One for each direction with an accuracy, in the order of `runs`.
         sheets: All tables, those without a single run included.
     """
 
     runs: RunSet
     analyses: tuple[Analysis, ...]
     sheets: tuple[Sheet, ...]
+
+    @property
+    def unlabelled(self) -> tuple[DirectionRuns, ...]:
+        """The directions whose tested videos have no labels."""
+        return tuple(each for each in self.runs.directions if not each.is_labelled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +97,8 @@ class Report:
         for analysis in self.contents.analyses:
             for each in (analysis, *analysis.further):
                 print(f"\n{printable(each.direction.label)}: {printable(main_finding(each))}")
+        for direction in self.contents.unlabelled:
+            print(f"\n{printable(direction.label)}: {NO_LABELS}")
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.tables[0].parent}")
@@ -184,8 +195,12 @@ def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str]
             raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
     shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
     rule = shown[0] if rules else "last"
-    analyses = tuple(analyse(direction, rule, focal) for direction in runs.directions)
-    return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
+    labelled = [direction for direction in runs.directions if direction.is_labelled]
+    analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
+    sheets = _sheets(analyses, shown) if analyses else ()
+    if unlabelled := [each for each in runs.directions if not each.is_labelled]:
+        sheets = (*sheets, epochs_sheet(unlabelled, shown))
+    return Contents(runs=runs, analyses=analyses, sheets=sheets)
 
 
 def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
@@ -194,7 +209,11 @@ def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, 
     sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
     if blocks:
         sheets.append(others_sheet(blocks, rules))
-    sheets += [directions_sheet(analyses, rules), comparisons_sheet(analyses)]
+    sheets += [heads_sheet(analyses, rules)]
+    # Right by one head and right by all have no mean.
+    if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
+        sheets.append(directions_sheet(whole, rules))
+    sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)
 
@@ -215,7 +234,8 @@ def _galleries(
     directions = contents.runs.directions
     galleries = {}
     for direction in directions:
-        name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
+        parts = (direction.benchmark, direction.source, direction.target, *direction.heads)
+        name = f"{'-'.join(parts)}-"
         prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
         galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
     return galleries
@@ -235,6 +255,7 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
         main_finding=main_finding,
         further_findings=further_findings,
         warnings=_warnings,
+        no_labels=NO_LABELS,
         command=command,
         directions=directions,
         features=directions[0].rows[0].config.data["features"],  # all runs share them
@@ -250,6 +271,11 @@ def _warnings(direction: DirectionRuns) -> list[str]:
     found = []
     if weights.startswith("random"):
         found.append(f"The backbone has random weights ({weights}): accuracies mean nothing.")
+    if direction.rows[0].config.settings.get("tested") == "train":
+        found.append(
+            "The tested videos are the target's training videos, without whose labels the rows "
+            "that adapt were trained: for tuning, not for comparison with other work."
+        )
     counts = {len(row.runs) for row in direction.rows}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")

@@ -11,12 +11,14 @@ from ta3n.common.errors import ConfigError, DataConflictError, Ta3nError, UsageE
 from ta3n.datasets.benchmarks.benchmark import (
     BUILT_IN,
     Benchmark,
+    Label,
     Place,
     Side,
 )
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.datasets.reading.base import Listing, OfficialDataset
 from ta3n.datasets.reading.folders import published_name
+from ta3n.datasets.reading.split_files import Role
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -54,7 +56,7 @@ def test_a_clip_of_several_heads_names_its_label_in_each(one_line: OneLine) -> N
         ("noun", 300, 1.0),
     ]
     assert len(tune.class_names) == 397
-    of_source_val = {"tune": "train", "final": "test"}
+    of_source_val: dict[str, Role] = {"tune": "train", "final": "test"}
     assert tune.place_of("epic100-source", "3,14", of_source_val) == Place("train", (3, 14))
     assert final.place_of("epic100-source", "3,14", of_source_val) == Place("val", (3, 14))
     assert final.place_of("epic100-target", "", {"final": "test"}) == Place("val", (-1, -1))
@@ -186,7 +188,7 @@ def test_complete_datasets_have_nothing_absent(listings: dict[str, Listing]) -> 
     assert sizes == {"ucf101": (13_320, 101, 0), "hmdb51": (6_766, 51, 0), "olympic": (783, 16, 0)}
 
 
-Row = tuple[str, str, str, int]
+Row = tuple[str, str, str, Label]
 
 
 def derived_rows(benchmark: Benchmark, listings: dict[str, Listing]) -> list[Row]:

@@ -51,7 +51,7 @@ def test_heads_are_chosen_by_name_and_weighed() -> None:
     assert trained_heads(OF_A_BENCHMARK, None) == (ClassHead("verb", 2), ClassHead("noun", 3))
     assert [head.weight for head in trained_heads(OF_A_BENCHMARK, "noun")] == [0, 1]
     assert trained_heads(OF_A_BENCHMARK[:1], None) == ()
-    with pytest.raises(UsageError, match="no head 'nuon' .did you mean 'noun'"):
+    with pytest.raises(UsageError, match="no head"):
         trained_heads(OF_A_BENCHMARK, "nuon")
     assert shares_of(HEADS) == {"verb": 0.25, "noun": 0.75}
     assert columns_of(HEADS) == {"verb": slice(0, 3), "noun": slice(3, 7)}
@@ -106,7 +106,10 @@ def test_seeds_with_heads_are_stacked_as_alone(make: Callable[..., Trainer], met
 
 
 def test_a_refusal_names_the_term_and_the_heads() -> None:
-    with pytest.raises(UsageError, match="mcd: MCD is for .* verb, noun") as refusal:
+    with pytest.raises(
+        UsageError,
+        match="mcd: MCD is for the classes of one head, and the benchmark has verb, noun",
+    ) as refusal:
         method_for("mcd", "relation").check_heads(["verb", "noun"])
     assert "\n" not in str(refusal.value)
 
