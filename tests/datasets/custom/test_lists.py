@@ -89,7 +89,7 @@ def test_published_forms_of_others(tmp_path: Path) -> None:
         "frames.txt": "12\t34\t1\n",  # a path, its frames and a label
     }
     found = {
-        name: [(e.path, e.class_name) for e in entries(tmp_path, text, name, classes)]
+        name: [entry[:2] for entry in entries(tmp_path, text, name, classes)]
         for name, text in forms.items()
     }
     assert found == {
