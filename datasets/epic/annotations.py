@@ -17,6 +17,7 @@ from pathlib import Path
 from ta3n.common.errors import DataConflictError, DataMissingError, printable, reason_of, shorten
 from ta3n.common.files import decode_text, expand_home
 from ta3n.common.log import LOGGER
+from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.datasets.epic.challenge import (
     ANNOTATIONS_HINT,
     EPIC_SPLITS,
@@ -27,7 +28,6 @@ from ta3n.datasets.epic.challenge import (
     TAIL_NOUNS,
     TAIL_VERBS,
     UDA_FOLDER,
-    UNLABELLED,
     VERB_CLASSES,
     Counts,
     EpicSplit,

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias, get_args
 
+from ta3n.datasets.builtin.epic100 import EPIC100_SOURCE, EPIC100_TARGET
 from ta3n.datasets.reading.split_files import Role
 
 EpicSplit: TypeAlias = Literal[
@@ -21,10 +22,9 @@ EPIC_SPLITS: tuple[EpicSplit, ...] = get_args(EpicSplit)
 NUM_VERBS, NUM_NOUNS = 97, 300
 """Classes of the two heads, numbered from 0."""
 
-UNLABELLED = -1
-"""Label of a segment whose class nobody tells."""
+Modality: TypeAlias = Literal["RGB", "Flow", "Audio"]
 
-MODALITIES = ("RGB", "Flow", "Audio")
+MODALITIES: tuple[Modality, ...] = get_args(Modality)
 """Streams of the published features, in the order in which they become columns."""
 
 ROWS_PER_SEGMENT = 25
@@ -77,7 +77,7 @@ class PublishedSplit:
     counts: Counts
 
 
-SOURCE, TARGET = "epic100-source", "epic100-target"
+SOURCE, TARGET = EPIC100_SOURCE.name, EPIC100_TARGET.name
 """Names of the two datasets."""
 
 PUBLISHED: Mapping[EpicSplit, PublishedSplit] = {
