@@ -164,6 +164,7 @@ class Damage:
         num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
         no_key_frame: Whether the first packet cannot be decoded without those before it.
         missing_tail_s: Seconds that the container declares after the last packet.
+        num_replaced: Frames that others stand in for.
         others: What else is wrong, in words.
     """
 
@@ -172,12 +173,18 @@ class Damage:
     no_key_frame: bool = False
     missing_tail_s: float = 0.0
     first_error: str = ""
+    num_replaced: int = 0
     others: tuple[str, ...] = ()
 
     def record(self, error: Exception) -> None:
         """Count an error and keep the text of the first."""
         self.num_errors += 1
         self.first_error = self.first_error or str(error)
+
+    @property
+    def num_damaged(self) -> int:
+        """Packets and frames that something is wrong with."""
+        return self.num_errors + self.num_corrupt + self.num_replaced + self.no_key_frame
 
     def describe(self) -> str:
         """Return the damage in words, or an empty string where there is none."""
@@ -422,7 +429,14 @@ class VideoReader(ClipReader):
         # AVI stores no presentation times; those that are shown are guessed from decoding times.
         by_decoding = self._container.format.name == "avi"
         coverage = _Coverage(self._container, self._stream, by_decoding)
-        clock, first = Clock(by_decoding), True
+        try:
+            yield from self._decoded(coverage, Clock(by_decoding))
+        finally:
+            # Whoever has seen enough is to know them too.
+            self.warning = self._find_warnings()
+
+    def _decoded(self, coverage: _Coverage, clock: Clock) -> Iterator[Frame]:
+        first = True
         for packet in self._packets(coverage.streams()):
             coverage.add(packet)
             if packet.stream.index != self._stream.index:
@@ -446,7 +460,6 @@ class VideoReader(ClipReader):
                 position = self._position(frame, clock)
                 yield _AvFrame(frame, self._scaler, orientation, position)
         self.damage.missing_tail_s = coverage.missing_s()
-        self.warning = self._find_warnings()
 
     def _open_decoder(self) -> None:
         """Start the decoder: left to the first packet, PyAV 19 forgets it once it fails."""

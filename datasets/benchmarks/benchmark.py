@@ -58,6 +58,7 @@ class Side:
     Attributes:
         labels: Class folder -> label; empty with several heads, where clips name their labels.
         expected: (train, val) videos of each label in the complete dataset; None where unknown.
+        totals: (train, val) videos of all classes, where only these are known.
         split: The dataset's split, where it is not the benchmark's.
         tested: The part that a model is tested on, as a target. Where it is the training videos,
             their labels score what was trained without them.
@@ -65,8 +66,30 @@ class Side:
 
     labels: Mapping[str, int] = field(default_factory=dict)
     expected: tuple[tuple[int, int], ...] | None = None
+    totals: tuple[int, int] | None = None
     split: str | None = None
     tested: BenchmarkRole = "val"
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is known of a published benchmark beside its numbers; what is not known is empty.
+
+    Attributes:
+        source: The paper that made it.
+        lists: Where its lists are to be had.
+        videos: Where to ask for the videos.
+        licence: Of lists, features and videos, as far as their publishers say.
+        selection: How the epoch behind published accuracies was chosen.
+        unknown: What could not be established.
+    """
+
+    source: str
+    lists: str
+    videos: str = ""
+    licence: str = ""
+    selection: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +102,7 @@ class Benchmark:
         split: The official split that tells training from validation clips.
         sides: Full dataset name -> its part.
         heads: What each clip has a class of; a single head, `class`, where nothing else is said.
+        about: What is published about it, of which nothing decides a number.
 
     Raises:
         ConfigError: The sides do not fit the classes.
@@ -89,6 +113,7 @@ class Benchmark:
     split: str = "1"
     sides: Mapping[str, Side]
     heads: tuple[Head, ...] = ()
+    about: About | None = None
 
     def __post_init__(self) -> None:
         if len(self.heads) > 1:
@@ -171,10 +196,10 @@ class Benchmark:
 
     def expected_totals(self, dataset: str) -> tuple[int, int] | None:
         """Return the (train, val) videos of the complete dataset, or None where unknown."""
-        expected = self.side(dataset).expected
-        if expected is None:
-            return None
-        return sum(train for train, _ in expected), sum(val for _, val in expected)
+        side = self.side(dataset)
+        if side.expected is None:
+            return side.totals
+        return sum(train for train, _ in side.expected), sum(val for _, val in side.expected)
 
 
 # Common class, named as its HMDB51 folder -> UCF101 folders, (train, val) videos in them.

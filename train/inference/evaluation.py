@@ -4,9 +4,10 @@ Shapes: N videos, C classes, H trained heads.
 """
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -159,8 +160,16 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
     )
 
 
-def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> None:
+def write_evaluation(
+    evaluation: RunEvaluation, folder: Path, *, top_k: int, more: Mapping[str, Any]
+) -> None:
     """Write the figures as JSON, and each video's prediction and probabilities as CSV.
+
+    Args:
+        evaluation: Of one run.
+        folder: For both files.
+        top_k: Up to which place a class counts beside the first.
+        more: To be told beside.
 
     Raises:
         OSError: If the folder cannot be written.
@@ -184,6 +193,7 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
             if evaluation.heads
             else {"correct_top_k": evaluation.correct(top_k)}
         ),
+        **more,
         "classes": [
             {"name": name, "correct": correct, "total": of}
             for name, correct, of in evaluation.by_class()

@@ -13,9 +13,12 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
 from ta3n.common.files import replace_file
+from ta3n.train.epic.metrics import TailClasses
+from ta3n.train.epic.ranking import read_tail
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
+from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.matrix import directions_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
@@ -33,7 +36,7 @@ from ta3n.train.runs.records import Run
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "directions", "comparisons", "rules", "epochs")
+_SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -115,6 +118,7 @@ def write_report(
     pictures: bool = True,
     rules: Sequence[str] = (),
     focal: Sequence[str] = (),
+    annotations: Path | None = None,
 ) -> Report:
     """Write the report of all finished runs under some folders, which are only read.
 
@@ -128,17 +132,20 @@ def write_report(
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
         focal: The row that all others are held against, see `focal_rows`; none chooses it. The
             summary also tells how further ones compare with all others.
+        annotations: Folder of the annotations of EPIC-KITCHENS-100, for figures of its tail
+            classes.
 
     Raises:
         DataMissingError: If there is no finished run, or a folder is not there.
-        DataConflictError: If runs were made from different features.
+        DataConflictError: If runs were made from different features, or annotations are not of
+            the published form.
         UsageError: For a rule or a focal row that no run has.
         OSError: If the report cannot be written.
     """
     for folder in (features, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    contents = build_contents(collect_runs(*runs), rules, focal)
+    contents = build_contents(collect_runs(*runs), rules, focal, read_tail(annotations))
     galleries = _galleries(contents, features, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
@@ -174,13 +181,19 @@ def write_report(
     )
 
 
-def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str] = ()) -> Contents:
+def build_contents(
+    runs: RunSet,
+    rules: Sequence[str] = (),
+    focal: Sequence[str] = (),
+    tail: TailClasses | None = None,
+) -> Contents:
     """Compare rows and make all tables.
 
     Args:
         rules: Selection rules to show, and the first to compare by; none shows all, and compares
             by `last`.
         focal: As for `write_report`.
+        tail: Classes of EPIC-KITCHENS-100 that are rare, where they are known.
 
     Raises:
         UsageError: For a rule or a focal row that no run has.
@@ -197,19 +210,22 @@ def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str]
     rule = shown[0] if rules else "last"
     labelled = [direction for direction in runs.directions if direction.is_labelled]
     analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
-    sheets = _sheets(analyses, shown) if analyses else ()
+    sheets = _sheets(analyses, shown, tail) if analyses else ()
     if unlabelled := [each for each in runs.directions if not each.is_labelled]:
         sheets = (*sheets, epochs_sheet(unlabelled, shown))
     return Contents(runs=runs, analyses=analyses, sheets=sheets)
 
 
-def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
+def _sheets(
+    analyses: Sequence[Analysis], rules: Sequence[str], tail: TailClasses | None
+) -> tuple[Sheet, ...]:
     others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
     blocks = [(analysis, rows) for analysis, rows in others if rows]
     sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
+    sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
     if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
         sheets.append(directions_sheet(whole, rules))

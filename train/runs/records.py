@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -33,6 +33,7 @@ from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
 _RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
 _FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
+_RANK = "last_rank_"
 _DATA_KEYS = ("manifests", "lists", "videos")
 _SEED_FOLDER = re.compile(r"seed-(\d+)")
 
@@ -50,12 +51,15 @@ class PredictedVideo:
         label: -1 where the video has none.
         chosen: Class predicted after the epoch that a selection rule chose, by rule.
         all_labels: With several heads the label of each, trained or not.
+        ranks: With those of a challenge how many classes the last epoch puts before the true one,
+            by trained head, and pairs as `action`; -1 without a label. Older runs have none.
     """
 
     video: str
     label: Label
     chosen: Mapping[str, Label]
     all_labels: tuple[int, ...] = ()
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def last(self) -> Label:
@@ -353,6 +357,11 @@ def _of_heads(
         tuple(labels[name] for name in trained),
         {rule: tuple(int(row[f"{rule}_{name}"]) for name in trained) for rule in rules},
         tuple(labels.values()),
+        {
+            column.removeprefix(_RANK): int(value or UNLABELLED)
+            for column, value in row.items()
+            if column.startswith(_RANK)
+        },
     )
 
 

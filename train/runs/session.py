@@ -12,6 +12,7 @@ from ta3n.common.errors import DivergedError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.train.data.features import RunData
+from ta3n.train.epic.ranking import are_of_the_challenge, ranks_of
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
@@ -169,7 +170,8 @@ class SeedRun:
     def _predictions(self, state: RunState) -> list[Mapping[str, Any]]:
         """Return for each video what every rule's epoch predicts, and the last's probability.
 
-        With several heads a column for each, and the probability that all are right.
+        With several heads a column for each, and the probability that all are right; with those
+        of a challenge how many classes, or pairs of them, the last epoch puts before what is true.
         """
         heads, labels = self.trainer.settings.heads, self._evaluator.read_labels()
         trained = [head.name for head in heads if head.weight]
@@ -184,6 +186,9 @@ class SeedRun:
         else:
             surest = probabilities.amax(dim=1)
         columns["last_probability"] = surest.tolist()
+        if are_of_the_challenge(heads):
+            for of, ranks in ranks_of(state.last_logits, labels, heads).items():
+                columns |= {f"last_rank_{of}": ["" if r == UNLABELLED else int(r) for r in ranks]}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _result(self, state: RunState) -> RunResult:

@@ -152,6 +152,7 @@ class FrameSeriesReader(ClipReader):
                 f"{len(self._bad)} frames are damaged and shown as the nearest one, such as "
                 f"{next(iter(self._bad.values()))}"
             )
+        self.damage.num_replaced = len(self._bad)
         self.damage.others = tuple(filter(None, (self.fault, self._missing, damaged)))
         first = self._stored[0].number
         if first > 1:

@@ -174,7 +174,7 @@ def test_a_trained_run_is_evaluated_by_head(features: Path, tune: Run, out: Path
         "--device", "cpu",
     )  # fmt: skip
     assert told.exit_code == 0, told.stderr
-    assert "action, top-1" in told.stdout
+    assert "action top-1" in told.stdout
     (figures,) = (out / "e").glob("*.json")
     assert json.loads(figures.read_text())["heads"]["verb"]["correct"] == last.by_head["verb"]
 
