@@ -85,7 +85,8 @@ class FeatureConfig(Record):
         frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
         transform: The transform that a library gives with its weights, in words; empty for the
-            paper's, which the profile names.
+            paper's, which the profile names. Of imported features of several streams, what their
+            columns are.
         reading: What was told of the clips that neither they nor their names tell. It is about
             one dataset's files, not about what becomes of a frame.
     """

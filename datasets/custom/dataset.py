@@ -57,6 +57,11 @@ class OwnDataset(Dataset):
 
     table: DatasetSettings
 
+    @property
+    def section(self) -> str:
+        """Where its settings stand, for messages."""
+        return f"[datasets.{self.name}]"
+
     def scan(
         self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
     ) -> Listing:
@@ -71,7 +76,7 @@ class OwnDataset(Dataset):
         """
         if splits is not None:
             raise UsageError(
-                f"{self.name} is an own dataset, whose splits come from [datasets.{self.name}]; "
+                f"{self.name} is an own dataset, whose splits come from {self.section}; "
                 "leave --splits and splits out"
             )
         given = expand_home(root).absolute()
@@ -114,8 +119,8 @@ class OwnDataset(Dataset):
             state = "no clips in it" if given.is_dir() else "no such folder"
             raise DataMissingError(
                 f"no clips of {self.name} at {quoted(given)}: {state}; looked for <class>/<clip> "
-                f"with {SHOWN_SUFFIXES}, or a folder of frames; correct root in "
-                f"[datasets.{self.name}], or give lists there"
+                f"with {SHOWN_SUFFIXES}, or a folder of frames; correct root in {self.section}, "
+                "or give lists there"
             )
         clips, left_out = clips_in(
             given, class_folders(given), lambda _folder, _stem: {}, asked, frames
@@ -127,7 +132,7 @@ class OwnDataset(Dataset):
         clips: dict[str, Clip] = {}
         absent: dict[tuple[str, str], ListedClip] = {}
         missed: list[str] = []
-        for entry in self._entries():
+        for entry in self.entries():
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
             section = self._section_of(entry)
             found = files.find(entry.path)
@@ -168,7 +173,7 @@ class OwnDataset(Dataset):
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
                 f"such as {told[0]}; "
-                f"correct root or the lists in [datasets.{self.name}]"
+                f"correct root or the lists in {self.section}"
             )
         if files.respelled:
             listed_as = (f"{quoted(a)} is {quoted(b)}" for a, b in files.respelled.items())
@@ -207,7 +212,8 @@ class OwnDataset(Dataset):
             start, stop = start - first, stop - first + (last == "included")
         return Section(start=start, stop=stop, unit=entry.unit)
 
-    def _entries(self) -> Iterable[Entry]:
+    def entries(self) -> Iterable[Entry]:
+        """Yield what its lists say, clip by clip, whether it is on disk or not."""
         table = self.table
         parts: list[tuple[tuple[Path, ...], Role | None]] = [
             (table.train, "train"),
@@ -233,7 +239,7 @@ class OwnDataset(Dataset):
             return
         if not any(self.group_of(*each) for each in names):
             raise ConfigError(
-                f"[datasets.{self.name}]: groups {quoted(self.table.groups or '')} finds no group "
+                f"{self.section}: groups {quoted(self.table.groups or '')} finds no group "
                 f"in any of {len(names)} names, such as {quoted(names[0][1])}; correct it or leave "
                 "it out"
             )
@@ -271,7 +277,7 @@ class OwnDataset(Dataset):
         else:
             if table.clips and not all(map(has_splits, table.clips)):
                 raise ConfigError(
-                    f"[datasets.{self.name}]: {quoted(table.clips[0])} has no column split, and "
+                    f"{self.section}: {quoted(table.clips[0])} has no column split, and "
                     "there is no other rule; give val_ratio, val_pattern, or train and val lists"
                 )
             return tuple(clips)

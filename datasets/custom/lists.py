@@ -2,10 +2,12 @@
 
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
 `class`, `split`, `frames`, `dataset` where one list is of several, and `start_s` and `stop_s` or
-`start_frame` and `stop_frame` with `id` where clips are sections; others are left alone. Any other
-file is as video lists are published: `path frames label` on each line, `path label`, or just
-`path`. Lists of other systems are read too: with backslashes, semicolons or tabs between columns,
-in UTF-16 or a code page of Windows, with letters composed otherwise than on disk.
+`start_frame` and `stop_frame` with `id` where clips are sections; others are left alone. Without a
+heading each line is `path,label`, and an annotation table of EPIC-KITCHENS-55 is known by its
+columns. Any other file is as video lists are published: `path frames label` on each line,
+`path label`, just `path`, or a number, the label and the path between tabs. Lists of other systems
+are read too: with backslashes, semicolons or tabs between columns, in UTF-16 or a code page of
+Windows, with letters composed otherwise than on disk.
 """
 
 import csv
@@ -48,10 +50,13 @@ _OF_SECTIONS = {"id", *chain.from_iterable(SECTION_COLUMNS.values())}
 # What lists have for other programs as well, or not at all.
 _OPTIONAL = {"frames", *_OF_SECTIONS}
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
+# What the annotation tables of EPIC-KITCHENS-55 have; each row is a section of a recording.
+_EPIC_COLUMNS = dict.fromkeys(("uid", "video_id", "verb_class"))
 # Of more digits it is none that counts clips, frames or classes.
 _NUMBER = re.compile("[0-9]{1,9}")
 _FRAME = re.compile("-?[0-9]{1,9}")
 _TIME = re.compile(r"-?(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,9}(?:\.\d*)?|\.\d+)")
+_NUMBERED_LINE = re.compile("[0-9]+\t(?P<label>[0-9]+)\t(?P<path>.+)")
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
     "training": "train",
@@ -164,7 +169,10 @@ def _is_table(file: Path) -> bool:
 def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     for line in read_lines(file):
         parts = line.text.split()
-        if len(parts) == 1:
+        numbered = _NUMBERED_LINE.fullmatch(line.text)
+        if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
+            yield line, _Fields(path, numbered["label"])
+        elif len(parts) == 1:
             yield line, _Fields(parts[0])
         else:
             # Blanks may be part of a path: what comes last is the label, before it the frames.
@@ -185,9 +193,14 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     rows = list(csv.reader((line.text for line in lines), delimiter=delimiter))
     if not rows or len(rows) != len(lines):
         raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
+    if _has_no_heading(rows[0]):
+        yield from _rows_without_heading(lines, rows, delimiter)
+        return
     heading = [name.strip().lower() for name in rows[0]]
+    of_epic = set(heading) >= _EPIC_COLUMNS.keys()
     columns = _columns(heading, lines[0].place)
-    _check_section_columns(heading, columns, rows[1:], lines[0].place)
+    if not of_epic:
+        _check_section_columns(heading, columns, rows[1:], lines[0].place)
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if not any(map(str.strip, row)):
             continue
@@ -195,11 +208,35 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
             row = row[: len(heading)]
         if len(row) != len(heading):
             raise line.malformed(f"{len(heading)} values, as the heading has")
-        yield line, _Fields(**{name: row[at].strip() for name, at in columns.items()})
+        fields = {name: row[at].strip() for name, at in columns.items()}
+        yield line, _epic_fields(**fields) if of_epic else _Fields(**fields)
+
+
+def _rows_without_heading(
+    lines: Iterable[SplitLine], rows: Iterable[Sequence[str]], delimiter: str
+) -> Iterator[tuple[SplitLine, _Fields]]:
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) < 2 or not _NUMBER.fullmatch(row[-1].strip()):
+            raise line.malformed("a path and the number of its class, as the first line is")
+        # A name may hold the delimiter, whether it is quoted or not.
+        yield line, _Fields(delimiter.join(row[:-1]).strip(), row[-1].strip())
+
+
+def _epic_fields(uid: str, video_id: str, verb_class: str) -> _Fields:
+    """Return a row of EPIC-KITCHENS-55: the clip `P08/P08_01_123` is section 123 of `P08_01`."""
+    return _Fields(f"{video_id.partition('_')[0]}/{video_id}_{uid}", verb_class)
+
+
+def _has_no_heading(first: Sequence[str]) -> bool:
+    """Tell whether the first line of a table is a clip: a path and the number of its class."""
+    is_numbered = len(first) > 1 and _NUMBER.fullmatch(first[-1].strip()) is not None
+    return is_numbered and not set(_KNOWN_COLUMNS) & set(first)
 
 
 def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
     """Return where the columns are; a heading in which one is mistyped or lacking is refused."""
+    if set(heading) >= _EPIC_COLUMNS.keys():
+        return {name: heading.index(name) for name in _EPIC_COLUMNS}
     found = {
         field: heading.index(name)
         for field, names in _COLUMNS.items()

@@ -41,10 +41,24 @@ Expression = Annotated[str, AfterValidator(_expression)]
 
 
 class DataSettings(Section):
-    """Where one dataset's class folders lie, and its official split files; None looks beside."""
+    """Where one dataset's class folders lie, and its official split files; None looks beside.
+
+    Attributes:
+        train: Of a dataset that is known by published lists: one's own copies of those to train
+            on, where they are not in the folder `splits` with their published names; `val`
+            likewise.
+    """
 
     root: Path | None = None
     splits: Path | None = None
+    train: Files = ()
+    val: Files = ()
+
+    @model_validator(mode="after")
+    def _both_parts(self) -> Self:
+        if bool(self.train) != bool(self.val):
+            raise ValueError("train and val lists come together; give both")
+        return self
 
 
 class DatasetSettings(Section):

@@ -3,10 +3,11 @@
 import math
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from ta3n.common.errors import (
     DataConflictError,
@@ -189,8 +190,10 @@ class Dataset(ABC):
             tell.
         groups_span_classes: Whether clips of different classes may be of one group.
         default_root: Where the clips lie if nobody says so; None where nothing tells.
+        by_lists: Whether lists alone tell which clips there are, see `listed`.
     """
 
+    by_lists: ClassVar[bool] = False
     name: str
     short_name: str
     group_from_name: Callable[[str], str | None] | None = None
@@ -213,6 +216,22 @@ class Dataset(ABC):
             DataConflictError: Clips or split files contradict each other.
             UsageError: `classes` names a class that does not exist.
         """
+
+    def listed(
+        self,
+        splits: Path | None,  # noqa: ARG002
+    ) -> Sequence[tuple[str, Role | None]] | None:
+        """Return class and role of each row of its lists; None where it is not `by_lists`.
+
+        Args:
+            splits: Folder of the lists; None where the settings name them.
+
+        Raises:
+            UsageError: Nobody says where the lists are.
+            DataMissingError: A list is not there.
+            DataConflictError: A list is malformed.
+        """
+        return None
 
     def recording_of(
         self, class_name: str, stem: str, inner_name: str | None = None, video: str | None = None
