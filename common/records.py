@@ -24,7 +24,7 @@ from pydantic import (
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.common.sampling import AS_IT_IS, Reading, Timing
+from ta3n.common.sampling import AS_IT_IS, Reading, Section, Timing
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
@@ -122,7 +122,12 @@ class PlannedClip(Record):
         path: Path relative to the dataset's folder; the key.
         splits: `train` or `test` by official split number; a split that does not use it is absent.
         mtime_ns: Time of its last change, nanoseconds since 1970.
+        video: Path of the video that it is a section of; None where it is one itself. Then the
+            path is a name that no other clip has.
+        section: Which part of that; None for all of it.
     """
+
+    later_fields = ("video", "section")
 
     id: int
     path: RelativePath
@@ -131,6 +136,13 @@ class PlannedClip(Record):
     size_bytes: int
     mtime_ns: int
     shard: ShardName
+    video: RelativePath | None = None
+    section: Section | None = None
+
+    @property
+    def file(self) -> str:
+        """Path of the file or folder that it is read from."""
+        return self.video or self.path
 
 
 class AbsentClip(Record):
@@ -149,7 +161,7 @@ class ClipRecord(PlannedClip):
         error: The reason where the status is not `ok`.
         warning: What to know about features that are there, such as HDR colours.
         num_frames: Frames that decoding gave, or those of a constant rate (`cfr`).
-        declared_frames: Frames that the container declares, or None.
+        declared_frames: Frames that the container declares, or a list of a section, or None.
         codec: Decoder name, empty if the file could not be opened.
         width: Coded width in pixels; `height` likewise.
         rotation: Degrees by which frames were turned upright.

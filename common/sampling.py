@@ -19,10 +19,14 @@ class Reading:
         frames: Pattern of the names of frames in folders and archives, such as
             `frame_%010d.jpg`; empty where the names tell.
         frame_rate: Frames per second of such clips; None if nobody knows.
+        first_frame: Number that lists of sections give the first frame of a video.
+        stop_frame: Whether the frame that they name last is in a section.
     """
 
     frames: str = ""
     frame_rate: float | None = None
+    first_frame: Literal[0, 1] | None = None
+    stop_frame: Literal["included", "excluded"] | None = None
 
 
 AS_IT_IS = Reading()
@@ -45,6 +49,10 @@ class Section:
         if self.unit == "seconds":
             return f"{self.start:g} to {self.stop:g} s"
         return f"frames {self.start:.0f} to {self.stop - 1:.0f} (from 0)"
+
+    def overlaps(self, other: "Section") -> bool:
+        """Tell whether it has a frame in common with another one of the same unit and video."""
+        return max(self.start, other.start) < min(self.stop, other.stop)
 
     @property
     def fault(self) -> tuple[Literal["empty", "failed"], str] | None:

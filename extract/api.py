@@ -20,16 +20,17 @@ from pydantic import ValidationError
 from ta3n.common.device import resolve_device
 from ta3n.common.errors import DeviceError, UsageError, first_line
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
-from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.sampling import Timing
 from ta3n.common.store import Features
 from ta3n.common.video import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
 from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.worker.messages import Pass
+from ta3n.extract.worker.passes import Outcomes, decode_pass
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2
@@ -206,26 +207,21 @@ def _extract(
     engine: Engine,
     decode_threads: int | None,
 ) -> ShardContent:
-    selection = FrameSelection.parse(config.frames)
-
-    def decode(clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
-        path = root / clip.path
+    def decode(clips: Pass) -> Generator[RgbImage, None, Outcomes]:
         # An interruption must not wait until long clips are decoded to their end.
-        return decode_clip(
-            path, selection, feed.check, timing=config.timing, cropper=engine.cropper
-        )
+        return decode_pass(root, clips, config, feed.check, cropper=engine.cropper)
 
     runner = engine.new_runner(spool_folder=None)
     builder = ShardBuilder(clips[0].shard, tuple(clips), runner)
     feed = ClipFeed(
-        clips,
+        [(clip,) for clip in clips],
         decode,
         num_threads=decode_threads or engine.num_cpus,
         max_bytes=engine.max_bytes_ahead,
     )
     with feed:
-        for clip, crops in feed:
-            builder.add(clip, crops)
+        for passed, crops in feed:
+            builder.add(passed, crops)
     return builder.finish(runner.flush(), config.hash, engine.provenance)
 
 

@@ -38,7 +38,8 @@ from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, opti
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
 from ta3n.extract.job.plan import feature_config
 from ta3n.extract.job.settings import ExtractSettings
-from ta3n.extract.worker.messages import Reporter, ShardTask, Work
+from ta3n.extract.worker.messages import Pass, Reporter, ShardTask, Work
+from ta3n.extract.worker.passes import Outcomes
 from ta3n.extract.worker.shards import engine_for, extract_shards
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
@@ -323,7 +324,7 @@ def _decoding_processes(count: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
+def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[Pass, Outcomes]:
     """Extract clips into one shard, in a folder of its own; return the feed, used up."""
     folder = Path(tempfile.mkdtemp(dir=work.folder))
     planned = (

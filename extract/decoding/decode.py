@@ -199,7 +199,7 @@ class _TimedClip:
             if selection.keeps(number, self.reader.position_rate, span):
                 yield number, frame
 
-    def moments(self) -> Iterator[tuple[Moment, Frame]]:
+    def moments(self) -> Generator[tuple[Moment, Frame], None, None]:
         """Yield frames with where in the clip they are; the `last` one is kept."""
         reader, places, damage = self.reader, _Places(), self.reader.damage
         first = num_damaged = num_lost = 0

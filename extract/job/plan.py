@@ -7,7 +7,7 @@ that are there.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -70,7 +70,7 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
 def make_plan(
     listing: Listing, config: FeatureConfig, *, selection: str, limit: int | None
 ) -> Plan:
-    """Lay clips, sorted by path, out in shards.
+    """Lay clips, sorted by path, sections of one video side by side, out in shards.
 
     Args:
         selection: Which part of the dataset this is, in words.
@@ -331,12 +331,15 @@ def _laid_out(clips: Sequence[Clip], after: Sequence[PlannedClip] = ()) -> list[
 
 
 def _shard_numbers(clips: Sequence[Clip]) -> Iterator[int]:
-    shard, num_clips, num_bytes = 0, 0, 0
+    shard, num_clips, num_bytes, video = 0, 0, 0, ""
     for clip in clips:
-        if num_clips == _CLIPS_PER_SHARD or (num_clips and num_bytes >= _BYTES_PER_SHARD):
-            shard, num_clips, num_bytes = shard + 1, 0, 0
+        # All sections of a video are in one shard, so that it is decoded once.
+        if clip.file != video:
+            if num_clips >= _CLIPS_PER_SHARD or (num_clips and num_bytes >= _BYTES_PER_SHARD):
+                shard, num_clips, num_bytes = shard + 1, 0, 0
+            num_bytes += clip.size_bytes
         num_clips += 1
-        num_bytes += clip.size_bytes
+        video = clip.file
         yield shard
 
 
@@ -349,7 +352,7 @@ def _spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
 def _added(there: Plan, now: Plan, files: Mapping[str, Clip]) -> list[Clip]:
     """Return the clips that are new, as many of them as a limit allows beside those there."""
     known = {clip.path for clip in there.clips}
-    new = [files[path] for path in sorted(files) if path not in known]
+    new = [c for c in sorted(files.values(), key=lambda c: c.order) if c.path not in known]
     if len(files) == len(now.clips):
         return new
     return _spread(new, max(0, len(now.clips) - (len(files) - len(new))))
@@ -360,7 +363,7 @@ def _refuse_others(
 ) -> None:
     """Refuse a plan with other settings, or without clips that are there, or of other files."""
     there = join_plan(parts)
-    old, new = there.config.model_dump(), now.config.model_dump()
+    old, new = _settings_of(there), _settings_of(now)
     told = [
         f"{key} is {old.get(key) or 'none'} there, {new.get(key) or 'none'} now"
         for key in old | new
@@ -371,6 +374,12 @@ def _refuse_others(
         known = join_plan(parts[: scope.num_parts]).clips if scope.num_parts != 0 else ()
         gone = [c.path for c in known if c.path not in files and scope.covers(c.class_name)]
         changed = _changed_files(folder, there, files, retry_failed=retry_failed)
+        moved = [
+            c.path
+            for c in there.clips
+            if c.path in files
+            and (files[c.path].video, files[c.path].section) != (c.video, c.section)
+        ]
         relabelled = [
             c.path
             for c in there.clips
@@ -380,6 +389,7 @@ def _refuse_others(
             "clips are gone": gone,
             "clips changed size": changed,
             "clips are of another class": relabelled,
+            "clips are other sections": moved,
         }
         told = [f"{len(p)} {kind} ({shorten(sorted(p), 3)})" for kind, p in kinds.items() if p]
     if told:
@@ -392,6 +402,12 @@ def _refuse_others(
         raise DataConflictError(
             f"{folder} was made with another setting: {'; '.join(told)}. {way_out}"
         )
+
+
+def _settings_of(plan: Plan) -> dict[str, object]:
+    """Return what a plan's features are made with, by name."""
+    found = plan.config.model_dump(exclude={"reading"})
+    return found | {f"reading.{key}": v for key, v in asdict(plan.config.reading).items()}
 
 
 def _changed_files(
@@ -481,4 +497,4 @@ def _tell_kept_splits(folder: Path, there: Plan, plan: Plan) -> None:
 
 
 def _as_clip(clip: PlannedClip) -> Clip:
-    return Clip(**clip.model_dump(exclude={"id", "shard"}))
+    return Clip(**{each.name: getattr(clip, each.name) for each in fields(Clip)})

@@ -188,7 +188,7 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
     def recording(video: Video) -> tuple[str, str]:
         path = video.clip.path
         stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
-        return dataset.recording_of(video.clip.class_name, stem, inner_name)
+        return dataset.recording_of(video.clip.class_name, stem, inner_name, video.clip.video)
 
     trained = {recording(video) for video in side.train}
     kept = tuple(video for video in side.val if recording(video) not in trained)
