@@ -17,7 +17,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.common.sampling import Timing
+from ta3n.common.sampling import Timing, Window, WindowPad
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
@@ -30,6 +30,10 @@ IMPORTED = "imported"
 """Profile of features whose pixels nobody here has seen."""
 
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
+
+
+# Of a `FeatureConfig`: what features made before them do not have.
+_LATER_FIELDS = ("source", "window", "window_step", "window_pad")
 
 
 def _inside(path: str) -> str:
@@ -68,6 +72,10 @@ class FeatureConfig(Record):
         feature_dim: D, the width of a feature vector.
         transform: The transform that a library gives with its weights, in words; empty for the
             paper's, which the profile names.
+        source: SHA-256 of the code of a backbone that is the user's own; empty for others.
+        window: Frames around a kept one that its row is of; 0 where it is of that frame alone.
+        window_step: Only every so many frames of the clip are among them.
+        window_pad: What stands for frames beyond the clip.
     """
 
     dataset: str
@@ -79,15 +87,32 @@ class FeatureConfig(Record):
     feature_dim: int
     timing: Timing = "frames"
     transform: str = ""
+    source: str = ""
+    window: int = 0
+    window_step: int = 1
+    window_pad: WindowPad = "repeat"
 
     @property
     def hash(self) -> str:
         """SHA-256 of the configuration."""
         return sha256_of(canonical_json(self.as_hashed()))
 
+    @property
+    def clip_window(self) -> Window | None:
+        """The frames that a row is of; None where it is of one alone."""
+        if not self.window:
+            return None
+        return Window(self.window, self.window_step, self.window_pad)
+
+    def as_recorded(self) -> dict[str, Any]:
+        """Return all values but those of later versions that say nothing: as files had them."""
+        fields = type(self).model_fields
+        silent = {key for key in _LATER_FIELDS if getattr(self, key) == fields[key].default}
+        return self.model_dump(exclude=silent)
+
     def as_hashed(self) -> dict[str, Any]:
-        """Return all values but an empty transform: hashes are those of before there were any."""
-        return self.model_dump(exclude=set() if self.transform else {"transform"})
+        """Return what is recorded but an empty transform: hashes are as before there were any."""
+        return {k: v for k, v in self.as_recorded().items() if k != "transform" or v}
 
 
 class PlannedClip(Record):
@@ -236,6 +261,8 @@ def dump_record(record: Record) -> bytes:
     """Return a record as ASCII JSON, so that any file name survives, with a line for each clip."""
     fields = []
     for key, value in record.model_dump(mode="python").items():
+        if isinstance(config := getattr(record, key), FeatureConfig):
+            value = config.as_recorded()
         if isinstance(value, tuple) and value:
             rows = ",\n  ".join(json.dumps(row) for row in value)
             fields.append(f' "{key}": [\n  {rows}\n ]')

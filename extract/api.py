@@ -212,7 +212,12 @@ def _extract(
         path = root / clip.path
         # An interruption must not wait until long clips are decoded to their end.
         return decode_clip(
-            path, selection, feed.check, timing=config.timing, cropper=engine.cropper
+            path,
+            selection,
+            feed.check,
+            timing=config.timing,
+            cropper=engine.cropper,
+            window=config.clip_window,
         )
 
     runner = engine.new_runner(spool_folder=None)

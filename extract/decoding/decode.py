@@ -2,15 +2,18 @@
 
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ta3n.common.errors import ClipError
 from ta3n.common.records import ClipStatus
-from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.sampling import FrameSelection, Timing, Window
 from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.norpix import NorpixReader
 from ta3n.extract.decoding.other_files import describe_other_file
+from ta3n.extract.decoding.windows import RollingWindows, stacked
 from ta3n.extract.inference.preprocessing import Cropper, crop
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
@@ -21,6 +24,7 @@ _COUNT_SLACK = 2
 _MAX_BACK, _ROUNDING = 32, 0.1
 
 Reader = VideoReader | NorpixReader
+H = TypeVar("H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,6 +53,7 @@ def decode_clip(
     *,
     timing: Timing = "frames",
     cropper: Cropper = crop,
+    window: Window | None = None,
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Yield the crops [224, 224, 3] of the selected frames in time order; return how it ended.
 
@@ -58,6 +63,8 @@ def decode_clip(
     Args:
         on_packet: Called whenever a packet was read: a sign of life.
         cropper: Applied to every frame that is kept; crops are what it returns.
+        window: Yield the crops of all frames around each selected one, [T, 224, 224, 3]. They are
+            of equal size then.
     """
 
     def open_it() -> _TimedClip:
@@ -65,8 +72,10 @@ def decode_clip(
 
     try:
         if selection.num_segments is None:
-            return (yield from _decode_as_it_comes(open_it(), selection, cropper))
-        return (yield from _decode_segments(open_it, selection, cropper))
+            return (yield from _decode_as_it_comes(open_it(), selection, cropper, window))
+        if window is None:
+            return (yield from _decode_segments(open_it, selection, cropper))
+        return (yield from _decode_windows_of_segments(open_it, selection, cropper, window))
     except ClipError as error:
         what = describe_other_file(path)
         return ClipOutcome(
@@ -120,14 +129,13 @@ class _TimedClip:
             self.num_frames += 1
             yield frame
 
-    def kept(self, selection: FrameSelection) -> Iterator[tuple[int, Frame]]:
-        """Yield the frames that a selection other than of segments keeps, with their numbers."""
+    def marked(self, selection: FrameSelection) -> Iterator[tuple[int, Frame, bool]]:
+        """Yield frames with their numbers, and whether a selection keeps them; not of segments."""
         places = _Places()
         for number, frame in enumerate(self.frames()):
             # At a constant rate frames are shown as they are numbered.
             span = places.span(frame.position) if self.timing == "frames" else None
-            if selection.keeps(number, self.reader.position_rate, span):
-                yield number, frame
+            yield number, frame, selection.keeps(number, self.reader.position_rate, span)
 
     def expected(self) -> int:
         """Return about how many frames will come, without decoding them."""
@@ -151,41 +159,81 @@ class _TimedClip:
 
 
 def _decode_as_it_comes(
-    clip: _TimedClip, selection: FrameSelection, cropper: Cropper
+    clip: _TimedClip, selection: FrameSelection, cropper: Cropper, window: Window | None
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: each frame's number says whether it is."""
     kept = []
+    crop_of = partial(_crop_of, cropper=cropper)
+    rolling = None if window is None else RollingWindows(window, selection, crop_of)
     with clip.reader:
-        for number, frame in clip.kept(selection):
-            yield _crop_of(frame, number, cropper)
-            kept.append(number)
+        for number, frame, is_kept in clip.marked(selection):
+            if rolling is not None:
+                yield from rolling.add(frame, number, is_kept=is_kept)
+            elif is_kept:
+                yield crop_of(frame, number)
+            if is_kept:
+                kept.append(number)
+        if rolling is not None:
+            yield from rolling.finish()
         return clip.outcome(tuple(kept))
 
 
 def _decode_segments(
     open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper
 ) -> Generator[RgbImage, None, ClipOutcome]:
-    """Decode everything, convert only what is kept: the true count is known at the end alone."""
-    clip = open_it()
-    with clip.reader:
-        expected = clip.expected()
-    likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
-    wanted = {i for count in likely for i in selection.indices(count)}
-    clip, held = _hold(open_it(), wanted)
+    """Decode everything, convert only what is kept."""
+    clip, held = _hold(open_it, lambda count: set(selection.indices(count)), lambda frame, _: frame)
     kept = selection.indices(clip.num_frames)
-    if not held.keys() >= set(kept):
-        clip, held = _hold(open_it(), set(kept))
-        if not held.keys() >= set(kept):
-            raise ClipError("changed while it was read")
     for number in kept:
         yield _crop_of(held[number], number, cropper)
     return clip.outcome(tuple(kept))
 
 
-def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Frame]]:
-    """Decode a clip to its end and keep the wanted frames, unconverted."""
+def _decode_windows_of_segments(
+    open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper, window: Window
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Decode everything, convert only what windows hold: as crops, which take less memory."""
+
+    def used(count: int) -> set[int]:
+        windows = (window.frames(centre, count) for centre in selection.indices(count))
+        return {number for numbers in windows for number in numbers if number is not None}
+
+    clip, crops = _hold(open_it, used, partial(_crop_of, cropper=cropper))
+    kept = selection.indices(clip.num_frames)
+    for centre in kept:
+        yield stacked(window.frames(centre, clip.num_frames), crops)
+    return clip.outcome(tuple(kept))
+
+
+def _hold(
+    open_it: Callable[[], _TimedClip],
+    used: Callable[[int], set[int]],
+    held_of: Callable[[Frame, int], H],
+) -> tuple[_TimedClip, dict[int, H]]:
+    """Decode a clip to its end and hold what is used: the true count is known at the end alone.
+
+    Args:
+        used: Returns the frames that are used of a clip of so many.
+        held_of: Returns what is to be held of a frame, given with its number.
+    """
+    clip = open_it()
     with clip.reader:
-        held = {i: frame for i, frame in enumerate(clip.frames()) if i in wanted}
+        expected = clip.expected()
+    likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
+    clip, held = _hold_frames(open_it(), {i for count in likely for i in used(count)}, held_of)
+    wanted = used(clip.num_frames)
+    if not held.keys() >= wanted:
+        clip, held = _hold_frames(open_it(), wanted, held_of)
+        if not held.keys() >= used(clip.num_frames):
+            raise ClipError("changed while it was read")
+    return clip, held
+
+
+def _hold_frames(
+    clip: _TimedClip, wanted: set[int], held_of: Callable[[Frame, int], H]
+) -> tuple[_TimedClip, dict[int, H]]:
+    with clip.reader:
+        held = {i: held_of(frame, i) for i, frame in enumerate(clip.frames()) if i in wanted}
     return clip, held
 
 

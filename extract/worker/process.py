@@ -84,7 +84,8 @@ def _result_of(work: Work, reporter: Reporter) -> Finished | Failed:
 def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
     """Decode one clip and drop its frames; what it does to this process is the answer."""
     path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
-    decode = partial(decode_clip, path, selection, timing=work.config.timing)
+    config = work.config
+    decode = partial(decode_clip, path, selection, timing=config.timing, window=config.clip_window)
     for _ in reporter.watched(clip.id, decode):
         pass
 

@@ -108,6 +108,7 @@ class _ShardWorker:
             FrameSelection.parse(config.frames),
             timing=config.timing,
             cropper=self.engine.cropper,
+            window=config.clip_window,
         )
         outcome = yield from self.reporter.watched(clip.id, decode)
         return replace(outcome, attempts=1 + self.work.attempts.get(clip.id, 0))
