@@ -29,6 +29,9 @@ ClipStatus = Literal["ok", "partial", "empty", "failed", "crashed", "timeout"]
 IMPORTED = "imported"
 """Profile of features whose pixels nobody here has seen."""
 
+PYTHON_PREFIX = "python:"
+"""Begins the names of backbones that are code of the user's own."""
+
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
 
 

@@ -114,7 +114,11 @@ def test_features_of_single_frames_are_recorded_and_hashed_as_before_there_were_
     (line,) = (row for row in dump_record(plan).splitlines() if b'"config"' in row)
     assert line.endswith(b'"feature_dim": 512, "timing": "frames", "transform": ""},')
     with_window = CONFIG.model_copy(update={"window": 16})
-    others = [{"window_step": 2}, {"window_pad": "zero"}, {"source": "0" * 64}]
+    others: list[dict[str, object]] = [
+        {"window_step": 2},
+        {"window_pad": "zero"},
+        {"source": "0" * 64},
+    ]
     configs = [CONFIG, with_window, *(with_window.model_copy(update=o) for o in others)]
     assert len({config.hash for config in configs}) == 5
     for config in configs:

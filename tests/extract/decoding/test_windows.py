@@ -125,7 +125,7 @@ def test_frames_are_decoded_once_and_cropped_once_where_they_are_used(
             packets[-1] += 1
 
         selection = FrameSelection.parse(frames)
-        drain(decode_clip(clip, selection, step, cropper=counting, window=window), id)
+        drain(decode_clip(clip, selection, step, cropper=counting, window=window), [].append)
     assert packets[0] == packets[1]
     assert seen == Counter(images[number] for number in cropped)
 
