@@ -33,6 +33,7 @@ OWN_WEIGHTS = "own"
 
 # Their versions are in the provenance of every shard.
 _RECORDED = ("builtins", "functools", "torch", "torchvision", "ta3n")
+_TORCH = str(Path(torch.__file__).parent)
 # Of a frame that a crop is tried on.
 _HEIGHT, _WIDTH = 240, 320
 # Each with its backbone's name, place and source.
@@ -202,7 +203,9 @@ def _run(function: Callable[[], Any], what: str) -> Any:
         raise
     except Exception as error:
         frames = traceback.extract_tb(error.__traceback__)
-        place = f"{frames[-1].filename}, line {frames[-1].lineno}"
+        # Where torch was called, not where in torch it ends.
+        ours = [frame for frame in frames if not frame.filename.startswith(_TORCH)]
+        place = f"{ours[-1].filename}, line {ours[-1].lineno}"
         if isinstance(error, SyntaxError) and error.filename:
             place = f"{error.filename}, line {error.lineno}"
         raise UsageError(f"the backbone {what} fails: {reason_of(error)} ({place})") from error
