@@ -10,9 +10,10 @@ from ta3n.common.sampling import Window
 from ta3n.extract.backbones.base import VIDEO_PREFIX, Backbone
 from ta3n.extract.backbones.from_torchvision import LIBRARY, file_name
 
-# Frames of the clips that the published weights were trained on, where they are not 16.
+# Frames of a clip where they are not 16: as torchvision says of the published weights, for S3D as
+# its paper does (Xie et al., ECCV 2018).
 _FRAMES = {"s3d": 64, "swin3d_t": 32, "swin3d_s": 32, "swin3d_b": 32}
-_MOST_FRAMES = 16
+_USUAL_FRAMES = 16
 
 
 def names() -> list[str]:
@@ -21,7 +22,7 @@ def names() -> list[str]:
 
 
 def describe(name: str, weights: str | None) -> Backbone:
-    """Return what is known of a classifier, with windows as long as the clips it was trained on.
+    """Return what is known of a classifier, with windows as long as the clips of its weights.
 
     Args:
         name: `video:` with its name.
@@ -40,7 +41,7 @@ def describe(name: str, weights: str | None) -> Backbone:
     asked = (weights or "").lower()
     pretrained = asked if asked in choices else next(iter(choices))
     preset = choices[pretrained].transforms()
-    size, num_frames = int(preset.crop_size[0]), _FRAMES.get(bare, _MOST_FRAMES)
+    size, num_frames = int(preset.crop_size[0]), _FRAMES.get(bare, _USUAL_FRAMES)
     (feature_dim,) = LIBRARY.feature_shape(lambda: get_model(bare), num_frames, size, size)
     return Backbone(
         name=name,

@@ -111,6 +111,7 @@ def test_frames_are_decoded_once_and_cropped_once_where_they_are_used(
     images = [pixels.tobytes() for pixels in windows_of(clip, "all", None)[0]]
     seen: Counter[bytes] = Counter()
     packets: list[int] = []
+    found: list[RgbImage] = []
 
     def counting(pixels: RgbImage) -> RgbImage:
         done = crop(pixels)
@@ -125,7 +126,7 @@ def test_frames_are_decoded_once_and_cropped_once_where_they_are_used(
             packets[-1] += 1
 
         selection = FrameSelection.parse(frames)
-        drain(decode_clip(clip, selection, step, cropper=counting, window=window), [].append)
+        drain(decode_clip(clip, selection, step, cropper=counting, window=window), found.append)
     assert packets[0] == packets[1]
     assert seen == Counter(images[number] for number in cropped)
 

@@ -146,6 +146,5 @@ def test_a_gpu_computes_the_same_rows(name: str, profile: str, least: float) -> 
             backbone, "random:0", profile=profile, device=device, batch_size=None, compiled="off"
         )
         rows.append(torch.from_numpy(rows_of(engine, windows)))
-        assert np.array_equal(rows_of(engine, windows[2:]), rows[-1][2:])
         engine.close()
-    assert torch.cosine_similarity(*rows).min() >= least
+    assert torch.cosine_similarity(rows[0], rows[1]).min() >= least
