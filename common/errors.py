@@ -62,6 +62,12 @@ class DivergedError(TrainingError):
     exit_code = 3
 
 
+class SubmissionError(Ta3nError):
+    """A file for a challenge that its server would refuse, or score otherwise than it seems."""
+
+    exit_code = 4
+
+
 class ClipError(Ta3nError):
     """One clip that yields no usable features; the job goes on with the next."""
 

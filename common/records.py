@@ -11,13 +11,20 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    SerializerFunctionWrapHandler,
+    ValidationError,
+    model_serializer,
+)
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.common.sampling import Timing, Window, WindowPad
+from ta3n.common.sampling import AS_IT_IS, Reading, Timing, Window, WindowPad
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
@@ -33,10 +40,6 @@ PYTHON_PREFIX = "python:"
 """Begins the names of backbones that are code of the user's own."""
 
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
-
-
-# Of a `FeatureConfig`: what features made before them do not have.
-_LATER_FIELDS = ("source", "window", "window_step", "window_pad")
 
 
 def _inside(path: str) -> str:
@@ -62,6 +65,17 @@ class Record(BaseModel):
     """What all records have in common: values that do not change, and no others."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
+    # Fields that came later: left out where nothing is set, so that what was written before, and
+    # its hash, stay as they are.
+    later_fields: ClassVar[tuple[str, ...]] = ()
+
+    @model_serializer(mode="wrap")
+    def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        values: dict[str, Any] = dump(self)
+        for name in self.later_fields:
+            if getattr(self, name) == type(self).model_fields[name].default:
+                values.pop(name, None)
+        return values
 
 
 class FeatureConfig(Record):
@@ -74,12 +88,17 @@ class FeatureConfig(Record):
         frames: `all`, `segments:K`, `every:N` or `fps:F`.
         feature_dim: D, the width of a feature vector.
         transform: The transform that a library gives with its weights, in words; empty for the
-            paper's, which the profile names.
+            paper's, which the profile names. Of imported features of several streams, what their
+            columns are.
+        reading: What was told of the clips that neither they nor their names tell. It is about
+            one dataset's files, not about what becomes of a frame.
         source: SHA-256 of the code of a backbone that is the user's own; empty for others.
         window: Frames around a kept one that its row is of; 0 where it is of that frame alone.
         window_step: Only every so many frames of the clip are among them.
         window_pad: What stands for frames beyond the clip.
     """
+
+    later_fields = ("reading", "source", "window", "window_step", "window_pad")
 
     dataset: str
     backbone: str
@@ -90,6 +109,7 @@ class FeatureConfig(Record):
     feature_dim: int
     timing: Timing = "frames"
     transform: str = ""
+    reading: Reading = AS_IT_IS
     source: str = ""
     window: int = 0
     window_step: int = 1
@@ -107,15 +127,9 @@ class FeatureConfig(Record):
             return None
         return Window(self.window, self.window_step, self.window_pad)
 
-    def as_recorded(self) -> dict[str, Any]:
-        """Return all values but those of later versions that say nothing: as files had them."""
-        fields = type(self).model_fields
-        silent = {key for key in _LATER_FIELDS if getattr(self, key) == fields[key].default}
-        return self.model_dump(exclude=silent)
-
     def as_hashed(self) -> dict[str, Any]:
-        """Return what is recorded but an empty transform: hashes are as before there were any."""
-        return {k: v for k, v in self.as_recorded().items() if k != "transform" or v}
+        """Return all values but an empty transform: hashes are those of before there were any."""
+        return self.model_dump(exclude=set() if self.transform else {"transform"})
 
 
 class PlannedClip(Record):
@@ -264,8 +278,6 @@ def dump_record(record: Record) -> bytes:
     """Return a record as ASCII JSON, so that any file name survives, with a line for each clip."""
     fields = []
     for key, value in record.model_dump(mode="python").items():
-        if isinstance(config := getattr(record, key), FeatureConfig):
-            value = config.as_recorded()
         if isinstance(value, tuple) and value:
             rows = ",\n  ".join(json.dumps(row) for row in value)
             fields.append(f' "{key}": [\n  {rows}\n ]')

@@ -13,6 +13,54 @@ Timing = Literal["frames", "cfr"]
 WindowPad = Literal["repeat", "zero"]
 """What stands for frames beyond a clip: its first or last frame again, or black ones."""
 
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """How clips of a dataset are read, where neither their files nor their names tell.
+
+    Attributes:
+        frames: Pattern of the names of frames in folders and archives, such as
+            `frame_%010d.jpg`; empty where the names tell.
+        frame_rate: Frames per second of such clips; None if nobody knows.
+    """
+
+    frames: str = ""
+    frame_rate: float | None = None
+
+
+AS_IT_IS = Reading()
+"""Nothing more is known than files and names tell."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """A part of a video that is a clip: from `start` on, up to `stop` but not that.
+
+    Attributes:
+        unit: `frames` counts from 0, `seconds` from when the first frame is shown.
+    """
+
+    start: float
+    stop: float
+    unit: Literal["frames", "seconds"]
+
+    def __str__(self) -> str:
+        if self.unit == "seconds":
+            return f"{self.start:g} to {self.stop:g} s"
+        return f"frames {self.start:.0f} to {self.stop - 1:.0f} (from 0)"
+
+    @property
+    def fault(self) -> tuple[Literal["empty", "failed"], str] | None:
+        """How it ends before any video is looked at, and why; None if it may hold frames."""
+        if self.start < 0 or self.stop < 0:
+            return "failed", f"{self}: starts before the video"
+        if self.stop < self.start:
+            return "failed", f"{self}: ends before it starts"
+        if self.stop == self.start:
+            return "empty", f"{self}: starts where it ends, so that no frame is in it"
+        return None
+
+
 _RATE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
 
 

@@ -10,13 +10,14 @@ import math
 import os
 import re
 import struct
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from fractions import Fraction
 from itertools import islice, pairwise
 from pathlib import Path
-from typing import Any, Protocol, Self
+from typing import Any, ClassVar, Protocol, Self
 
 import av
 import av.error
@@ -31,6 +32,7 @@ from av.video.stream import VideoStream
 from numpy.typing import NDArray
 
 from ta3n.common.errors import ClipError
+from ta3n.common.sampling import AS_IT_IS, Reading
 
 # FFmpeg's own log goes through Python and keeps memory; what matters is counted here instead.
 av.logging.set_level(None)
@@ -46,8 +48,9 @@ _ONE_LOCAL_FILE = {
     "format_whitelist": "avi,mov,matroska,webm,gif,mpeg,mpegts,mpegvideo,m4v,h264,hevc,flv,asf,"
     "ogg,ivf,mjpeg,nut,apng,webp_pipe,yuv4mpegpipe,mxf,rm,dv,swf,wtv,av1,obu,vob",
 }
-# Pixels of a frame beyond which a header is taken for damaged: 8192 by 8192.
-_MAX_PIXELS = 2**26
+MAX_PIXELS = 2**26
+"""Pixels of a frame beyond which a header is taken for damaged: 8192 by 8192."""
+
 _MAX_DEMUX_ERRORS = 64
 # A file cannot hold more packets than bytes; one that seems to would be read for ever.
 _SPARE_PACKETS = 4096
@@ -161,6 +164,8 @@ class Damage:
         num_corrupt: Packets and frames that FFmpeg flagged as corrupt or concealed.
         no_key_frame: Whether the first packet cannot be decoded without those before it.
         missing_tail_s: Seconds that the container declares after the last packet.
+        num_replaced: Frames that others stand in for.
+        others: What else is wrong, in words.
     """
 
     num_errors: int = 0
@@ -168,11 +173,18 @@ class Damage:
     no_key_frame: bool = False
     missing_tail_s: float = 0.0
     first_error: str = ""
+    num_replaced: int = 0
+    others: tuple[str, ...] = ()
 
     def record(self, error: Exception) -> None:
         """Count an error and keep the text of the first."""
         self.num_errors += 1
         self.first_error = self.first_error or str(error)
+
+    @property
+    def num_damaged(self) -> int:
+        """Packets and frames that something is wrong with."""
+        return self.num_errors + self.num_corrupt + self.num_replaced + self.no_key_frame
 
     def describe(self) -> str:
         """Return the damage in words, or an empty string where there is none."""
@@ -185,6 +197,7 @@ class Damage:
             parts.append("the first key frame is missing")
         if self.missing_tail_s:
             parts.append(f"the last {self.missing_tail_s:.2f} s are missing")
+        parts += self.others
         return ", ".join(parts)
 
 
@@ -328,14 +341,17 @@ class _AvFrame:
 
 
 @dataclass
-class ClipReader:
-    """What readers of all formats tell of the clip that they have open.
+class ClipReader(ABC):
+    """Reads one clip, however its frames are stored, and tells of it what it has found.
 
     Use as a context manager; iterate `frames()` to its end before `damage` says the whole truth.
 
     Attributes:
         on_packet: Called whenever a packet was read: a sign of life.
         position_rate: Intervals a second in which the frames' positions count, or None.
+        is_numbered: Whether every frame's number in the clip, from 0, is known before any is
+            decoded: it is the position then, and some are left out where frames are missing.
+        reading: What neither the clip nor its name tells of it.
         num_decoded: Frames given out so far; `damage` is what went wrong so far.
         rotation: Degrees by which the last decoded frame was turned.
         warning: What to know of frames that were decoded well, once iteration has ended.
@@ -346,12 +362,30 @@ class ClipReader:
 
     path: Path
     on_packet: Callable[[], None] = field(default=nothing, repr=False)
+    reading: Reading = AS_IT_IS
     info: StreamInfo = field(init=False)
     position_rate: float | None = field(init=False, default=None)
     damage: Damage = field(init=False, default_factory=Damage)
     num_decoded: int = field(init=False, default=0)
     rotation: int = field(init=False, default=0)
     warning: str = field(init=False, default="")
+    is_numbered: ClassVar[bool] = False
+
+    @abstractmethod
+    def __enter__(self) -> Self:
+        """Open the clip and read what it declares."""
+
+    @abstractmethod
+    def __exit__(self, *_: object) -> None:
+        """Close it. Frames that were given out can still be converted."""
+
+    @abstractmethod
+    def frames(self) -> Iterator[Frame]:
+        """Yield every frame in the order in which they are shown; damaged ones are counted."""
+
+    @abstractmethod
+    def count_packets(self) -> int:
+        """Return about how many frames there are, without decoding any."""
 
 
 @dataclass
@@ -395,7 +429,14 @@ class VideoReader(ClipReader):
         # AVI stores no presentation times; those that are shown are guessed from decoding times.
         by_decoding = self._container.format.name == "avi"
         coverage = _Coverage(self._container, self._stream, by_decoding)
-        clock, first = Clock(by_decoding), True
+        try:
+            yield from self._decoded(coverage, Clock(by_decoding))
+        finally:
+            # Whoever has seen enough is to know them too.
+            self.warning = self._find_warnings()
+
+    def _decoded(self, coverage: _Coverage, clock: Clock) -> Iterator[Frame]:
+        first = True
         for packet in self._packets(coverage.streams()):
             coverage.add(packet)
             if packet.stream.index != self._stream.index:
@@ -419,7 +460,6 @@ class VideoReader(ClipReader):
                 position = self._position(frame, clock)
                 yield _AvFrame(frame, self._scaler, orientation, position)
         self.damage.missing_tail_s = coverage.missing_s()
-        self.warning = self._find_warnings()
 
     def _open_decoder(self) -> None:
         """Start the decoder: left to the first packet, PyAV 19 forgets it once it fails."""
@@ -520,7 +560,7 @@ def _open(path: Path) -> tuple[InputContainer, list[VideoStream]]:
     # Frame threads hang on early exit and under fork; clips are decoded side by side instead.
     stream.thread_type = "NONE"
     stream.codec_context.thread_count = 1
-    stream.codec_context.options = {"max_pixels": str(_MAX_PIXELS)}
+    stream.codec_context.options = {"max_pixels": str(MAX_PIXELS)}
     return container, films
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import ConfigError, UsageError
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 
@@ -21,20 +21,39 @@ __all__ = ["BUILT_IN_CATALOGUE", "Catalogue", "catalogue_of", "folders_of"]
 
 
 def catalogue_of(settings: DataSections) -> Catalogue:
-    """Return the built-in datasets and benchmarks with those of the settings.
+    """Return the built-in datasets and benchmarks, those of the settings, and the published ones.
+
+    The published ones are known by lists, of which the settings may name one's own copies. What
+    is one's own has the name if both have it: such benchmarks were described before these were
+    built in.
 
     Raises:
-        ConfigError: An own name is taken, or a benchmark names what is not there.
+        ConfigError: An own name is taken, a benchmark names what is not there, or lists are given
+            for a dataset that has official splits.
     """
-    if not settings.datasets and not settings.benchmarks:
-        return BUILT_IN_CATALOGUE
     from ta3n.datasets.custom.dataset import own_benchmarks, own_datasets
+    from ta3n.datasets.published.registry import PUBLISHED, PUBLISHED_DATASETS
 
     mine = own_datasets(settings.datasets)
-    known = replace(BUILT_IN_CATALOGUE, datasets=(*BUILT_IN_CATALOGUE.datasets, *mine))
-    return replace(
-        known, benchmarks=(*known.benchmarks, *own_benchmarks(settings.benchmarks, known))
+    taken = {name for dataset in mine for name in (dataset.name, dataset.short_name)}
+    listed = {d.name: d for d in PUBLISHED_DATASETS if not {d.name, d.short_name} & taken}
+    for name, paths in settings.data.items():
+        if not paths.train:
+            continue
+        if name not in listed:
+            raise ConfigError(
+                f"[data.{name}]: train and val are for {', '.join(listed)}, which are known by "
+                "lists alone; leave them out, or describe a dataset of your own"
+            )
+        listed[name] = replace(listed[name], train=paths.train, val=paths.val)
+    datasets = (*BUILT_IN_CATALOGUE.datasets, *mine, *listed.values())
+    known = replace(BUILT_IN_CATALOGUE, datasets=datasets)
+    own = own_benchmarks(settings.benchmarks, known)
+    there = {dataset.name for dataset in datasets}
+    published = (
+        b for b in PUBLISHED if b.name not in settings.benchmarks and b.sides.keys() <= there
     )
+    return replace(known, benchmarks=(*known.benchmarks, *own, *published))
 
 
 def folders_of(

@@ -1,17 +1,24 @@
 """What may be wrong with the clips of datasets: found before hours are spent on them."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from pathlib import Path
 
 from ta3n.common.errors import did_you_mean, printable, shorten
-from ta3n.common.files import sha256_of_file
+from ta3n.common.files import sha256_of, sha256_of_file
 from ta3n.common.log import ProgressLine
 from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.reading.base import Clip, Dataset, Listing
-from ta3n.datasets.reading.folders import left_out_lines, published_name
+from ta3n.datasets.reading.folders import (
+    entry_names,
+    left_out_lines,
+    published_name,
+    video_stem,
+)
+from ta3n.datasets.reading.frame_files import frames_among
 from ta3n.datasets.reading.split_files import ROLES, Role
 
 
@@ -24,6 +31,7 @@ class Problem(IntEnum):
     DUPLICATES = 13
     PARTS = 14
     ABSENT = 15
+    COUNTS = 16
 
     @property
     def word(self) -> str:
@@ -59,6 +67,8 @@ class DatasetClips:
 
     Attributes:
         num_absent: Clips that the split wants and that are not on disk.
+        rows: How many clips the split has, on disk or not, by class and role.
+        only_lists: Whether nothing but lists was looked at, so that there are no members.
     """
 
     dataset: Dataset
@@ -66,20 +76,34 @@ class DatasetClips:
     class_names: tuple[str, ...]
     members: tuple[Member, ...]
     num_absent: int
+    rows: Mapping[tuple[str, Role | None], int] = field(default_factory=Counter)
+    only_lists: bool = False
 
-    def count(self, class_name: str, role: Role | None) -> int:
-        """Return how many clips of a class have a role."""
-        return sum(m.class_name == class_name and m.role == role for m in self.members)
+    @property
+    def counted(self) -> Mapping[tuple[str, Role | None], int]:
+        """How many clips there are by class and role: of lists alone their rows."""
+        if self.only_lists:
+            return self.rows
+        return Counter((member.class_name, member.role) for member in self.members)
+
+    def classes_with(self, *roles: Role | None) -> set[str]:
+        """Return the classes that have clips of one of these roles."""
+        return {name for name, role in self.counted if role in roles}
 
 
 def select_clips(
-    dataset: Dataset, listing: Listing, benchmark: Benchmark | None, split: str | None
+    dataset: Dataset,
+    listing: Listing,
+    benchmark: Benchmark | None,
+    split: str | None,
+    listed: Iterable[tuple[str, Role | None]] | None = None,
 ) -> DatasetClips:
     """Return the clips of a dataset that a benchmark, or else a split, is about.
 
     Args:
         benchmark: Gives the classes; None takes all of the dataset.
         split: None takes the benchmark's, or the first.
+        listed: Class and role of each row of the dataset's lists, where it has some.
     """
     labels: Mapping[str, str] = {name: name for name in listing.classes}
     chosen = split or "1"
@@ -92,14 +116,33 @@ def select_clips(
         for clip in listing.clips
         if clip.class_name in labels
     )
-    folders = labels if benchmark is not None else {c.class_name for c in listing.absent}
-    absent = (c for c in listing.absent if c.class_name in folders and chosen in c.splits)
+    if benchmark is None:
+        labels = {**labels, **{c.class_name: c.class_name for c in listing.absent}}
+    absent = [c for c in listing.absent if c.class_name in labels and chosen in c.splits]
+    rows = Counter((member.class_name, member.role) for member in members)
+    rows.update((labels[clip.class_name], clip.splits[chosen]) for clip in absent)
+    if listed is not None:
+        rows = Counter((labels.get(name, name), role) for name, role in listed)
     names = benchmark.class_names if benchmark else tuple(labels)
-    return DatasetClips(dataset, listing, names, members, sum(1 for _ in absent))
+    return DatasetClips(dataset, listing, names, members, len(absent), rows)
 
 
-def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) -> Iterator[Finding]:
+def listed_rows(
+    dataset: Dataset, benchmark: Benchmark | None, listed: Sequence[tuple[str, Role | None]]
+) -> DatasetClips:
+    """Return what the lists of a dataset tell, where nobody says where its clips lie."""
+    listing = Listing(dataset=dataset.name, root=Path(), clips=(), absent=(), splits_origin="lists")
+    names = benchmark.class_names if benchmark else tuple(dict.fromkeys(n for n, _ in listed))
+    return DatasetClips(dataset, listing, names, (), 0, Counter(listed), only_lists=True)
+
+
+def find_problems(
+    parts: Sequence[DatasetClips], benchmark: Benchmark | None, split: str | None = None
+) -> Iterator[Finding]:
     """Yield everything that is wrong, kind by kind; every dataset must have a benchmark's classes.
+
+    Args:
+        split: That was chosen; published counts are those of the benchmark's.
 
     Raises:
         OSError: If a file cannot be read.
@@ -112,6 +155,8 @@ def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) ->
     yield from _duplicates(parts)
     for part in parts:
         yield from _empty_parts(part)
+        if benchmark is not None and split in (None, benchmark.split_of(part.dataset.name)):
+            yield from _other_counts(part, benchmark)
         if part.num_absent:
             text = f"{part.dataset.name}: {part.num_absent} clips of the split are not on disk"
             yield Finding(Problem.ABSENT, text)
@@ -120,6 +165,8 @@ def find_problems(parts: Sequence[DatasetClips], benchmark: Benchmark | None) ->
 def find_notes(part: DatasetClips) -> Iterator[str]:
     """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
     name, members = part.dataset.name, part.members
+    if part.only_lists:
+        return
     if part.dataset.groups_span_classes and part.dataset.group_from_name is not None:
         found = (part.dataset.group_of(m.clip.stem, m.clip.inner_name) for m in members)
         groups = [group for group in found if group]
@@ -131,8 +178,18 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"
+    if series := [m.clip.path for m in members if video_stem(m.clip.path) is None]:
+        text = f"{len(series)} clips are folders or archives of frames: {_shown(series)}"
+        yield f"frames: {name}: {text}"
     if empty := [m.clip.path for m in members if m.clip.size_bytes == 0]:
         yield f"empty: {name}: {len(empty)} files are empty: {_shown(empty)}"
+
+
+def find_few(part: DatasetClips) -> Iterator[str]:
+    """Yield what one clip is worth where a class has few to test on."""
+    counts = {name: part.rows.get((name, "test"), 0) for name in part.class_names}
+    if text := worth_of_one(counts):
+        yield printable(f"few: {part.dataset.name}: {text}")
 
 
 def _clashes(part: DatasetClips) -> Iterator[Finding]:
@@ -163,7 +220,7 @@ def _leaks(part: DatasetClips) -> Iterator[Finding]:
 
 
 def _one_domain_only(parts: Sequence[DatasetClips], benchmark: Benchmark) -> Iterator[Finding]:
-    filled = {part.dataset.name: {m.class_name for m in part.members} for part in parts}
+    filled = {part.dataset.name: part.classes_with(*ROLES, None) for part in parts}
     for class_name in benchmark.class_names:
         lacking = [name for name, classes in filled.items() if class_name not in classes]
         if lacking:
@@ -190,30 +247,82 @@ def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_na
 
 
 def _duplicates(parts: Sequence[DatasetClips]) -> Iterator[Finding]:
-    by_size: dict[int, list[tuple[str, Path]]] = defaultdict(list)
+    by_size: dict[int, list[tuple[str, Path, str]]] = defaultdict(list)
     for part in parts:
+        pattern = part.listing.reading.frames
         for clip in (member.clip for member in part.members):
             shown = f"{part.dataset.name}/{clip.path}"
-            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path))
+            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path, pattern))
     doubtful = [file for files in by_size.values() if len(files) > 1 for file in files]
     by_content: dict[str, list[str]] = defaultdict(list)
     with ProgressLine(len(doubtful), "files of equal size") as progress:
-        for number, (shown, path) in enumerate(doubtful, start=1):
-            by_content[sha256_of_file(path)].append(shown)
+        for number, (shown, path, pattern) in enumerate(doubtful, start=1):
+            by_content[_content_of(path, pattern)].append(shown)
             progress.update(number, "compared by content")
     for names in by_content.values():
         if len(names) > 1:
             yield Finding(Problem.DUPLICATES, f"the same content: {_shown(names, sep=' = ')}")
 
 
+def _content_of(path: Path, pattern: str) -> str:
+    """Return what equal files, or folders of equal frames, have in common."""
+    if not path.is_dir():
+        return sha256_of_file(path)
+    frames = frames_among(entry_names(path), pattern)
+    return sha256_of(",".join(sha256_of_file(path / frame.name) for frame in frames).encode())
+
+
 def _empty_parts(part: DatasetClips) -> Iterator[Finding]:
     """Yield classes that have no clips to train on, or none to validate on."""
     for role, word in zip(ROLES, ("training", "validation"), strict=True):
-        filled = {member.class_name for member in part.members if member.role == role}
+        filled = part.classes_with(role)
         empty = [name for name in part.class_names if name not in filled]
         if empty:
             what = f"without {word} clips {len(empty)} classes: {_shown(empty)}"
             yield Finding(Problem.PARTS, f"{part.dataset.name}: {what}")
+
+
+def _other_counts(part: DatasetClips, benchmark: Benchmark) -> Iterator[Finding]:
+    """Yield where a dataset has other numbers of clips than were published with a benchmark."""
+    name = part.dataset.name
+    expected, totals = benchmark.side(name).expected, benchmark.expected_totals(name)
+    if totals is None:
+        return
+    classes = benchmark.class_names
+    found = [tuple(part.rows.get((c, role), 0) for role in ROLES) for c in classes]
+    if expected is not None and (moved := _moved_classes(classes, expected, found)):
+        text = f"the labels of {name} are in another order of classes than published: {moved}"
+        yield Finding(Problem.COUNTS, text)
+        return
+    for at, role in enumerate(ROLES):
+        total = sum(counts[at] for counts in found)
+        other = [
+            f"{c} {mine[at]} instead of {theirs[at]}"
+            for c, mine, theirs in zip(classes, found, expected or (), strict=expected is not None)
+            if mine[at] != theirs[at]
+        ]
+        by_class = f" ({shorten(other, len(classes))})" if other else ""
+        if total != totals[at]:
+            text = f"expected {totals[at]} {role} rows of {name}, found {total}{by_class}"
+        elif other:
+            text = f"{total} {role} rows of {name} as expected, but of other classes{by_class}"
+        else:
+            continue
+        yield Finding(Problem.COUNTS, text)
+
+
+def _moved_classes(
+    classes: Sequence[str],
+    expected: Sequence[tuple[int, ...]],
+    found: Sequence[tuple[int, ...]],
+) -> str:
+    """Return which class has the published counts of which other, where all are there, moved."""
+    if len(set(expected)) < len(expected) or sorted(found) != sorted(expected):
+        return ""
+    moved = ((a, classes[expected.index(f)]) for a, f in zip(classes, found, strict=True))
+    return ", ".join(
+        f"{mine} has the counts of {theirs}" for mine, theirs in moved if mine != theirs
+    )
 
 
 def _shown(names: Iterable[str], limit: int = 5, sep: str = ", ") -> str:

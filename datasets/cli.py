@@ -14,7 +14,15 @@ from ta3n.common.cli import config_option, handles_errors, say
 from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
-from ta3n.datasets.check import DatasetClips, Problem, find_notes, find_problems, select_clips
+from ta3n.datasets.check import (
+    DatasetClips,
+    Problem,
+    find_few,
+    find_notes,
+    find_problems,
+    listed_rows,
+    select_clips,
+)
 from ta3n.datasets.reading.base import Dataset
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.looks import (
@@ -40,6 +48,7 @@ Examples:
   ta3n-datasets list
   ta3n-datasets check ucf101 --root /data/UCF-101 --benchmark ucf-hmdb-full
   ta3n-datasets check my-benchmark          (all its datasets, also one against the other)
+  ta3n-datasets check epic55 --splits lists (published lists: their counts)
   ta3n-datasets check my-dataset --ignore duplicates,absent
   ta3n-datasets synthetic --out videos      (renders three domains: six directions to try)
 """
@@ -66,10 +75,12 @@ Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of th
   13 duplicates  files with the same content (SHA-256), also in two datasets
   14 parts       a class without training or without validation clips
   15 absent      clips that the split names and that are not on disk
+  16 counts      other numbers of clips, by class and split, than were published
 
 \b
 Told without being a problem: how many names hold a group (groups), clips in no part of the
-split (unused), and files of 0 bytes (empty).
+split (unused), those that are folders or archives of frames (frames), files of 0 bytes (empty),
+and what one clip is worth where a class has few to test on (few).
 """
 
 
@@ -90,6 +101,10 @@ def list_all(config_file: Path | None) -> None:
         say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
     for benchmark in catalogue.benchmarks:
         sides = ", ".join(benchmark.sides)
+        if len(benchmark.heads) > 1:
+            counts = [f"{len(head.class_names)} {head.name} classes" for head in benchmark.heads]
+            say(f"benchmark {benchmark.name}: {sides}; {', '.join(counts)}")
+            continue
         classes = ", ".join(benchmark.class_names)
         say(f"benchmark {benchmark.name}: {sides}; {len(benchmark.class_names)} classes: {classes}")
 
@@ -118,16 +133,22 @@ def check(
     ignored = _ignored(ignore)
     settings, catalogue = _load(config_file)
     datasets, chosen = _chosen(catalogue, name, benchmark)
-    if len(datasets) > 1 and (root or splits):
+    lists = any(dataset.by_lists for dataset in datasets)
+    if len(datasets) > 1 and (root or (splits and not lists)):
         raise UsageError("--root and --splits are of one dataset; name one, not a benchmark")
     parts = []
     for dataset in datasets:
-        clip_root, split_files = folders_of(dataset, settings, root, splits)
-        parts.append(select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split))
+        if lists and not dataset.by_lists and not _has_folder(dataset, settings, root):
+            say(f"{dataset.name}: left out, as no folder is set; its split is the official one")
+            continue
+        # Beside datasets that lists tell, official split files are in a folder of their own.
+        given = splits if dataset.by_lists or not lists else None
+        parts.append(_looked_at(dataset, settings, root, given, chosen, split))
     _print_counts(parts)
-    for note in (note for part in parts for note in find_notes(part)):
-        say(note)
-    found = [f for f in find_problems(parts, chosen) if f.problem.word not in ignored]
+    for part in parts:
+        for note in (*find_notes(part), *find_few(part)):
+            say(note)
+    found = [f for f in find_problems(parts, chosen, split) if f.problem.word not in ignored]
     for finding in found:
         say(f"{finding.problem.word}: {finding.text}")
     say(f"problems: {len(found)}" if found else "nothing wrong")
@@ -203,6 +224,28 @@ def _load(config_file: Path | None) -> tuple[DataSections, Catalogue]:
     return settings, catalogue_of(settings)
 
 
+def _looked_at(
+    dataset: Dataset,
+    settings: DataSections,
+    root: Path | None,
+    splits: Path | None,
+    chosen: Benchmark | None,
+    split: str | None,
+) -> DatasetClips:
+    """Return the clips of a dataset; of one that lists tell, their rows if nobody has clips."""
+    paths = settings.data.get(dataset.name)
+    listed = dataset.listed(splits or (paths.splits if paths else None))
+    if listed is not None and not _has_folder(dataset, settings, root):
+        return listed_rows(dataset, chosen, listed)
+    clip_root, split_files = folders_of(dataset, settings, root, splits)
+    return select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split, listed)
+
+
+def _has_folder(dataset: Dataset, settings: DataSections, root: Path | None) -> bool:
+    paths = settings.data.get(dataset.name)
+    return bool(root or (paths and paths.root) or dataset.default_root)
+
+
 def _place(dataset: Dataset, settings: DataSections) -> str:
     try:
         return str(folders_of(dataset, settings)[0])
@@ -239,19 +282,22 @@ def _print_counts(parts: Sequence[DatasetClips]) -> None:
     table = Table("class", show_footer=True)
     for part in parts:
         for role, word in _WORDS.items():
-            total = sum(member.role == role for member in part.members)
+            total = sum(count for (_, of), count in part.counted.items() if of == role)
             table.add_column(
                 f"{part.dataset.name}\n{word}", footer=str(total), justify="right", no_wrap=True
             )
     table.columns[0].footer = "all"
     for name in parts[0].class_names:
-        counts = (str(part.count(name, role)) for part in parts for role in _WORDS)
-        table.add_row(printable(name), *counts)
+        counts = (part.counted.get((name, role), 0) for part in parts for role in _WORDS)
+        table.add_row(printable(name), *map(str, counts))
     # Not a terminal: never fold a table to 80 columns, scripts read it.
     width = None if sys.stdout.isatty() else 200
     Console(width=width, highlight=False, markup=False).print(table)
     for part in parts:
-        say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
+        if part.only_lists:
+            say(f"{part.dataset.name}: no folder is set: rows of its lists are counted, no clips")
+        else:
+            say(f"{part.dataset.name}: {part.listing.root}; splits: {part.listing.splits_origin}")
 
 
 if __name__ == "__main__":

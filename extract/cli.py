@@ -196,6 +196,7 @@ def _extract(
         listing, selection, classes = scan_videos(clips), "loose videos", None
     for line in left_out_lines(listing.left_out):
         LOGGER.warning("%s: %s", listing.dataset, line)
+    config = config.model_copy(update={"reading": listing.reading})
     plan = make_plan(listing, config, selection=selection, limit=options.limit)
     scope = Scope.of(listing, classes, num_parts)
     if dry_run:

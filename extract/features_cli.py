@@ -22,6 +22,7 @@ Examples:
   ta3n-features missing features/hmdb51
   ta3n-features merge features           (after the jobs of an array)
   ta3n-features import RGB-feature --dataset hmdb51 --splits testTrainMulti_7030_splits
+  ta3n-features import --epic pickles --annotations epic-kitchens-100-annotations
   ta3n-features export features/hmdb51 --format npy --out arrays
   ta3n-features show features/hmdb51 Rock_climbing_f_cm_np1_ba_med_3 --out similar.png
   ta3n-features duplicates features/hmdb51     (between training and test)
@@ -39,6 +40,7 @@ Examples:
   ta3n-features import RGB-feature --dataset hmdb51 --benchmark ucf-hmdb-full \\
       --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
   ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
+  ta3n-features import --epic pickles --annotations epic-kitchens-100-annotations
 """
 
 
@@ -118,8 +120,8 @@ def merge(folder: Path) -> None:
 
 
 @main.command("import", epilog=_IMPORT_EPILOG)
-@_FOLDER
-@click.option("--dataset", required=True, metavar="NAME", help="Whose features these are.")
+@click.argument("folder", metavar="[DIR]", type=_PATH, required=False)
+@click.option("--dataset", metavar="NAME", help="Whose features these are.")
 @click.option(
     "--lists",
     multiple=True,
@@ -131,15 +133,34 @@ def merge(folder: Path) -> None:
 @click.option("--splits", type=_PATH, metavar="DIR", help="Or the official split files.")
 @click.option("--root", type=_PATH, metavar="DIR", help="Or the clips themselves.")
 @click.option("--out", metavar="DIR", help="To DIR/<dataset> (default: features).")
-@click.option("--backbone", help="What made them (default: as exported, else resnet101).")
-@click.option("--weights", help="Its weights, in words (default: as exported, else published).")
+@click.option("--backbone", help="What made them (default: as exported, else resnet101 or tbn).")
+@click.option("--weights", help="Its weights, in words (default: as exported, else as published).")
 @click.option("--new-splits", is_flag=True, help="Other splits of the same videos.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
+@click.option(
+    "--epic",
+    type=_PATH,
+    metavar="DIR",
+    help="In the place of DIR: the pickles of the EPIC-KITCHENS-100 challenge.",
+)
+@click.option(
+    "--annotations", type=_PATH, metavar="DIR", help="With --epic: the challenge's annotations."
+)
+@click.option("--modalities", metavar="A,B", help="With --epic: columns (default: RGB,Flow,Audio).")
+@click.option(
+    "--segments",
+    type=click.IntRange(1, 25),
+    metavar="K",
+    help="With --epic: keep the rows that K segments use (default: 5).",
+)
+@click.option("--all-rows", is_flag=True, help="With --epic: keep all 25 rows of each segment.")
 @click.option("--config", "config_file", type=_PATH, help="Settings file with own datasets.")
+@click.pass_context
 @handles_errors(COMMAND)
 def import_command(
-    folder: Path,
-    dataset: str,
+    context: click.Context,
+    folder: Path | None,
+    dataset: str | None,
     lists: tuple[Path, ...],
     benchmark: str | None,
     splits: Path | None,
@@ -149,6 +170,11 @@ def import_command(
     weights: str | None,
     new_splits: bool,
     max_failures: str | None,
+    epic: Path | None,
+    annotations: Path | None,
+    modalities: str | None,
+    segments: int | None,
+    all_rows: bool,
     config_file: Path | None,
 ) -> None:
     """Make a feature folder of features from elsewhere.
@@ -156,15 +182,41 @@ def import_command(
     DIR holds, at any depth, a folder for each video with a tensor for each frame (img_00001.t7), or
     a file .npy, .npz or .pt for each video with an array of frames x features. Videos are matched
     by name. Classes and splits come from --lists, official --splits, or the clips in --root.
+
+    With --epic, the features published for the EPIC-KITCHENS-100 domain adaptation challenge
+    (source_train.pkl and so on) become the folders epic100-source and epic100-target. Segments are
+    matched by name with the tables in --annotations.
     """
     from ta3n.common.settings import load_settings
-    from ta3n.datasets.catalogue import catalogue_of
-    from ta3n.extract.exchange.importing import ImportJob, from_dataset, from_lists, run_import
     from ta3n.extract.job.run import check_failures, report
     from ta3n.extract.job.settings import ExtractSections
 
+    _check_import_options(context, with_epic=epic is not None)
     overrides = {"extract.out": out, "extract.max_failures": max_failures}
     settings = load_settings(ExtractSections, config_file, overrides).settings
+    if epic is not None:
+        from ta3n.extract.exchange import epic as challenge
+
+        if annotations is None:
+            raise UsageError("give --annotations DIR as well, which tell what --epic holds")
+        chosen = challenge.EpicImport(
+            source=epic,
+            annotations=annotations,
+            out=settings.extract.out,
+            modalities=challenge.parse_modalities(modalities or "RGB,Flow,Audio"),
+            frames="all" if all_rows else f"segments:{segments or 5}",
+            backbone=backbone or challenge.BACKBONE,
+            weights=weights or challenge.WEIGHTS,
+            new_splits=new_splits,
+        )
+        for target, manifest in challenge.import_epic(chosen):
+            report(manifest, target)
+        return
+    if folder is None or dataset is None:
+        raise UsageError("give the folder with the features and --dataset NAME, or --epic DIR")
+    from ta3n.datasets.catalogue import catalogue_of
+    from ta3n.extract.exchange.importing import ImportJob, from_dataset, from_lists, run_import
+
     catalogue = catalogue_of(settings)
     named = catalogue.dataset(dataset)
     if lists:
@@ -186,6 +238,21 @@ def import_command(
     manifest = run_import(job)
     report(manifest, target)
     check_failures(manifest, settings.extract.max_failures)
+
+
+_FOR_EPIC = ("annotations", "modalities", "segments", "all_rows")
+_NOT_FOR_EPIC = ("folder", "dataset", "lists", "benchmark", "splits", "root", "max_failures")
+
+
+def _check_import_options(context: click.Context, *, with_epic: bool) -> None:
+    """Refuse what is only for the other kind of import, and what contradicts itself."""
+    given = {name for name, value in context.params.items() if value not in (None, (), False)}
+    others = [name for name in (_NOT_FOR_EPIC if with_epic else _FOR_EPIC) if name in given]
+    if others:
+        name = "DIR" if others[0] == "folder" else f"--{others[0].replace('_', '-')}"
+        raise UsageError(f"{name} is not for imports {'with' if with_epic else 'without'} --epic")
+    if {"segments", "all_rows"} <= given:
+        raise UsageError("--segments or --all-rows, not both")
 
 
 @main.command("export", epilog=_EXPORT_EPILOG)
@@ -263,7 +330,8 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
     if root is not None and out is None:
         raise UsageError("--root is for the frames in a picture; give --out FILE as well")
     folder = only_feature_folder(folder)
-    clips = collect_manifest(folder).clips
+    manifest = collect_manifest(folder)
+    clips = manifest.clips
     shown = load_clip(folder, clips, clip)
     for line in shown.lines():
         click.echo(line)
@@ -279,7 +347,10 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
         return
     if not len(shown.rows):
         raise DataMissingError(f"{clip} has no features to draw: it is {shown.record.status}")
-    draw_clip(shown, [] if root is None else read_sampled(root / shown.record.path), out)
+    frames = []
+    if root is not None:
+        frames = read_sampled(root / shown.record.path, manifest.config.reading)
+    draw_clip(shown, frames, out)
     click.echo(f"picture: {out}")
 
 

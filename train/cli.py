@@ -13,6 +13,7 @@ from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
 from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
+from ta3n.train.inference.submission import run_submission, submission_options, take_submission
 from ta3n.train.methods.registry import describe_methods
 from ta3n.train.paper.rows import describe_rows
 from ta3n.train.validators.rules import RULES
@@ -40,6 +41,8 @@ Examples:
   ta3n-train --init-from runs/.../source-only-... --source-free --seeds 5   (SHOT: the target alone)
   ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
+  ta3n-train --submit runs/.../seed-0 --out test.zip --sls-pt N --sls-tl N --sls-td N
+                                            (EPIC-KITCHENS-100, see docs/epic-kitchens.md)
 
 \b
 A row gives all terms, --method those of a method, a single switch wins over both, --add adds.
@@ -90,6 +93,7 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 )
 @click.option("--select", type=_GRID_RULES, help="Chooses among the combinations (default: im).")
 @evaluation_options
+@submission_options
 @settings_options
 @handles_errors(COMMAND)
 def main(
@@ -112,6 +116,7 @@ def main(
     from ta3n.train.jobs.settings import TrainSections, weights_given
 
     others = {"source": source, "shard": shard, "grid": grid_file, "select": select}
+    submission = take_submission(options, target, others)
     evaluation = take_call(options, target, others)
     weights = weights_given(options)
     given = [*weights, *(key for key, value in options.items() if value not in (None, ()))]
@@ -123,6 +128,9 @@ def main(
         return
     if list_methods:
         click.echo(describe_methods())
+        return
+    if submission is not None:
+        run_submission(submission, resolved.settings)
         return
     if evaluation is not None:
         run_evaluation(evaluation, resolved.settings)

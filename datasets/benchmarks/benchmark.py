@@ -4,11 +4,12 @@ The class maps and counts are those of the video lists published with TA3N (Chen
 Table 1): every clip that the official split uses, in every folder of the map, without a cap.
 """
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
-from ta3n.common.errors import ConfigError, UsageError
+from ta3n.common.errors import ConfigError, DataConflictError, UsageError
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_LABELS
@@ -20,11 +21,34 @@ BENCHMARK_ROLES: dict[Role, BenchmarkRole] = {"train": "train", "test": "val"}
 """What the parts of an official split are called in a benchmark, and in lists of others."""
 
 
+Label: TypeAlias = int | tuple[int, ...]
+"""A class index; of a benchmark with several heads one for each, in their order."""
+
+_NUMBER = re.compile("[0-9]{1,9}")
+
+UNLABELLED = -1
+"""What stands for the class of a clip without a label, in every head."""
+
+
 class Place(NamedTuple):
     """Where a clip stands in a benchmark; "val" is what the official split tests on."""
 
     role: BenchmarkRole
-    label: int
+    label: Label
+
+
+@dataclass(frozen=True)
+class Head:
+    """Classes that a video has one of, such as its verb.
+
+    Attributes:
+        class_names: The index is the label.
+        weight: Of its classification among that of all heads.
+    """
+
+    name: str
+    class_names: tuple[str, ...]
+    weight: float = 1.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,14 +56,40 @@ class Side:
     """One dataset's part in a benchmark.
 
     Attributes:
-        labels: Class folder -> label.
+        labels: Class folder -> label; empty with several heads, where clips name their labels.
         expected: (train, val) videos of each label in the complete dataset; None where unknown.
+        totals: (train, val) videos of all classes, where only these are known.
         split: The dataset's split, where it is not the benchmark's.
+        tested: The part that a model is tested on, as a target. Where it is the training videos,
+            their labels score what was trained without them.
     """
 
-    labels: Mapping[str, int]
+    labels: Mapping[str, int] = field(default_factory=dict)
     expected: tuple[tuple[int, int], ...] | None = None
+    totals: tuple[int, int] | None = None
     split: str | None = None
+    tested: BenchmarkRole = "val"
+
+
+@dataclass(frozen=True, kw_only=True)
+class About:
+    """What is known of a published benchmark beside its numbers; what is not known is empty.
+
+    Attributes:
+        source: The paper that made it.
+        lists: Where its lists are to be had.
+        videos: Where to ask for the videos.
+        licence: Of lists, features and videos, as far as their publishers say.
+        selection: How the epoch behind published accuracies was chosen.
+        unknown: What could not be established.
+    """
+
+    source: str
+    lists: str
+    videos: str = ""
+    licence: str = ""
+    selection: str = ""
+    unknown: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,20 +97,30 @@ class Benchmark:
     """Datasets with classes in common.
 
     Attributes:
-        class_names: Names of the common classes; the index is the label.
+        class_names: Names of the common classes; the index is the label. Of several heads those
+            of one after another.
         split: The official split that tells training from validation clips.
         sides: Full dataset name -> its part.
+        heads: What each clip has a class of; a single head, `class`, where nothing else is said.
+        about: What is published about it, of which nothing decides a number.
 
     Raises:
         ConfigError: The sides do not fit the classes.
     """
 
     name: str
-    class_names: tuple[str, ...]
+    class_names: tuple[str, ...] = ()
     split: str = "1"
     sides: Mapping[str, Side]
+    heads: tuple[Head, ...] = ()
+    about: About | None = None
 
     def __post_init__(self) -> None:
+        if len(self.heads) > 1:
+            names = tuple(name for head in self.heads for name in head.class_names)
+            object.__setattr__(self, "class_names", names)
+            return
+        object.__setattr__(self, "heads", (Head("class", self.class_names),))
         labels = set(range(len(self.class_names)))
         for dataset, side in self.sides.items():
             if set(side.labels.values()) != labels:
@@ -88,9 +148,34 @@ class Benchmark:
             f"(it holds {', '.join(self.sides)})"
         )
 
-    def label_of(self, dataset: str, class_name: str) -> int | None:
-        """Return the label of a class folder, or None where the benchmark leaves it out."""
-        return self.side(dataset).labels.get(class_name)
+    def label_of(self, dataset: str, class_name: str) -> Label | None:
+        """Return the label of a class folder, or None where the benchmark leaves it out.
+
+        With several heads the class of a clip is `3,14`, its label in each, or empty.
+
+        Raises:
+            DataConflictError: It is not of that form, or names a class that there is not.
+        """
+        side = self.side(dataset)
+        if len(self.heads) == 1:
+            return side.labels.get(class_name)
+        if not class_name:
+            return (UNLABELLED,) * len(self.heads)
+        words = class_name.split(",")
+        if len(words) != len(self.heads) or not all(map(_NUMBER.fullmatch, words)):
+            forms = ",".join(head.name for head in self.heads)
+            raise DataConflictError(
+                f"benchmark {quoted(self.name)}: a clip of {dataset} has the class "
+                f"{quoted(class_name)}; expected {forms} as numbers, or nothing"
+            )
+        label = tuple(map(int, words))
+        for head, index in zip(self.heads, label, strict=True):
+            if index >= len(head.class_names):
+                raise DataConflictError(
+                    f"benchmark {quoted(self.name)}: a clip of {dataset} has {head.name} {index}, "
+                    f"but there are {len(head.class_names)}, from 0"
+                )
+        return label
 
     def split_of(self, dataset: str) -> str:
         """Return the split of a dataset that tells training from validation clips."""
@@ -111,10 +196,10 @@ class Benchmark:
 
     def expected_totals(self, dataset: str) -> tuple[int, int] | None:
         """Return the (train, val) videos of the complete dataset, or None where unknown."""
-        expected = self.side(dataset).expected
-        if expected is None:
-            return None
-        return sum(train for train, _ in expected), sum(val for _, val in expected)
+        side = self.side(dataset)
+        if side.expected is None:
+            return side.totals
+        return sum(train for train, _ in side.expected), sum(val for _, val in side.expected)
 
 
 # Common class, named as its HMDB51 folder -> UCF101 folders, (train, val) videos in them.
@@ -165,6 +250,18 @@ def _ucf_hmdb(name: str, classes: Iterable[str]) -> Benchmark:
     )
 
 
+_EPIC_HEADS = tuple(
+    # The names are the publisher's, whose class files are in their annotations.
+    Head(name, tuple(f"{name} {number}" for number in range(count)))
+    for name, count in (("verb", 97), ("noun", 300))
+)
+
+
+def _epic(name: str, split: str, tested: BenchmarkRole) -> Benchmark:
+    sides = {"epic100-source": Side(), "epic100-target": Side(tested=tested)}
+    return Benchmark(name=name, split=split, sides=sides, heads=_EPIC_HEADS)
+
+
 BUILT_IN: tuple[Benchmark, ...] = (
     _ucf_hmdb("ucf-hmdb-full", _UCF_HMDB),
     _ucf_hmdb("ucf-hmdb-small", ("golf", "pullup", "ride_bike", "ride_horse", "shoot_ball")),
@@ -174,5 +271,8 @@ BUILT_IN: tuple[Benchmark, ...] = (
         class_names=tuple(SYNTHETIC_LABELS),
         sides={f"synthetic-{domain}": Side(labels=SYNTHETIC_LABELS) for domain in LOOKS},
     ),
+    # Hyper-parameters are tuned on labels of a target that is smaller than that of the challenge.
+    _epic("epic100-tune", "tune", "train"),
+    _epic("epic100-final", "final", "val"),
 )
 """The paper's benchmarks, then our own; the first of several for one pair is the default."""

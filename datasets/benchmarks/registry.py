@@ -7,6 +7,7 @@ from typing import TypeVar
 
 from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark
+from ta3n.datasets.builtin.epic100 import EPIC100_SOURCE, EPIC100_TARGET
 from ta3n.datasets.builtin.hmdb51 import HMDB51
 from ta3n.datasets.builtin.olympic import OLYMPIC
 from ta3n.datasets.builtin.ucf101 import UCF101
@@ -23,6 +24,8 @@ BUILT_IN_DATASETS: tuple[Dataset, ...] = (
     SYNTHETIC_A,
     SYNTHETIC_B,
     SYNTHETIC_C,
+    EPIC100_SOURCE,
+    EPIC100_TARGET,
 )
 
 

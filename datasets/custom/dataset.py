@@ -25,7 +25,14 @@ from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
-from ta3n.datasets.custom.lists import Entry, ListedFiles, has_splits, no_entry, read_list, stem_of
+from ta3n.datasets.custom.lists import (
+    Entry,
+    ListedFiles,
+    has_splits,
+    no_entry,
+    read_list,
+    stem_of,
+)
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
@@ -49,6 +56,11 @@ class OwnDataset(Dataset):
 
     table: DatasetSettings
 
+    @property
+    def section(self) -> str:
+        """Where its settings stand, for messages."""
+        return f"[datasets.{self.name}]"
+
     def scan(
         self, root: Path, splits: Path | None = None, classes: Collection[str] | None = None
     ) -> Listing:
@@ -63,7 +75,7 @@ class OwnDataset(Dataset):
         """
         if splits is not None:
             raise UsageError(
-                f"{self.name} is an own dataset, whose splits come from [datasets.{self.name}]; "
+                f"{self.name} is an own dataset, whose splits come from {self.section}; "
                 "leave --splits and splits out"
             )
         given = expand_home(root).absolute()
@@ -95,27 +107,31 @@ class OwnDataset(Dataset):
             splits_origin=ratio.origin if ratio is not None else self._origin(),
             left_out=left_out,
             ratio=ratio,
+            reading=self.table.reading,
         )
 
     def _in_folders(
         self, given: Path, asked: Collection[str]
     ) -> tuple[tuple[Clip, ...], tuple[LeftOut, ...]]:
-        if find_clip_folder(given, (), nested=True) is None:
+        frames = self.table.frames
+        if find_clip_folder(given, (), nested=True, frames=frames) is None:
             state = "no clips in it" if given.is_dir() else "no such folder"
             raise DataMissingError(
                 f"no clips of {self.name} at {quoted(given)}: {state}; looked for <class>/<clip> "
-                f"with {SHOWN_SUFFIXES}; correct root in [datasets.{self.name}], "
+                f"with {SHOWN_SUFFIXES}, or a folder of frames; correct root in {self.section}, "
                 "or give lists there"
             )
-        clips, left_out = clips_in(given, class_folders(given), lambda _folder, _stem: {}, asked)
+        clips, left_out = clips_in(
+            given, class_folders(given), lambda _folder, _stem: {}, asked, frames
+        )
         return tuple(clips), left_out
 
     def _listed(self, given: Path) -> tuple[tuple[Clip, ...], tuple[ListedClip, ...]]:
-        files = ListedFiles(given)
+        files = ListedFiles(given, self.table.frames)
         clips: dict[str, Clip] = {}
         absent: dict[tuple[str, str], ListedClip] = {}
         missed: list[str] = []
-        for entry in self._entries():
+        for entry in self.entries():
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
             found = files.find(entry.path)
             if found is None:
@@ -146,7 +162,7 @@ class OwnDataset(Dataset):
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
                 f"such as {told[0]}; "
-                f"correct root or the lists in [datasets.{self.name}]"
+                f"correct root or the lists in {self.section}"
             )
         if files.respelled:
             listed_as = (f"{quoted(a)} is {quoted(b)}" for a, b in files.respelled.items())
@@ -167,7 +183,8 @@ class OwnDataset(Dataset):
             )
         return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
 
-    def _entries(self) -> Iterable[Entry]:
+    def entries(self) -> Iterable[Entry]:
+        """Yield what its lists say, clip by clip, whether it is on disk or not."""
         table = self.table
         parts: list[tuple[tuple[Path, ...], Role | None]] = [
             (table.train, "train"),
@@ -193,7 +210,7 @@ class OwnDataset(Dataset):
             return
         if not any(self.group_of(*each) for each in names):
             raise ConfigError(
-                f"[datasets.{self.name}]: groups {quoted(self.table.groups or '')} finds no group "
+                f"{self.section}: groups {quoted(self.table.groups or '')} finds no group "
                 f"in any of {len(names)} names, such as {quoted(names[0][1])}; correct it or leave "
                 "it out"
             )
@@ -228,7 +245,7 @@ class OwnDataset(Dataset):
         else:
             if table.clips and not all(map(has_splits, table.clips)):
                 raise ConfigError(
-                    f"[datasets.{self.name}]: {quoted(table.clips[0])} has no column split, and "
+                    f"{self.section}: {quoted(table.clips[0])} has no column split, and "
                     "there is no other rule; give val_ratio, val_pattern, or train and val lists"
                 )
             return tuple(clips)

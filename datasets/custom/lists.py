@@ -1,10 +1,12 @@
 """List files of one's own dataset: which clips there are, of which class and part, in which files.
 
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
-`class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone. Any
-other file is as video lists are published: `path frames label` on each line, `path label`, or just
-`path`. Lists of other systems are read too: with backslashes, semicolons or tabs between columns,
-in UTF-16 or a code page of Windows, with letters composed otherwise than on disk.
+`class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone.
+Without a heading each line is `path,label`, and an annotation table of EPIC-KITCHENS-55 is known by
+its columns. Any other file is as video lists are published: `path frames label` on each line,
+`path label`, just `path`, or a number, the label and the path between tabs. Lists of other systems
+are read too: with backslashes, semicolons or tabs between columns, in UTF-16 or a code page of
+Windows, with letters composed otherwise than on disk.
 """
 
 import csv
@@ -21,6 +23,7 @@ from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean
 from ta3n.datasets.reading.folders import (
     FoundVideo,
     class_folders,
+    clip_stem,
     quoted,
     video_stem,
     videos_below,
@@ -36,8 +39,11 @@ _COLUMNS = {
     "dataset": ("dataset",),
 }
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
+# What the annotation tables of EPIC-KITCHENS-55 have; each row is a section of a recording.
+_EPIC_COLUMNS = dict.fromkeys(("uid", "video_id", "verb_class"))
 # Of more digits it is none that counts clips, frames or classes.
 _NUMBER = re.compile("[0-9]{1,9}")
+_NUMBERED_LINE = re.compile("[0-9]+\t(?P<label>[0-9]+)\t(?P<path>.+)")
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
     "training": "train",
@@ -131,7 +137,10 @@ def _is_table(file: Path) -> bool:
 def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     for line in read_lines(file):
         parts = line.text.split()
-        if len(parts) == 1:
+        numbered = _NUMBERED_LINE.fullmatch(line.text)
+        if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
+            yield line, _Fields(path, numbered["label"])
+        elif len(parts) == 1:
             yield line, _Fields(parts[0])
         else:
             # Blanks may be part of a path: what comes last is the label, before it the frames.
@@ -152,7 +161,11 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     rows = list(csv.reader((line.text for line in lines), delimiter=delimiter))
     if not rows or len(rows) != len(lines):
         raise DataConflictError(f"{quoted(file)} is no table of a heading and a line for each clip")
+    if _has_no_heading(rows[0]):
+        yield from _rows_without_heading(lines, rows, delimiter)
+        return
     heading = [name.strip().lower() for name in rows[0]]
+    of_epic = set(heading) >= _EPIC_COLUMNS.keys()
     columns = _columns(heading, lines[0].place)
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if not any(map(str.strip, row)):
@@ -161,11 +174,35 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
             row = row[: len(heading)]
         if len(row) != len(heading):
             raise line.malformed(f"{len(heading)} values, as the heading has")
-        yield line, _Fields(**{name: row[at].strip() for name, at in columns.items()})
+        fields = {name: row[at].strip() for name, at in columns.items()}
+        yield line, _epic_fields(**fields) if of_epic else _Fields(**fields)
+
+
+def _rows_without_heading(
+    lines: Iterable[SplitLine], rows: Iterable[Sequence[str]], delimiter: str
+) -> Iterator[tuple[SplitLine, _Fields]]:
+    for line, row in zip(lines, rows, strict=True):
+        if len(row) < 2 or not _NUMBER.fullmatch(row[-1].strip()):
+            raise line.malformed("a path and the number of its class, as the first line is")
+        # A name may hold the delimiter, whether it is quoted or not.
+        yield line, _Fields(delimiter.join(row[:-1]).strip(), row[-1].strip())
+
+
+def _epic_fields(uid: str, video_id: str, verb_class: str) -> _Fields:
+    """Return a row of EPIC-KITCHENS-55: the clip `P08/P08_01_123` is section 123 of `P08_01`."""
+    return _Fields(f"{video_id.partition('_')[0]}/{video_id}_{uid}", verb_class)
+
+
+def _has_no_heading(first: Sequence[str]) -> bool:
+    """Tell whether the first line of a table is a clip: a path and the number of its class."""
+    is_numbered = len(first) > 1 and _NUMBER.fullmatch(first[-1].strip()) is not None
+    return is_numbered and not set(_KNOWN_COLUMNS) & set(first)
 
 
 def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
     """Return where the columns are; a heading in which one is mistyped or lacking is refused."""
+    if set(heading) >= _EPIC_COLUMNS.keys():
+        return {name: heading.index(name) for name in _EPIC_COLUMNS}
     found = {
         field: heading.index(name)
         for field, names in _COLUMNS.items()
@@ -239,8 +276,7 @@ def _parts_of(path: str) -> PurePosixPath:
 
 def stem_of(path: str) -> str:
     """Return the last part of a listed path, without a video's suffix."""
-    name = _parts_of(path).name
-    return video_stem(name) or name
+    return clip_stem(_parts_of(path).name)
 
 
 class ListedFiles:
@@ -250,12 +286,16 @@ class ListedFiles:
     for by its last part in the class folders. Where no file has a name exactly, the only one will
     do whose name differs in `\` for `/`, in how letters are encoded or composed, or in case.
 
+    Args:
+        frames: Pattern of frames' names: folders and archives of them are videos.
+
     Attributes:
         respelled: Listed path -> path on disk, of those that differ so.
     """
 
-    def __init__(self, root: Path) -> None:
+    def __init__(self, root: Path, frames: str = "") -> None:
         self._root = root
+        self._frames = frames
         self._folders: dict[str, dict[str, FoundVideo] | None] = {}
         self._anywhere: dict[str, list[str]] | None = None
         self._by_spelling: dict[str, list[tuple[str, FoundVideo]]] | None = None
@@ -289,7 +329,7 @@ class ListedFiles:
             root = PurePosixPath(self._root)
             relative = relative.relative_to(root) if relative.is_relative_to(root) else relative
         name = relative.name
-        stem = video_stem(name) or name
+        stem = clip_stem(name)
         parent = relative.parent.as_posix()
         videos = None if relative.is_absolute() else self._videos(parent)
         if videos is None:
@@ -300,7 +340,7 @@ class ListedFiles:
 
     def _find_respelled(self, path: str) -> tuple[str, FoundVideo] | None:
         listed = _parts_of(path)
-        folder, stem = listed.parent, video_stem(listed.name) or listed.name
+        folder, stem = listed.parent, clip_stem(listed.name)
         found = self._spelled().get(_spelling(str(folder / stem)), [])
         if not found and (not (self._root / folder).is_dir() or "\\" in path):
             # By the last part, as folders of whoever wrote the list are not here.
@@ -323,7 +363,7 @@ class ListedFiles:
         found = []
         for folder in class_folders(self._root):
             try:
-                videos, _ = videos_below(self._root / folder, equal_stems=True)
+                videos, _ = videos_below(self._root / folder, equal_stems=True, frames=self._frames)
             except DataMissingError:  # nobody asked for it
                 continue
             parents = (PurePosixPath(folder, video.name).parent.as_posix() for video in videos)
@@ -333,7 +373,8 @@ class ListedFiles:
     def _videos(self, folder: str) -> dict[str, FoundVideo] | None:
         if folder not in self._folders:
             path = self._root / folder
-            videos = {v.stem: v for v in videos_in(path)} if path.is_dir() else None
+            found = videos_in(path, self._frames) if path.is_dir() else None
+            videos = None if found is None else {video.stem: video for video in found}
             self._folders[folder] = videos
         return self._folders[folder]
 

@@ -1,7 +1,7 @@
 """Loose videos: any files and folders, without classes and splits, as a listing like any other.
 
-A file that is named is taken as it is; in a folder what has a video's suffix, at any depth. What
-else is there is counted.
+A file that is named is taken as it is; in a folder what has a video's suffix, at any depth, and
+folders and archives of frames. What else is there is counted.
 """
 
 import os
@@ -15,8 +15,10 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
+    is_frame_folder,
     left_out_lines,
     quoted,
+    size_and_time,
     videos_below,
 )
 
@@ -27,6 +29,8 @@ VIDEOS = "videos"
 def find_videos(path: Path) -> tuple[Path, ...]:
     """Return the file itself, or the videos in a folder, sorted; what is left out is logged.
 
+    A folder of frames is a video itself.
+
     The paths are absolute, with links to folders resolved, so that one file has one path.
 
     Raises:
@@ -34,17 +38,18 @@ def find_videos(path: Path) -> tuple[Path, ...]:
     """
     path = expand_home(path)
     mode = _mode(path)
-    if S_ISREG(mode):
+    if S_ISREG(mode) or (S_ISDIR(mode) and is_frame_folder(path)):
         return (Path(os.path.realpath(path.parent)) / path.name,)
     if not S_ISDIR(mode):
         raise DataMissingError(f"no file or folder {quoted(path)}")
-    videos, left_out = videos_below(path, equal_stems=True)
+    videos, left_out = videos_below(path, equal_stems=True, frames="")
     files = (path / video.name for video in videos)
     found = {Path(os.path.realpath(file.parent)) / file.name for file in files}
     if not found:
         told = "".join(f"; {line}" for line in left_out_lines(left_out))
         raise DataMissingError(
-            f"no video in the folder {quoted(path)}: looked for {SHOWN_SUFFIXES}{told}"
+            f"no video in the folder {quoted(path)}: looked for {SHOWN_SUFFIXES}, and for folders "
+            f"of frames{told}"
         )
     for line in left_out_lines(left_out):
         LOGGER.warning("%s: %s", printable(str(path)), line)
@@ -81,13 +86,13 @@ def _mode(path: Path) -> int:
 
 def _clip(file: Path, root: Path) -> Clip:
     try:
-        status = file.stat()
+        size_bytes, mtime_ns = size_and_time(file)
     except OSError as error:  # it has just been removed
         raise DataMissingError(f"cannot read {quoted(file)}: {error.strerror or error}") from error
     return Clip(
         path=file.relative_to(root).as_posix(),
         class_name="",
         splits={},
-        size_bytes=status.st_size,
-        mtime_ns=status.st_mtime_ns,
+        size_bytes=size_bytes,
+        mtime_ns=mtime_ns,
     )

@@ -6,7 +6,9 @@ from typing import Annotated, Any, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
+from ta3n.common.sampling import Reading
 from ta3n.common.settings import Section
+from ta3n.datasets.reading.frame_files import expression_of
 
 OWN_NAME = r"^[a-z0-9][a-z0-9_.-]*$"
 """Names of own datasets and benchmarks: they name folders, and are found in any case."""
@@ -27,15 +29,36 @@ def _expression(value: str) -> str:
     return value
 
 
+def _frame_pattern(value: str) -> str:
+    if value:
+        expression_of(value)
+    return value
+
+
+FramePattern = Annotated[str, AfterValidator(_frame_pattern)]
 Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
 Expression = Annotated[str, AfterValidator(_expression)]
 
 
 class DataSettings(Section):
-    """Where one dataset's class folders lie, and its official split files; None looks beside."""
+    """Where one dataset's class folders lie, and its official split files; None looks beside.
+
+    Attributes:
+        train: Of a dataset that is known by published lists: one's own copies of those to train
+            on, where they are not in the folder `splits` with their published names; `val`
+            likewise.
+    """
 
     root: Path | None = None
     splits: Path | None = None
+    train: Files = ()
+    val: Files = ()
+
+    @model_validator(mode="after")
+    def _both_parts(self) -> Self:
+        if bool(self.train) != bool(self.val):
+            raise ValueError("train and val lists come together; give both")
+        return self
 
 
 class DatasetSettings(Section):
@@ -52,6 +75,9 @@ class DatasetSettings(Section):
             cut from; clips of one group are never on both sides of a ratio.
         val_pattern: Regular expression for the file names to validate on.
         train_pattern: For those to train on; None takes all others.
+        frames: Names of the frames of videos that are folders or archives of pictures, such as
+            `frame_%010d.jpg`; without it they are found where all names are one and a number.
+        frame_rate: Frames per second of such videos, where something asks for it.
     """
 
     root: Path | None = None
@@ -65,6 +91,8 @@ class DatasetSettings(Section):
     groups: Expression | None = None
     train_pattern: Expression | None = None
     val_pattern: Expression | None = None
+    frames: FramePattern = ""
+    frame_rate: float | None = Field(default=None, gt=0, le=10_000)
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -82,6 +110,11 @@ class DatasetSettings(Section):
         if self.classes and not (self.train or self.clips):
             raise ValueError("classes name the labels of lists; class folders have names already")
         return self
+
+    @property
+    def reading(self) -> Reading:
+        """What neither the clips nor their names tell of them."""
+        return Reading(frames=self.frames, frame_rate=self.frame_rate)
 
 
 class BenchmarkSettings(Section):

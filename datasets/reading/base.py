@@ -2,10 +2,11 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import ClassVar
 
 from ta3n.common.errors import (
     DataConflictError,
@@ -15,11 +16,13 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.common.files import expand_home
+from ta3n.common.sampling import AS_IT_IS, Reading
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
     UNREADABLE,
     LeftOut,
     class_folders,
+    clip_stem,
     entry_names,
     find_clip_folder,
     num_archives,
@@ -39,7 +42,7 @@ from ta3n.datasets.reading.split_files import (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Clip:
-    """A video file of a dataset.
+    """A video of a dataset: a file, or a folder or archive of frames.
 
     Attributes:
         path: Relative to the clip folder, "/"-separated: `<class folder>/<file name>`, with the
@@ -58,7 +61,7 @@ class Clip:
     @property
     def stem(self) -> str:
         """File name without its suffix; what split lists are matched by."""
-        return self.path.rpartition("/")[2].rpartition(".")[0]
+        return clip_stem(self.path.rpartition("/")[2])
 
     @property
     def inner_name(self) -> str:
@@ -68,7 +71,8 @@ class Clip:
 
 def inner_name_of(path: str) -> str:
     """Return the path of a clip inside its class folder, without suffix; see `Clip`."""
-    return (path.partition("/")[2] or path).rpartition(".")[0]
+    inside = path.partition("/")[2] or path
+    return clip_stem(inside)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,6 +96,7 @@ class Listing:
         left_out: What lies there and is not taken, by path under the root.
         ratio: The rule for the splits where that is a ratio.
         aliases: Other spelling of a class folder -> the one that `absent` clips have.
+        reading: What neither the clips nor their names tell of them.
     """
 
     dataset: str
@@ -102,6 +107,7 @@ class Listing:
     left_out: tuple[LeftOut, ...] = ()
     ratio: RatioSplit | None = None
     aliases: Mapping[str, str] = field(default_factory=dict)
+    reading: Reading = AS_IT_IS
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -114,12 +120,14 @@ def clips_in(
     folders: Iterable[str],
     splits_of: Callable[[str, str], Mapping[str, Role]],
     must_read: Collection[str] = (),
+    frames: str | None = None,
 ) -> tuple[list[Clip], tuple[LeftOut, ...]]:
     """Return the clips in and below class folders, and what is left out, by path under the root.
 
     Args:
         splits_of: Gives the splits of a clip by class folder and stem.
         must_read: Class folders that were asked for; others that cannot be read are left out.
+        frames: Pattern of frames' names, see `videos_in`.
 
     Raises:
         DataConflictError: Two clips of a folder differ in their suffix only.
@@ -129,7 +137,7 @@ def clips_in(
     left_out = list(videos_outside(root))
     for folder in folders:
         try:
-            videos, others = videos_below(root / folder)
+            videos, others = videos_below(root / folder, frames=frames)
         except DataMissingError:
             if folder in must_read:
                 raise
@@ -159,8 +167,10 @@ class Dataset(ABC):
             tell.
         groups_span_classes: Whether clips of different classes may be of one group.
         default_root: Where the clips lie if nobody says so; None where nothing tells.
+        by_lists: Whether lists alone tell which clips there are, see `listed`.
     """
 
+    by_lists: ClassVar[bool] = False
     name: str
     short_name: str
     group_from_name: Callable[[str], str | None] | None = None
@@ -183,6 +193,22 @@ class Dataset(ABC):
             DataConflictError: Clips or split files contradict each other.
             UsageError: `classes` names a class that does not exist.
         """
+
+    def listed(
+        self,
+        splits: Path | None,  # noqa: ARG002
+    ) -> Sequence[tuple[str, Role | None]] | None:
+        """Return class and role of each row of its lists; None where it is not `by_lists`.
+
+        Args:
+            splits: Folder of the lists; None where the settings name them.
+
+        Raises:
+            UsageError: Nobody says where the lists are.
+            DataMissingError: A list is not there.
+            DataConflictError: A list is malformed.
+        """
+        return None
 
     def recording_of(
         self, class_name: str, stem: str, inner_name: str | None = None

@@ -8,10 +8,14 @@ import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from stat import S_ISDIR
 from typing import NamedTuple
 
-from ta3n.common.errors import DataConflictError, DataMissingError, printable, shorten
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, printable, shorten
+from ta3n.datasets.reading.frame_files import IMAGE_SUFFIXES, frames_among, size_of_frames
+from ta3n.datasets.reading.tar import TAR_SUFFIX, tar_members
 
 VIDEO_SUFFIXES = (
     *(".avi", ".mp4", ".mkv", ".webm", ".seq", ".mov", ".qt", ".m4v", ".mpg", ".mpeg", ".mpe"),
@@ -37,7 +41,9 @@ _ARCHIVE_SUFFIXES = (".rar", ".zip", ".tar", ".tar.gz", ".tgz", ".7z")
 
 
 class FoundVideo(NamedTuple):
-    """A video file of a class folder; for a link, size and time of change are the target's.
+    """A video of a class folder; for a link, size and time of change are the target's.
+
+    It is a file, or a folder of frames where those are looked for.
 
     Attributes:
         name: File name with its suffix.
@@ -97,6 +103,13 @@ def video_stem(name: str) -> str | None:
     return match[1] if match else None
 
 
+def clip_stem(name: str) -> str:
+    """Return the name of a clip without a suffix that says how it is stored; see `video_stem`."""
+    if name.lower().endswith(TAR_SUFFIX):
+        return name[: -len(TAR_SUFFIX)] or name
+    return video_stem(name) or name
+
+
 def entry_names(folder: Path) -> tuple[str, ...]:
     """Return the names in a folder that may well not exist or not be a folder (then none)."""
     try:
@@ -124,19 +137,23 @@ def class_folders(root: Path) -> tuple[str, ...]:
     return tuple(sorted(entry.name for entry in visible if _is_folder(entry)))
 
 
-def videos_in(folder: Path) -> tuple[FoundVideo, ...]:
+def videos_in(folder: Path, frames: str | None = None) -> tuple[FoundVideo, ...]:
     """Return the videos of one class folder, sorted by name, without hidden files and dead links.
+
+    Args:
+        frames: Pattern of frames' names: folders and archives of frames are videos too, with an
+            empty one those of which the names tell. None looks for files only.
 
     Raises:
         DataConflictError: Two videos differ in their suffix only, so the split lists cannot tell
             them apart.
         DataMissingError: The folder cannot be read.
     """
-    return tuple(sorted(_look_into(folder).videos))
+    return tuple(sorted(_look_into(folder, frames=frames).videos))
 
 
 def videos_below(
-    folder: Path, *, equal_stems: bool = False
+    folder: Path, *, equal_stems: bool = False, frames: str | None = None
 ) -> tuple[tuple[FoundVideo, ...], tuple[LeftOut, ...]]:
     """Return the videos of a class folder and of folders in it, and what is left out.
 
@@ -145,6 +162,7 @@ def videos_below(
 
     Args:
         equal_stems: Take videos of a folder that differ in their suffix only.
+        frames: See `videos_in`.
 
     Raises:
         DataConflictError: Two videos of a folder differ in their suffix only.
@@ -155,7 +173,8 @@ def videos_below(
     seen = {real}
     videos: list[FoundVideo] = []
     left_out: list[LeftOut] = []
-    waiting = [("", _look_into(folder, equal_stems=equal_stems))]
+    look_into = partial(_look_into, equal_stems=equal_stems, frames=frames)
+    waiting = [("", look_into(folder))]
     while waiting:
         inside, content = waiting.pop()
         videos += [video._replace(name=inside + video.name) for video in content.videos]
@@ -169,7 +188,7 @@ def videos_below(
                 continue
             seen.add(target)
             try:
-                waiting.append((f"{path}/", _look_into(folder / path, equal_stems=equal_stems)))
+                waiting.append((f"{path}/", look_into(folder / path)))
             except DataMissingError:
                 left_out.append(LeftOut(path, UNREADABLE))
     return tuple(sorted(videos)), tuple(sorted(left_out))
@@ -183,18 +202,23 @@ def videos_outside(root: Path) -> tuple[LeftOut, ...]:
     )
 
 
-def find_clip_folder(root: Path, names: Iterable[str], *, nested: bool = False) -> Path | None:
+def find_clip_folder(
+    root: Path, names: Iterable[str], *, nested: bool = False, frames: str | None = None
+) -> Path | None:
     """Return the first of `root/<name>` and `root` itself that has a video in a class folder.
 
     Args:
         nested: Whether one in a folder of a class folder will do.
+        frames: See `videos_in`; only with `nested`.
 
     Raises:
         DataMissingError: A folder exists and cannot be read.
     """
     for candidate in (*(root / name for name in names), root):
         folders = [candidate / folder for folder in class_folders(candidate)]
-        if any(map(_holds_video, folders)) or (nested and any(map(_holds_nested, folders))):
+        if any(map(_holds_video, folders)):
+            return candidate
+        if nested and any(_holds_nested(folder, frames) for folder in folders):
             return candidate
     return None
 
@@ -215,9 +239,9 @@ def _holds_video(folder: Path) -> bool:
     return any(not name.startswith(".") and video_stem(name) for name in entry_names(folder))
 
 
-def _holds_nested(folder: Path) -> bool:
+def _holds_nested(folder: Path, frames: str | None) -> bool:
     try:
-        return bool(videos_below(folder)[0])
+        return bool(videos_below(folder, frames=frames)[0])
     except DataMissingError:
         return False
 
@@ -233,7 +257,7 @@ class _Content(NamedTuple):
     left_out: list[LeftOut]
 
 
-def _look_into(folder: Path, *, equal_stems: bool = False) -> _Content:
+def _look_into(folder: Path, *, equal_stems: bool = False, frames: str | None = None) -> _Content:
     """Return what lies in a folder, without what is hidden."""
     by_stem: dict[str, FoundVideo] = {}
     content = _Content([], [], [])
@@ -247,6 +271,8 @@ def _look_into(folder: Path, *, equal_stems: bool = False) -> _Content:
         raise _unreadable(folder, error) from error
     for entry in visible:
         video = _as_video(entry)
+        if video is None and frames is not None:
+            video = _as_frames(entry, frames)
         if video is None:
             _sort_in(entry, content)
         elif equal_stems:
@@ -285,6 +311,51 @@ def _as_video(entry: os.DirEntry[str]) -> FoundVideo | None:
     except OSError:  # a link to itself, or a file that has just been removed
         return None
     return FoundVideo(entry.name, stem, status.st_size, status.st_mtime_ns)
+
+
+def size_and_time(path: Path, frames: str = "") -> tuple[int, int]:
+    """Return the bytes of a clip, of a folder those of its frames, and its time of change in ns.
+
+    Args:
+        frames: Pattern of frames' names.
+
+    Raises:
+        OSError: If it is not there or cannot be read.
+    """
+    status = path.stat()
+    if not S_ISDIR(status.st_mode):
+        return status.st_size, status.st_mtime_ns
+    with os.scandir(path) as entries:
+        found = frames_among((entry.name for entry in entries), frames)
+    return size_of_frames(path, found), status.st_mtime_ns
+
+
+def is_frame_folder(path: Path, frames: str = "") -> bool:
+    """Tell whether a folder is a video: it holds frames, see `frames_among`."""
+    return bool(frames_among(entry_names(path), frames))
+
+
+def _as_frames(entry: os.DirEntry[str], frames: str) -> FoundVideo | None:
+    """Return a folder of frames, or an archive that begins with a picture, as a video."""
+    path, is_archive = Path(entry.path), entry.name.lower().endswith(TAR_SUFFIX)
+    try:
+        if entry.is_dir():
+            is_video = is_frame_folder(path, frames)
+        else:
+            is_video = is_archive and entry.is_file() and _begins_with_a_picture(path)
+        if not is_video:
+            return None
+        return FoundVideo(entry.name, clip_stem(entry.name), *size_and_time(path, frames))
+    except OSError:  # a link to itself, or what has just been removed
+        return None
+
+
+def _begins_with_a_picture(archive: Path) -> bool:
+    try:
+        first = next(tar_members(archive), None)
+    except ClipError:
+        return False
+    return first is not None and first.name.lower().endswith(IMAGE_SUFFIXES)
 
 
 def _unreadable(folder: Path, error: OSError) -> DataMissingError:

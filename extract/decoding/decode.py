@@ -1,30 +1,33 @@
 """Decode one clip: every frame counted, the wanted ones cropped, one status with its reason."""
 
-from collections.abc import Callable, Generator, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Generator, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 from ta3n.common.errors import ClipError
-from ta3n.common.records import ClipStatus
-from ta3n.common.sampling import FrameSelection, Timing, Window
-from ta3n.common.video import Damage, Frame, RgbImage, StreamInfo, VideoReader, nothing
+from ta3n.common.records import USABLE, ClipStatus
+from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Section, Timing, Window
+from ta3n.common.video import ClipReader, Damage, Frame, RgbImage, StreamInfo, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
-from ta3n.extract.decoding.norpix import NorpixReader
+from ta3n.extract.decoding.kinds.registry import KINDS
 from ta3n.extract.decoding.other_files import describe_other_file
+from ta3n.extract.decoding.sections import Moment, SectionPass, SectionRows, status_of
 from ta3n.extract.decoding.windows import RollingWindows, stacked
 from ta3n.extract.inference.preprocessing import Cropper, crop
+
+H = TypeVar("H")
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
 # could ask for are held until the end shows which ones are wanted.
 _COUNT_SLACK = 2
 
+_FAILURES = (ClipError, MemoryError, OSError)
+
 # Intervals by which frames may be out of order, and by which a place may be off a whole number.
 _MAX_BACK, _ROUNDING = 32, 0.1
-
-Reader = VideoReader | NorpixReader
-H = TypeVar("H")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,7 +36,9 @@ class ClipOutcome:
 
     Attributes:
         info: What the container declares; None if it could not be opened.
-        frame_numbers: Number of each crop's frame, rising.
+        frame_numbers: Number of each row's frame in the clip, rising.
+        crops: Which crop each row is of, where clips are sections of one video; None if the clip
+            has all crops in turn.
     """
 
     status: ClipStatus
@@ -44,6 +49,7 @@ class ClipOutcome:
     num_frames: int = 0
     rotation: int = 0
     frame_numbers: tuple[int, ...] = ()
+    crops: tuple[int, ...] | None = None
 
 
 def decode_clip(
@@ -53,6 +59,7 @@ def decode_clip(
     *,
     timing: Timing = "frames",
     cropper: Cropper = crop,
+    reading: Reading = AS_IT_IS,
     window: Window | None = None,
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Yield the crops [224, 224, 3] of the selected frames in time order; return how it ended.
@@ -63,12 +70,13 @@ def decode_clip(
     Args:
         on_packet: Called whenever a packet was read: a sign of life.
         cropper: Applied to every frame that is kept; crops are what it returns.
+        reading: What neither the clip nor its name tells of it.
         window: Yield the crops of all frames around each selected one, [T, 224, 224, 3]. They are
             of equal size then.
     """
 
     def open_it() -> _TimedClip:
-        return _TimedClip(open_clip(path, on_packet), timing)
+        return _TimedClip(open_clip(path, on_packet, reading), timing)
 
     try:
         if selection.num_segments is None:
@@ -76,21 +84,83 @@ def decode_clip(
         if window is None:
             return (yield from _decode_segments(open_it, selection, cropper))
         return (yield from _decode_windows_of_segments(open_it, selection, cropper, window))
-    except ClipError as error:
-        what = describe_other_file(path)
-        return ClipOutcome(
-            status="failed", error=f"cannot be opened: {what}" if what else str(error)
-        )
-    except MemoryError as error:
+    except _FAILURES as error:
+        return _failed(path, error)
+
+
+def decode_sections(
+    path: Path,
+    sections: Sequence[Section],
+    selection: FrameSelection,
+    on_packet: Callable[[], None] = nothing,
+    *,
+    timing: Timing = "frames",
+    cropper: Cropper = crop,
+    reading: Reading = AS_IT_IS,
+) -> Generator[RgbImage, None, tuple[ClipOutcome, ...]]:
+    """Decode a video once for all its sections; return how each ended, with the crops it has.
+
+    A frame that several sections keep is one crop. No frame is held: memory does not depend on how
+    many sections there are, nor on their length or the video's. Which frames stand for segments is
+    known before, but where a container's count or rate is wrong: such sections are decoded again.
+
+    Args:
+        path: The video; the rest is as for `decode_clip`.
+    """
+
+    def open_it() -> _TimedClip:
+        return _TimedClip(open_clip(path, on_packet, reading), timing)
+
+    outcomes: dict[int, ClipOutcome] = {}
+    rows: dict[int, SectionRows] = {}
+    for number, section in enumerate(sections):
+        if section.fault is not None:
+            status, error = section.fault
+            outcomes[number] = ClipOutcome(status=status, error=error)
+        else:
+            rows[number] = SectionRows(section, selection)
+    num_crops = 0
+    while rows:
+        clip, failure = open_it(), None
+        try:
+            expected = 0
+            if selection.num_segments is not None:
+                counted = open_it()
+                with counted.reader:
+                    expected = counted.expected()
+            with clip.reader:
+                num_crops = yield from _pass_over(clip, rows.values(), expected, cropper, num_crops)
+        except _FAILURES as error:
+            failure = _failed(path, error)
+        again = {}
+        for number, each in rows.items():
+            if failure is not None and not each.is_over:
+                outcomes[number] = failure
+            elif each.lacks_rows and each.known_length is None and failure is None:
+                length = each.num_frames
+                again[number] = SectionRows(each.section, selection, known_length=length)
+            else:
+                outcomes[number] = clip.outcome_of(each)
+        rows = again
+    return tuple(outcomes[number] for number in range(len(sections)))
+
+
+def _failed(path: Path, error: Exception) -> ClipOutcome:
+    """Return the outcome of a clip that cannot be decoded for one of `_FAILURES`."""
+    if isinstance(error, MemoryError):
         return ClipOutcome(status="failed", error=f"takes more memory than there is: {error}")
-    except OSError as error:
+    if isinstance(error, OSError):
         return ClipOutcome(status="failed", error=f"cannot be read: {error.strerror or error}")
+    what = describe_other_file(path)
+    return ClipOutcome(status="failed", error=f"cannot be opened: {what}" if what else str(error))
 
 
-def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> Reader:
-    """Return the reader for a clip's container, not opened yet."""
-    is_norpix = path.suffix.lower() == ".seq"
-    return NorpixReader(path, on_packet) if is_norpix else VideoReader(path, on_packet)
+def open_clip(
+    path: Path, on_packet: Callable[[], None] = nothing, reading: Reading = AS_IT_IS
+) -> ClipReader:
+    """Return the reader for the kind of clip that a path is, not opened yet."""
+    kind = next(kind for kind in KINDS.all().values() if kind.reads(path))
+    return kind.reader(path, on_packet, reading)
 
 
 @dataclass(slots=True)
@@ -118,9 +188,10 @@ class _Places:
 class _TimedClip:
     """A clip whose frames come as decoded, or at a constant rate; its reader is to be opened."""
 
-    reader: Reader
+    reader: ClipReader
     timing: Timing
     num_frames: int = 0
+    last: Moment | None = None
     _rate: ConstantRate = field(default_factory=ConstantRate)
 
     def frames(self) -> Iterator[Frame]:
@@ -136,6 +207,36 @@ class _TimedClip:
             # At a constant rate frames are shown as they are numbered.
             span = places.span(frame.position) if self.timing == "frames" else None
             yield number, frame, selection.keeps(number, self.reader.position_rate, span)
+
+    def moments(self) -> Generator[tuple[Moment, Frame], None, None]:
+        """Yield frames with where in the clip they are; the `last` one is kept."""
+        reader, places, damage = self.reader, _Places(), self.reader.damage
+        first = num_damaged = num_lost = 0
+        for number, frame in enumerate(self.frames()):
+            if reader.is_numbered and not number:
+                first = int(frame.position or 0)
+            index: int = first + number
+            place: float = index
+            if self.timing == "frames" and reader.is_numbered:
+                place = index = int(frame.position or 0)
+            elif self.timing == "frames":
+                places.span(frame.position)
+                place = places.latest
+            self.last = Moment(
+                index=index,
+                place=place,
+                rate=reader.position_rate,
+                num_damaged=damage.num_damaged,
+                # Pictures are found damaged when they are converted, packets before.
+                num_damaged_before=damage.num_damaged if reader.is_numbered else num_damaged,
+                num_lost_before=num_lost,
+            )
+            yield self.last, frame
+            num_damaged, num_lost = damage.num_damaged, damage.num_errors
+
+    def hold(self, wanted: set[int], held_of: Callable[[Frame, int], H]) -> dict[int, H]:
+        """Go through all frames; return what is to be held of those wanted, by number."""
+        return {i: held_of(frame, i) for i, frame in enumerate(self.frames()) if i in wanted}
 
     def expected(self) -> int:
         """Return about how many frames will come, without decoding them."""
@@ -156,6 +257,67 @@ class _TimedClip:
             rotation=reader.rotation,
             frame_numbers=frame_numbers,
         )
+
+    def outcome_of(self, rows: SectionRows) -> ClipOutcome:
+        """Return how a section of it ended."""
+        reader, section = self.reader, rows.section
+        status, error = status_of(rows, self.last, is_numbered=reader.is_numbered)
+        kept = rows.kept() if status in USABLE else []
+        listed = int(section.stop - section.start) if section.unit == "frames" else None
+        found = reader.damage.describe()
+        # Frames that a damaged file lost unseen would have moved those after them.
+        doubt = f"the video is damaged: {found}" if found and status == "ok" else ""
+        return ClipOutcome(
+            status=status,
+            error=error,
+            warning=", ".join(filter(None, (reader.warning, self._rate.describe(), doubt))),
+            info=replace(reader.info, declared_frames=listed),
+            num_frames=rows.num_frames,
+            rotation=reader.rotation,
+            frame_numbers=tuple(kept),
+            crops=tuple(rows.crops[number] for number in kept),
+        )
+
+
+def _pass_over(
+    clip: _TimedClip,
+    sections: Collection[SectionRows],
+    expected: int,
+    cropper: Cropper,
+    num_crops: int,
+) -> Generator[RgbImage, None, int]:
+    """Decode an open video until its last section is over, and yield what any of them keeps.
+
+    Args:
+        expected: About how many frames it has.
+        num_crops: Crops that were made before; returned with those that are yielded.
+    """
+    is_timed = clip.timing == "frames"
+    if clip.reader.position_rate is None:
+        for each in sections:
+            if each.section.unit == "seconds":
+                each.error = f"{each.section}: the video declares no frame rate"
+    slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+    running = SectionPass((e for e in sections if not e.error), expected, slack)
+    with closing(clip.moments()) as moments:
+        for moment, frame in moments:
+            belonging = running.at(moment)
+            if running.is_over:
+                break
+            shown = [each for each in belonging if each.add(moment, is_timed=is_timed)]
+            if not shown:
+                continue
+            try:
+                pixels = _crop_of(frame, moment.index, cropper)
+            except ClipError as error:
+                for each in shown:
+                    each.error = str(error)
+                continue
+            yield pixels
+            for each in shown:
+                each.keep(num_crops, clip.reader.damage.num_damaged)
+            num_crops += 1
+    return num_crops
 
 
 def _decode_as_it_comes(
@@ -217,24 +379,29 @@ def _hold(
         held_of: Returns what is to be held of a frame, given with its number.
     """
     clip = open_it()
+    held: dict[int, H] = {}
     with clip.reader:
         expected = clip.expected()
-    likely = range(max(expected - _COUNT_SLACK, 1), expected + _COUNT_SLACK + 1)
-    clip, held = _hold_frames(open_it(), {i for count in likely for i in used(count)}, held_of)
-    wanted = used(clip.num_frames)
-    if not held.keys() >= wanted:
-        clip, held = _hold_frames(open_it(), wanted, held_of)
+        slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+        likely = range(max(expected - slack, 1), expected + slack + 1)
+        wanted = {i for count in likely for i in used(count)}
+        if clip.reader.is_numbered:
+            held = clip.hold(wanted, held_of)
+    if not clip.reader.is_numbered:
+        clip, held = _hold_anew(open_it(), wanted, held_of)
+    needed = used(clip.num_frames)
+    if not held.keys() >= needed:
+        clip, held = _hold_anew(open_it(), needed, held_of)
         if not held.keys() >= used(clip.num_frames):
             raise ClipError("changed while it was read")
     return clip, held
 
 
-def _hold_frames(
+def _hold_anew(
     clip: _TimedClip, wanted: set[int], held_of: Callable[[Frame, int], H]
 ) -> tuple[_TimedClip, dict[int, H]]:
     with clip.reader:
-        held = {i: held_of(frame, i) for i, frame in enumerate(clip.frames()) if i in wanted}
-    return clip, held
+        return clip, clip.hold(wanted, held_of)
 
 
 def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:

@@ -36,10 +36,15 @@ class AuthorsLists:
         Clips that it leaves out are in no list. Classes without a clip are logged.
 
         Raises:
-            UsageError: The benchmark does not hold the dataset, or a path has a blank in it, at
-                which their reader would cut it off.
+            UsageError: The benchmark does not hold the dataset, or has several heads, or a path
+                has a blank in it, at which their reader would cut it off.
         """
         side = benchmark.side(self.dataset)
+        if len(benchmark.heads) > 1:
+            raise UsageError(
+                f"{benchmark.name} has {len(benchmark.heads)} classes a clip, and the authors' "
+                "lists hold one; name another benchmark"
+            )
         split = self.split or benchmark.split_of(self.dataset)
         listed = [c for c in self.clips if c.class_name in side.labels and split in c.splits]
         for path in (self.paths[clip.path] for clip in listed):
@@ -69,7 +74,8 @@ class AuthorsLists:
         """
         folders = {clip.class_name for clip in self.clips}
         files: dict[str, str] = {}
-        for benchmark in (b for b in benchmarks if self.dataset in b.sides):
+        one_head = (b for b in benchmarks if len(b.heads) == 1)
+        for benchmark in (b for b in one_head if self.dataset in b.sides):
             labels = benchmark.sides[self.dataset].labels
             if {labels[name] for name in folders & labels.keys()} == set(labels.values()):
                 try:

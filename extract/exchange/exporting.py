@@ -22,7 +22,7 @@ from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.benchmark import BENCHMARK_ROLES, Benchmark
 from ta3n.datasets.benchmarks.registry import Catalogue
-from ta3n.datasets.reading.folders import published_name, quoted, video_stem
+from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.extract.exchange.authors_lists import AuthorsLists
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 
@@ -157,7 +157,7 @@ def _names(clips: list[ClipRecord]) -> dict[str, str]:
 
 
 def _published(file_name: str) -> str:
-    return published_name(video_stem(file_name) or file_name.rpartition(".")[0])
+    return published_name(clip_stem(file_name))
 
 
 def _lists(clips: list[ClipRecord], names: dict[str, str], split: str) -> dict[str, str]:

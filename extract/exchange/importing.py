@@ -32,7 +32,7 @@ from ta3n.common.store import crc32_of, is_finished, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list, stem_of
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
-from ta3n.datasets.reading.folders import published_name, quoted
+from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
@@ -65,7 +65,7 @@ class KnownVideo:
     @property
     def stem(self) -> str:
         """Name without suffix."""
-        return PurePosixPath(self.path).stem
+        return clip_stem(PurePosixPath(self.path).name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,7 +16,7 @@ from ta3n.common.device import load_matplotlib
 from ta3n.common.errors import ClipError, UsageError, did_you_mean, printable, shorten
 from ta3n.common.files import replace_file
 from ta3n.common.records import USABLE, ClipRecord
-from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.common.video import RgbImage
 from ta3n.extract.decoding.decode import decode_clip
@@ -87,13 +87,13 @@ def self_similarity(rows: Features) -> NDArray[np.float32]:
     return similarity
 
 
-def read_sampled(path: Path) -> list[RgbImage]:
+def read_sampled(path: Path, reading: Reading = AS_IT_IS) -> list[RgbImage]:
     """Return the frames [224, 224, 3] that stand for five equal parts of a clip.
 
     Raises:
         ClipError: The clip cannot be decoded.
     """
-    decoding = decode_clip(path, FrameSelection(num_segments=_NUM_SHOWN))
+    decoding = decode_clip(path, FrameSelection(num_segments=_NUM_SHOWN), reading=reading)
     frames = []
     while True:
         try:

@@ -373,9 +373,9 @@ def _refuse_others(
     there = join_plan(parts)
     old, new = there.config.model_dump(), now.config.model_dump()
     told = [
-        f"{key} is {old[key] or 'none'} there, {new[key] or 'none'} now"
-        for key in old
-        if old[key] != new[key]
+        f"{key} is {old.get(key) or 'none'} there, {new.get(key) or 'none'} now"
+        for key in old | new
+        if old.get(key) != new.get(key)
     ]
     if not told:
         files = scope.files(now)

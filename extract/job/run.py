@@ -19,6 +19,7 @@ from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manif
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
+from ta3n.datasets.reading.folders import size_and_time
 from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar
 from ta3n.extract.job.plan import Scope, agree_on_plan, shards_asked_for
 from ta3n.extract.supervision.progress import JobProgress
@@ -128,7 +129,9 @@ def _find_tasks(
     members: dict[str, list[PlannedClip]] = {shard: [] for shard in shards}
     for clip in there.clips:
         if clip.shard in members:
-            members[clip.shard].append(_as_now(clip, files.get(clip.path), job.work.root))
+            file = files.get(clip.path)
+            now = _as_now(clip, file, job.work.root, there.config.reading.frames)
+            members[clip.shard].append(now)
     by_path = {clip.path: clip for clips in members.values() for clip in clips}
     tasks, attempts = [], {}
     for shard, clips in members.items():
@@ -146,7 +149,7 @@ def _find_tasks(
     return tuple(tasks), attempts
 
 
-def _as_now(clip: PlannedClip, file: Clip | None, root: Path) -> PlannedClip:
+def _as_now(clip: PlannedClip, file: Clip | None, root: Path, frames: str) -> PlannedClip:
     """Return a planned clip with the size and time of its file, which is looked at if need be."""
     size_bytes, mtime_ns = clip.size_bytes, clip.mtime_ns
     if file is not None:
@@ -154,8 +157,7 @@ def _as_now(clip: PlannedClip, file: Clip | None, root: Path) -> PlannedClip:
     else:
         # Not asked for, but in a shard with clips that are. One that is gone fails by itself.
         with suppress(OSError):
-            status = (root / clip.path).stat()
-            size_bytes, mtime_ns = status.st_size, status.st_mtime_ns
+            size_bytes, mtime_ns = size_and_time(root / clip.path, frames)
     return clip.model_copy(update={"size_bytes": size_bytes, "mtime_ns": mtime_ns})
 
 

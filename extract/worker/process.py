@@ -85,7 +85,14 @@ def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
     """Decode one clip and drop its frames; what it does to this process is the answer."""
     path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
     config = work.config
-    decode = partial(decode_clip, path, selection, timing=config.timing, window=config.clip_window)
+    decode = partial(
+        decode_clip,
+        path,
+        selection,
+        timing=config.timing,
+        reading=config.reading,
+        window=config.clip_window,
+    )
     for _ in reporter.watched(clip.id, decode):
         pass
 

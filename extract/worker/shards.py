@@ -108,6 +108,7 @@ class _ShardWorker:
             FrameSelection.parse(config.frames),
             timing=config.timing,
             cropper=self.engine.cropper,
+            reading=config.reading,
             window=config.clip_window,
         )
         outcome = yield from self.reporter.watched(clip.id, decode)
@@ -266,8 +267,8 @@ def _record(clip: PlannedClip, outcome: ClipOutcome, crops: range, spool: RowSpo
             break
         crc = crc32_of(block, crc)
         seen += len(block)
-    found = asdict(replace(outcome, frame_numbers=()))
-    del found["frame_numbers"]
+    found = asdict(replace(outcome, frame_numbers=(), crops=None))
+    del found["frame_numbers"], found["crops"]
     stream = found.pop("info") or {}
     rows = {"length": num_rows, "crc32": crc}
     return ClipRecord.model_validate(clip.model_dump() | stream | found | rows)

@@ -14,7 +14,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ta3n.common.video import Frame, nothing
+from ta3n.common.sampling import AS_IT_IS, Reading
+from ta3n.common.video import ClipReader, Frame, nothing
 from ta3n.extract.decoding import decode
 from ta3n.extract.worker import process as worker
 
@@ -60,8 +61,10 @@ def main() -> None:
         os.abort()
     opened = decode.open_clip
 
-    def open_clip(path: Path, on_packet: Callable[[], None] = nothing) -> decode.Reader:
-        reader = opened(path, on_packet)
+    def open_clip(
+        path: Path, on_packet: Callable[[], None] = nothing, reading: Reading = AS_IT_IS
+    ) -> ClipReader:
+        reader = opened(path, on_packet, reading)
         fault = faults.get(path.stem)
         if fault is not None:
             frames = reader.frames

@@ -51,19 +51,24 @@ def check_trains(make_trainer: MakeTrainer, method: str, **recipe: Any) -> Train
     return trainer
 
 
-def check_precision(make_trainer: MakeTrainer, method: str) -> None:
-    """Measure all losses of a step in float32 and in float64: they agree to float32's digits."""
-    trainer = make_trainer(method)
-    trainer.run_epoch()
+def whole_batch(trainer: Trainer) -> Batch:
+    """Return all training videos of a trainer as one batch."""
     data = trainer.data
-    assert data.target_features is not None
-    batch = Batch(
+    return Batch(
         source_features=data.source_features,
         source_labels=data.source_labels,
         target_features=data.target_features,
         source_indices=torch.arange(data.num_source),
         target_indices=torch.arange(data.num_target),
     )
+
+
+def check_precision(make_trainer: MakeTrainer, method: str) -> None:
+    """Measure all losses of a step in float32 and in float64: they agree to float32's digits."""
+    trainer = make_trainer(method)
+    trainer.run_epoch()
+    batch = whole_batch(trainer)
+    assert batch.target_features is not None
     weights = trainer.weights(0, 1)
 
     def losses(of: Batch) -> dict[str, Any]:
@@ -76,7 +81,7 @@ def check_precision(make_trainer: MakeTrainer, method: str) -> None:
         replace(
             batch,
             source_features=batch.source_features.double(),
-            target_features=data.target_features.double(),
+            target_features=batch.target_features.double(),
         )
     )
     assert single == pytest.approx(double, rel=1e-4, abs=1e-5)

@@ -1,6 +1,6 @@
 """The tensors of a run: the sampled frames of its videos, read from the shards.
 
-Legend: N videos, M held-out source videos, K segments, D feature width.
+Legend: N videos, M held-out source videos, K segments, D feature width, H heads.
 """
 
 from collections import defaultdict
@@ -48,13 +48,13 @@ def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Te
 
 
 def labels_of(videos: Sequence[Video]) -> Tensor:
-    """Return the labels, int64 [N]."""
+    """Return the labels, int64 [N], or [N, H] with several heads; -1 where there is none."""
     return torch.tensor([video.label for video in videos], dtype=torch.int64)
 
 
 @dataclass(frozen=True, kw_only=True)
 class HeldOut:
-    """Labelled source videos that nothing is learned from: [M, K, D], int64 [M]."""
+    """Labelled source videos that nothing is learned from: [M, K, D], int64 [M] or [M, H]."""
 
     features: Tensor
     labels: Tensor
@@ -72,7 +72,7 @@ class RunData:
         rule_features: Unlabelled target training videos that label-free rules look at,
             [N', K, D]; None where they look at the validation videos.
         val_features: Target validation features [N, K, D].
-        val_labels: Their labels, int64 [N], for the evaluator alone.
+        val_labels: Their labels, int64 [N] or [N, H], for the evaluator alone.
     """
 
     training: TrainingData

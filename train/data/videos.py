@@ -21,24 +21,35 @@ from ta3n.common.records import (
     read_record,
 )
 from ta3n.common.sampling import FrameSelection, segment_indices
-from ta3n.datasets.benchmarks.benchmark import Benchmark, BenchmarkRole
+from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
 from ta3n.datasets.reading.base import Dataset, inner_name_of
+from ta3n.datasets.reading.folders import clip_stem
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
 
 
 @dataclass(frozen=True, slots=True)
 class Video:
-    """A labelled video with features.
+    """A video with features.
 
     Attributes:
-        label: Index of its class in the benchmark.
+        label: Index of its class in the benchmark, or one for each head; -1 where it is unlabelled.
         rows: Offsets of the K sampled frames among the clip's rows.
     """
 
     clip: ClipRecord
-    label: int
+    label: Label
     rows: tuple[int, ...]
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its classes are known."""
+        return UNLABELLED not in self.labels
+
+    @property
+    def labels(self) -> tuple[int, ...]:
+        """The label in each head."""
+        return (self.label,) if isinstance(self.label, int) else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,7 +58,8 @@ class DomainVideos:
 
     Attributes:
         train: Videos of the official training split.
-        val: Videos of the official test split.
+        val: Those that a model is tested on: videos of the official test split, or the training
+            videos where the benchmark tests on those.
     """
 
     dataset: str
@@ -91,12 +103,14 @@ def load_videos(
                 Video(clip, label, _sampled_rows(clip, selection, num_segments, folder))
             )
     _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
+    train, val = tuple(parts["train"]), tuple(parts["val"])
+    tests_on_train = benchmark.side(dataset).tested == "train"
     return DomainVideos(
         dataset=dataset,
         folder=folder,
         manifest=manifest,
-        train=tuple(parts["train"]),
-        val=tuple(parts["val"]),
+        train=train,
+        val=train if tests_on_train else val,
     )
 
 
@@ -109,7 +123,8 @@ def untested_classes(
 ) -> list[str]:
     """Return the classes that no video of a split is of, after saying so.
 
-    Accuracy on the split is then of the other classes alone.
+    Accuracy on the split is then of the other classes alone. Of several heads nothing is said:
+    their classes have long tails.
 
     Args:
         side: The domain that is tested.
@@ -120,7 +135,10 @@ def untested_classes(
     Raises:
         DataMissingError: If there are such classes and may not be.
     """
-    labels = {video.label for video in (side.val if split == "val" else side.train)}
+    videos = side.val if split == "val" else side.train
+    if any(not isinstance(video.label, int) for video in videos):
+        return []
+    labels = {video.label for video in videos}
     if not labels or not (lacking := [c for n, c in enumerate(classes) if n not in labels]):
         return []
     message = (
@@ -142,12 +160,14 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
     Raises:
         DataConflictError: If a setting differs, with both values.
     """
-    ours, theirs = source.config.model_dump(), target.config.model_dump()
+    of_a_dataset = {"dataset", "reading"}
+    ours = source.config.model_dump(exclude=of_a_dataset)
+    theirs = target.config.model_dump(exclude=of_a_dataset)
     differences = [
-        f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
-        f"{theirs[key] or 'none'} in {target.config.dataset}"
-        for key in ours
-        if key != "dataset" and ours[key] != theirs[key]
+        f"{key} is {ours.get(key) or 'none'} in {source.config.dataset}, "
+        f"{theirs.get(key) or 'none'} in {target.config.dataset}"
+        for key in ours | theirs
+        if ours.get(key) != theirs.get(key)
     ]
     if differences:
         raise DataConflictError(
@@ -165,7 +185,7 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
 
     def recording(video: Video) -> tuple[str, str]:
         path = video.clip.path
-        stem, inner_name = PurePosixPath(path).stem, inner_name_of(path)
+        stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
         return dataset.recording_of(video.clip.class_name, stem, inner_name)
 
     trained = {recording(video) for video in side.train}
@@ -203,7 +223,7 @@ def _read_manifest(folder: Path, dataset: str) -> Manifest:
 
 def _placed(
     clips: Sequence[_AnyClip], benchmark: Benchmark, dataset: str
-) -> Iterator[tuple[_AnyClip, BenchmarkRole, int]]:
+) -> Iterator[tuple[_AnyClip, BenchmarkRole, Label]]:
     """Yield the clips that the benchmark uses, with role and label."""
     for clip in clips:
         place = benchmark.place_of(dataset, clip.class_name, clip.splits)
@@ -242,6 +262,8 @@ def _report_missing(
 def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     """Return, class by class, how far the manifest falls short of the complete benchmark."""
     dataset = manifest.config.dataset
+    if len(benchmark.heads) > 1:
+        return []
     expected = benchmark.side(dataset).expected
     known = Counter(
         (role, label)

@@ -17,6 +17,7 @@ from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
 from ta3n.train.data.videos import sampled_among
 from ta3n.train.inference.trained import TrainedRun, weights_option
+from ta3n.train.methods.heads import columns_of
 from ta3n.train.runs.records import feature_differences
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ class Prediction:
         video: The clip, as it was given.
         status: How decoding ended, as in a manifest; `ok` and `partial` clips are classified.
         reason: Why the status is not `ok`, or empty.
-        top: The most likely classes, the likeliest first; empty where there are no features.
+        top: The most likely classes, the likeliest first, with several heads those of each; empty
+            where there are no features.
     """
 
     video: Path
@@ -148,14 +150,23 @@ def _classify(
     if usable:
         features = np.stack([_sampled(clips[path], run.num_segments) for path in usable])
         for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
-            ranked = sorted(zip(run.classes, row, strict=True), key=lambda each: -each[1])
-            top[path] = tuple(ClassProbability(*each) for each in ranked[:top_k])
+            top[path] = tuple(_likeliest(run, row, top_k))
     return {
         path: Prediction(
             video=Path(path), status=clip.status, reason=clip.reason, top=top.get(path, ())
         )
         for path, clip in clips.items()
     }
+
+
+def _likeliest(
+    run: TrainedRun, probabilities: Sequence[float], top_k: int
+) -> Iterator[ClassProbability]:
+    """Yield the likeliest classes, with several heads those of one after another."""
+    named = list(zip(run.classes, probabilities, strict=True))
+    for columns in columns_of(run.heads).values() or (slice(None),):
+        ranked = sorted(named[columns], key=lambda each: -each[1])
+        yield from (ClassProbability(*each) for each in ranked[:top_k])
 
 
 def _sampled(clip: "ClipFeatures", num_segments: int) -> "NDArray[np.float32]":

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
@@ -15,6 +15,7 @@ from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+    from ta3n.train.inference.challenge import ChallengeFigures
     from ta3n.train.inference.classify import Prediction
     from ta3n.train.inference.evaluation import RunEvaluation
     from ta3n.train.inference.trained import TrainedRun
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 
 _SHARED = frozenset({"features", "out", "device", "allow_missing", "plugins"})
 """Options of training that an evaluation takes too."""
-_DATASET_ONLY = frozenset({"features", "allow_missing", "split"})
+_DATASET_ONLY = frozenset({"features", "allow_missing", "split", "annotations", "action_prior"})
 _CLIPS_ONLY = frozenset({"weights"})
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -33,6 +34,7 @@ class EvaluationCall:
     """What is to be evaluated: options by name, either of `target` and `videos`.
 
     Without `out` the files go to the run's own folder for a dataset, and nowhere for clips.
+    `annotations` and `action_prior` are for runs with the heads of EPIC-KITCHENS-100.
     """
 
     run: Path
@@ -43,6 +45,8 @@ class EvaluationCall:
     split: BenchmarkRole = "val"
     top_k: int = 5
     weights: Path | None = None
+    annotations: Path | None = None
+    action_prior: Literal["train", "none"] = "none"
 
 
 def evaluation_options(function: F) -> F:
@@ -58,6 +62,18 @@ def evaluation_options(function: F) -> F:
             multiple=True,
             metavar="FILE|DIR",
             help="Clips to classify with the run, or folders of them; repeat for more.",
+        ),
+        click.option(
+            "--action-prior",
+            type=click.Choice(["train", "none"]),
+            help="Of EPIC-KITCHENS-100: weigh pairs of verb and noun by their occurrence in "
+            "source_train, for the accuracies of actions (default: none).",
+        ),
+        click.option(
+            "--annotations",
+            type=path,
+            metavar="DIR",
+            help="Of EPIC-KITCHENS-100: tells tail classes, and the segments to --submit.",
         ),
         click.option("--top-k", type=click.IntRange(min=1), metavar="K", help="Default: 5."),
         click.option("--split", type=click.Choice(["val", "train"]), help="Default: val."),
@@ -86,7 +102,7 @@ def take_call(
     Raises:
         UsageError: For options that do not go together.
     """
-    names = ("rule", "split", "top_k", "videos", "weights")
+    names = ("rule", "split", "top_k", "videos", "weights", "annotations", "action_prior")
     own = {name: options.pop(name) for name in names}
     run = options.pop("evaluate")
     if run is None:
@@ -154,6 +170,7 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.records import find_runs
+    from ta3n.train.runs.tables import open_console
 
     paths = find_runs(call.run)
     runs = [load_run(path, rule=call.rule, device=settings.device) for path in paths]
@@ -163,12 +180,46 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     target = load_target(runs[0], settings.features, dataset, allow_missing=settings.allow_missing)
     untested_classes(target, runs[0].classes, call.split, allow_missing=settings.allow_missing)
     evaluations = [evaluate(run, target, call.split) for run in runs]
-    for each in evaluations:
+    challenge = _tell_challenge(call, evaluations, settings.features)
+    records = challenge.records if challenge else [{} for _ in runs]
+    for each, record in zip(evaluations, records, strict=True):
         folder = each.run.path
         if call.out is not None:
             folder = call.out / folder.name if len(runs) > 1 else call.out
-        write_evaluation(each, folder, top_k=call.top_k)
-    _print_evaluations(evaluations, call.top_k)
+        write_evaluation(each, folder, top_k=call.top_k, more=record)
+    console = open_console()
+    console.print(_title(evaluations), highlight=False)
+    if challenge is None:
+        _print_evaluations(evaluations, call.top_k)
+        return
+    for line in (challenge.table(), *challenge.notes):
+        console.print(line, highlight=False)
+
+
+def _tell_challenge(
+    call: EvaluationCall, evaluations: Sequence[RunEvaluation], features: Path
+) -> ChallengeFigures | None:
+    """Return the figures of runs with the heads of the challenge."""
+    from ta3n.train.epic.ranking import are_of_the_challenge
+    from ta3n.train.inference.challenge import tell_challenge
+
+    if are_of_the_challenge(evaluations[0].run.heads):
+        return tell_challenge(evaluations, features, call.annotations, prior=call.action_prior)
+    if call.annotations or call.action_prior != "none":
+        raise UsageError(
+            "--annotations and --action-prior are for runs with the heads verb and noun; those of "
+            f"{evaluations[0].run.path} are others"
+        )
+    return None
+
+
+def _title(evaluations: Sequence[RunEvaluation]) -> str:
+    first = evaluations[0]
+    epochs = ", ".join(str(e.run.epoch) for e in evaluations)
+    return (
+        f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
+        f"{epochs}{first.run.chosen_on}"
+    )
 
 
 def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None:
@@ -191,13 +242,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
         table.add_row(name, str(len(correct)), accuracy, f"{num_correct} of {of}")
         if name == f"all, top-{tops[-1]}":
             table.add_section()
-    epochs = ", ".join(str(e.run.epoch) for e in evaluations)
     console = open_console()
-    console.print(
-        f"{first.run.title} on {first.target.dataset} {first.split}: rule {first.run.rule}, epoch "
-        f"{epochs}{first.run.chosen_on}",
-        highlight=False,
-    )
     console.print(table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
 

@@ -1,20 +1,25 @@
 """A run that was trained, evaluated on cached features without training.
 
-Shapes: N videos, C classes.
+Shapes: N videos, C classes, H trained heads.
 """
 
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
-from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun
+from ta3n.train.methods.heads import columns_of
+from ta3n.train.model.prediction import classes_of, probabilities_of
 from ta3n.train.runs.folder import write_csv, write_json
 from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
@@ -24,8 +29,10 @@ from ta3n.train.runs.rule_notes import looks_at_target, rules_on
 class RunEvaluation:
     """What a run makes of one split of a dataset, with N videos.
 
+    With several heads a video is right where all that were trained are.
+
     Attributes:
-        labels: int64 [N].
+        labels: int64 [N], or [N, heads]; -1 where a video has none.
         logits: [N, C].
     """
 
@@ -38,21 +45,66 @@ class RunEvaluation:
 
     @property
     def predicted(self) -> Tensor:
-        """The class with the largest logit, int64 [N]."""
-        return self.logits.argmax(dim=1)
+        """The class with the largest logit, int64 [N]; of each trained head [N, H]."""
+        return classes_of(self.logits, self.run.heads)
 
-    def correct(self, top_k: int = 1) -> int:
-        """Return how many videos have their class among the `top_k` likeliest."""
-        if top_k == 1:
-            return int((self.predicted == self.labels).sum())
-        likeliest = self.logits.topk(min(top_k, self.logits.shape[1])).indices  # [N, k]
-        return int((likeliest == self.labels[:, None]).any(dim=1).sum())
+    @property
+    def num_labelled(self) -> int:
+        """Videos with labels."""
+        return sum(video.is_labelled for video in self.videos)
+
+    @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the trained heads; none for a single one."""
+        return tuple(head.name for head in self.run.heads if head.weight)
+
+    def correct(self, top_k: int = 1, head: str | None = None) -> int:
+        """Return how many videos have their class among the `top_k` likeliest.
+
+        Args:
+            head: One of several; without it all that were trained count together.
+        """
+        names = self.heads if head is None else (head,)
+        if not names:
+            return int(_among(self.logits, self.labels, top_k).sum())
+        columns, places = columns_of(self.run.heads), [h.name for h in self.run.heads]
+        right = [
+            _among(self.logits[:, columns[name]], self.labels[:, places.index(name)], top_k)
+            for name in names
+        ]
+        return int(torch.stack(right).all(dim=0).sum())
 
     def by_class(self) -> list[tuple[str, int, int]]:
-        """Return name, correct and total of each class of the benchmark."""
-        hits = Counter(self.labels[self.predicted == self.labels].tolist())
-        totals = Counter(self.labels.tolist())
-        return [(name, hits[n], totals[n]) for n, name in enumerate(self.run.classes)]
+        """Return name, correct and total of each class of the benchmark; of each trained head."""
+        if not self.heads:
+            return self._by_class(self.run.classes, self.labels, self.predicted)
+        columns, predicted = columns_of(self.run.heads), self.predicted
+        return [
+            line
+            for place, head in enumerate(self.run.heads)
+            if head.weight
+            for line in self._by_class(
+                self.run.classes[columns[head.name]],
+                self.labels[:, place],
+                predicted[:, self.heads.index(head.name)],
+            )
+        ]
+
+    @staticmethod
+    def _by_class(
+        names: Sequence[str], labels: Tensor, predicted: Tensor
+    ) -> list[tuple[str, int, int]]:
+        hits = Counter(labels[predicted == labels].tolist())
+        totals = Counter(labels.tolist())
+        return [(name, hits[n], totals[n]) for n, name in enumerate(names)]
+
+
+def _among(logits: Tensor, labels: Tensor, top_k: int) -> Tensor:
+    """Return whether the label is among the `top_k` likeliest, bool [N]; -1 never is."""
+    if top_k == 1:
+        return logits.argmax(dim=1) == labels
+    likeliest = logits.topk(min(top_k, logits.shape[1])).indices  # [N, k]
+    return (likeliest == labels[:, None]).any(dim=1)
 
 
 def load_target(
@@ -108,13 +160,21 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
     )
 
 
-def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> None:
+def write_evaluation(
+    evaluation: RunEvaluation, folder: Path, *, top_k: int, more: Mapping[str, Any]
+) -> None:
     """Write the figures as JSON, and each video's prediction and probabilities as CSV.
+
+    Args:
+        evaluation: Of one run.
+        folder: For both files.
+        top_k: Up to which place a class counts beside the first.
+        more: To be told beside.
 
     Raises:
         OSError: If the folder cannot be written.
     """
-    run, total = evaluation.run, len(evaluation.videos)
+    run, total = evaluation.run, evaluation.num_labelled
     figures = {
         "benchmark": run.config.benchmark,
         "config_hash": run.config.hash,
@@ -128,7 +188,12 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
         "total": total,
         "correct": evaluation.correct(),
         "top_k": top_k,
-        "correct_top_k": evaluation.correct(top_k),
+        **(
+            {"heads": _by_head(evaluation, top_k)}
+            if evaluation.heads
+            else {"correct_top_k": evaluation.correct(top_k)}
+        ),
+        **more,
         "classes": [
             {"name": name, "correct": correct, "total": of}
             for name, correct, of in evaluation.by_class()
@@ -136,10 +201,27 @@ def write_evaluation(evaluation: RunEvaluation, folder: Path, *, top_k: int) -> 
     }
     name = f"evaluation-{evaluation.target.dataset}-{evaluation.split}-{run.rule}"
     write_json(folder / f"{name}.json", figures)
-    header = ["video", "label", "predicted", *(f"probability_{name}" for name in run.classes)]
-    figures_of = evaluation.predicted.tolist(), evaluation.logits.softmax(dim=1).tolist()
+    classes = [f"probability_{name}" for name in run.classes]
+    labels = [f"label_{head.name}" for head in run.heads] or ["label"]
+    said = [f"predicted_{head}" for head in evaluation.heads] or ["predicted"]
+    predicted = evaluation.predicted.reshape(len(evaluation.videos), -1).tolist()
+    probabilities = probabilities_of(evaluation.logits, run.heads).tolist()
     rows = [
-        [video.clip.path, video.label, predicted, *probabilities]
-        for video, predicted, probabilities in zip(evaluation.videos, *figures_of, strict=True)
+        [video.clip.path, *(_shown(label) for label in video.labels), *each, *of_classes]
+        for video, each, of_classes in zip(evaluation.videos, predicted, probabilities, strict=True)
     ]
-    write_csv(folder / f"{name}.csv", header, rows)
+    write_csv(folder / f"{name}.csv", ["video", *labels, *said, *classes], rows)
+
+
+def _shown(label: int) -> int | str:
+    return "" if label == UNLABELLED else label
+
+
+def _by_head(evaluation: RunEvaluation, top_k: int) -> dict[str, dict[str, int]]:
+    return {
+        head: {
+            "correct": evaluation.correct(head=head),
+            "correct_top_k": evaluation.correct(top_k, head),
+        }
+        for head in evaluation.heads
+    }

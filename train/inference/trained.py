@@ -18,9 +18,10 @@ from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
 from ta3n.common.registry import load_plugins
+from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.prediction import observe
+from ta3n.train.model.prediction import observe, probabilities_of
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import features_of, find_runs, read_config
@@ -72,8 +73,13 @@ class TrainedRun:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; the index is the label."""
+        """Class names; the index is the label. Of several heads those of one after another."""
         return tuple(self.config.settings["classes"])
+
+    @property
+    def heads(self) -> tuple[ClassHead, ...]:
+        """What a video has a class of, in the order of logits and classes; none for one head."""
+        return heads_of(self.config.settings)
 
     @property
     def num_segments(self) -> int:
@@ -88,7 +94,7 @@ class TrainedRun:
     def predict_features(
         self, features: Tensor | NDArray[np.floating[Any]], *, are_source: bool = False
     ) -> NDArray[np.float32]:
-        """Return the class probabilities of videos, float32 [N, C].
+        """Return the class probabilities of videos, float32 [N, C]; of each head they sum to 1.
 
         Args:
             features: Cached frame features of the K sampled frames in time order, [N, K, D].
@@ -98,7 +104,7 @@ class TrainedRun:
             UsageError: For another shape, or values that are not finite.
         """
         logits = self.logits(torch.as_tensor(features), are_source=are_source)
-        return logits.softmax(dim=1).numpy()
+        return probabilities_of(logits, self.heads).numpy()
 
     def logits(self, features: Tensor, *, are_source: bool = False) -> Tensor:
         """Return the class logits [N, C] on the CPU; as `predict_features` otherwise."""

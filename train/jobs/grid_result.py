@@ -46,8 +46,8 @@ class Pick:
 
     @property
     def percents(self) -> list[float]:
-        """Target accuracy of every seed in percent."""
-        return [100 * correct / self.total for correct in self.correct]
+        """Target accuracy of every seed in percent; none without labels."""
+        return [100 * correct / self.total for correct in self.correct if self.total]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -147,9 +147,9 @@ class GridResult:
         return self.picks[self.rule]
 
     @property
-    def oracle(self) -> Pick:
-        """The best there is on target labels, to be told beside it."""
-        return self.picks[ORACLE]
+    def oracle(self) -> Pick | None:
+        """The best there is on target labels, to be told beside it; None without labels."""
+        return self.picks.get(ORACLE)
 
 
 def choose(grid: Grid, folders: Sequence[Sequence[Path]], rule: str) -> GridResult:
@@ -285,7 +285,7 @@ def _told(pick: Pick, trials: Sequence[Trial] = ()) -> dict[str, Any]:
         "score": pick.score,
         "correct": list(pick.correct),
         "total": pick.total,
-        "accuracy_mean": mean(percents),
+        "accuracy_mean": mean(percents) if percents else None,
         "accuracy_stdev": stdev(percents) if len(percents) > 1 else None,
     }
     if not trials:

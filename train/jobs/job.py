@@ -1,7 +1,7 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
@@ -13,9 +13,11 @@ from ta3n.train.data.videos import DomainVideos, check_same_features, load_video
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.heads import heads_record, trained_heads
 from ta3n.train.methods.registry import plugins_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
+from ta3n.train.runs.floors import floors_of
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import benchmark_record
 from ta3n.train.runs.starting import Start, check_fits, find_start
@@ -134,6 +136,9 @@ def _choose(
                 f"{choice.method.name} adapts a model without its source; name the finished run "
                 "by --init-from RUN"
             )
+        heads = trained_heads(benchmark.heads, settings.heads)
+        if heads:
+            choice.method.check_heads([head.name for head in heads])
         weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
         run = RunSettings(
             method=choice.method,
@@ -142,6 +147,7 @@ def _choose(
             num_classes=len(benchmark.class_names),
             seed=first,
             init_from=None if start is None else start.point,
+            heads=heads,
         )
         yield choice.row, run.as_usual(), start, published
 
@@ -180,7 +186,9 @@ def _load_pair(
         check_same_features(source.manifest, target.manifest)
     sides = [target] if source is None else [source, target]
     features = target.manifest.config.as_hashed()
-    del features["dataset"]
+    # They are of the clips, not of what becomes of a frame.
+    for key in ("dataset", "reading"):
+        features.pop(key, None)
     record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
         "features": features,
@@ -245,16 +253,30 @@ def _config(
         settings={
             "method": method.record(),
             "plugins": plugins,
-            "recipe": asdict(run.recipe),
+            "recipe": run.recipe.record(),
             "weights": dict(run.weights),
             "published": published,
             "rules_on": rules_on,
             "classes": classes,
+            **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )
+
+
+def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, Any]:
+    """Return what is recorded beside where a benchmark has several heads."""
+    source = () if pair.source is None else pair.source.train
+    learned, tested = (
+        [v.labels for v in some if v.is_labelled] for some in (source, pair.target.val)
+    )
+    return {
+        "heads": heads_record(run.heads),
+        "tested": benchmark.side(pair.target.dataset).tested,
+        "floors": floors_of(learned, tested, run.heads),
+    }
 
 
 def _start_record(start: Start) -> dict[str, Any]:
@@ -274,9 +296,15 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     job = jobs[0]
     for side in filter(None, (job.source, job.target)):
         LOGGER.info(
-            "%s: %d training and %d validation videos", side.dataset, len(side.train), len(side.val)
+            "%s: %d training and %d validation videos%s",
+            side.dataset,
+            len(side.train),
+            len(side.val),
+            ", the same" if side.val is side.train else "",
         )
-    if len(job.target.val) < _FEW_VIDEOS:
+    if not any(video.is_labelled for video in job.target.val):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", job.target.dataset)
+    elif len(job.target.val) < _FEW_VIDEOS:
         LOGGER.warning(
             "with %d target validation videos one video is worth %.1f points of accuracy",
             len(job.target.val),

@@ -78,6 +78,9 @@ class TrainSettings(Section):
     benchmark: str | None = setting(
         None, "Default: the first one that holds the two datasets.", metavar="NAME"
     )
+    heads: str | None = setting(
+        None, "Heads of the benchmark to train, such as verb; default: all.", metavar="NAMES"
+    )
     rows: tuple[str, ...] = setting(
         (),
         "Rows such as table3/ta3n, or all under a name such as table4; repeat or separate by ','.",
@@ -132,7 +135,9 @@ class TrainSettings(Section):
         None, "Discrepancy; default: the method's.", metavar=_names("alignment")
     )
     norm: str | None = setting(None, "Default: the method's.", metavar=_names("norm"))
-    recipe: str = setting("official", "official (default) or mended.", choices=tuple(RECIPES))
+    recipe: str = setting(
+        "official", "official (default), paper or epic100.", choices=tuple(RECIPES)
+    )
     seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
     epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1, le=10**6)
     segments: int = setting(5, "Frames a video, 2 to 25 (default: 5).", metavar="K", ge=2, le=25)

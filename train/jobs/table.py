@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING
 from ta3n.common.log import describe_duration
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.paper.labels import few_rules, rule_note
+from ta3n.train.runs.floors import floor_lines
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
+from ta3n.train.runs.selection import ACTION, ChosenEpoch
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -29,24 +31,26 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
         config: What was run.
         results: One a seed, at least one.
     """
-    table = _table("selection", "n", "target accuracy", "correct videos", "epochs chosen")
+    first = results[0].rules["last"]
+    heads = list(first.percents()) or ["target accuracy"]
+    table = _table("selection", "n", *heads, "correct videos", "epochs chosen")
     table.add_column("what it is")
     names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
     for name in names:
         rules = [result.rules[name] for result in results if name in result.rules]
-        figures = ("-", "-", "-")
+        accuracies, correct, epochs = ["-"] * len(heads), "-", "-"
         if rules:
-            figures = (
-                spread([rule.percent for rule in rules]),
-                f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}",
-                ", ".join(str(rule.epoch) for rule in rules),
-            )
-        table.add_row(name, str(len(rules)), *figures, rule_note(name))
+            epochs = ", ".join(str(rule.epoch) for rule in rules)
+        if rules and rules[0].total:
+            each = [list(rule.percents().values()) or [rule.percent] for rule in rules]
+            accuracies = [spread(list(column)) for column in zip(*each, strict=True)]
+            correct = f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}"
+        table.add_row(name, str(len(rules)), *accuracies, correct, epochs, rule_note(name))
     console = open_console()
     recipe = config.settings["recipe"]["name"]
     _print_heading(console, config, f"{config.method} with {config.temporal}", recipe)
     console.print(table)
-    console.print("target accuracy in percent, mean ± standard deviation over n seeds")
+    _print_what_it_is(console, config, first)
     _print_rule_notes(console, names, config, results)
 
 
@@ -64,7 +68,7 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     for job, runs in zip(jobs, results, strict=True):
         accuracies = [
             spread([run.rules[rule].percent for run in runs])
-            if runs and all(rule in run.rules for run in runs)
+            if runs and all(rule in run.rules and run.rules[rule].total for run in runs)
             else ("-" if runs else "diverged")
             for rule in rules
         ]
@@ -75,10 +79,22 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     console = open_console()
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
     console.print(table)
-    console.print("target accuracy in percent, mean ± standard deviation over n seeds")
+    _print_what_it_is(console, jobs[0].config, first.rules["last"])
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
     _print_rule_notes(console, rules, jobs[0].config, [first, *others])
+
+
+def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
+    """Say what the figures are, and with several heads what they are to be held against."""
+    if not any_rule.total:
+        console.print("the tested videos have no labels: there is no accuracy")
+        return
+    names = list(any_rule.by_head)
+    action = f" of {ACTION}, where {' and '.join(names)} are right," if len(names) > 1 else ""
+    console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
+    for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
+        console.print(line, highlight=False)
 
 
 def _print_rule_notes(
@@ -164,12 +180,21 @@ def _combinations(result: GridResult) -> "Table":
 
 
 def _accuracy(pick: Pick) -> tuple[str, str]:
+    if not pick.total:
+        return "-", "-"
     return spread(pick.percents), f"{mean(pick.correct):.1f} of {pick.total}"
+
+
+def _ahead(oracle: Pick, chosen: Pick, result: GridResult) -> str:
+    behind = mean(oracle.correct) - mean(chosen.correct)
+    return (
+        f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
+        f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead"
+    )
 
 
 def _summary(result: GridResult) -> list[str]:
     chosen, oracle, cost = result.chosen, result.oracle, result.cost
-    behind = mean(oracle.correct) - mean(chosen.correct)
     seeds = len(chosen.correct)
     took = "" if cost.seconds is None else f", {describe_duration(cost.seconds)} of training"
     diverged = f", {cost.diverged} of them diverged" if cost.diverged else ""
@@ -179,8 +204,7 @@ def _summary(result: GridResult) -> list[str]:
         "chosen by the mean over seeds",
         f"rules that need no target label: looked at {rules_on_note(settings)}",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
-        f"{ORACLE} (reads target labels): {result.trials[oracle.number].options}, epoch "
-        f"{oracle.epoch}, {behind:.1f} videos ({100 * behind / chosen.total:.2f} points) ahead",
+        _ahead(oracle, chosen, result) if oracle else "the tested videos have no labels: no oracle",
         f"cost: {cost.combinations} combinations x {seeds} seeds = {cost.runs} runs{diverged}, "
         f"{cost.epochs} epochs{took}",
         f"result: {result.path}",

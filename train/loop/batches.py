@@ -1,7 +1,7 @@
 """Training data on the device, and how an epoch walks through it.
 
 Shapes: N_S source and N_T target videos, B_S and B_T of them in a batch, K segments,
-D feature width.
+D feature width, H heads.
 
 An epoch zips a shuffled source with a shuffled target. Short last batches are kept and nothing is
 padded. Where one domain has fewer batches, either it ends the epoch, or it goes on with a fresh
@@ -28,7 +28,7 @@ class TrainingData:
 
     Args:
         source_features: [N_S, K, D], floating point.
-        source_labels: class indices, int64 [N_S].
+        source_labels: class indices, int64 [N_S], or [N_S, H] with several heads.
         target_features: [N_T, K, D], or none for methods that do not adapt.
 
     Raises:
@@ -43,7 +43,8 @@ class TrainingData:
         has_target = self.target_features is not None
         _check_features("source_features", self.source_features, may_be_none=has_target)
         labels = self.source_labels
-        if labels.shape != self.source_features.shape[:1] or labels.dtype != torch.int64:
+        fits = labels.ndim in (1, 2) and len(labels) == self.num_source
+        if not fits or labels.dtype != torch.int64:
             raise TrainingError(
                 f"source_labels are {labels.dtype} {list(labels.shape)};"
                 f" expected torch.int64 [{self.source_features.shape[0]}], one for each video"
@@ -92,7 +93,7 @@ class Batch:
 
     Args:
         source_features: [B_S, K, D].
-        source_labels: int64 [B_S].
+        source_labels: int64 [B_S], or [B_S, H].
         target_features: [B_T, K, D], or none.
         source_indices: places of the videos in the training data, int64 [B_S]; none if unknown.
         target_indices: likewise, [B_T].

@@ -4,6 +4,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
+from torch import Tensor
+
 from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
@@ -29,13 +31,7 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             f"{settings.method.name} trains on {settings.method.trains_on}, but there are "
             f"{data.num_source} source videos; source-free adaptation alone has none"
         )
-    labels = data.source_labels
-    low, high = (int(labels.min()), int(labels.max())) if len(labels) else (0, 0)
-    if low < 0 or high >= settings.num_classes:
-        raise TrainingError(
-            f"labels run from {low} to {high}, but there are {settings.num_classes} classes;"
-            " labels must lie from 0 to one below the number of classes"
-        )
+    _check_labels(settings, data.source_labels)
     used = {"source": data.source_features, "target": data.target_features if uses_target else None}
     for domain, features in used.items():
         bad = 0 if features is None else int((~features.isfinite()).flatten(1).any(1).sum())
@@ -43,6 +39,23 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             raise TrainingError(
                 f"{bad} {domain} videos have features that are not finite;"
                 " verify the feature files and extract them again"
+            )
+
+
+def _check_labels(settings: RunSettings, labels: Tensor) -> None:
+    names = [f"{head.name} " for head in settings.heads] or [""]
+    counts = [head.num_classes for head in settings.heads] or [settings.num_classes]
+    columns = labels.unbind(dim=1) if labels.ndim > 1 else (labels,)
+    if len(columns) != len(counts):
+        raise TrainingError(
+            f"source_labels are {list(labels.shape)} for {len(counts)} heads; give one for each"
+        )
+    for name, count, column in zip(names, counts, columns, strict=True):
+        low, high = (int(column.min()), int(column.max())) if len(column) else (0, 0)
+        if low < 0 or high >= count:
+            raise TrainingError(
+                f"{name}labels run from {low} to {high}, but there are {count} classes;"
+                " labels must lie from 0 to one below the number of classes"
             )
 
 

@@ -60,13 +60,16 @@ class Trainer:
         self.settings = settings
         device = device or torch.device("cpu")
         self.data = data.to(device, dtype)
-        self.objective = Objective(method=settings.method, recipe=settings.recipe)
+        self.objective = Objective(
+            method=settings.method, recipe=settings.recipe, heads=settings.heads
+        )
         self._generators = RunGenerators(settings.seed, device)
         spec = model_spec(
             settings.method,
             settings.recipe,
             num_classes=settings.num_classes,
             feature_dim=data.source_features.shape[2],
+            heads=settings.heads,
         )
         self.model = TA3N(spec, self._generators.weights)
         if initial is not None:
@@ -164,8 +167,12 @@ class Trainer:
         """Return the weights of the terms at a step of the present epoch, ramps resolved."""
         ramp_step = step if self.settings.recipe.ramp == "step" else 0
         ramp = dann_ramp(self._progress(ramp_step, steps_per_epoch))
-        configured = self.settings.weights.items()
-        return {name: ramp if weight < 0 else weight for name, weight in configured}
+        reversal = self.settings.recipe.reversal_ramp
+        warm = dann_ramp(self._progress(step, steps_per_epoch), reversal) if reversal else 1.0
+        return {
+            name: ramp if weight < 0 else weight * warm if name.startswith("beta_") else weight
+            for name, weight in self.settings.weights.items()
+        }
 
     def draw_masks(self, num_videos: int) -> list[DropoutMasks | None]:
         """Draw the dropout masks of a step, for each update of the objective."""
@@ -185,7 +192,11 @@ class Trainer:
         self, optimizer: torch.optim.Optimizer, step: int, steps_per_epoch: int
     ) -> None:
         """Set the rate for the step after this one."""
-        rate = learning_rate(self.settings.optimisation, self._progress(step, steps_per_epoch))
+        rate = learning_rate(
+            self.settings.optimisation,
+            self._progress(step, steps_per_epoch),
+            epoch=self.epoch + 1 + (step + 1) // steps_per_epoch,
+        )
         for group in optimizer.param_groups:
             group["lr"] = rate
 

@@ -3,13 +3,13 @@
 Shapes: B_S source and B_T target videos, the source first; see `model/model.py`.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.func import functional_call
 from torch.nn import functional as F
 
@@ -18,7 +18,8 @@ from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
 from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.measurements import Measured, measure
-from ta3n.train.methods.base import JOINT, Method, Update
+from ta3n.train.methods.base import JOINT, Method, Term, Update
+from ta3n.train.methods.heads import ClassHead, columns_of, shares_of
 from ta3n.train.model.model import TA3N, ModelOutput
 from ta3n.train.model.prediction import NO_REVERSAL, Observation, observe
 from ta3n.train.recipe.recipes import Recipe
@@ -35,15 +36,26 @@ class Objective:
     Args:
         method: which terms the objective has.
         recipe: how discrepancies are measured, and in how many updates MCD is made.
+        heads: where there are several.
     """
 
     method: Method
     recipe: Recipe
+    heads: tuple[ClassHead, ...] = ()
 
     @property
     def updates(self) -> tuple[Update, ...]:
-        """The updates of a step in their order."""
-        return self.method.updates(self.recipe)
+        """The updates of a step in their order; none moves a head that is not trained."""
+        updates = self.method.updates(self.recipe)
+        untrained = tuple(f"video_classifier.{h.name}." for h in self.heads if not h.weight)
+        if not untrained:
+            return updates
+        # The logits of all heads are one tensor: zeros would arrive, and with them the decay.
+        return tuple(replace(update, moves=_but(untrained, update.moves)) for update in updates)
+
+
+def _but(prefixes: tuple[str, ...], moves: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda parameter: moves(parameter) and not parameter.startswith(prefixes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,39 +151,60 @@ class StepContext(TermContext):
 
     Args:
         batch: the videos, the labels of the source, and the places of both in the training data.
+        head: the one of several heads whose logits and labels are seen; none for all.
     """
 
     batch: Batch
+    head: str | None = None
+
+    @property
+    def classifier(self) -> nn.Linear:
+        """The layer that makes class logits of video features, of the head that is seen."""
+        return self.model.classifier(self.head)
 
     @property
     def labels(self) -> Tensor:
-        """Of the source videos, int64 [B_S]."""
+        """Of the source videos, int64 [B_S]; of all heads [B_S, H]."""
         return self.batch.source_labels
 
-    def evaluate(self, weights: Mapping[str, Tensor] | None = None) -> ModelOutput:
+    def evaluate(
+        self, weights: Mapping[str, Tensor] | None = None, *, target_only: bool = False
+    ) -> ModelOutput:
         """Run the model on the batch without dropout, source first.
 
         Args:
             weights: to take the place of the model's own, by name of the parameter.
+            target_only: leave the source out.
+
+        Raises:
+            TrainingError: where there is no target to run on alone.
         """
+        features, sizes = step_features(self.batch, self.method), {"num_source": self.num_source}
+        if target_only:
+            if self.batch.target_features is None:
+                raise TrainingError("there are no target videos to evaluate")
+            features, sizes = self.batch.target_features, {"num_source": 0}
         was_training = self.model.training
         self.model.eval()
         try:
-            arguments = (step_features(self.batch, self.method), NO_REVERSAL)
-            sizes = {"num_source": self.num_source}
+            arguments = (features, NO_REVERSAL)
             output: ModelOutput = functional_call(self.model, dict(weights or {}), arguments, sizes)
-            return output
+            return self._seen(output)
         finally:
             self.model.train(was_training)
+
+    def _seen(self, output: ModelOutput) -> ModelOutput:
+        """Return an output with the logits of the head that is seen."""
+        if self.head is None:
+            return output
+        columns = columns_of(self.model.spec.heads)[self.head]
+        return replace(output, logits=output.logits[:, columns])
 
     @torch.no_grad()
     def evaluate_target(self, weights: Mapping[str, Tensor] | None = None) -> Observation:
         """Return what `evaluate` makes of the target, without gradient."""
-        output = self.evaluate(weights)
-        return Observation(
-            logits=output.logits[self.num_source :],
-            features=output.video_features[self.num_source :],
-        )
+        output = self.evaluate(weights, target_only=True)
+        return Observation(logits=output.logits, features=output.video_features)
 
     @property
     def num_source(self) -> int:
@@ -217,6 +250,13 @@ class Step(StepContext):
     def target_features(self) -> Tensor:
         """Video features of the target before dropout, [B_T, V]."""
         return self.output.video_features[self.num_source :]
+
+    def of_head(self, head: str) -> "Step":
+        """Return the step as it is with one of several heads alone."""
+        place = [each.name for each in self.model.spec.heads].index(head)
+        batch = replace(self.batch, source_labels=self.batch.source_labels[:, place])
+        seen = replace(self, batch=batch, head=head)
+        return replace(seen, output=seen._seen(self.output))
 
     def classification(self) -> Tensor:
         """Return the classification loss on the source, of both classifiers if there are two."""
@@ -337,6 +377,24 @@ def reversal_coefficients(weights: Weights) -> Coefficients:
     )
 
 
+def over_heads(loss: Callable[[Step], Tensor | None], step: Step) -> Tensor | None:
+    """Return a loss, of several heads the mean over those that are trained, with their shares."""
+    if not step.model.spec.heads:
+        return loss(step)
+    total: Tensor | None = None
+    for head, share in shares_of(step.model.spec.heads).items():
+        part = loss(step.of_head(head))
+        if part is not None:
+            total = share * part if total is None else total + share * part
+    return total
+
+
+def _loss_of(term: Term, step: Step) -> Tensor | None:
+    if term.loss is None:
+        return None
+    return term.loss(step) if term.with_heads == "once" else over_heads(term.loss, step)
+
+
 def compute_losses(step: Step, update: Update = JOINT) -> Losses:
     """Return every loss of an update, and their weighted `total`, which is what it minimises.
 
@@ -353,9 +411,11 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
     losses = {}
     total = step.output.logits.new_zeros(())
     if step.method.trains_on != "nothing":
-        total = losses["classification"] = step.classification()
+        classification = over_heads(Step.classification, step)
+        assert classification is not None, "every head has one"
+        total = losses["classification"] = classification
     for term in step.method.terms:
-        loss = None if term.loss is None else term.loss(replace(step, term=term.name))
+        loss = _loss_of(term, replace(step, term=term.name))
         if loss is None:
             continue
         losses[term.name] = loss

@@ -66,7 +66,7 @@ def _parts(step: "Step") -> "Tensor":
 
 
 def _of_predictions(step: "Step") -> "Tensor":
-    return prediction_consistency(step.model.video_classifier(_parts(step)))
+    return prediction_consistency(step.classifier(_parts(step)))
 
 
 def _of_features(step: "Step") -> "Tensor | None":

@@ -160,6 +160,11 @@ class Term:
         after_step: new values of those tensors (or of some), after the weights were updated.
         each_epoch: likewise before the first step of each epoch, from all training videos at once.
             It is called for one run at a time and may branch on data.
+        heads: of several heads, whether the loss is that of `each` (a step as it is with that head
+            alone), averaged with their shares, `once` for all where it reads neither class logits
+            nor labels, or `one`: then it needs a benchmark with one head. Left out, it is `one`
+            for terms with modules, states, updates or a second classifier, which are made for the
+            classes of one head, `once` for discriminators, and else `each`.
     """
 
     name: str
@@ -184,6 +189,7 @@ class Term:
     start: "Callable[[Start], Mapping[str, Tensor]] | None" = None
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
+    heads: Literal["", "each", "once", "one"] = ""
 
     def __post_init__(self) -> None:
         _check_name("term", self.name)
@@ -193,6 +199,12 @@ class Term:
             raise UsageError(f"term {self.name} reads {', '.join(unknown)}, which no recipe has")
         if self.group not in _GROUPS:
             raise UsageError(f"term {self.name} is of group {self.group!r}; use one of {_GROUPS}")
+
+    @property
+    def with_heads(self) -> str:
+        """What becomes of the loss with several heads, see `heads`."""
+        of_classes = (self.modules, self.start, self.updates, self.second_classifier)
+        return self.heads or ("one" if any(of_classes) else "once" if self.level else "each")
 
     @property
     def needs_parts(self) -> bool:
@@ -290,6 +302,20 @@ class Method:
                     " choose the temporal module relation"
                 )
         return replace(self, temporal=temporal, terms=terms, with_encoder=None)
+
+    def check_heads(self, names: "Sequence[str]") -> None:
+        """Refuse what cannot be trained with several heads.
+
+        Raises:
+            UsageError: for a term, or a closed form, of the classes of one head.
+        """
+        of_one = [term.label for term in self.terms if term.with_heads == "one"]
+        of_one += ["a closed form"] if self.closed_form is not None else []
+        if of_one:
+            raise UsageError(
+                f"{self.name}: {of_one[0]} is for the classes of one head, and the benchmark has"
+                f" {', '.join(names)}; choose a method without it, such as ta3n"
+            )
 
     def plus(self, others: "Sequence[Method]") -> "Method":
         """Return the method with the terms of others added.

@@ -74,7 +74,7 @@ def _covariance(features: "Tensor") -> "Tensor":
 
 
 def _classified(step: "Step") -> "Tensor":
-    classifier = step.model.video_classifier.weight
+    classifier = step.classifier.weight
     return classified_coral(step.source_features, step.target_features, classifier)
 
 

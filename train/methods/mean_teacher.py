@@ -90,6 +90,8 @@ MEAN_TEACHER = register_method(
                 ),
                 start=_start,
                 after_step=_after_step,
+                # What it keeps is a model, with all its heads.
+                heads="each",
             ),
         ),
     )

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.heads import ClassHead, heads_record
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
 
 _OF_SOME = frozenset(
@@ -19,6 +20,7 @@ _OF_SOME = frozenset(
         "joint_input",
         "lr_decay_power",
         "lr_decay_rate",
+        "lr_steps",
         "max_subsets",
         "mcd",
         "mcd_generator_updates",
@@ -29,6 +31,7 @@ _OF_SOME = frozenset(
         "norm_momentum",
         "ramp",
         "relation_dim",
+        "reversal_ramp",
     }
 )
 """Fields of a recipe that matter to some methods only; every other one matters to all."""
@@ -61,9 +64,10 @@ class RunSettings:
         method: with its temporal module.
         recipe: the hyper-parameters.
         weights: of the method's terms, by name; a negative one means the DANN ramp.
-        num_classes: C.
+        num_classes: C, with several heads the sum of theirs.
         seed: the run's seed.
         init_from: whose weights it starts from; none where the seed draws all of them.
+        heads: where there are several.
     """
 
     method: Method
@@ -72,6 +76,7 @@ class RunSettings:
     num_classes: int
     seed: int
     init_from: StartingPoint | None = None
+    heads: tuple[ClassHead, ...] = ()
 
     @property
     def fields_read(self) -> tuple[str, ...]:
@@ -83,7 +88,11 @@ class RunSettings:
         read |= set(self.method.reads)
         read |= {"nesterov"} if recipe.optimizer == "sgd" else {"adam_beta2"}
         read |= {"lr_decay_power", "lr_decay_rate"} if recipe.schedule == "inverse" else set()
+        read |= {"lr_steps"} if recipe.schedule == "steps" else set()
         read |= {"ramp"} if any(weight < 0 for weight in self.weights.values()) else set()
+        read |= (
+            {"reversal_ramp"} if any(name.startswith("beta_") for name in self.weights) else set()
+        )
         return tuple(field.name for field in fields(Recipe) if field.name in read)
 
     @property
@@ -101,8 +110,10 @@ class RunSettings:
         `official`.
         """
         read = self.fields_read
-        differ = any(getattr(OFFICIAL, name) != getattr(PAPER, name) for name in read)
-        usual = RECIPES.get(self.recipe.name, OFFICIAL) if differ else OFFICIAL
+        usual = RECIPES.get(self.recipe.name, OFFICIAL)
+        others = (PAPER, usual)
+        if all(getattr(OFFICIAL, name) == getattr(o, name) for o in others for name in read):
+            usual = OFFICIAL
         recipe = replace(usual, **{name: getattr(self.recipe, name) for name in read})
         if self.method.closed_form is not None:
             recipe = replace(recipe, epochs=1)
@@ -120,6 +131,8 @@ class RunSettings:
         keys = ("terms", "temporal", "trains_on", "closed_form")
         made_of = {key: value for key, value in self.method.record().items() if key in keys}
         identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
+        if self.heads:
+            identity["heads"] = heads_record(self.heads)
         if self.init_from is not None:
             start = self.init_from
             identity["init_from"] = {"config": start.config_hash, "seed": start.seed}

@@ -5,7 +5,7 @@ V video feature width (that of the encoder: H with TemPooling, R with TemRelatio
 video (the K-1 relations n = K..2 of TemRelation), C classes.
 """
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal, cast
 
@@ -22,10 +22,11 @@ from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.layers.temporal import EncoderModule
 from ta3n.train.methods.base import LEVELS, Level, Method
+from ta3n.train.methods.heads import ClassHead
 from ta3n.train.recipe.recipes import NormLayers, Recipe
 
 MIN_SEGMENTS = 2
-MAX_SEGMENTS = 25
+MAX_SEGMENTS = 64
 
 _FRAMES_TO_CLASSES = ("frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
 
@@ -35,9 +36,9 @@ class ModelSpec:
     """What a model is built from.
 
     Args:
-        num_classes: C.
+        num_classes: C, with several heads the sum of theirs.
         feature_dim: D.
-        num_segments: K, 2 to 25.
+        num_segments: K, 2 to 64.
         hidden_dim: H.
         relation_dim: R.
         max_subsets: most frame subsets evaluated per n-frame relation.
@@ -48,6 +49,7 @@ class ModelSpec:
         norm_layers: where each domain is normalised, see `Recipe`; `none` nowhere.
         second_classifier: whether there is one, as MCD needs.
         extra: what makes further modules that terms need, by name.
+        heads: where there are several.
 
     Raises:
         UsageError: for a value out of its range, or attention without relations.
@@ -65,6 +67,7 @@ class ModelSpec:
     norm_layers: NormLayers | Literal["none"] = "none"
     second_classifier: bool = False
     extra: tuple["Callable[[ModelSpec], Mapping[str, nn.Module]]", ...] = ()
+    heads: tuple[ClassHead, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
@@ -94,7 +97,14 @@ class ModelSpec:
         return cast(int, getattr(self, self.encoder.width))
 
 
-def model_spec(method: Method, recipe: Recipe, *, num_classes: int, feature_dim: int) -> ModelSpec:
+def model_spec(
+    method: Method,
+    recipe: Recipe,
+    *,
+    num_classes: int,
+    feature_dim: int,
+    heads: tuple[ClassHead, ...] = (),
+) -> ModelSpec:
     """Return the model that a method needs under a recipe.
 
     Raises:
@@ -113,6 +123,7 @@ def model_spec(method: Method, recipe: Recipe, *, num_classes: int, feature_dim:
         norm_layers=recipe.norm_layers if any(t.normalises for t in method.terms) else "none",
         second_classifier=any(term.second_classifier for term in method.terms),
         extra=tuple(term.modules for term in method.terms if term.modules),
+        heads=heads,
     )
 
 
@@ -121,7 +132,7 @@ class ModelOutput:
     """What one forward pass yields. A level that was not evaluated is absent, not zero.
 
     Args:
-        logits: class logits, [B, C].
+        logits: class logits, [B, C]; of several heads those of one beside another.
         video_features: video features before dropout and classifier, [B, V].
         domain_logits: per evaluated level: frame [B, K, 2], relation [B, K-1, 2] in the order
             n = K..2 (of other encoders [B, P, 2]), video [B, 2]. Index 0 is source, 1 is target.
@@ -146,6 +157,25 @@ class ModelOutput:
     def levels(self) -> tuple[Level, ...]:
         """The levels whose discriminator was evaluated: asked for, or needed by attention."""
         return tuple(level for level in LEVELS if level in self.domain_logits)
+
+
+class HeadedClassifier(nn.ModuleDict):
+    """A linear layer for each head on the same videos: [B, V] to [B, C_1 + C_2 + ...].
+
+    Each has its own, so that one that no loss reaches is left alone by the optimiser.
+    """
+
+    def __init__(self, video_dim: int, heads: Sequence[ClassHead]) -> None:
+        super().__init__({head.name: Linear(video_dim, head.num_classes) for head in heads})
+
+    def forward(self, videos: Tensor) -> Tensor:
+        """Return the logits of all heads."""
+        return torch.cat([layer(videos) for layer in self.values()], dim=-1)
+
+    @property
+    def weight(self) -> Tensor:
+        """Of the first head, [C_1, V]."""
+        return cast(nn.Linear, next(iter(self.values()))).weight
 
 
 class TA3N(nn.Module):
@@ -183,7 +213,11 @@ class TA3N(nn.Module):
         self.frame_fc = Linear(spec.feature_dim, spec.hidden_dim)
         self.frame_discriminator = Discriminator(spec.hidden_dim)
         self.video_discriminator = Discriminator(spec.video_dim)
-        self.video_classifier = Linear(spec.video_dim, spec.num_classes)
+        self.video_classifier: nn.Linear | HeadedClassifier = (
+            HeadedClassifier(spec.video_dim, spec.heads)
+            if spec.heads
+            else Linear(spec.video_dim, spec.num_classes)
+        )
         self.encoder: EncoderModule = spec.encoder.build(spec)
         self.frame_norm: DomainNorm | None = None
         if spec.norm_layers != "none":
@@ -231,6 +265,11 @@ class TA3N(nn.Module):
                 "with"
             )
         self.load_state_dict({name: weights[name] for name in ours}, strict=False)
+
+    def classifier(self, head: str | None = None) -> nn.Linear:
+        """Return the classifier of a head, or the one there is."""
+        layer = self.video_classifier
+        return cast(nn.Linear, layer if head is None else cast(HeadedClassifier, layer)[head])
 
     @staticmethod
     def state_name(term: str, name: str) -> str:

@@ -1,14 +1,17 @@
 """What a trained model makes of videos: class logits and video features.
 
-Shapes: N videos, K segments, D feature width, V video feature width, C classes.
+Shapes: N videos, K segments, D feature width, V video feature width, C classes of all heads, H
+trained heads.
 """
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.methods.heads import ClassHead, columns_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 
@@ -29,6 +32,27 @@ class Observation(NamedTuple):
 
     logits: Tensor
     features: Tensor
+
+
+def classes_of(logits: Tensor, heads: Sequence[ClassHead] = ()) -> Tensor:
+    """Return the class with the largest logit, int64 [N]; of each trained head [N, H].
+
+    Args:
+        logits: [N, C].
+        heads: All there are; none for a single one.
+    """
+    if not heads:
+        return logits.argmax(dim=1)
+    columns = columns_of(heads)
+    return torch.stack([logits[:, columns[h.name]].argmax(dim=1) for h in heads if h.weight], dim=1)
+
+
+def probabilities_of(logits: Tensor, heads: Sequence[ClassHead] = ()) -> Tensor:
+    """Return the probabilities of the classes, [N, C]; with several heads each sums to 1."""
+    if not heads:
+        return logits.softmax(dim=1)
+    parts = [logits[:, columns].softmax(dim=1) for columns in columns_of(heads).values()]
+    return torch.cat(parts, dim=1)
 
 
 @torch.no_grad()

@@ -1,15 +1,15 @@
-"""The two recipes, `official` and `paper`, as plain data.
+"""The recipes `official`, `paper` and `epic100`, as plain data.
 
 Everything here is read by the command line before anything heavy is imported, so this module
-must not import torch. `docs/recipes.md` says what the two recipes differ in and why.
+must not import torch. `docs/recipes.md` says what the recipes differ in and why.
 
 Sources: "Temporal Attentive Alignment for Video Domain Adaptation" (Chen et al.), sections 2-3, and
 the settings of its authors' published program where the paper is silent.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, get_args
 
 from ta3n.common.errors import UsageError
 
@@ -20,7 +20,7 @@ JointInput = Literal["logits", "softmax"]
 McdSteps = Literal["one", "three"]
 NormLayers = Literal["spatial", "all"]
 Optimizer = Literal["sgd", "adam", "adamw"]
-Schedule = Literal["inverse", "cosine", "constant"]
+Schedule = Literal["inverse", "cosine", "constant", "steps"]
 
 MMD_ESTIMATORS: tuple[MmdEstimator, ...] = get_args(MmdEstimator)
 
@@ -41,6 +41,7 @@ class Recipe:
         schedule: how the rate goes on, see `schedule.learning_rate`.
         lr_decay_rate: a of the schedule `inverse`.
         lr_decay_power: b of the schedule `inverse`.
+        lr_steps: epochs, from 1, at whose start the schedule `steps` divides the rate by 10.
         momentum: of SGD, or the first beta of Adam.
         nesterov: whether the momentum of SGD is Nesterov's.
         adam_beta2: second beta of Adam.
@@ -50,6 +51,8 @@ class Recipe:
         source_batch: source videos per step; the target's follows from the sizes of the domains.
         ramp: how often a weight on the DANN ramp is renewed. The authors' program renews it
             at the first step of an epoch only.
+        reversal_ramp: a of 2 / (1 + exp(-a p)) - 1, which multiplies the reversal coefficients at
+            every step; 0 leaves them constant. The DANN ramp of a negative one is not multiplied.
         batches: `zip` ends an epoch with the domain that has fewer batches, as the authors'
             loaders do; `cycle` goes on with a fresh permutation of it until the other is done.
         mmd_estimator: for DAN and JAN; `paired` is the biased one on as many videos of either
@@ -82,6 +85,7 @@ class Recipe:
     schedule: Schedule = "inverse"
     lr_decay_rate: float = 10.0
     lr_decay_power: float = 0.75
+    lr_steps: tuple[int, ...] = (10, 20)
     momentum: float = 0.9
     nesterov: bool = True
     adam_beta2: float = 0.999
@@ -90,6 +94,7 @@ class Recipe:
     epochs: int = 30
     source_batch: int = 128
     ramp: Ramp = "epoch"
+    reversal_ramp: float = 0.0
     batches: Batches = "zip"
     mmd_estimator: MmdEstimator = "paired"
     joint_input: JointInput = "logits"
@@ -101,11 +106,13 @@ class Recipe:
     norm_momentum: float = 0.1
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
         positive = ("learning_rate", "clip_norm", "epochs", "source_batch", "bandwidth_floor")
         for name in (*positive, "mcd_generator_updates", "mcd_rate", "norm_momentum"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
-        for name in ("lr_decay_rate", "lr_decay_power", "weight_decay", "momentum"):
+        from_zero = ("lr_decay_rate", "lr_decay_power", "reversal_ramp", "weight_decay", "momentum")
+        for name in from_zero:
             if not getattr(self, name) >= 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be 0 or above")
         for name, known in (("optimizer", Optimizer), ("schedule", Schedule)):
@@ -117,6 +124,18 @@ class Recipe:
             raise UsageError("the betas of Adam are momentum and adam_beta2; both must be below 1")
         if self.optimizer == "sgd" and self.nesterov and self.momentum == 0:
             raise UsageError("nesterov needs a momentum above 0; set nesterov to false")
+
+    def record(self) -> dict[str, Any]:
+        """Return the recipe as plain values, for `Recipe(**record)`.
+
+        What came later than runs that are kept is left out where it has its default.
+        """
+        later = {"lr_steps": OFFICIAL.lr_steps, "reversal_ramp": OFFICIAL.reversal_ramp}
+        return {
+            name: value
+            for name, value in asdict(self).items()
+            if name not in later or value != later[name]
+        }
 
 
 OFFICIAL = Recipe(name="official")
@@ -133,4 +152,7 @@ PAPER = Recipe(
     norm_layers="all",
 )
 
-RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (OFFICIAL, PAPER)}
+EPIC100 = Recipe(name="epic100", learning_rate=0.003, schedule="steps", reversal_ramp=1.0)
+"""That of the official baseline for EPIC-KITCHENS-100, a TA3N with two heads."""
+
+RECIPES: Mapping[str, Recipe] = {recipe.name: recipe for recipe in (OFFICIAL, PAPER, EPIC100)}

@@ -22,24 +22,27 @@ def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> flo
     return (step + epoch * steps_per_epoch) / (epochs * steps_per_epoch)
 
 
-def learning_rate(recipe: Recipe, p: float) -> float:
+def learning_rate(recipe: Recipe, p: float, *, epoch: int = 1) -> float:
     """Return the rate of the step after the one at p; the very first step uses the rate at 0.
 
     `inverse` is base / (1 + a p) ** b (Ganin and Lempitsky), `cosine` falls to 0 along half a
-    cosine, `constant` stays.
+    cosine, `constant` stays, `steps` divides by 10 at the start of some epochs.
 
     Args:
         recipe: names the schedule, with the rate at the start, a and b.
         p: progress at the step just made.
+        epoch: that of the step that the rate is for, from 1.
     """
     base = recipe.learning_rate
     if recipe.schedule == "constant":
         return base
+    if recipe.schedule == "steps":
+        return float(base / 10 ** sum(epoch >= start for start in recipe.lr_steps))
     if recipe.schedule == "cosine":
         return base * (1 + cos(pi * min(p, 1.0))) / 2
     return float(base / (1 + recipe.lr_decay_rate * p) ** recipe.lr_decay_power)
 
 
-def dann_ramp(p: float) -> float:
-    """Return 2 / (1 + exp(-10 p)) - 1, which rises from 0 towards 1 (Ganin and Lempitsky)."""
-    return 2 / (1 + exp(-10 * p)) - 1
+def dann_ramp(p: float, rate: float = 10.0) -> float:
+    """Return 2 / (1 + exp(-rate p)) - 1, which rises from 0 towards 1 (Ganin and Lempitsky)."""
+    return 2 / (1 + exp(-rate * p)) - 1

@@ -5,10 +5,12 @@ from __future__ import annotations
 import shlex
 import sys
 from pathlib import Path
+from typing import Any
 
 import click
 
 from ta3n.common.cli import handles_errors
+from ta3n.train.epic.cli import CHECK, check_submission
 
 COMMAND = "ta3n-report"
 
@@ -18,6 +20,7 @@ Examples:
   ta3n-report runs --features features
   ta3n-report runs more-runs --out paper --no-pictures
   ta3n-report runs --rule im --rule oracle    compare by im, chosen without target labels
+  ta3n-report check-submission test.zip --annotations DIR    see its own --help
 
 \b
 Exit codes: 0 done, 1 runs missing, or made from different features, 2 wrong usage,
@@ -27,7 +30,29 @@ Exit codes: 0 done, 1 runs missing, or made from different features, 2 wrong usa
 _FOLDER = click.Path(path_type=Path)
 
 
-@click.command(COMMAND, epilog=_EPILOG, context_settings={"max_content_width": 100})
+class _ReportCommand(click.Command):
+    """The command, beside which another one has a word of its own in the place of a folder."""
+
+    def make_context(
+        self,
+        info_name: str | None,
+        args: list[str],
+        parent: click.Context | None = None,
+        **extra: Any,
+    ) -> click.Context:
+        """Return the context of the command that is meant."""
+        if args[:1] == [CHECK]:
+            return check_submission.make_context(f"{info_name} {CHECK}", args[1:], parent, **extra)
+        return super().make_context(info_name, args, parent, **extra)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command that is meant."""
+        return super().invoke(ctx) if ctx.command is self else ctx.command.invoke(ctx)
+
+
+@click.command(
+    COMMAND, cls=_ReportCommand, epilog=_EPILOG, context_settings={"max_content_width": 100}
+)
 @click.argument("runs", nargs=-1, required=True, type=_FOLDER)
 @click.option(
     "--out",
@@ -45,6 +70,12 @@ _FOLDER = click.Path(path_type=Path)
 )
 @click.option(
     "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
+)
+@click.option(
+    "--annotations",
+    metavar="DIR",
+    type=_FOLDER,
+    help="The annotations of EPIC-KITCHENS-100: for figures of its tail classes.",
 )
 @click.option("--no-pictures", is_flag=True, help="Tables and summary only.")
 @click.option(
@@ -72,6 +103,7 @@ def main(
     videos: Path | None,
     rules: tuple[str, ...],
     focal: tuple[str, ...],
+    annotations: Path | None,
     *,
     no_pictures: bool,
 ) -> None:
@@ -91,6 +123,7 @@ def main(
         pictures=not no_pictures,
         rules=[name.strip() for names in rules for name in names.split(",") if name.strip()],
         focal=focal,
+        annotations=annotations,
     )
     report.print()
 

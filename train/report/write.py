@@ -13,13 +13,18 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
 from ta3n.common.files import replace_file
+from ta3n.train.epic.metrics import TailClasses
+from ta3n.train.epic.ranking import read_tail
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
+from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.matrix import directions_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
+    epochs_sheet,
+    heads_sheet,
     others_sheet,
     results_csv,
     rules_sheet,
@@ -31,7 +36,7 @@ from ta3n.train.runs.records import Run
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "directions", "comparisons", "rules")
+_SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -43,6 +48,8 @@ _TEMPLATES = Environment(
     lstrip_blocks=True,
     keep_trailing_newline=True,
 )
+NO_LABELS = "The tested videos have no labels, so that there is no accuracy."
+
 _TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
 _TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
 
@@ -52,13 +59,18 @@ class Contents:
     """Everything that tables and sentences of a report are made of.
 
     Attributes:
-        analyses: One for each direction, in the order of `runs`.
+        analyses: One for each direction with an accuracy, in the order of `runs`.
         sheets: All tables, those without a single run included.
     """
 
     runs: RunSet
     analyses: tuple[Analysis, ...]
     sheets: tuple[Sheet, ...]
+
+    @property
+    def unlabelled(self) -> tuple[DirectionRuns, ...]:
+        """The directions whose tested videos have no labels."""
+        return tuple(each for each in self.runs.directions if not each.is_labelled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -88,6 +100,8 @@ class Report:
         for analysis in self.contents.analyses:
             for each in (analysis, *analysis.further):
                 print(f"\n{printable(each.direction.label)}: {printable(main_finding(each))}")
+        for direction in self.contents.unlabelled:
+            print(f"\n{printable(direction.label)}: {NO_LABELS}")
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.tables[0].parent}")
@@ -104,6 +118,7 @@ def write_report(
     pictures: bool = True,
     rules: Sequence[str] = (),
     focal: Sequence[str] = (),
+    annotations: Path | None = None,
 ) -> Report:
     """Write the report of all finished runs under some folders, which are only read.
 
@@ -117,17 +132,20 @@ def write_report(
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
         focal: The row that all others are held against, see `focal_rows`; none chooses it. The
             summary also tells how further ones compare with all others.
+        annotations: Folder of the annotations of EPIC-KITCHENS-100, for figures of its tail
+            classes.
 
     Raises:
         DataMissingError: If there is no finished run, or a folder is not there.
-        DataConflictError: If runs were made from different features.
+        DataConflictError: If runs were made from different features, or annotations are not of
+            the published form.
         UsageError: For a rule or a focal row that no run has.
         OSError: If the report cannot be written.
     """
     for folder in (features, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    contents = build_contents(collect_runs(*runs), rules, focal)
+    contents = build_contents(collect_runs(*runs), rules, focal, read_tail(annotations))
     galleries = _galleries(contents, features, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
@@ -163,13 +181,19 @@ def write_report(
     )
 
 
-def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str] = ()) -> Contents:
+def build_contents(
+    runs: RunSet,
+    rules: Sequence[str] = (),
+    focal: Sequence[str] = (),
+    tail: TailClasses | None = None,
+) -> Contents:
     """Compare rows and make all tables.
 
     Args:
         rules: Selection rules to show, and the first to compare by; none shows all, and compares
             by `last`.
         focal: As for `write_report`.
+        tail: Classes of EPIC-KITCHENS-100 that are rare, where they are known.
 
     Raises:
         UsageError: For a rule or a focal row that no run has.
@@ -184,17 +208,28 @@ def build_contents(runs: RunSet, rules: Sequence[str] = (), focal: Sequence[str]
             raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
     shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
     rule = shown[0] if rules else "last"
-    analyses = tuple(analyse(direction, rule, focal) for direction in runs.directions)
-    return Contents(runs=runs, analyses=analyses, sheets=_sheets(analyses, shown))
+    labelled = [direction for direction in runs.directions if direction.is_labelled]
+    analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
+    sheets = _sheets(analyses, shown, tail) if analyses else ()
+    if unlabelled := [each for each in runs.directions if not each.is_labelled]:
+        sheets = (*sheets, epochs_sheet(unlabelled, shown))
+    return Contents(runs=runs, analyses=analyses, sheets=sheets)
 
 
-def _sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[Sheet, ...]:
+def _sheets(
+    analyses: Sequence[Analysis], rules: Sequence[str], tail: TailClasses | None
+) -> tuple[Sheet, ...]:
     others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
     blocks = [(analysis, rows) for analysis, rows in others if rows]
     sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
     if blocks:
         sheets.append(others_sheet(blocks, rules))
-    sheets += [directions_sheet(analyses, rules), comparisons_sheet(analyses)]
+    sheets += [heads_sheet(analyses, rules)]
+    sheets += [actions_sheet([a.direction for a in analyses], tail)]
+    # Right by one head and right by all have no mean.
+    if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
+        sheets.append(directions_sheet(whole, rules))
+    sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)
 
@@ -215,7 +250,8 @@ def _galleries(
     directions = contents.runs.directions
     galleries = {}
     for direction in directions:
-        name = f"{direction.benchmark}-{direction.source}-{direction.target}-"
+        parts = (direction.benchmark, direction.source, direction.target, *direction.heads)
+        name = f"{'-'.join(parts)}-"
         prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
         galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
     return galleries
@@ -235,6 +271,7 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
         main_finding=main_finding,
         further_findings=further_findings,
         warnings=_warnings,
+        no_labels=NO_LABELS,
         command=command,
         directions=directions,
         features=directions[0].rows[0].config.data["features"],  # all runs share them
@@ -250,6 +287,11 @@ def _warnings(direction: DirectionRuns) -> list[str]:
     found = []
     if weights.startswith("random"):
         found.append(f"The backbone has random weights ({weights}): accuracies mean nothing.")
+    if direction.rows[0].config.settings.get("tested") == "train":
+        found.append(
+            "The tested videos are the target's training videos, without whose labels the rows "
+            "that adapt were trained: for tuning, not for comparison with other work."
+        )
     counts = {len(row.runs) for row in direction.rows}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")

@@ -29,10 +29,12 @@ from ta3n.common.errors import (
 from ta3n.common.files import replace_file
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
+from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.model.prediction import classes_of
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import read_config
@@ -61,7 +63,8 @@ class RunState:
     Attributes:
         trainer: A copy of the trainer's state.
         scores: What can be chosen by, epoch by epoch.
-        predictions: Class of each target validation video at the epoch of each rule, int64 [N].
+        predictions: Class of each target validation video at the epoch of each rule, int64 [N], or
+            of each trained head [N, H].
         last_logits: After the last epoch, [N, C].
         weights: The model's, at the epochs of `KEPT_WEIGHTS`.
         label_reads: How many single target labels were read.
@@ -88,7 +91,8 @@ class RunState:
         new = EpochScores.of(evaluation.score, validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
-        predictions = dict.fromkeys(sorted(chosen), evaluation.logits.argmax(dim=1))
+        predicted = classes_of(evaluation.logits, trainer.settings.heads)
+        predictions = dict.fromkeys(sorted(chosen), predicted)
         state = trainer.state_dict()
         weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}
         return cls(
@@ -238,6 +242,7 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         Recipe(**config.settings["recipe"]),
         num_classes=len(config.settings["classes"]),
         feature_dim=config.data["features"]["feature_dim"],
+        heads=heads_of(config.settings),
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.

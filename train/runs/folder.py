@@ -88,16 +88,19 @@ class RunResult:
 
     def log(self) -> None:
         """Log the figures, and how many videos an epoch used."""
-        rules = ", ".join(
-            f"{name} {rule.percent:.2f} % ({rule.correct}/{rule.total}, epoch {rule.epoch})"
-            for name, rule in self.rules.items()
-        )
+        rules = ", ".join(f"{name} {_told(rule)}" for name, rule in self.rules.items())
         used = ", ".join(f"{n} of {of} {domain}" for domain, (n, of) in self.coverage.items())
         withheld = "".join(
             f"; {rule} withheld in {sum(reasons.values())} epochs"
             for rule, reasons in self.withheld.items()
         )
         LOGGER.info("seed %d: %s; an epoch used %s videos%s", self.seed, rules, used, withheld)
+
+
+def _told(rule: ChosenEpoch) -> str:
+    if rule.by_head or not rule.total:
+        return f"epoch {rule.epoch} ({rule.told()})"
+    return f"{rule.percent:.2f} % ({rule.correct}/{rule.total}, epoch {rule.epoch})"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -220,7 +223,11 @@ class RunFolder:
 
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on and has no checkpoint."""
-        write_json(self.path / "result.json", asdict(result))
+        record = asdict(result)
+        for rule in record["rules"].values():
+            if not rule["by_head"]:
+                del rule["by_head"]
+        write_json(self.path / "result.json", record)
         (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()
 

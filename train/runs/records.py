@@ -8,7 +8,7 @@ import io
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from math import isfinite
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,23 @@ from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStore
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection
-from ta3n.datasets.benchmarks.benchmark import BUILT_IN, Benchmark, Side
+from ta3n.datasets.benchmarks.benchmark import (
+    BUILT_IN,
+    UNLABELLED,
+    Benchmark,
+    Head,
+    Label,
+    Side,
+)
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.train.methods.heads import ClassHead, columns_of, heads_of
 from ta3n.train.paper.labels import method_label
 from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
 _RECIPE_KEYS = ("name", "epochs", "source_batch", "learning_rate", "num_segments")
 _FEATURE_KEYS = ("backbone", "weights", "profile", "image_size", "frames", "feature_dim")
+_RANK = "last_rank_"
 _DATA_KEYS = ("manifests", "lists", "videos")
 _SEED_FOLDER = re.compile(r"seed-(\d+)")
 
@@ -36,18 +45,31 @@ _OTHERWISE = (ValueError, TypeError, KeyError, AttributeError)
 class PredictedVideo:
     """What a run said about one target validation video, a path within the dataset.
 
+    With several heads label and prediction are one of each that is trained.
+
     Attributes:
+        label: -1 where the video has none.
         chosen: Class predicted after the epoch that a selection rule chose, by rule.
+        all_labels: With several heads the label of each, trained or not.
+        ranks: With those of a challenge how many classes the last epoch puts before the true one,
+            by trained head, and pairs as `action`; -1 without a label. Older runs have none.
     """
 
     video: str
-    label: int
-    chosen: Mapping[str, int]
+    label: Label
+    chosen: Mapping[str, Label]
+    all_labels: tuple[int, ...] = ()
+    ranks: Mapping[str, int] = field(default_factory=dict)
 
     @property
-    def last(self) -> int:
+    def last(self) -> Label:
         """Class predicted after the last epoch."""
         return self.chosen["last"]
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether its classes are known."""
+        return UNLABELLED not in (self.all_labels or (self.label,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,8 +95,15 @@ class Run:
         return self.result.seed
 
     @property
+    def is_labelled(self) -> bool:
+        """Whether the tested videos have labels, so that there is an accuracy."""
+        return self.result.rules["last"].total > 0
+
+    @property
     def accuracies(self) -> list[float]:
-        """Target accuracy after each epoch, in percent."""
+        """Target accuracy after each epoch, in percent; none without labels."""
+        if not self.is_labelled:
+            return []
         return [100 * e["target_correct"] / e["target_total"] for e in self.epochs]
 
     def scores(self, rule: str) -> list[float | None]:
@@ -112,7 +141,7 @@ def read_run(path: Path) -> Run:
             config=config,
             result=result,
             epochs=epochs,
-            predictions=_read_predictions(path, tuple(result.rules)),
+            predictions=_read_predictions(path, tuple(result.rules), heads_of(config.settings)),
             environment=_read_environment(path / "environment.json"),
         )
     except OSError as error:
@@ -154,14 +183,15 @@ def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]
 
     Features of all frames and of the sampled ones alone are the same where both have a frame.
     """
-    ours = features_of(config).model_dump(exclude={"dataset"})
-    theirs = features.model_dump(exclude={"dataset"})
+    of_a_dataset = {"dataset", "reading"}
+    ours = features_of(config).model_dump(exclude=of_a_dataset)
+    theirs = features.model_dump(exclude=of_a_dataset)
     if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
-        del theirs["frames"]
+        del ours["frames"], theirs["frames"]
     return [
-        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
-        for key, value in theirs.items()
-        if value != ours[key]
+        f"{key} is {theirs.get(key) or 'none'}, in the run {ours.get(key) or 'none'}"
+        for key in ours | theirs
+        if theirs.get(key) != ours.get(key)
     ]
 
 
@@ -171,7 +201,11 @@ def benchmark_record(benchmark: Benchmark) -> dict[str, Any]:
     So one's own benchmark is known without its settings file.
     """
     return {
-        dataset: {"labels": dict(side.labels), "split": side.split or benchmark.split}
+        dataset: {
+            "labels": dict(side.labels),
+            "split": side.split or benchmark.split,
+            **({"tested": side.tested} if side.tested != "val" else {}),
+        }
         for dataset, side in benchmark.sides.items()
     }
 
@@ -190,10 +224,14 @@ def benchmark_of(config: RunConfig) -> Benchmark:
             f"the run on {config.benchmark}, which is not built-in, has no record of it; "
             "train again"
         )
+    names = tuple(config.settings["classes"])
+    heads = heads_of(config.settings)
+    columns = columns_of(heads)
     return Benchmark(
         name=config.benchmark,
-        class_names=tuple(config.settings["classes"]),
-        sides={name: Side(labels=s["labels"], split=s["split"]) for name, s in sides.items()},
+        class_names=names,
+        sides={name: Side(**side) for name, side in sides.items()},
+        heads=tuple(Head(h.name, names[columns[h.name]], h.weight) for h in heads),
     )
 
 
@@ -292,14 +330,38 @@ def _read_epochs(path: Path) -> tuple[Mapping[str, Any], ...]:
     return tuple(json.loads(line) for line in file.read_text("utf-8").splitlines())
 
 
-def _read_predictions(path: Path, rules: Sequence[str]) -> tuple[PredictedVideo, ...]:
+def _read_predictions(
+    path: Path, rules: Sequence[str], heads: Sequence[ClassHead]
+) -> tuple[PredictedVideo, ...]:
     text = (path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
     reader = csv.DictReader(io.StringIO(text))
-    if lacking := [name for name in rules if name not in (reader.fieldnames or ())]:
+    trained = [head.name for head in heads if head.weight]
+    wanted = [f"{rule}_{head}" for rule in rules for head in trained] if heads else rules
+    if lacking := [name for name in wanted if name not in (reader.fieldnames or ())]:
         raise FeatureStoreError(f"broken, predictions.csv lacks the column {lacking[0]}")
+    if heads:
+        return tuple(_of_heads(row, rules, heads) for row in reader)
     return tuple(
         PredictedVideo(row["video"], int(row["label"]), {rule: int(row[rule]) for rule in rules})
         for row in reader
+    )
+
+
+def _of_heads(
+    row: Mapping[str, str], rules: Sequence[str], heads: Sequence[ClassHead]
+) -> PredictedVideo:
+    labels = {head.name: int(row[f"label_{head.name}"] or UNLABELLED) for head in heads}
+    trained = [head.name for head in heads if head.weight]
+    return PredictedVideo(
+        row["video"],
+        tuple(labels[name] for name in trained),
+        {rule: tuple(int(row[f"{rule}_{name}"]) for name in trained) for rule in rules},
+        tuple(labels.values()),
+        {
+            column.removeprefix(_RANK): int(value or UNLABELLED)
+            for column, value in row.items()
+            if column.startswith(_RANK)
+        },
     )
 
 
@@ -312,6 +374,8 @@ def _check(run: Run, seed: int) -> None:
     try:
         last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
         num_classes = len(run.config.settings["classes"])
+        heads = heads_of(run.config.settings)
+        counts = [head.num_classes for head in heads if head.weight]
         checks = {
             f"result.json is of seed {run.seed}, config.json of {seed}": run.seed == seed,
             f"metrics.jsonl has {len(run.epochs)} of {planned} epochs": (
@@ -327,9 +391,9 @@ def _check(run: Run, seed: int) -> None:
                 0 <= rule.correct <= rule.total == last.total for rule in run.result.rules.values()
             ),
             f"predictions.csv has classes beyond the {num_classes} of config.json": all(
-                0 <= index < num_classes
+                _within(each, counts or [num_classes], may_lack=bool(heads) and each is p.label)
                 for p in run.predictions
-                for index in (p.label, *p.chosen.values())
+                for each in (p.label, *p.chosen.values())
             ),
             "metrics.jsonl lacks the losses": all(
                 e["target_total"] == last.total and all(v == v for v in e["losses"].values())
@@ -343,14 +407,21 @@ def _check(run: Run, seed: int) -> None:
             raise FeatureStoreError(f"broken, {problem}")
 
 
+def _within(classes: Label, counts: Sequence[int], *, may_lack: bool) -> bool:
+    each = (classes,) if isinstance(classes, int) else classes
+    unlabelled = may_lack and set(each) == {UNLABELLED}
+    return unlabelled or all(0 <= n < count for n, count in zip(each, counts, strict=True))
+
+
 def _checked_predictions(run: Run) -> dict[str, bool]:
     """Hold what each rule chose against the predictions of its epoch."""
     checks = {}
     for name, rule in run.result.rules.items():
-        hits = sum(p.label == p.chosen[name] for p in run.predictions)
-        found, recorded = (hits, len(run.predictions)), (rule.correct, rule.total)
+        labelled = [p for p in run.predictions if p.is_labelled]
+        hits = sum(p.label == p.chosen[name] for p in labelled)
+        found, recorded = (hits, len(labelled)), (rule.correct, rule.total)
         message = (
-            f"predictions.csv has {hits} of {len(run.predictions)} videos right by the rule "
+            f"predictions.csv has {hits} of {len(labelled)} videos right by the rule "
             f"{name}, result.json {rule.correct} of {rule.total}"
         )
         checks[message] = found == recorded

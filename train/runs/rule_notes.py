@@ -22,6 +22,8 @@ def rules_on(settings: Mapping[str, Any]) -> str:
 
 def rules_on_note(settings: Mapping[str, Any]) -> str:
     """Return the same in words."""
+    if settings.get("tested") == "train":
+        return "the target's training videos, the very ones that are tested"
     return _RULES_ON.get(rules_on(settings), "videos not known here")
 
 

@@ -6,27 +6,51 @@ Needs no torch.
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from math import nan
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.validators.rules import RULES, Score
 
 LAST, ORACLE = "last", "oracle"
+ACTION = "action"
+"""What is right where all trained heads are."""
 KEPT_WEIGHTS = (LAST, ORACLE, "im")
 """Rules whose weights a run keeps, where they choose an epoch."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TargetScore:
-    """One epoch (from 1) on the labelled target, in whole videos: no rounding is ever compared."""
+    """One epoch (from 1) on the labelled target, in whole videos: no rounding is ever compared.
+
+    Attributes:
+        correct: Videos told right, with several heads by all that are trained.
+        total: Labelled videos; 0 for an unlabelled target.
+        by_head: Videos told right by each trained head, by its name; empty with a single head.
+    """
 
     epoch: int
     correct: int
     total: int
+    by_head: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def percent(self) -> float:
-        """Accuracy in percent."""
-        return 100 * self.correct / self.total
+        """Accuracy in percent; not a number without labels."""
+        return 100 * self.correct / self.total if self.total else nan
+
+    def percents(self) -> dict[str, float]:
+        """Return the accuracy by each trained head, and where there are several of `action`."""
+        correct = {**self.by_head, **({ACTION: self.correct} if len(self.by_head) > 1 else {})}
+        return {
+            name: 100 * hits / self.total if self.total else nan for name, hits in correct.items()
+        }
+
+    def told(self) -> str:
+        """Return the accuracy in words; with several heads that of each."""
+        if not self.total:
+            return "no labels"
+        figures = self.percents().items() if self.by_head else [("", self.percent)]
+        return ", ".join(f"{name} {percent:.2f} %".lstrip() for name, percent in figures)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,10 +106,10 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     """Choose an epoch by every rule.
 
     `last` takes the final epoch and needs no label. `oracle` takes the best epoch on the labelled
-    target: the paper's protocol, which chooses on the test set. The others take the epoch with the
-    highest score of a validator, without a target label. Of equals the first is taken. A rule
-    without a score in any epoch is absent, and so is one whose score only fell, where it does so
-    while a model learns.
+    target: the paper's protocol, which chooses on the test set; without labels it is absent. The
+    others take the epoch with the highest score of a validator, without a target label. Of equals
+    the first is taken. A rule without a score in any epoch is absent, and so is one whose score
+    only fell, where it does so while a model learns.
 
     Raises:
         TrainingError: If no epoch was scored.
@@ -96,7 +120,8 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
     for scores in history:
         target = scores.target
         # The last epoch always has the highest score of `last`.
-        by_rule = {LAST: target.epoch, ORACLE: target.correct, **scores.validators}
+        oracle = {ORACLE: target.correct} if target.total else {}
+        by_rule = {LAST: target.epoch, **oracle, **scores.validators}
         for rule, score in by_rule.items():
             if rule not in best or score > best[rule][0]:
                 best[rule] = score, target

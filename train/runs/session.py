@@ -5,17 +5,22 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from ta3n.common.device import describe_device
 from ta3n.common.errors import DivergedError, shorten
 from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
+from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.train.data.features import RunData
+from ta3n.train.epic.ranking import are_of_the_challenge, ranks_of
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
+from ta3n.train.methods.heads import columns_of
 from ta3n.train.methods.run_settings import RunSettings
+from ta3n.train.model.prediction import probabilities_of
 from ta3n.train.runs.checkpoint import (
     RunState,
     initial_weights,
@@ -51,7 +56,10 @@ class SeedRun:
     ) -> None:
         self.trainer = _make_trainer(settings, data, device)
         self._evaluator = Evaluator(
-            data.val_features, data.val_labels, num_classes=settings.num_classes
+            data.val_features,
+            data.val_labels,
+            num_classes=settings.num_classes,
+            heads=settings.heads,
         )
         self._data = data
         self._folder = folder
@@ -72,12 +80,14 @@ class SeedRun:
             self._state,
             self.trainer,
             evaluation,
-            validators=label_free_scores(self.trainer.model, evaluation.outputs, self._data),
+            validators=label_free_scores(
+                self.trainer.model, evaluation.outputs, self._data, self.trainer.settings.heads
+            ),
             label_reads=self._evaluator.label_reads,
         )
         return (
             f"seed {self.trainer.settings.seed}: loss {record.losses['total']:.4f}, "
-            f"target {evaluation.score.percent:.2f} %"
+            f"target {evaluation.score.told()}"
         )
 
     def save(self) -> None:
@@ -146,6 +156,7 @@ class SeedRun:
                 **{key: value for key, value in record.items() if value is not None},
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
+                **({"target_by_head": by_head} if (by_head := scores.target.by_head) else {}),
                 "validators": scores.validators,
                 "withheld": scores.withheld,
                 "measures": scores.measures,
@@ -157,13 +168,27 @@ class SeedRun:
         self._folder.write_metrics(lines)
 
     def _predictions(self, state: RunState) -> list[Mapping[str, Any]]:
-        """Return for each video what every rule's epoch predicts, and the last's probability."""
-        columns = {
-            "video": self._data.val_videos,
-            "label": self._evaluator.read_labels().tolist(),
-            **{rule: state.predictions[rule].tolist() for rule in state.chosen},
-            "last_probability": state.last_logits.softmax(dim=1).amax(dim=1).tolist(),
-        }
+        """Return for each video what every rule's epoch predicts, and the last's probability.
+
+        With several heads a column for each, and the probability that all are right; with those
+        of a challenge how many classes, or pairs of them, the last epoch puts before what is true.
+        """
+        heads, labels = self.trainer.settings.heads, self._evaluator.read_labels()
+        trained = [head.name for head in heads if head.weight]
+        columns: dict[str, Sequence[Any]] = {"video": self._data.val_videos}
+        columns |= _by_head("label", labels, [head.name for head in heads])
+        for rule in state.chosen:
+            columns |= _by_head(rule, state.predictions[rule], trained)
+        probabilities = probabilities_of(state.last_logits, heads)
+        if heads:
+            of_each = [probabilities[:, columns_of(heads)[name]].amax(dim=1) for name in trained]
+            surest = torch.stack(of_each).prod(dim=0)
+        else:
+            surest = probabilities.amax(dim=1)
+        columns["last_probability"] = surest.tolist()
+        if are_of_the_challenge(heads):
+            for of, ranks in ranks_of(state.last_logits, labels, heads).items():
+                columns |= {f"last_rank_{of}": ["" if r == UNLABELLED else int(r) for r in ranks]}
         return [dict(zip(columns, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
     def _result(self, state: RunState) -> RunResult:
@@ -180,6 +205,16 @@ class SeedRun:
             coverage=coverage,
             withheld=count_withheld(state.scores),
         )
+
+
+def _by_head(name: str, classes: Tensor, heads: Sequence[str]) -> dict[str, Sequence[Any]]:
+    """Return one column, or one for each head, of classes [N] or [N, heads]; -1 is left empty."""
+    if not heads:
+        return {name: classes.tolist()}
+    return {
+        f"{name}_{head}": ["" if each == UNLABELLED else each for each in column]
+        for head, column in zip(heads, classes.T.tolist(), strict=True)
+    }
 
 
 def _make_trainer(

@@ -7,16 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.errors import ConfigError, Ta3nError, UsageError
+from ta3n.common.errors import ConfigError, DataConflictError, Ta3nError, UsageError
 from ta3n.datasets.benchmarks.benchmark import (
     BUILT_IN,
     Benchmark,
+    Label,
     Place,
     Side,
 )
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.datasets.reading.base import Listing, OfficialDataset
 from ta3n.datasets.reading.folders import published_name
+from ta3n.datasets.reading.split_files import Role
 
 MakeTree = Callable[[Path, Iterable[str]], Path]
 OneLine = Callable[[pytest.ExceptionInfo[Ta3nError]], str]
@@ -45,6 +47,32 @@ def test_the_class_maps_have_the_published_labels() -> None:
     assert olympic.label_of("ucf101", "Diving") == 3
     assert olympic.label_of("olympic", "diving_springboard_3m") == 3
     assert olympic.label_of("olympic", "diving_platfrom_10m") is None
+
+
+def test_a_clip_of_several_heads_names_its_label_in_each(one_line: OneLine) -> None:
+    tune, final = (BUILT_IN_CATALOGUE.benchmark(f"epic100-{name}") for name in ("tune", "final"))
+    assert [(h.name, len(h.class_names), h.weight) for h in tune.heads] == [
+        ("verb", 97, 1.0),
+        ("noun", 300, 1.0),
+    ]
+    assert len(tune.class_names) == 397
+    of_source_val: dict[str, Role] = {"tune": "train", "final": "test"}
+    assert tune.place_of("epic100-source", "3,14", of_source_val) == Place("train", (3, 14))
+    assert final.place_of("epic100-source", "3,14", of_source_val) == Place("val", (3, 14))
+    assert final.place_of("epic100-target", "", {"final": "test"}) == Place("val", (-1, -1))
+    assert (tune.side("epic100-target").tested, final.side("epic100-target").tested) == (
+        "train",
+        "val",
+    )
+    for wrong in ("3", "3,14,1", "take,lid", "3,", "-1,3", "97,0", "0,300"):
+        with pytest.raises(DataConflictError) as caught:
+            tune.label_of("epic100-source", wrong)
+        assert "epic100-source" in one_line(caught)
+
+
+def test_a_benchmark_without_heads_has_one() -> None:
+    small = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
+    assert [(head.name, head.class_names) for head in small.heads] == [("class", small.class_names)]
 
 
 @pytest.mark.parametrize(("name", "dataset"), SIDE_TOTALS)
@@ -160,7 +188,7 @@ def test_complete_datasets_have_nothing_absent(listings: dict[str, Listing]) -> 
     assert sizes == {"ucf101": (13_320, 101, 0), "hmdb51": (6_766, 51, 0), "olympic": (783, 16, 0)}
 
 
-Row = tuple[str, str, str, int]
+Row = tuple[str, str, str, Label]
 
 
 def derived_rows(benchmark: Benchmark, listings: dict[str, Listing]) -> list[Row]:

@@ -216,7 +216,7 @@ def test_size_that_changes_inside_a_file_is_told(tmp_path: Path, selection: Fram
 def test_a_header_that_asks_for_all_memory_is_refused(
     tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(video, "_MAX_PIXELS", 96 * 64 - 1)
+    monkeypatch.setattr(video, "MAX_PIXELS", 96 * 64 - 1)
     for selection in (ALL, FIVE):
         crops, outcome = decode(write_clip(tmp_path / "a.avi"), selection)
         assert outcome.status == "failed"

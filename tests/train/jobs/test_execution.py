@@ -246,7 +246,7 @@ def test_target_training_labels_never_reach_the_weights_of_any_method(
             with_settings(job, out=tmp_path / "b"),
             target=replace(
                 job.target,
-                train=tuple(replace(v, label=(v.label + 2) % 5) for v in job.target.train),
+                train=tuple(replace(v, label=(v.labels[0] + 2) % 5) for v in job.target.train),
             ),
         )
         for job in jobs

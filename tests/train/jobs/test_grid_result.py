@@ -51,6 +51,7 @@ def test_choice_is_of_combination_and_epoch_by_the_mean_over_seeds(tmp_path: Pat
     assert result.chosen.score == pytest.approx(0.55)
     assert result.chosen.percents == [100 * 8 / TOTAL] * 2
     # The oracle sees the labels: 11 videos on average, in the third combination.
+    assert result.oracle is not None
     assert (result.oracle.number, result.oracle.epoch) == (2, 3)
 
 

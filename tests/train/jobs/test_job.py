@@ -153,8 +153,10 @@ def test_target_validation_labels_never_reach_the_weights(features: Path, tmp_pa
         with_settings(it, out=tmp_path / "b"),
         target=replace(
             it.target,
-            val=tuple(replace(video, label=(video.label + 1) % 5) for video in it.target.val),
-            train=tuple(replace(video, label=(video.label + 2) % 5) for video in it.target.train),
+            val=tuple(replace(video, label=(video.labels[0] + 1) % 5) for video in it.target.val),
+            train=tuple(
+                replace(video, label=(video.labels[0] + 2) % 5) for video in it.target.train
+            ),
         ),
     )
     first, second = run_job(it), run_job(shuffled)

@@ -5,10 +5,18 @@ from pathlib import Path
 import pytest
 import torch
 
+from ta3n.train.layers.dropout import draw_masks
+from ta3n.train.loop.objective import run_update
 from ta3n.train.methods.mcc import cc_loss, mcc
 
 from ...support.extremes import SATURATED, check_finite, check_stacks
-from ...support.method_runs import MakeTrainer, check_precision, check_stacked, check_trains
+from ...support.method_runs import (
+    MakeTrainer,
+    check_precision,
+    check_stacked,
+    check_trains,
+    whole_batch,
+)
 from ...support.objectives import cases, check, check_value, inputs_of, wave
 
 
@@ -73,3 +81,29 @@ def test_it_trains_alone_and_stacked(make_trainer: MakeTrainer, method: str) -> 
     check_trains(make_trainer, method)
     check_stacked(make_trainer, method)
     check_precision(make_trainer, method)
+
+
+def test_the_classes_that_are_confused_are_those_without_dropout(make_trainer: MakeTrainer) -> None:
+    trainer = make_trainer("mcc")
+    trainer.run_epoch()
+    batch, spec = whole_batch(trainer), trainer.model.spec
+    num_videos = trainer.data.num_source + trainer.data.num_target
+    masks = draw_masks(
+        torch.Generator().manual_seed(1),
+        frame_shape=(num_videos, spec.num_segments, spec.hidden_dim),
+        video_dim=spec.video_dim,
+        probability=0.5,
+        dtype=torch.float32,
+    )
+    dropped, plain = (
+        run_update(
+            trainer.model,
+            batch,
+            drawn,
+            objective=trainer.objective,
+            weights=trainer.weights(0, 1),
+        ).losses
+        for drawn in (masks, None)
+    )
+    torch.testing.assert_close(dropped["mcc"], plain["mcc"])
+    assert abs(float(dropped["classification"] - plain["classification"])) > 1e-3

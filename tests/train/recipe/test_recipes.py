@@ -16,7 +16,19 @@ def test_paper_differs_from_official_in_the_known_defects_alone() -> None:
         "name", "ramp", "batches", "mmd_estimator", "joint_input", "bandwidth_floor", "mcd",
         "mcd_rate", "norm_layers",
     }  # fmt: skip
-    assert list(RECIPES) == ["official", "paper"]
+    assert list(RECIPES) == ["official", "paper", "epic100"]
+
+
+def test_the_recipe_of_epic100_has_another_rate_and_ramp_alone() -> None:
+    official, epic100 = asdict(OFFICIAL), asdict(RECIPES["epic100"])
+    assert {key: value for key, value in epic100.items() if official[key] != value} == {
+        "name": "epic100",
+        "learning_rate": 0.003,
+        "schedule": "steps",
+        "reversal_ramp": 1.0,
+    }
+    assert replace(OFFICIAL, **RECIPES["epic100"].record()) == RECIPES["epic100"]
+    assert "lr_steps" not in OFFICIAL.record(), "what older runs recorded"
 
 
 @pytest.mark.parametrize(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from ta3n.common.errors import UsageError
-from ta3n.train.recipe.recipes import OFFICIAL
+from ta3n.train.recipe.recipes import EPIC100, OFFICIAL
 from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress
 
 
@@ -30,5 +30,10 @@ def test_other_schedules_start_at_the_rate_and_fall_to_nothing_or_stay() -> None
     assert learning_rate(cosine, 0.5) == pytest.approx(OFFICIAL.learning_rate / 2)
     assert learning_rate(cosine, 1.02) == pytest.approx(0)
     assert learning_rate(constant, 0.7) == OFFICIAL.learning_rate
-    with pytest.raises(UsageError, match="schedule is 'steps'"):
-        replace(OFFICIAL, schedule="steps")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="schedule is 'linear'"):
+        replace(OFFICIAL, schedule="linear")  # type: ignore[arg-type]
+
+
+def test_steps_divide_the_rate_at_the_start_of_their_epochs() -> None:
+    rates = [learning_rate(EPIC100, 0.5, epoch=epoch) for epoch in (1, 9, 10, 19, 20, 30)]
+    assert rates == pytest.approx([3e-3, 3e-3, 3e-4, 3e-4, 3e-5, 3e-5])

@@ -20,6 +20,7 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.common.files import canonical_json, sha256_of
+from ta3n.train.methods.heads import heads_of
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
     method_label,
@@ -86,8 +87,13 @@ class RunGroup:
         return [r for r in self.runs[0].result.rules if all(r in x.result.rules for x in self.runs)]
 
     @property
+    def heads(self) -> tuple[str, ...]:
+        """Names of the heads that were trained; none where there is but one."""
+        return tuple(head.name for head in heads_of(self.config.settings) if head.weight)
+
+    @property
     def total(self) -> int:
-        """Target validation videos."""
+        """Labelled target validation videos."""
         return self.runs[0].result.rules["last"].total
 
     def chosen(self, rule: str) -> list[ChosenEpoch]:
@@ -105,17 +111,31 @@ class DirectionRuns:
 
     Attributes:
         rows: In the order of the paper's Table 3, then other methods by name.
+        heads: Names of the heads that were trained, in all rows the same; none where there is but
+            one.
     """
 
     benchmark: str
     source: str
     target: str
     rows: tuple[RunGroup, ...]
+    heads: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:
-        """Source, target and benchmark, in words."""
-        return f"{self.source} → {self.target} ({self.benchmark})"
+        """Source, target and benchmark, in words, and the heads where not all were trained."""
+        some = f", {' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
+        return f"{self.source} → {self.target} ({self.benchmark}{some})"
+
+    @property
+    def is_of_some_heads(self) -> bool:
+        """Whether there are heads that were not trained."""
+        return len(self.heads) < len(heads_of(self.rows[0].config.settings))
+
+    @property
+    def is_labelled(self) -> bool:
+        """Whether the tested videos have labels, so that there is an accuracy."""
+        return self.rows[0].total > 0
 
     @property
     def rules(self) -> list[str]:
@@ -150,11 +170,16 @@ def collect_runs(*folders: Path) -> RunSet:
         where = " or ".join(map(str, folders))
         raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
     _check_same_features(found)
-    grouped: dict[tuple[str, str, str], list[Run]] = defaultdict(list)
+    grouped: dict[tuple[str, str, str, tuple[str, ...]], list[Run]] = defaultdict(list)
     for run in found.runs.values():
-        grouped[run.config.benchmark, run.config.source, run.config.target].append(run)
+        config = run.config
+        heads = tuple(head.name for head in heads_of(config.settings) if head.weight)
+        # Right by one head and right by all are no figures of one table.
+        grouped[config.benchmark, config.source, config.target, heads].append(run)
     directions = tuple(
-        DirectionRuns(benchmark=key[0], source=key[1], target=key[2], rows=_rows(group))
+        DirectionRuns(
+            benchmark=key[0], source=key[1], target=key[2], rows=_rows(group), heads=key[3]
+        )
         for key, group in sorted(grouped.items())
     )
     return RunSet(directions=directions, notes=tuple(found.notes))
@@ -234,7 +259,7 @@ def _data_facts(run: Run) -> dict[str, Any]:
     # The benchmark decides which of a dataset's videos are used.
     lists = data["lists"].items()
     facts |= {f"the list of {config.benchmark} {name}": value for name, value in lists}
-    videos = canonical_json([[p.video, p.label] for p in run.predictions])
+    videos = canonical_json([[p.video, p.all_labels or p.label] for p in run.predictions])
     return facts | {f"what was tested of {config.benchmark} {config.target}": sha256_of(videos)}
 
 

@@ -1,6 +1,6 @@
 """What trained models make of the videos: features before the classifier, and attention.
 
-Legend: N videos, K segments, D cached feature width, V video feature width.
+Legend: N videos, K segments, D cached feature width, V video feature width, H trained heads.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,9 +17,10 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
 from ta3n.train.data.features import labels_of, load_features
 from ta3n.train.data.videos import load_videos
+from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.prediction import NO_REVERSAL
+from ta3n.train.model.prediction import NO_REVERSAL, classes_of
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run, benchmark_of
@@ -35,7 +36,7 @@ class SubsetFeatures:
 
     Attributes:
         features: float32 [N, K, D].
-        labels: int64 [N].
+        labels: int64 [N], or [N, heads].
         videos: Paths [N].
         frames: Which frames of each video were sampled: N times K numbers from 0.
     """
@@ -54,8 +55,8 @@ class SubsetEmbedding:
         features: Video features before the classifier, float32 [N, V].
         attention: Domain attention, float32 [N, P], with relations in the order n = K..2; None
             without attention.
-        labels: int64 [N].
-        predicted: Class with the largest logit, int64 [N].
+        labels: int64 [N], or [N, heads].
+        predicted: Class with the largest logit, int64 [N]; of each trained head [N, H].
     """
 
     features: NDArray[np.float32]
@@ -139,8 +140,9 @@ def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[R
 
 def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
+    heads = heads_of(run.config.settings)
     embedded = {
-        name: _embed(model, subset, is_source=name != "target val")
+        name: _embed(model, subset, heads, is_source=name != "target val")
         for name, subset in subsets.items()
     }
     if not all(np.isfinite(subset.features).all() for subset in embedded.values()):
@@ -151,7 +153,11 @@ def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbeddi
 
 @torch.no_grad()
 def _embed(
-    model: TA3N | AlignedModel, subset: SubsetFeatures, *, is_source: bool
+    model: TA3N | AlignedModel,
+    subset: SubsetFeatures,
+    heads: Sequence[ClassHead],
+    *,
+    is_source: bool,
 ) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     outputs = [
@@ -163,7 +169,7 @@ def _embed(
         features=torch.cat([output.video_features for output in outputs]).numpy(),
         attention=torch.cat(attention).numpy() if attention else None,
         labels=subset.labels,
-        predicted=torch.cat([output.logits.argmax(dim=1) for output in outputs]).numpy(),
+        predicted=torch.cat([classes_of(output.logits, heads) for output in outputs]).numpy(),
     )
 
 
@@ -173,7 +179,8 @@ def _check_predictions(run: Run, target: SubsetEmbedding, videos: tuple[str, ...
     Another device rounds differently, so that a video between two classes may change sides.
     """
     recorded = {prediction.video: prediction.last for prediction in run.predictions}
-    pairs = zip(videos, target.predicted.tolist(), strict=True)
+    told = target.predicted.tolist()
+    pairs = zip(videos, map(tuple, told) if target.predicted.ndim > 1 else told, strict=True)
     different = sum(recorded.get(video) != predicted for video, predicted in pairs)
     if different > max(1, len(videos) // 50):
         raise FeatureStoreError(

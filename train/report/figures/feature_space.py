@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.embed import RunEmbedding
+from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
 from ta3n.train.report.figures.look import (
     SOURCE,
     TARGET,
@@ -45,6 +45,7 @@ _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
 _ITERATIONS = 500
 _MOST_VIDEOS = 300
+_MOST_MEASURED = 3000
 _MARKS: dict[str, Any] = {
     "source": {"look": SOURCE, "fill": SOURCE["color"], "markeredgewidth": 0.3, "alpha": 0.6},
     "target": {"look": TARGET, "fill": "none", "markeredgewidth": 1.0, "alpha": 0.9},
@@ -120,7 +121,7 @@ def make_map(runs: Sequence[RunEmbedding]) -> Map:
         source, target = (_sampled(s.features) for s in (runs[0].source, runs[0].target))
         places = _tsne(np.concatenate([source, target]))
         proxy_a, mmd = (
-            [measure(run.source.features, run.target.features) for run in runs]
+            [measure(_measured(run.source), _measured(run.target)) for run in runs]
             for measure in (proxy_a_distance, mmd2)
         )
     return Map(
@@ -151,7 +152,8 @@ def tsne_picture(
 
 def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:
     distance = f"proxy A-distance {found.proxy_a} (0: alike, 2: apart)"
-    rest = f"MMD² {found.mmd2} (0: alike), accuracy {mean(row.percents('last')):.1f} %"
+    rest = f"MMD² {found.mmd2} (0: alike)"
+    rest += f", accuracy {mean(row.percents('last')):.1f} %" if row.total else ""
     with new_figure(WIDTH_IN) as (figure, axes):
         for side, points in (("source", found.source), ("target", found.target)):
             label = f"{side} ({len(points)} videos)"
@@ -171,6 +173,12 @@ def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
     middle, reach = (low + high) / 2, 0.54 * float((high - low).max())
     xlim, ylim = np.stack([middle - reach, middle + reach], axis=1)
     axes.set(xlim=xlim, ylim=ylim, box_aspect=1)
+
+
+def _measured(subset: SubsetEmbedding) -> Array:
+    """Return the features of at most so many videos that all pairs of them fit into memory."""
+    features: Array = subset.features[evenly(len(subset.features), _MOST_MEASURED)]
+    return features
 
 
 def _sampled(features: Array) -> Array:

@@ -19,6 +19,7 @@ from ta3n.train.report.figures.training import (
     attention_kind,
     curves_picture,
     domain_pictures,
+    losses_picture,
     selection_picture,
 )
 
@@ -84,6 +85,12 @@ def _pictures(
 
 
 def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[Picture | str]:
+    if not direction.is_labelled:
+        yield "Accuracy in every form: the tested videos have no labels."
+        if focal is not None:
+            yield losses_picture(focal)
+            yield from domain_pictures(focal)
+        return
     yield accuracy_picture(direction)
     if focal is None:
         yield "Pictures of an adapted model: no adapting method was run."
@@ -92,11 +99,14 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
     if focal.config.method != "ta3n":
         yield f"TA3N was not run; {focal.label} takes its place in the pictures."
     before = source_only_for(focal, direction)
-    if before is None:
+    if direction.heads:
+        yield "Accuracy by class, mistakes by class: drawn for a single head alone."
+    elif before is None:
         yield f"Accuracy by class before and after: {no_source_only(focal, direction)}."
     else:
         yield class_changes_picture(focal, before)
-    yield confusion_picture(focal)
+    if not direction.heads:
+        yield confusion_picture(focal)
     yield curves_picture(direction, focal)
     yield from domain_pictures(focal)
     yield selection_picture(focal)
@@ -145,6 +155,9 @@ def _model_pictures(
         yield f"Attention and frames by attention: {focal.label} has no domain attention."
         return
     yield attention_picture(focal, models.runs, models.source)
+    if direction.heads:
+        yield "Frames: drawn for a single head alone."
+        return
     if videos is None:
         yield "Frames: the report was made without the folder of videos."
         return

@@ -127,6 +127,11 @@ def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
     return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
 
 
+def losses_picture(row: RunGroup) -> Picture:
+    """Draw the losses of a row alone."""
+    return picture("curves", _plot_losses(row), more=("losses_alone",), row=row.label)
+
+
 def domain_pictures(row: RunGroup) -> Iterator[Picture | str]:
     """Draw how discriminators and attention of a row develop in training, as far as it has any."""
     panels: dict[str, Panel] = {}

@@ -39,9 +39,10 @@ from ta3n.train.report.tables.sheet import (
     tally,
     words,
 )
+from ta3n.train.runs.floors import FLOORS
 from ta3n.train.runs.records import Run
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ORACLE
+from ta3n.train.runs.selection import ACTION, ORACLE
 
 _FEW_SEEDS = 5
 
@@ -196,6 +197,85 @@ def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
         words(row.config.temporal),
         *accuracy_cells(row, analysis, rules, gain(row, analysis.direction, analysis.rule)),
     )
+
+
+def heads_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
+    """Return the table of the heads one by one, with floors, for directions that have several."""
+    headed = [analysis.direction for analysis in analyses if analysis.direction.heads]
+    names = [name for direction in headed for name in _figures(direction)]
+    shown = tuple(dict.fromkeys(names))
+    return Sheet(
+        name="heads",
+        title="Figures of each head",
+        caption="Accuracy in percent on the tested target videos, mean ± standard deviation over "
+        f"n seeds. {ACTION}: all heads are right; every other table tells it, or the one head that "
+        "was trained.",
+        columns=(
+            Column("method", ("method",), words=True),
+            Column("temporal", ("temporal",), words=True),
+            Column("rule", ("rule",), words=True),
+            *(Column(name, (f"{name}_percent", f"{name}_sd")) for name in shown),
+            Column("n", ("num_seeds",)),
+        ),
+        blocks=tuple(
+            Block(label=direction.label, lines=tuple(_head_lines(direction, shown, rules)))
+            for direction in headed
+        ),
+        notes=tuple(f"floor, {which}: always {text}." for which, text in FLOORS.items()),
+    )
+
+
+def _figures(direction: DirectionRuns) -> tuple[str, ...]:
+    return (*direction.heads, *((ACTION,) if len(direction.heads) > 1 else ()))
+
+
+def _head_lines(
+    direction: DirectionRuns, names: Sequence[str], rules: Sequence[str]
+) -> Iterator[Line]:
+    for row in direction.rows:
+        called = f"{row.method} ({row.variant})" if row.variant else row.method
+        for rule in (rule for rule in rules if rule in row.rules):
+            found = [choice.percents() for choice in row.chosen(rule)]
+            cells = [over_seeds([each[n] for each in found if n in each]) for n in names]
+            about = words(called), words(row.config.temporal), words(rule)
+            yield (*about, *cells, number(len(row.runs), 0))
+    first = direction.rows[0]
+    for which, correct in first.config.settings.get("floors", {}).items():
+        cells = [
+            over_seeds([100 * correct[n] / first.total] if n in correct else []) for n in names
+        ]
+        yield (words(f"floor, {which}"), EMPTY, EMPTY, *cells, EMPTY)
+
+
+def epochs_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
+    """Return the table of epochs chosen, for directions whose tested videos have no labels."""
+    return Sheet(
+        name="epochs",
+        title="Epochs chosen, without labels to test by",
+        caption="The tested videos have no labels, so that there is no accuracy: for each rule "
+        "only the epochs that it chose, one a seed.",
+        columns=(
+            Column("method", ("method",), words=True),
+            Column("temporal", ("temporal",), words=True),
+            Column("rule", ("rule",), words=True),
+            Column("epochs chosen", ("epochs",), words=True),
+            Column("n", ("num_seeds",)),
+        ),
+        blocks=tuple(
+            Block(label=direction.label, lines=tuple(_epoch_lines(direction, rules)))
+            for direction in directions
+        ),
+        notes=rule_notes([row for d in directions for row in d.rows], rules),
+    )
+
+
+def _epoch_lines(direction: DirectionRuns, rules: Sequence[str]) -> Iterator[Line]:
+    for row in direction.rows:
+        called = f"{row.method} ({row.variant})" if row.variant else row.method
+        for rule in (rule for rule in rules if rule in row.rules):
+            epochs = ", ".join(str(choice.epoch) for choice in row.chosen(rule))
+            about = words(called), words(row.config.temporal), words(rule)
+            yield (*about, words(epochs), number(len(row.runs), 0))
 
 
 def _against(c: Comparison) -> str:
@@ -421,7 +501,8 @@ def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
     """Return a tidy file: a line for each direction, row, seed and selection rule."""
     lines = [line for direction in directions for row in direction.rows for line in _lines(row)]
     text = io.StringIO()
-    writer = csv.DictWriter(text, list(lines[0]), lineterminator="\n")
+    columns = list(dict.fromkeys(name for line in lines for name in line))
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
     writer.writeheader()
     writer.writerows(lines)
     return text.getvalue().encode(errors="surrogateescape")
@@ -450,6 +531,7 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "epoch": rule.epoch if rule else "",
                 "correct": rule.correct if rule else "",
                 "total": rule.total if rule else "",
-                "accuracy_percent": repr(rule.percent) if rule else "",
+                "accuracy_percent": repr(rule.percent) if rule and rule.total else "",
                 "target_label_reads": run.result.target_label_reads,
+                **{f"correct_{h}": rule.by_head[h] if rule else "" for h in row.heads},
             }

@@ -68,6 +68,7 @@ def further_findings(analysis: Analysis) -> list[str]:
     """Return what stands below it: gap closed, what relations gave; last, how to read."""
     sentences = [main_finding(further) for further in analysis.further]
     sentences += filter(None, (_gap_closed(analysis), _temporal_gain(analysis)))
+    sentences += [_right_by(heads)] if (heads := analysis.direction.heads) else []
     total = analysis.direction.rows[0].total
     chosen = (
         "which is chosen on target labels and not to be had in practice"
@@ -89,6 +90,14 @@ def further_findings(analysis: Analysis) -> list[str]:
         f"{100 / total:.2f} points."
     )
     return sentences
+
+
+def _right_by(heads: Sequence[str]) -> str:
+    return (
+        f"Right is a video whose {_join(heads)} are right."
+        if len(heads) > 1
+        else f"Right is a video whose {heads[0]} is right; nothing else was trained."
+    )
 
 
 def _no_focal(analysis: Analysis) -> str:

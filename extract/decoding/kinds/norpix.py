@@ -17,6 +17,7 @@ from PIL import Image
 
 from ta3n.common.errors import ClipError
 from ta3n.common.video import ClipReader, Frame, RgbImage, StreamInfo
+from ta3n.extract.decoding.kinds.registry import KINDS, Kind
 
 _MAGIC = 0xFEED
 _HEADER_BYTES = 1024
@@ -117,3 +118,13 @@ def _jpegs(data: mmap.mmap) -> Iterator[bytes]:
         if marker < 0:
             return
         position = marker - 4
+
+
+KINDS.register(
+    Kind(
+        name="norpix",
+        reads=lambda path: path.suffix.lower() == ".seq",
+        reader=NorpixReader,
+        rank=10,
+    )
+)

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from ta3n.common.errors import ClipError
-from ta3n.extract.decoding.norpix import NorpixReader
+from ta3n.extract.decoding.kinds.norpix import NorpixReader
 
-from ...support.videos import moving_square, write_seq
+from ....support.videos import moving_square, write_seq
 
 
 @pytest.mark.parametrize("padding", [0, 2, 8, 10])

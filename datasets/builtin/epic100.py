@@ -1,0 +1,62 @@
+"""EPIC-KITCHENS-100 as of its domain adaptation challenge: published features, no clips.
+
+Source: Damen et al., "Rescaling Egocentric Vision", IJCV 2022, and the challenge's page.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from ta3n.common.errors import DataMissingError
+from ta3n.datasets.reading.base import Dataset
+
+_SEGMENT = re.compile(r"(P\d\d_\d+)_\d+")
+
+
+def video_of(narration_id: str) -> str | None:
+    """Return the recording that a segment was cut from: `P01_11` of `P01_11_0`."""
+    found = _SEGMENT.fullmatch(narration_id)
+    return found and found[1]
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImportedDataset(Dataset):
+    """A dataset whose features others publish: there are no clips to look for.
+
+    Attributes:
+        how: The command that makes its feature folder.
+    """
+
+    how: str
+
+    def scan(
+        self,
+        root: Path,
+        splits: Path | None = None,  # noqa: ARG002
+        classes: Collection[str] | None = None,  # noqa: ARG002
+    ) -> NoReturn:
+        """Say how its features are made.
+
+        Raises:
+            DataMissingError: Always.
+        """
+        raise DataMissingError(
+            f"{self.name} is known by published features alone, not by clips in {root}; "
+            f"run {self.how}"
+        )
+
+
+def _domain(domain: str) -> ImportedDataset:
+    return ImportedDataset(
+        name=f"epic100-{domain}",
+        short_name=f"epic-{domain}",
+        group_from_name=video_of,
+        groups_span_classes=True,
+        how="ta3n-features import --epic DIR --annotations DIR --out features",
+    )
+
+
+EPIC100_SOURCE = _domain("source")
+EPIC100_TARGET = _domain("target")

@@ -1,0 +1,1 @@
+"""The domain adaptation challenge of EPIC-KITCHENS-100: its splits, and its annotation files."""

@@ -1,0 +1,1 @@
+"""The benchmarks of others that are known by lists: classes, counts and sources, a file each."""

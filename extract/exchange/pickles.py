@@ -1,0 +1,761 @@
+"""Pickles of numpy arrays in plain containers, read without running anything that is in them.
+
+A pickle is a program for a small machine, and Python's own lets it import and call whatever it
+names. The machine here has no way of calling anything: it knows the instructions that make numbers,
+texts and containers, and the few names that numpy writes arrays with. A name is compared as a whole
+with its module, and only tells the machine which kind of value to make itself. Pickles of Python 2
+and 3 (protocols 0 to 5) and of numpy 1 and 2 are read.
+
+An array is not read, but its place in the file is remembered, so that any part of it can be had
+later and a file may be larger than the memory. What a file declares is compared with what it holds
+before anything is made of it.
+"""
+
+import codecs
+import enum
+import math
+import os
+import re
+import tempfile
+from bisect import bisect_right
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, BinaryIO, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ta3n.common.errors import DataConflictError, DataMissingError, printable, reason_of
+from ta3n.datasets.reading.folders import quoted
+
+
+class _Name(enum.Enum):
+    """What a name in a pickle stands for."""
+
+    RECONSTRUCT = enum.auto()
+    ARRAY = enum.auto()
+    DTYPE = enum.auto()
+    FROM_BUFFER = enum.auto()
+    ENCODE = enum.auto()
+
+
+_NAMES = {
+    ("numpy.core.multiarray", "_reconstruct"): _Name.RECONSTRUCT,
+    ("numpy._core.multiarray", "_reconstruct"): _Name.RECONSTRUCT,
+    ("numpy", "ndarray"): _Name.ARRAY,
+    ("numpy", "dtype"): _Name.DTYPE,
+    ("numpy.core.numeric", "_frombuffer"): _Name.FROM_BUFFER,
+    ("numpy._core.numeric", "_frombuffer"): _Name.FROM_BUFFER,
+    ("_codecs", "encode"): _Name.ENCODE,
+}
+"""All names that are known, each with its module."""
+
+_OTHER_FILES = {
+    b"<": "a web page or other text in the place of a pickle",
+    b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"PK\x03\x04": "an archive (.zip, .npz or .pt), no pickle",
+    b"\x93NUMPY": "an array (.npy), no pickle",
+    b"\x89HDF": "an HDF5 file, no pickle",
+    b"version https://git-lfs": "a pointer of Git LFS, without the file itself",
+}
+
+_HIGHEST_PROTOCOL = 5
+# Each takes some dozen bytes of memory and as little as one of the file; 5,000,000 are as many ids
+# as no data set has.
+_MOST_INSTRUCTIONS = 5_000_000
+# Longer values stay in the file: they can only be the data of an array.
+_LONGEST_VALUE = 4096
+_LONGEST_LINE = 64 * 2**20
+_MOST_DIGITS = 300
+_CHUNK = 2**16
+_DTYPE_CODE = re.compile("f[248]|[iu][1248]|b1|O8?|[SU][1-9][0-9]{0,3}")
+_MOST_DIMENSIONS = 32
+_SHOWN = 80
+
+
+class _Data(Protocol):
+    """Bytes of an array."""
+
+    @property
+    def size(self) -> int:
+        """How many."""
+
+    def part(self, start: int, stop: int) -> bytes | bytearray:
+        """Return some of them."""
+
+
+@dataclass(frozen=True, slots=True)
+class _InMemory:
+    """A few bytes, or a text of the letters 0 to 255, which is not copied before it is needed."""
+
+    data: bytes | str
+
+    @property
+    def size(self) -> int:
+        return len(self.data)
+
+    def part(self, start: int, stop: int) -> bytes:
+        data = self.data[start:stop]
+        return data.encode("latin-1") if isinstance(data, str) else data
+
+
+@dataclass(frozen=True, slots=True)
+class _InFile:
+    """Bytes that lie in an open file as they are."""
+
+    file: BinaryIO
+    offset: int
+    size: int
+
+    def part(self, start: int, stop: int) -> bytearray:
+        data = bytearray(stop - start)
+        view = memoryview(data)
+        while view:  # of one call no more than 2 GiB come
+            place = self.offset + stop - len(view)
+            num_read = os.preadv(self.file.fileno(), [view], place)
+            if num_read == 0:
+                raise DataConflictError(f"{quoted(str(self.file.name))} became shorter meanwhile")
+            view = view[num_read:]
+        return data
+
+
+@dataclass(slots=True)
+class _TextInFile:
+    """Bytes written as a text of the letters 0 to 255 in UTF-8, so that some of them take two.
+
+    Where every some thousandth of them begins is found on first use, in one pass.
+    """
+
+    raw: _InFile
+    _size: int = -1
+    # First byte of a chunk -> its place in the file; chunks begin at letters.
+    _starts: list[int] = field(default_factory=list)
+    _places: list[int] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        if self._size < 0:
+            self._look_through()
+        return self._size
+
+    def part(self, start: int, stop: int) -> bytearray:
+        found = bytearray(stop - start)
+        if not found or stop > self.size:
+            return found
+        starts, places = [*self._starts, self.size], [*self._places, self.raw.size]
+        for number in range(bisect_right(self._starts, start) - 1, len(self._starts)):
+            if (first := starts[number]) >= stop:
+                break
+            letters = self._letters(places[number], places[number + 1])
+            wanted = letters[max(start - first, 0) : stop - first]
+            at = max(first - start, 0)
+            found[at : at + len(wanted)] = wanted
+        return found
+
+    def _letters(self, place: int, end: int) -> bytes:
+        try:
+            return self.raw.part(place, end).decode("utf-8").encode("latin-1")
+        except UnicodeError as error:
+            file = quoted(str(self.raw.file.name))
+            raise DataConflictError(f"{file} is damaged: {reason_of(error)}") from error
+
+    def _look_through(self) -> None:
+        size = 0
+        for place in range(0, self.raw.size, _CHUNK):
+            stop = min(place + _CHUNK, self.raw.size)
+            chunk = np.frombuffer(self.raw.part(place, stop), np.uint8)
+            # Of a letter of two bytes, the second is no place to begin at.
+            inside = (chunk & 0xC0) == 0x80
+            self._starts.append(size)
+            self._places.append(place + int(inside[0]))
+            size += int(np.count_nonzero(~inside))
+        self._size = size
+
+
+@dataclass(slots=True)
+class _Text:
+    """A long text that stays in the file: only what encodes it can use it."""
+
+    raw: _InFile
+
+
+@dataclass(slots=True)
+class _Dtype:
+    """The form of an array's values, as far as it is told yet."""
+
+    code: str
+    order: str = "="
+
+    @property
+    def is_object(self) -> bool:
+        return self.code.startswith("O")
+
+    def numpy(self) -> np.dtype[Any]:
+        """Return numpy's name for it."""
+        return np.dtype(self.code).newbyteorder(self.order)  # type: ignore[arg-type]
+
+
+@dataclass(slots=True)
+class PickledArray:
+    """An array in a pickle, or several values of any kind that numpy kept as objects.
+
+    It can be read as long as the file is open.
+
+    Attributes:
+        dtype: Form of its values; `object` where `items` holds them.
+        items: Of an array of objects, in C order.
+    """
+
+    dtype: np.dtype[Any] = field(default_factory=lambda: np.dtype(np.int8))
+    items: list[Any] | None = None
+    _data: _Data = field(default_factory=lambda: _InMemory(b""))
+    # As it lies in the file, and which axis of that is the first, the second and so on.
+    _stored_shape: tuple[int, ...] = (0,)
+    _axes: tuple[int, ...] = (0,)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(self._stored_shape[axis] for axis in self._axes)
+
+    @property
+    def in_order(self) -> bool:
+        """Whether it lies in C order, so that parts along its first axis can be read alone."""
+        return self._axes == tuple(range(len(self._axes)))
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return a slice without step along the first axis; nothing else of the array is read.
+
+        Raises:
+            DataConflictError: The file is damaged there, or changed since it was opened.
+        """
+        assert self.in_order, "only rows in C order lie together"
+        start, stop, _ = rows.indices(self._stored_shape[0])
+        inner = self._stored_shape[1:]
+        size = math.prod(inner) * self.dtype.itemsize
+        return self._values(start * size, stop * size, (max(0, stop - start), *inner))
+
+    def read(self) -> NDArray[Any]:
+        """Return all of it.
+
+        Raises:
+            DataConflictError: The file is damaged there, or changed since it was opened.
+        """
+        size = math.prod(self._stored_shape) * self.dtype.itemsize
+        return self._values(0, size, self._stored_shape).transpose(self._axes)
+
+    @contextmanager
+    def with_rows_together(self, folder: Path) -> Iterator["PickledArray"]:
+        """Give the array in C order; one in another order is read and copied to a nameless file.
+
+        Args:
+            folder: Where that file may lie.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        if self.in_order:
+            yield self
+            return
+        with tempfile.TemporaryFile(dir=folder) as copy:
+            self._copy_to(copy)
+            data = _InFile(copy, 0, copy.tell())
+            yield PickledArray(self.dtype, None, data, self.shape, tuple(range(len(self.shape))))
+
+    def _copy_to(self, file: BinaryIO) -> None:
+        for block in self.read():
+            file.write(np.ascontiguousarray(block).data)
+        file.flush()
+
+    def _values(self, start: int, stop: int, shape: tuple[int, ...]) -> NDArray[Any]:
+        assert self.items is None, "objects have no bytes"
+        return np.ndarray(shape, self.dtype, self._data.part(start, stop))
+
+
+@contextmanager
+def open_pickle(path: Path) -> Iterator[Any]:
+    """Give what a pickle holds: plain containers, texts and numbers, and arrays to be read.
+
+    Texts of Python 2 are byte strings, and become texts of their letters (Latin-1).
+
+    Raises:
+        DataMissingError: The file cannot be read.
+        DataConflictError: It is no pickle, ends early or goes on after its end, declares what it
+            does not hold, or asks for anything else than arrays are made with. None of that is run.
+    """
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise DataMissingError(f"cannot read {quoted(path)}: {reason_of(error)}") from error
+    with file:
+        yield _Machine(path, file).run()
+
+
+class _DamagedError(Exception):
+    """What is wrong with a pickle."""
+
+
+class _Machine:
+    """The machine that a pickle is a program for, without all that could run something.
+
+    Attributes:
+        stack: Values made since the last mark, with those before it in `below`.
+        memo: Values by the number that the program gave them.
+    """
+
+    def __init__(self, path: Path, file: BinaryIO) -> None:
+        self.path, self.file = path, file
+        self.size = os.fstat(file.fileno()).st_size
+        self.stack: list[Any] = []
+        self.below: list[list[Any]] = []
+        self.memo: dict[int, Any] = {}
+
+    def run(self) -> Any:
+        """Return the value of the program."""
+        try:
+            self._check_kind()
+            for _ in range(_MOST_INSTRUCTIONS):
+                code = self._take(1)
+                if code == b".":
+                    return self._end()
+                self._step(code)
+            raise _DamagedError(f"it has more than {_MOST_INSTRUCTIONS} instructions")
+        except _DamagedError as error:
+            raise self._told(str(error)) from error
+        except (IndexError, KeyError, ValueError, TypeError, AttributeError) as error:
+            # Too few values on the stack, a number that nothing has, a value of another kind.
+            place = f"at byte {self.file.tell()}: {reason_of(error)}"
+            raise self._told(f"it is damaged {place}") from error
+
+    def _told(self, what: str) -> DataConflictError:
+        return DataConflictError(f"{quoted(self.path)} cannot be read: {printable(what)}")
+
+    def _check_kind(self) -> None:
+        head = self.file.read(32)
+        self.file.seek(0)
+        if not head:
+            raise _DamagedError("it is empty")
+        for start, kind in _OTHER_FILES.items():
+            if head.startswith(start):
+                raise _DamagedError(f"it is {kind}")
+
+    def _end(self) -> Any:
+        value = self.stack.pop()
+        if self.stack or self.below:
+            raise _DamagedError("it ends with values that belong nowhere")
+        if left := self.size - self.file.tell():
+            raise _DamagedError(f"{left} bytes follow after its end")
+        return value
+
+    def _step(self, code: bytes) -> None:
+        if sized := _SIZED.get(code):
+            self.stack.append(self._payload(*sized))
+        elif code in _NUMBERS:
+            size, signed = _NUMBERS[code]
+            self.stack.append(int.from_bytes(self._take(size), "little", signed=signed))
+        elif code in _CONSTANTS:
+            self.stack.append(_CONSTANTS[code])
+        elif code in _EMPTY:
+            self.stack.append(_EMPTY[code]())
+        elif code in _TUPLES:
+            count = _TUPLES[code]
+            self.stack[-count:] = [tuple(self._last(count))]
+        elif code in _STEPS:
+            _STEPS[code](self)
+        elif code in _REFUSED:
+            raise _DamagedError(
+                f"it asks for {_REFUSED[code]}, which no array needs; nothing in it was run"
+            )
+        else:
+            raise _DamagedError(
+                f"it is no pickle, or damaged: byte {self.file.tell() - 1} is {code!r}, which is "
+                "no instruction"
+            )
+
+    # Bytes of the file.
+
+    def _take(self, size: int) -> bytes:
+        data = self.file.read(size)
+        if len(data) != size:
+            raise _DamagedError(f"it ends early, at byte {self.size}; fetch it again")
+        return data
+
+    def _payload(self, size_of_length: int, kind: str) -> Any:
+        length = int.from_bytes(self._take(size_of_length), "little")
+        place = self.file.tell()
+        if length > self.size - place:
+            raise _DamagedError(
+                f"it ends early: {length} bytes are declared at byte {place}, and "
+                f"{self.size - place} follow; fetch it again"
+            )
+        if length > _LONGEST_VALUE:
+            raw = _InFile(self.file, place, length)
+            self.file.seek(length, os.SEEK_CUR)
+            return _Text(raw) if kind == "text" else raw
+        data = self._take(length)
+        if kind == "bytes":
+            return data
+        return data.decode("latin-1" if kind == "string" else "utf-8", errors="strict")
+
+    def _line(self) -> bytes:
+        line = self.file.readline(_LONGEST_LINE)
+        if not line.endswith(b"\n"):
+            why = "ends early" if len(line) < _LONGEST_LINE else "has too long a line"
+            raise _DamagedError(f"it {why}, at byte {self.file.tell()}")
+        return line[:-1]
+
+    def _decimal(self, line: bytes) -> int:
+        if len(line) > _MOST_DIGITS:
+            raise _DamagedError(f"a number has {len(line)} digits")
+        return int(line)
+
+    # Values on the stack.
+
+    def _last(self, count: int) -> list[Any]:
+        if len(self.stack) < count:
+            raise IndexError("too few values")
+        return self.stack[-count:]
+
+    def _to_mark(self) -> list[Any]:
+        items, self.stack = self.stack, self.below.pop()
+        return items
+
+    # Instructions.
+
+    def protocol(self) -> None:
+        if (number := self._take(1)[0]) > _HIGHEST_PROTOCOL:
+            raise _DamagedError(f"it has protocol {number}, known are 0 to {_HIGHEST_PROTOCOL}")
+
+    def frame(self) -> None:
+        length = int.from_bytes(self._take(8), "little")
+        if length > self.size - self.file.tell():
+            raise _DamagedError(
+                f"it ends early: a part of {length} bytes is declared, and "
+                f"{self.size - self.file.tell()} follow; fetch it again"
+            )
+
+    def mark(self) -> None:
+        self.below.append(self.stack)
+        self.stack = []
+
+    def pop(self) -> None:
+        if self.stack:
+            self.stack.pop()
+        else:
+            self._to_mark()
+
+    def pop_mark(self) -> None:
+        self._to_mark()
+
+    def duplicate(self) -> None:
+        self.stack.append(self.stack[-1])
+
+    def int_line(self) -> None:
+        line = self._line()
+        truths = {b"00": False, b"01": True}
+        self.stack.append(truths[line] if line in truths else self._decimal(line))
+
+    def long_line(self) -> None:
+        self.stack.append(self._decimal(self._line().removesuffix(b"L")))
+
+    def float_line(self) -> None:
+        self.stack.append(float(self._line()))
+
+    def double(self) -> None:
+        self.stack.append(float(np.frombuffer(self._take(8), ">f8")[0]))
+
+    def string_line(self) -> None:
+        line = self._line().strip()
+        if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
+            raise _DamagedError(f"a text at byte {self.file.tell()} is not in quotes")
+        data: bytes = codecs.escape_decode(line[1:-1])[0]
+        self.stack.append(data.decode("latin-1"))
+
+    def unicode_line(self) -> None:
+        self.stack.append(self._line().decode("raw-unicode-escape"))
+
+    def long(self) -> None:
+        self.stack.append(int.from_bytes(self._take(self._take(1)[0]), "little", signed=True))
+
+    def list_of_mark(self) -> None:
+        items = self._to_mark()
+        self.stack.append(items)
+
+    def tuple_of_mark(self) -> None:
+        items = self._to_mark()
+        self.stack.append(tuple(items))
+
+    def dict_of_mark(self) -> None:
+        items = self._to_mark()
+        self.stack.append(self._filled({}, items))
+
+    def append(self) -> None:
+        value = self.stack.pop()
+        self._listed().append(value)
+
+    def appends(self) -> None:
+        items = self._to_mark()
+        self._listed().extend(items)
+
+    def set_item(self) -> None:
+        items = self._last(2)
+        del self.stack[-2:]
+        self._filled(self.stack[-1], items)
+
+    def set_items(self) -> None:
+        items = self._to_mark()
+        self._filled(self.stack[-1], items)
+
+    def _listed(self) -> list[Any]:
+        if not isinstance(self.stack[-1], list):
+            raise TypeError("no list to append to")
+        return self.stack[-1]
+
+    def _filled(self, target: Any, items: list[Any]) -> Any:
+        if not isinstance(target, dict) or len(items) % 2:
+            raise TypeError("no pairs, or no dict to put them in")
+        target.update(zip(map(_key, items[::2]), items[1::2], strict=True))
+        return target
+
+    def memoize(self) -> None:
+        self.memo[len(self.memo)] = self.stack[-1]
+
+    def put_line(self) -> None:
+        self.memo[self._decimal(self._line())] = self.stack[-1]
+
+    def put(self, size: int) -> None:
+        self.memo[int.from_bytes(self._take(size), "little")] = self.stack[-1]
+
+    def get_line(self) -> None:
+        self.stack.append(self.memo[self._decimal(self._line())])
+
+    def get(self, size: int) -> None:
+        self.stack.append(self.memo[int.from_bytes(self._take(size), "little")])
+
+    def global_line(self) -> None:
+        module, name = self._line(), self._line()
+        self.stack.append(_named(module.decode("utf-8"), name.decode("utf-8")))
+
+    def global_of_stack(self) -> None:
+        module, name = self._last(2)
+        self.stack[-2:] = [_named(module, name)]
+
+    def reduce(self) -> None:
+        name, args = self._last(2)
+        if not isinstance(name, _Name) or not isinstance(args, tuple):
+            raise _DamagedError("it calls what is no function")
+        self.stack[-2:] = [_made(name, args)]
+
+    def build(self) -> None:
+        target, state = self._last(2)
+        self.stack.pop()
+        if isinstance(target, _Dtype):
+            _set_dtype(target, state)
+        elif isinstance(target, PickledArray):
+            _set_array(target, state)
+        else:
+            raise _DamagedError(f"it gives a {type(target).__name__} a state, which it has none of")
+
+
+_SIZED = {
+    b"U": (1, "string"),
+    b"T": (4, "string"),
+    b"\x8c": (1, "text"),
+    b"X": (4, "text"),
+    b"\x8d": (8, "text"),
+    b"C": (1, "bytes"),
+    b"B": (4, "bytes"),
+    b"\x8e": (8, "bytes"),
+    b"\x96": (8, "bytes"),
+}
+"""Instruction -> bytes of the length, and what comes after it."""
+
+_NUMBERS = {b"K": (1, False), b"M": (2, False), b"J": (4, True)}
+_CONSTANTS: dict[bytes, object] = {b"N": None, b"\x88": True, b"\x89": False}
+_EMPTY: dict[bytes, Callable[[], object]] = {b"]": list, b"}": dict, b")": tuple}
+_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
+
+_STEPS: dict[bytes, Callable[[_Machine], None]] = {
+    b"\x80": _Machine.protocol,
+    b"\x95": _Machine.frame,
+    b"(": _Machine.mark,
+    b"0": _Machine.pop,
+    b"1": _Machine.pop_mark,
+    b"2": _Machine.duplicate,
+    b"I": _Machine.int_line,
+    b"L": _Machine.long_line,
+    b"F": _Machine.float_line,
+    b"G": _Machine.double,
+    b"S": _Machine.string_line,
+    b"V": _Machine.unicode_line,
+    b"\x8a": _Machine.long,
+    b"l": _Machine.list_of_mark,
+    b"t": _Machine.tuple_of_mark,
+    b"d": _Machine.dict_of_mark,
+    b"a": _Machine.append,
+    b"e": _Machine.appends,
+    b"s": _Machine.set_item,
+    b"u": _Machine.set_items,
+    b"\x94": _Machine.memoize,
+    b"p": _Machine.put_line,
+    b"q": lambda machine: machine.put(1),
+    b"r": lambda machine: machine.put(4),
+    b"g": _Machine.get_line,
+    b"h": lambda machine: machine.get(1),
+    b"j": lambda machine: machine.get(4),
+    b"c": _Machine.global_line,
+    b"\x93": _Machine.global_of_stack,
+    b"R": _Machine.reduce,
+    b"b": _Machine.build,
+}
+
+_REFUSED = {
+    b"P": "an object by its persistent id",
+    b"Q": "an object by its persistent id",
+    b"\x82": "an object by its extension code",
+    b"\x83": "an object by its extension code",
+    b"\x84": "an object by its extension code",
+    b"i": "an object of a class",
+    b"o": "an object of a class",
+    b"\x81": "an object of a class",
+    b"\x92": "an object of a class",
+    b"\x97": "a buffer outside of the file",
+    b"\x98": "a buffer outside of the file",
+    b"\x8b": "a number of any length",
+    b"\x8f": "a set",
+    b"\x90": "a set",
+    b"\x91": "a set",
+}
+"""Instruction -> what it would make, which is not to be had here."""
+
+
+def _key(value: Any) -> Any:
+    """Return a key of a dict: of deep tuples not even the hash is safe."""
+    if value is not None and not isinstance(value, str | bytes | int | float):
+        raise _DamagedError(f"a key is a {type(value).__name__}, not a text or number")
+    return value
+
+
+def _named(module: Any, name: Any) -> _Name:
+    if not isinstance(module, str) or not isinstance(name, str):
+        raise _DamagedError("a name is no text")
+    found = _NAMES.get((module, name))
+    if found is None:
+        shown = f"{module}.{name}"[:_SHOWN]
+        raise _DamagedError(
+            f"it asks for {shown}, which no array needs; nothing in it was run, and nothing in it "
+            "is to be trusted"
+        )
+    return found
+
+
+def _made(name: _Name, args: tuple[Any, ...]) -> Any:
+    """Return the value that a function of numpy would make."""
+    if name is _Name.ENCODE:
+        return _encoded(*args)
+    if name is _Name.DTYPE:
+        return _new_dtype(*args)
+    if name is _Name.FROM_BUFFER:
+        return _from_buffer(*args)
+    if name is _Name.RECONSTRUCT and args[:1] == (_Name.ARRAY,):
+        return PickledArray()
+    raise _DamagedError("it makes an array otherwise than numpy writes one")
+
+
+def _encoded(text: Any, encoding: Any) -> Any:
+    if encoding != "latin1":
+        raise _DamagedError("it encodes a text otherwise than as bytes (latin1)")
+    if isinstance(text, _Text):
+        return _TextInFile(text.raw)
+    if not isinstance(text, str) or max(map(ord, text), default=0) > 255:
+        raise _DamagedError("it encodes what is no text of bytes")
+    return _InMemory(text)
+
+
+def _new_dtype(code: Any, *_: Any) -> _Dtype:
+    if not isinstance(code, str) or not _DTYPE_CODE.fullmatch(code):
+        shown = code[:_SHOWN] if isinstance(code, str) else type(code).__name__
+        raise _DamagedError(
+            f"an array has values of form '{shown}'; known are floats, whole numbers and texts"
+        )
+    return _Dtype(code)
+
+
+def _set_dtype(target: _Dtype, state: Any) -> None:
+    version, order, *rest = state
+    if len(rest) != 6 or rest[:3] != [None, None, None]:
+        raise _DamagedError("an array has several fields, or arrays, in each value")
+    if version != 3 or order not in ("<", ">", "=", "|"):
+        raise _DamagedError("the form of an array's values is not as numpy writes it")
+    target.order = order
+
+
+def _from_buffer(data: Any, dtype: Any, shape: Any, order: Any, axes: Any = None) -> PickledArray:
+    array = PickledArray()
+    shape = _checked_shape(shape)
+    if order == "K" and axes is not None:
+        axes = _checked_shape(axes)
+        if sorted(axes) != list(range(len(shape))):
+            raise _DamagedError("the axes of an array are not told")
+        _fill(array, dtype, shape, axes, data)
+    elif order in ("C", "F"):
+        _fill(array, dtype, *_laid_out(shape, in_fortran_order=order == "F"), data)
+    else:
+        raise _DamagedError("the order of an array's values is not told")
+    return array
+
+
+def _set_array(target: PickledArray, state: Any) -> None:
+    _, shape, dtype, is_fortran, data = state
+    layout = _laid_out(_checked_shape(shape), in_fortran_order=bool(is_fortran))
+    _fill(target, dtype, *layout, data)
+
+
+def _checked_shape(shape: Any) -> tuple[int, ...]:
+    numbers = shape if isinstance(shape, tuple) and len(shape) <= _MOST_DIMENSIONS else (None,)
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise _DamagedError("the shape of an array is no tuple of lengths")
+    return numbers
+
+
+def _laid_out(
+    shape: tuple[int, ...], *, in_fortran_order: bool
+) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Return the shape as it lies in the file, and the axes in the order that they should have."""
+    axes = tuple(range(len(shape)))
+    return (shape[::-1], axes[::-1]) if in_fortran_order else (shape, axes)
+
+
+def _fill(
+    target: PickledArray, dtype: Any, shape: tuple[int, ...], axes: tuple[int, ...], data: Any
+) -> None:
+    """Give an array its values, once they are as many as it declares."""
+    if not isinstance(dtype, _Dtype):
+        raise _DamagedError("the form of an array's values is not told")
+    target.dtype, num_values = dtype.numpy(), math.prod(shape)
+    if dtype.is_object:
+        if not isinstance(data, list) or len(data) != num_values:
+            raise _mismatched(shape, target.dtype, len(data), "objects")
+        target.items = data
+    else:
+        if isinstance(data, str):  # of Python 2
+            data = _encoded(data, "latin1")
+        if isinstance(data, bytes):
+            data = _InMemory(data)
+        if not isinstance(data, _InMemory | _InFile | _TextInFile):
+            raise _DamagedError("the values of an array are no bytes")
+        if data.size != num_values * target.dtype.itemsize:
+            raise _mismatched(shape, target.dtype, data.size, "bytes")
+        target.items, target._data = None, data
+    target._stored_shape, target._axes = shape, axes
+
+
+def _mismatched(
+    shape: tuple[int, ...], dtype: np.dtype[Any], there: int, what: str
+) -> _DamagedError:
+    return _DamagedError(
+        f"an array of shape {list(shape)} of {dtype} is declared, but {there} {what} of it are "
+        "there"
+    )
