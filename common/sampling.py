@@ -127,6 +127,10 @@ class FrameSelection:
         """Whether it keeps frames at a fixed distance, so that what it keeps is a clip again."""
         return self.every is not None or self.fps is not None
 
+    def may_keep(self, number: int) -> bool:
+        """Say whether a frame may be kept, as far as its number tells; not for segments."""
+        return self.every is None or number % self.every == 0
+
     def keeps(
         self, number: int, frame_rate: float | None, span: tuple[float, float] | None = None
     ) -> bool:

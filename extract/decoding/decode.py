@@ -15,7 +15,7 @@ from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.kinds.registry import KINDS
 from ta3n.extract.decoding.other_files import describe_other_file
 from ta3n.extract.decoding.sections import Moment, SectionPass, SectionRows, status_of
-from ta3n.extract.decoding.windows import RollingWindows, stacked
+from ta3n.extract.decoding.windows import RollingWindows, WindowsOfSections, stacked
 from ta3n.extract.inference.preprocessing import Cropper, crop
 
 H = TypeVar("H")
@@ -97,12 +97,14 @@ def decode_sections(
     timing: Timing = "frames",
     cropper: Cropper = crop,
     reading: Reading = AS_IT_IS,
+    window: Window | None = None,
 ) -> Generator[RgbImage, None, tuple[ClipOutcome, ...]]:
     """Decode a video once for all its sections; return how each ended, with the crops it has.
 
-    A frame that several sections keep is one crop. No frame is held: memory does not depend on how
-    many sections there are, nor on their length or the video's. Which frames stand for segments is
-    known before, but where a container's count or rate is wrong: such sections are decoded again.
+    A frame that several sections keep is one crop. No frame is held, but those of one window:
+    memory does not depend on how many sections there are, nor on their length or the video's.
+    Which frames stand for segments is known before, but where a container's count or rate is
+    wrong: such sections are decoded again. Windows end where their section does.
 
     Args:
         path: The video; the rest is as for `decode_clip`.
@@ -129,7 +131,9 @@ def decode_sections(
                 with counted.reader:
                     expected = counted.expected()
             with clip.reader:
-                num_crops = yield from _pass_over(clip, rows.values(), expected, cropper, num_crops)
+                num_crops = yield from _pass_over(
+                    clip, rows.values(), expected, cropper, num_crops, window
+                )
         except _FAILURES as error:
             failure = _failed(path, error)
         again = {}
@@ -285,6 +289,7 @@ def _pass_over(
     expected: int,
     cropper: Cropper,
     num_crops: int,
+    window: Window | None,
 ) -> Generator[RgbImage, None, int]:
     """Decode an open video until its last section is over, and yield what any of them keeps.
 
@@ -293,12 +298,13 @@ def _pass_over(
         num_crops: Crops that were made before; returned with those that are yielded.
     """
     is_timed = clip.timing == "frames"
-    if clip.reader.position_rate is None:
-        for each in sections:
-            if each.section.unit == "seconds":
-                each.error = f"{each.section}: the video declares no frame rate"
-    slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
-    running = SectionPass((e for e in sections if not e.error), expected, slack)
+    running = _begin(clip, sections, expected)
+    if window is not None:
+        crop_of = partial(_crop_of, cropper=cropper)
+        windows = WindowsOfSections(window, crop_of, clip.reader.damage, num_crops)
+        with closing(clip.moments()) as moments:
+            yield from windows.over(moments, running, is_timed=is_timed)
+        return windows.num_made
     with closing(clip.moments()) as moments:
         for moment, frame in moments:
             belonging = running.at(moment)
@@ -320,13 +326,22 @@ def _pass_over(
     return num_crops
 
 
+def _begin(clip: _TimedClip, sections: Collection[SectionRows], expected: int) -> SectionPass:
+    if clip.reader.position_rate is None:
+        for each in sections:
+            if each.section.unit == "seconds":
+                each.error = f"{each.section}: the video declares no frame rate"
+    slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+    return SectionPass((e for e in sections if not e.error), expected, slack)
+
+
 def _decode_as_it_comes(
     clip: _TimedClip, selection: FrameSelection, cropper: Cropper, window: Window | None
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: each frame's number says whether it is."""
     kept = []
     crop_of = partial(_crop_of, cropper=cropper)
-    rolling = None if window is None else RollingWindows(window, selection, crop_of)
+    rolling = None if window is None else RollingWindows(window, selection.may_keep, crop_of)
     with clip.reader:
         for number, frame, is_kept in clip.marked(selection):
             if rolling is not None:

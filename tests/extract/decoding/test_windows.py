@@ -1,6 +1,7 @@
 """If this breaks, a row of clip features is of other frames than those around its moment."""
 
 from collections import Counter
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -8,14 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ta3n.common.sampling import FrameSelection, Timing, Window, WindowPad
-from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
+from ta3n.common.sampling import FrameSelection, Section, Timing, Window, WindowPad
+from ta3n.common.video import RgbImage, write_video
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, decode_sections
 from ta3n.extract.decoding.prefetch import drain
 from ta3n.extract.decoding.windows import RollingWindows
 from ta3n.extract.inference.preprocessing import crop
 
-from ...support.videos import WriteClip, write_seq, write_timed
+from ...support.videos import WriteClip, moving_square, write_seq, write_timed
 
 
 def windows_of(
@@ -131,6 +132,67 @@ def test_frames_are_decoded_once_and_cropped_once_where_they_are_used(
     assert seen == Counter(images[number] for number in cropped)
 
 
+LENGTHS = (9, 14, 1, 30, 6)
+ENDS = list(accumulate(LENGTHS))
+
+
+def joined(folder: Path) -> tuple[Path, list[Path]]:
+    """Write one long video without loss, and the clips that it is joined of."""
+    drawn = [list(moving_square(n, 96, 64, seed)) for seed, n in enumerate(LENGTHS)]
+    clips = [*drawn, [frame for clip in drawn for frame in clip]]
+    paths = [folder / f"{number}.mkv" for number in range(len(clips))]
+    for path, frames in zip(paths, clips, strict=True):
+        write_video(path, frames, frame_rate=25, codec="ffv1", pixel_format="bgr0")
+    return paths[-1], paths[:-1]
+
+
+def windows_of_sections(
+    path: Path, cut: list[tuple[int, int]], frames: str, window: Window
+) -> tuple[list[RgbImage], tuple[ClipOutcome, ...]]:
+    found: list[RgbImage] = []
+    sections = [Section(start=start, stop=stop, unit="frames") for start, stop in cut]
+    selection = FrameSelection.parse(frames)
+    outcomes = drain(decode_sections(path, sections, selection, window=window), found.append)
+    return found, outcomes
+
+
+@pytest.mark.parametrize("window", [Window(6), Window(5, 3, "zero")], ids=str)
+@pytest.mark.parametrize("frames", ["all", "every:4", "fps:10", "segments:5"])
+def test_windows_of_sections_are_those_of_the_clips_by_themselves(
+    tmp_path: Path, frames: str, window: Window
+) -> None:
+    """They end where their section does, though the video goes on."""
+    path, clips = joined(tmp_path)
+    cut = list(zip([0, *ENDS], ENDS, strict=False))
+    found, outcomes = windows_of_sections(path, cut, frames, window)
+    for clip, outcome in zip(clips, outcomes, strict=True):
+        expected, told = windows_of(clip, frames, window)
+        assert (outcome.status, outcome.frame_numbers) == (told.status, told.frame_numbers)
+        assert outcome.crops is not None
+        for crop_number, rows in zip(outcome.crops, expected, strict=True):
+            assert np.array_equal(found[crop_number], rows)
+
+
+@pytest.mark.parametrize("frames", ["all", "segments:3"])
+def test_overlapping_sections_share_their_windows(tmp_path: Path, frames: str) -> None:
+    path, _ = joined(tmp_path)
+    cut = [(0, 40), (10, 30), (10, 30), (12, 60), (50, 90)]
+    images, _ = windows_of(path, "all", None)
+    found, outcomes = windows_of_sections(path, cut, frames, Window(4))
+    assert [outcome.status for outcome in outcomes] == [*4 * ["ok"], "partial"]
+    used = set()
+    for (start, stop), outcome in zip(cut, outcomes, strict=True):
+        assert outcome.crops is not None
+        used |= set(outcome.crops)
+        for crop_number, number in zip(outcome.crops, outcome.frame_numbers, strict=True):
+            expected = around(images[start:stop], number, Window(4))
+            assert np.array_equal(found[crop_number], expected)
+    if frames == "all":
+        assert used == set(range(len(found)))
+        assert len({window.tobytes() for window in found}) == len(found)
+    assert outcomes[1].crops == outcomes[2].crops
+
+
 @given(
     st.integers(1, 9), st.integers(1, 4), st.sampled_from(["repeat", "zero"]),
     st.integers(1, 12), st.integers(0, 40),
@@ -140,7 +202,7 @@ def test_no_more_crops_are_held_than_a_window_spans(
 ) -> None:
     window, selection = Window(length, step, pad), FrameSelection(every=every)
     rolling = RollingWindows[int](
-        window, selection, lambda frame, _: np.full((1, 1, 1), frame + 1, np.uint8)
+        window, selection.may_keep, lambda frame, _: np.full((1, 1, 1), frame + 1, np.uint8)
     )
     found: list[list[int]] = []
     for number in range(num_frames):
