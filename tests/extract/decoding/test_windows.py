@@ -16,6 +16,7 @@ from ta3n.extract.decoding.prefetch import drain
 from ta3n.extract.decoding.windows import RollingWindows
 from ta3n.extract.inference.preprocessing import crop
 
+from ...support.frame_files import tar_of, write_frames
 from ...support.videos import WriteClip, moving_square, write_seq, write_timed
 
 
@@ -130,6 +131,21 @@ def test_frames_are_decoded_once_and_cropped_once_where_they_are_used(
         drain(decode_clip(clip, selection, step, cropper=counting, window=window), found.append)
     assert packets[0] == packets[1]
     assert seen == Counter(images[number] for number in cropped)
+
+
+@pytest.mark.parametrize("frames", ["all", "segments:3"])
+def test_windows_of_folders_and_archives_of_frames(tmp_path: Path, frames: str) -> None:
+    """Numbers that are not there are no frames, as without windows."""
+    drawn = list(moving_square(11, 96, 64))
+    folder = write_frames(tmp_path / "folder", drawn)
+    (folder / "frame_0000000004.png").unlink()
+    del drawn[3]
+    images = [crop(pixels) for pixels in drawn]
+    for path in (folder, tar_of(folder, tmp_path / "a.tar")):
+        found, outcome = windows_of(path, frames, Window(6, 2))
+        assert outcome.status == "partial"
+        for rows, number in zip(found, outcome.frame_numbers, strict=True):
+            assert np.array_equal(rows, around(images, number, Window(6, 2)))
 
 
 LENGTHS = (9, 14, 1, 30, 6)
