@@ -36,12 +36,12 @@ def decode_pass(
     if not sections:
         outcome = yield from decode_clip(
             path, selection, on_packet, timing=config.timing, cropper=cropper,
-            reading=config.reading,
+            reading=config.reading, window=config.clip_window,
         )  # fmt: skip
         return (outcome,)
     return (
         yield from decode_sections(
             path, sections, selection, on_packet, timing=config.timing, cropper=cropper,
-            reading=config.reading,
+            reading=config.reading, window=config.clip_window,
         )
     )  # fmt: skip
