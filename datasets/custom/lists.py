@@ -25,7 +25,6 @@ from ta3n.datasets.reading.folders import (
     class_folders,
     clip_stem,
     quoted,
-    video_stem,
     videos_below,
     videos_in,
 )

@@ -33,7 +33,7 @@ def relation_subsets(num_segments: int, num_frames: int, max_subsets: int) -> tu
     """
     total = comb(num_segments, num_frames)
     count = min(max_subsets, total)
-    # Rounding up with integers: K = 25 has millions of subsets, where floats could slip.
+    # Rounding up with integers: K = 64 has up to 10^18 subsets, where floats slip.
     ranks = [-(-i * total // count) for i in range(count)]
     return tuple(_subset_at(rank, num_segments, num_frames) for rank in ranks)
 

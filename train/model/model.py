@@ -26,7 +26,7 @@ from ta3n.train.methods.heads import ClassHead
 from ta3n.train.recipe.recipes import NormLayers, Recipe
 
 MIN_SEGMENTS = 2
-MAX_SEGMENTS = 25
+MAX_SEGMENTS = 64
 
 _FRAMES_TO_CLASSES = ("frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
 
@@ -38,7 +38,7 @@ class ModelSpec:
     Args:
         num_classes: C, with several heads the sum of theirs.
         feature_dim: D.
-        num_segments: K, 2 to 25.
+        num_segments: K, 2 to 64.
         hidden_dim: H.
         relation_dim: R.
         max_subsets: most frame subsets evaluated per n-frame relation.

@@ -39,6 +39,17 @@ def test_twenty_five_segments_need_no_list_of_millions_of_subsets() -> None:
         assert list(subset) == sorted(set(subset) & set(range(25)))
 
 
+def test_sixty_four_segments_are_chosen_by_their_place_alone() -> None:
+    first, middle, last = relation_subsets(64, 32, 3)
+    # Of 10^18 subsets: where each lies is counted back, by those that begin below it.
+    for rank, subset in zip((0, 1, 2), (first, middle, last), strict=True):
+        before = 0
+        for place, frame in enumerate(subset):
+            start = subset[place - 1] + 1 if place else 0
+            before += sum(comb(63 - skipped, 31 - place) for skipped in range(start, frame))
+        assert before == -(-rank * comb(64, 32) // 3)
+
+
 def test_pooling_is_the_mean_over_frames() -> None:
     frames = torch.arange(12.0).reshape(1, 3, 4)
     assert torch.equal(TemPooling()(frames, Domains(0)), torch.tensor([[4.0, 5, 6, 7]]))
