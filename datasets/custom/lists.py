@@ -25,7 +25,6 @@ from ta3n.datasets.reading.folders import (
     class_folders,
     clip_stem,
     quoted,
-    video_stem,
     videos_below,
     videos_in,
 )
@@ -138,8 +137,8 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     for line in read_lines(file):
         parts = line.text.split()
         numbered = _NUMBERED_LINE.fullmatch(line.text)
-        if numbered and ("/" in numbered["path"] or video_stem(numbered["path"])):
-            yield line, _Fields(numbered["path"], numbered["label"])
+        if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
+            yield line, _Fields(path, numbered["label"])
         elif len(parts) == 1:
             yield line, _Fields(parts[0])
         else:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from ta3n.common.cli import handles_errors, say
+from ta3n.datasets.epic.challenge import EpicSplit
 
 CHECK = "check-submission"
 
@@ -39,7 +40,7 @@ def check_submission(file: Path, annotations: Path) -> None:
     from ta3n.datasets.epic.annotations import read_annotations
     from ta3n.train.epic import checking
 
-    def ids_of(split: checking.EpicSplit) -> tuple[str, ...]:
+    def ids_of(split: EpicSplit) -> tuple[str, ...]:
         return read_annotations(annotations, (split,)).table(split).ids
 
     say(f"{file}: {checking.check_submission(file, ids_of).summary}")

@@ -40,7 +40,8 @@ def ranks(scores: Scores, labels: Integers) -> Integers:
     _check(scores)
     own = scores[np.arange(len(labels)), labels][:, None]
     earlier = np.arange(scores.shape[1]) < labels[:, None]
-    return ((scores > own) | ((scores == own) & earlier)).sum(axis=1)
+    before = (scores > own) | ((scores == own) & earlier)
+    return np.asarray(before.sum(axis=1))
 
 
 def pair_ranks(
@@ -122,7 +123,7 @@ def log_prior_of(verbs: Integers, nouns: Integers, shape: tuple[int, int]) -> ND
     """
     counts = np.ones(shape)
     np.add.at(counts, (verbs, nouns), 1)
-    return np.log(counts / counts.sum())
+    return np.asarray(np.log(counts / counts.sum()))
 
 
 class Measure(NamedTuple):
@@ -188,7 +189,8 @@ class Segments:
     def classes(self, of: str) -> Integers:
         """Return the true classes as numbers, of actions one for each pair, [N]."""
         pairs = self.verbs * (1 + self.nouns.max(initial=0)) + self.nouns
-        return {"verb": self.verbs, "noun": self.nouns, "action": pairs}[of]
+        classes: dict[str, Integers] = {"verb": self.verbs, "noun": self.nouns, "action": pairs}
+        return classes[of]
 
 
 def labelled_segments(
@@ -201,7 +203,7 @@ def labelled_segments(
         labels: Of verb and noun, [N, 2]; -1 where there is none.
         known_ranks: See `Segments`, with any value where there is no label.
     """
-    known = (labels >= 0).all(axis=1)
+    known: Mask = np.asarray((labels >= 0).all(axis=1))
     return Segments(
         participants=[n.partition("_")[0] for n, k in zip(names, known, strict=True) if k],
         verbs=labels[known, 0],
@@ -223,22 +225,27 @@ class Figure(NamedTuple):
     total: int
 
 
+class TailClasses(NamedTuple):
+    """Numbers of the classes that are rare."""
+
+    verbs: Collection[int]
+    nouns: Collection[int]
+
+
 def tell_figures(
-    segments: Segments,
-    tail_verbs: Collection[int] | None = None,
-    tail_nouns: Collection[int] | None = None,
+    segments: Segments, tail: TailClasses | None = None
 ) -> dict[str, dict[Measure, Figure]]:
     """Return the accuracies by group: all segments, tail classes, each participant, class means.
 
-    Tail classes are told where both lists are given; a segment is one of their actions if its verb
+    Tail classes are told where they are given; a segment is one of their actions if its verb
     or its noun is one. Class means are of verb and noun alone: the mean, over the classes that
     occur, of the accuracy within each. A group without segments is left out.
     """
     participants = np.array(segments.participants)
     groups = {ALL: dict.fromkeys(("verb", "noun", "action"), np.full(len(participants), True))}
-    if tail_verbs is not None and tail_nouns is not None:
-        verb = np.isin(segments.verbs, list(tail_verbs))
-        noun = np.isin(segments.nouns, list(tail_nouns))
+    if tail is not None:
+        verb = np.isin(segments.verbs, list(tail.verbs))
+        noun = np.isin(segments.nouns, list(tail.nouns))
         groups[TAIL] = {"verb": verb, "noun": noun, "action": verb | noun}
     for name in sorted(set(segments.participants)):
         groups[name] = dict.fromkeys(("verb", "noun", "action"), participants == name)

@@ -10,11 +10,13 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from ta3n.common.errors import DataMissingError
+from ta3n.common.log import LOGGER
 from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED
+from ta3n.datasets.epic.annotations import read_annotations
 from ta3n.datasets.epic.challenge import PUBLISHED
 from ta3n.train.epic.form import HEADS
-from ta3n.train.epic.metrics import Integers, Scores, log_prior_of, pair_ranks, ranks
+from ta3n.train.epic.metrics import Integers, Scores, TailClasses, log_prior_of, pair_ranks, ranks
 from ta3n.train.methods.heads import ClassHead, columns_of
 
 if TYPE_CHECKING:
@@ -24,6 +26,22 @@ if TYPE_CHECKING:
 def are_of_the_challenge(heads: Sequence[ClassHead]) -> bool:
     """Say whether a model's heads are those of the challenge: verb and noun."""
     return [head.name for head in heads] == list(HEADS)
+
+
+def read_tail(annotations: Path | None) -> TailClasses | None:
+    """Return the tail classes that a folder of annotations lists; none without the lists.
+
+    Raises:
+        DataMissingError: The folder holds no annotations, or a file cannot be read.
+        DataConflictError: A file is not of the published form.
+    """
+    if annotations is None:
+        return None
+    told = read_annotations(annotations, ["target_val"])
+    if told.tail_verbs is None or told.tail_nouns is None:
+        LOGGER.warning("no lists of tail classes in %s", annotations)
+        return None
+    return TailClasses(told.tail_verbs, told.tail_nouns)
 
 
 class ActionPrior(NamedTuple):

@@ -6,15 +6,15 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
-from ta3n.datasets.epic.annotations import Annotations, read_annotations
 from ta3n.train.epic.metrics import (
     MEASURES,
     Figure,
     Measure,
+    TailClasses,
     labelled_segments,
     tell_figures,
 )
-from ta3n.train.epic.ranking import ActionPrior, ranks_of, read_prior
+from ta3n.train.epic.ranking import ActionPrior, ranks_of, read_prior, read_tail
 from ta3n.train.runs.tables import spread
 
 if TYPE_CHECKING:
@@ -113,22 +113,18 @@ def tell_challenge(
         DataMissingError: There are no annotations, or no segments for the prior.
         DataConflictError: The annotations are not of the published form, or scores not finite.
     """
-    told = annotations and read_annotations(annotations, ("target_val",))
+    tail = read_tail(annotations)
     weights = read_prior(features, evaluations[0].run.heads) if prior == "train" else None
     return ChallengeFigures(
-        figures=tuple(_figures_of(each, told or None, weights) for each in evaluations),
+        figures=tuple(_figures_of(each, tail, weights) for each in evaluations),
         prior=weights.note if weights else "none",
-        has_tail=bool(told and told.tail_verbs and told.tail_nouns),
+        has_tail=tail is not None,
     )
 
 
 def _figures_of(
-    evaluation: "RunEvaluation", annotations: Annotations | None, prior: ActionPrior | None
+    evaluation: "RunEvaluation", tail: TailClasses | None, prior: ActionPrior | None
 ) -> Figures:
     ranks = ranks_of(evaluation.logits, evaluation.labels, evaluation.run.heads, prior)
     names = [video.clip.path for video in evaluation.videos]
-    return tell_figures(
-        labelled_segments(names, evaluation.labels.numpy(), ranks),
-        annotations and annotations.tail_verbs,
-        annotations and annotations.tail_nouns,
-    )
+    return tell_figures(labelled_segments(names, evaluation.labels.numpy(), ranks), tail)

@@ -146,7 +146,7 @@ def run_submission(call: SubmissionCall, sections: TrainSections) -> None:
     from ta3n.train.epic.submission import check_free, log_mean_probabilities, write_submission
 
     check_free(call.out, overwrite=call.overwrite)
-    told = call.annotations and read_annotations(call.annotations, ("target_test",))
+    told = read_annotations(call.annotations, ["target_test"]) if call.annotations else None
     runs = _load(call.runs, call.rule, sections.train)
     sources = {"verb": runs, "noun": runs}
     if call.noun_runs:

@@ -13,7 +13,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
 from ta3n.common.files import replace_file
-from ta3n.datasets.epic.annotations import Annotations, read_annotations
+from ta3n.train.epic.metrics import TailClasses
+from ta3n.train.epic.ranking import read_tail
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
@@ -144,8 +145,7 @@ def write_report(
     for folder in (features, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    told = read_annotations(annotations, ("target_val",)) if annotations else None
-    contents = build_contents(collect_runs(*runs), rules, focal, told)
+    contents = build_contents(collect_runs(*runs), rules, focal, read_tail(annotations))
     galleries = _galleries(contents, features, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
@@ -185,7 +185,7 @@ def build_contents(
     runs: RunSet,
     rules: Sequence[str] = (),
     focal: Sequence[str] = (),
-    annotations: Annotations | None = None,
+    tail: TailClasses | None = None,
 ) -> Contents:
     """Compare rows and make all tables.
 
@@ -193,7 +193,7 @@ def build_contents(
         rules: Selection rules to show, and the first to compare by; none shows all, and compares
             by `last`.
         focal: As for `write_report`.
-        annotations: Likewise.
+        tail: Classes of EPIC-KITCHENS-100 that are rare, where they are known.
 
     Raises:
         UsageError: For a rule or a focal row that no run has.
@@ -210,14 +210,14 @@ def build_contents(
     rule = shown[0] if rules else "last"
     labelled = [direction for direction in runs.directions if direction.is_labelled]
     analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
-    sheets = _sheets(analyses, shown, annotations) if analyses else ()
+    sheets = _sheets(analyses, shown, tail) if analyses else ()
     if unlabelled := [each for each in runs.directions if not each.is_labelled]:
         sheets = (*sheets, epochs_sheet(unlabelled, shown))
     return Contents(runs=runs, analyses=analyses, sheets=sheets)
 
 
 def _sheets(
-    analyses: Sequence[Analysis], rules: Sequence[str], annotations: Annotations | None
+    analyses: Sequence[Analysis], rules: Sequence[str], tail: TailClasses | None
 ) -> tuple[Sheet, ...]:
     others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
     blocks = [(analysis, rows) for analysis, rows in others if rows]
@@ -225,7 +225,7 @@ def _sheets(
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
-    sheets += [actions_sheet([a.direction for a in analyses], annotations)]
+    sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
     if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
         sheets.append(directions_sheet(whole, rules))

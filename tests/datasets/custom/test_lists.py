@@ -80,6 +80,26 @@ def test_a_mistyped_or_lacking_column_is_told(tmp_path: Path, heading: str, told
     assert message.isprintable()
 
 
+def test_published_forms_of_others(tmp_path: Path) -> None:
+    classes = ("turn", "wave")
+    forms = {
+        "plain.txt": "0\t1\ttest/My clip 3.avi\n1\t0\tb.mp4\n",
+        "commas.csv": '9287,0\nHands_Up,_Clap,1\n"a,b",0\n',
+        "epic.csv": 'uid,verb_class,video_id,narration\n7,1,P08_01,"put knife, fork"\n',
+        "frames.txt": "12\t34\t1\n",  # a path, its frames and a label
+    }
+    found = {
+        name: [entry[:2] for entry in entries(tmp_path, text, name, classes)]
+        for name, text in forms.items()
+    }
+    assert found == {
+        "plain.txt": [("test/My clip 3.avi", "wave"), ("b.mp4", "turn")],
+        "commas.csv": [("9287", "turn"), ("Hands_Up,_Clap", "wave"), ("a,b", "turn")],
+        "epic.csv": [("P08/P08_01_7", "wave")],
+        "frames.txt": [("12", "wave")],
+    }
+
+
 def test_lists_without_a_clip_of_the_dataset_tell_which_they_have(tmp_path: Path) -> None:
     file = tmp_path / "list.csv"
     names = ("camera-nihgt", *(f"other-{n}" for n in range(6)))
@@ -102,6 +122,13 @@ def test_lists_without_a_clip_of_the_dataset_tell_which_they_have(tmp_path: Path
         ("l.csv", "path,class,split\na,wave,valid\n", "is not in a split train, val or test"),
         ("l.csv", "path,class\na,wave,1\n", "is not 2 values, as the heading has"),
         ("l.csv", "", "is no table of a heading"),
+        (
+            "l.csv",
+            "x/a.mp4,1\nx/b.mp4,wave\n",
+            "line 2: 'x/b.mp4,wave' is not a path and the number",
+        ),
+        ("l.csv", "uid,video_id,verb_class\n1,P01_01,2\n", "line 2: '1,P01_01,2' is not a label"),
+        ("l.txt", "0\t5\tx/a.mp4\n", "is not a label from 0 to 1"),
     ],
 )
 def test_a_wrong_line_is_told(tmp_path: Path, name: str, text: str, told: str) -> None:

@@ -271,6 +271,23 @@ def test_lists_named_in_the_settings_find_their_clips(tmp_path: Path) -> None:
     assert "counts: expected 560 train rows of nec-drone, found 2" in result.stdout.splitlines()
 
 
+def test_folders_of_frames_are_clips_of_jester(tmp_path: Path) -> None:
+    for clip in ("9287", "58961"):
+        for number in (1, 2, 3):
+            frame = tmp_path / "20bn-jester-v1" / clip / f"{number:05d}.jpg"
+            frame.parent.mkdir(parents=True, exist_ok=True)
+            frame.write_bytes(b"x")
+    (tmp_path / "jester_source_train.csv").write_text("9287,6\n")
+    (tmp_path / "jester_source_val.csv").write_text("58961,0\n")
+    listing = (
+        catalogue(tmp_path, "").dataset("jester-source").scan(tmp_path / "20bn-jester-v1", tmp_path)
+    )
+    assert [(c.path, c.class_name, dict(c.splits)) for c in listing.clips] == [
+        ("58961", "gesture 0", {"1": "test"}),
+        ("9287", "gesture 6", {"1": "train"}),
+    ]
+
+
 def test_mistakes_with_lists_are_told(tmp_path: Path) -> None:
     known = catalogue(tmp_path, "")
     d1 = known.dataset("epic-d1")

@@ -18,6 +18,7 @@ from ta3n.train.epic.metrics import (
     TAIL,
     Measure,
     Segments,
+    TailClasses,
     labelled_segments,
     log_prior_of,
     pair_ranks,
@@ -91,24 +92,25 @@ def test_every_definition_gives_the_reference_figures(
     assert segments.ranks["action"].tolist() == wanted["action_rank"]
     assert top_pairs(verb, noun, 5).tolist() == wanted["top_5_pairs"]
 
-    tail_verbs, tail_nouns = range(1, NUM_VERBS, 3), range(1, NUM_NOUNS, 4)
-    told = tell_figures(segments, tail_verbs, tail_nouns)
+    tail = TailClasses(range(1, NUM_VERBS, 3), range(1, NUM_NOUNS, 4))
+    told = tell_figures(segments, tail)
+    by_name = {measure.name: measure for measure in MEASURES}
     for of in ("verb", "noun", "action"):
-        fifth = Measure(of, 5, "evaluation" if of == "action" else "")  # type: ignore[arg-type]
-        first = fifth._replace(k=1, definition="")
-        found = [told[ALL][measure].percent for measure in (first, fifth)]
-        assert found == pytest.approx(wanted["evaluation"]["all"][of])
+        first = by_name[f"{of} top-1"]
+        for definition, figures in (
+            ("evaluation", wanted["evaluation"]["all"]),
+            ("baseline", wanted["baseline"]),
+        ):
+            fifth = by_name[f"{of} top-5" + (f" ({definition})" if of == "action" else "")]
+            found = [told[ALL][measure].percent for measure in (first, fifth)]
+            assert found == pytest.approx(figures[of])
         assert [told[TAIL][first].percent] == pytest.approx(wanted["evaluation"]["tail"][of])
         assert [told["P04"][first].percent] == pytest.approx(wanted["evaluation"]["unseen"][of])
-        baseline = fifth._replace(definition="baseline" if of == "action" else "")
-        found = [told[ALL][measure].percent for measure in (first, baseline)]
-        assert found == pytest.approx(wanted["baseline"][of])
     recalls = reference["results"]["logits"]
     for of in ("verb", "noun"):
         for k in (1, 5):
-            measure = Measure(of, k)  # type: ignore[arg-type]
             recall = recalls[f"class_mean_recall_at_{k}"][of]
-            assert told[CLASS_MEAN][measure].percent == pytest.approx(recall)
+            assert told[CLASS_MEAN][by_name[f"{of} top-{k}"]].percent == pytest.approx(recall)
 
 
 def test_log_probabilities_come_to_the_figures_of_logits(logits: tuple[Array, Array]) -> None:
@@ -157,7 +159,7 @@ def test_floors_are_the_most_frequent_classes_of_the_group() -> None:
         nouns=nouns,
         ranks={"verb": nothing, "noun": nothing, "action": nothing},
     )
-    told = tell_figures(segments, {2}, set())
+    told = tell_figures(segments, TailClasses({2}, set()))
     verb, noun, action = (Measure(of, 1) for of in ("verb", "noun", "action"))
     assert list(told) == [ALL, TAIL, "P01", "P02", CLASS_MEAN]
     assert [told[ALL][m].floor for m in (verb, noun, action)] == pytest.approx([50, 50, 100 / 3])

@@ -97,8 +97,11 @@ def test_seeds_are_averaged_however_they_are_named(
     features: Path, runs: dict[str, Path], tmp_path: Path
 ) -> None:
     seeds = [runs["both"] / f"seed-{n}" for n in (0, 1)]
-    each = [option for seed in seeds for option in ("--submit", seed)]
-    for number, named in enumerate((each, ["--submit", runs["both"]])):
+    cases: list[list[object]] = [
+        [option for seed in seeds for option in ("--submit", seed)],
+        ["--submit", runs["both"]],
+    ]
+    for number, named in enumerate(cases):
         result = submit(features, tmp_path / f"{number}.zip", *named, *LEVELS)
         assert result.exit_code == 0, result.stderr
         assert f"noun: mean of the probabilities of {seeds[0]}, epoch 2, {seeds[1]}" in (

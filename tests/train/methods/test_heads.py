@@ -67,7 +67,7 @@ def test_a_loss_is_that_of_each_head_with_its_share(make: Callable[..., Trainer]
         trainer = make(method, HEADS if place is None else only(place))
         weights = trainer.weights(0, 1)
         run = run_update(trainer.model, batch, None, objective=trainer.objective, weights=weights)
-        return {name: float(loss) for name, loss in run.losses.items()}
+        return {name: loss.item() for name, loss in run.losses.items()}
 
     both, verb, noun = losses(None), losses(0), losses(1)
     for name in ("classification", "attentive_entropy", "mcc", "discrepancy_dan"):

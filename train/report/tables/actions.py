@@ -7,8 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from ta3n.datasets.epic.annotations import Annotations
-from ta3n.train.epic.metrics import MEASURES, Figure, Measure, labelled_segments, tell_figures
+from ta3n.train.epic.metrics import (
+    MEASURES,
+    Figure,
+    Measure,
+    TailClasses,
+    labelled_segments,
+    tell_figures,
+)
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.tables.sheet import (
     EMPTY,
@@ -27,19 +33,17 @@ _Figures = Mapping[str, Mapping[Measure, Figure]]
 FLOOR = "most frequent classes"
 
 
-def actions_sheet(
-    directions: Sequence[DirectionRuns], annotations: Annotations | None = None
-) -> Sheet:
+def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None = None) -> Sheet:
     """Return the table, one block a direction; none for runs without such heads.
 
     Args:
         directions: Those whose tested videos have labels.
-        annotations: Tell the tail classes.
+        tail: The tail classes, where they are known.
     """
     blocks = []
     for direction in directions:
         rows = [row for row in direction.rows if _has_ranks(row)]
-        figures = [[_figures_of(run, annotations) for run in row.runs] for row in rows]
+        figures = [[_figures_of(run, tail) for run in row.runs] for row in rows]
         lines = tuple(_lines([row.label for row in rows], figures))
         blocks += [Block(label=direction.label, lines=lines)] if rows else []
     return Sheet(
@@ -59,14 +63,14 @@ def actions_sheet(
             "Action top-5 (evaluation): pairs of verb and noun ranked by the sum of their scores, "
             "as the challenge does; (baseline): the verb among the first 5 and the noun among the "
             "first 5, as the log of the challenge's baseline has it. No prior of actions.",
-            _about_tail(annotations),
+            _about_tail(tail),
             "Means over classes are no figure of the challenge.",
         ),
     )
 
 
-def _about_tail(annotations: Annotations | None) -> str:
-    if annotations is None or None in (annotations.tail_verbs, annotations.tail_nouns):
+def _about_tail(tail: TailClasses | None) -> str:
+    if tail is None:
         return "Tail classes are not told: no lists of them were given."
     return (
         "Tail classes: those of the annotations' lists; of actions the segments whose verb or noun "
@@ -79,18 +83,11 @@ def _has_ranks(row: RunGroup) -> bool:
     return all(video.ranks for run in row.runs for video in run.predictions)
 
 
-def _figures_of(run: Run, annotations: Annotations | None) -> _Figures:
+def _figures_of(run: Run, tail: TailClasses | None) -> _Figures:
     videos = run.predictions
     ranks = {of: np.array([video.ranks[of] for video in videos]) for of in videos[0].ranks}
-    return tell_figures(
-        labelled_segments(
-            [video.video for video in videos],
-            np.array([video.all_labels for video in videos]),
-            ranks,
-        ),
-        annotations and annotations.tail_verbs,
-        annotations and annotations.tail_nouns,
-    )
+    labels = np.array([video.all_labels for video in videos])
+    return tell_figures(labelled_segments([video.video for video in videos], labels, ranks), tail)
 
 
 def _lines(labels: Sequence[str], figures: Sequence[Sequence[_Figures]]) -> Iterator[Line]:
