@@ -15,7 +15,7 @@ from torch import Tensor
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
-from ta3n.train.data.features import labels_of, load_features
+from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.methods.heads import columns_of
@@ -136,7 +136,12 @@ def load_target(
             f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
         )
     videos = load_videos(
-        features, benchmark, dataset, num_segments=run.num_segments, allow_missing=allow_missing
+        features,
+        benchmark,
+        dataset,
+        num_segments=run.num_segments,
+        allow_missing=allow_missing,
+        num_views=run.num_views,
     )
     if differences := feature_differences(run.config, videos.manifest.config):
         raise DataConflictError(
@@ -157,10 +162,10 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
         FeatureStoreError: If a shard is missing or damaged.
         DataConflictError: If a shard does not hold what the manifest says.
     """
-    videos = target.train if split == "train" else target.val
+    videos = target.videos(split)
     if not videos:
         raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
-    features = load_features(target.folder, videos, target.manifest.config.feature_dim)
+    features = load_part(target, split)
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     logits = run.logits(features, are_source=target.dataset == run.config.source)
     return RunEvaluation(

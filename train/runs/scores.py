@@ -18,6 +18,7 @@ from ta3n.train.methods.heads import ClassHead, columns_of, shares_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, classes_of, observe
+from ta3n.train.model.videos import Videos
 from ta3n.train.runs.selection import TargetScore, mean_class_percent
 from ta3n.train.validators.rules import Score, ValidatorInputs, score_by_rule
 
@@ -57,7 +58,7 @@ class Evaluator:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Videos,
         labels: Tensor,
         *,
         num_classes: int,
