@@ -363,7 +363,8 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
         raise DataMissingError(f"{clip} has no features to draw: it is {shown.record.status}")
     frames = []
     if root is not None:
-        frames = read_sampled(root / shown.record.path, manifest.config.reading)
+        record = shown.record
+        frames = read_sampled(root / record.file, record.section, manifest.config.reading)
     draw_clip(shown, frames, out)
     click.echo(f"picture: {out}")
 

@@ -23,6 +23,7 @@ from ta3n.train.model.prediction import classes_of, probabilities_of
 from ta3n.train.runs.folder import write_csv, write_json
 from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
+from ta3n.train.runs.selection import mean_class_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,6 +90,13 @@ class RunEvaluation:
                 predicted[:, self.heads.index(head.name)],
             )
         ]
+
+    @property
+    def mean_class(self) -> float | None:
+        """Mean accuracy of the classes in percent; None with several heads, or without labels."""
+        if self.run.heads or not self.num_labelled:
+            return None
+        return mean_class_percent(self.labels.tolist(), self.predicted.tolist())
 
     @staticmethod
     def _by_class(
@@ -187,6 +195,7 @@ def write_evaluation(
         "manifest": evaluation.target.manifest.content_hash,
         "total": total,
         "correct": evaluation.correct(),
+        **({} if evaluation.mean_class is None else {"mean_class_percent": evaluation.mean_class}),
         "top_k": top_k,
         **(
             {"heads": _by_head(evaluation, top_k)}
