@@ -34,7 +34,7 @@ from ta3n.common.shares import JobShare
 from ta3n.common.store import shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
-from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
+from ta3n.extract.backbones import Backbone, get_backbone, weights_identity, with_window
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.settings import ExtractSettings
 
@@ -47,10 +47,16 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
     """Return the backbone, its weights as they are to be loaded, and what makes the features.
 
     Raises:
-        UsageError: If there is no such backbone, or its library does not give the profile.
+        UsageError: If there is no such backbone, its library does not give the profile, or it does
+            not take the window.
         WeightsError: If a file of weights, or the backbone's library, is not there.
     """
-    backbone = get_backbone(settings.backbone, settings.weights)
+    backbone = with_window(
+        get_backbone(settings.backbone, settings.weights),
+        settings.window,
+        settings.window_step,
+        settings.window_pad,
+    )
     weights = backbone.pretrained if settings.weights is None else settings.weights
     profile = backbone.profile_of(settings.profile)
     config = FeatureConfig(
@@ -63,7 +69,11 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
         frames=settings.frames,
         feature_dim=backbone.feature_dim,
         timing=settings.timing,
+        source=backbone.source,
     )
+    if (window := backbone.window) is not None:
+        of_window = {"window": window.length, "window_step": window.step, "window_pad": window.pad}
+        config = config.model_copy(update=of_window)
     return backbone, weights, config
 
 
@@ -288,12 +298,13 @@ def describe_plan(
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
     of_classes = f" of {len(per_class)} classes" if per_class else ""
     megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
+    windows = f", windows of {config.clip_window}" if config.clip_window else ""
     lines = [
         f"{config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in {root}",
         f"selection: {plan.selection}; splits: {plan.splits_origin}; "
         f"{len(plan.absent)} listed clips are not on disk",
         f"features: {config.backbone}, weights {config.weights}, profile {config.profile}, frames "
-        f"{config.frames}, {config.feature_dim} values a frame",
+        f"{config.frames}{windows}, {config.feature_dim} values a frame",
         f"this job: {len(mine)} of {len(agreed.shards)} shards, to {folder}",
         *in_folder,
         *(f"{count:7d} {name}" for name, count in sorted(per_class.items())),

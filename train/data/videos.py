@@ -164,10 +164,10 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
     ours = source.config.model_dump(exclude=of_a_dataset)
     theirs = target.config.model_dump(exclude=of_a_dataset)
     differences = [
-        f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
-        f"{theirs[key] or 'none'} in {target.config.dataset}"
-        for key in ours
-        if ours[key] != theirs[key]
+        f"{key} is {ours.get(key) or 'none'} in {source.config.dataset}, "
+        f"{theirs.get(key) or 'none'} in {target.config.dataset}"
+        for key in ours | theirs
+        if ours.get(key) != theirs.get(key)
     ]
     if differences:
         raise DataConflictError(
