@@ -34,7 +34,7 @@ from ta3n.extract.backbones import IMAGE_SIZE, get_backbone, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.decoding.decode import decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
-from ta3n.extract.inference.batches import input_name
+from ta3n.extract.inference.batches import inputs_in_words
 from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
@@ -172,7 +172,7 @@ def measure(options: BenchOptions) -> BenchResult:
         sizes = [_timed(pipeline, clips[: max(len(clips) // part, 1)]) for part in (4, 2, 1)]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
-        f"{engine.batch_size} {input_name(work.backbone.input_shape)} a batch in use, "
+        f"{inputs_in_words(engine.batch_size, work.backbone.input_shape)} a batch in use, "
         f"{batch_size} else"
     )
     clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}

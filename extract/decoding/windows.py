@@ -133,7 +133,8 @@ class WindowsOfSections:
             yield from self._end(belonging)
             if running.is_over:
                 return
-            shared, made = _SharedFrame(frame, moment.index, self.crop), {}
+            shared = _SharedFrame(frame, moment.index, self.crop)
+            made: dict[tuple[int | None, ...], int] = {}
             for rows in belonging:
                 yield from self._add(rows, place, moment, shared, made, is_timed=is_timed)
         yield from self._end(())

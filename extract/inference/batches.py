@@ -186,7 +186,7 @@ class BatchRunner:
         self._batch_size = batch_size
         self._piece = piece or batch_size
         self._at_once = batch_size
-        self._called = input_name(input_shape)
+        self._input_shape = input_shape
         self._feature_dim = feature_dim
         self._spool_folder = spool_folder
         # On a GPU one batch is filled while the other is computed.
@@ -228,9 +228,10 @@ class BatchRunner:
         if not self._compute(slot):
             self._halve()
             if not self._compute(slot):
+                what = inputs_in_words(self._at_once, self._input_shape)
                 raise DeviceError(
-                    f"{self._device} has not enough memory for {self._at_once} {self._called} "
-                    "at a time; use a smaller --batch-size, or a device with nothing else on it"
+                    f"{self._device} has not enough memory for {what} at a time; use a "
+                    "smaller --batch-size, or a device with nothing else on it"
                 )
         slot.mark_end()
         self._running.append(slot)
@@ -259,10 +260,9 @@ class BatchRunner:
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         LOGGER.warning(
-            "%s is out of memory: %d %s at a time instead of %d from now on",
+            "%s is out of memory: %s at a time instead of %d from now on",
             self._device,
-            self._at_once,
-            self._called,
+            inputs_in_words(self._at_once, self._input_shape),
             self._batch_size,
         )
 
@@ -272,12 +272,12 @@ class BatchRunner:
         self._free.append(slot)
 
 
-def input_name(input_shape: tuple[int, ...], *, plural: bool = True) -> str:
-    """Return what inputs of a shape are called, or one of them."""
-    ending = "s" if plural else ""
+def inputs_in_words(count: int, input_shape: tuple[int, ...]) -> str:
+    """Return so many inputs of a shape in words."""
+    ending = "" if count == 1 else "s"
     if len(input_shape) == len(IMAGE_SHAPE):
-        return f"frame{ending}"
-    return f"window{ending} of {input_shape[0]} frames"
+        return f"{count} frame{ending}"
+    return f"{count} window{ending} of {input_shape[0]} frames"
 
 
 def suitable_batch_size(
@@ -332,6 +332,6 @@ def largest_batch_size(
             if device.type == "cuda":
                 torch.cuda.empty_cache()
     if not size:
-        one = input_name(input_shape, plural=False)
+        one = inputs_in_words(1, input_shape).removeprefix("1 ")
         raise DeviceError(f"{device} has not enough memory for one {one}; is it used by others?")
     return size

@@ -26,7 +26,7 @@ from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import (
     IMAGE_SHAPE,
     BatchRunner,
-    input_name,
+    inputs_in_words,
     suitable_batch_size,
 )
 from ta3n.extract.inference.network import full_precision, load_network
@@ -134,14 +134,13 @@ def start_engine(
     if num_threads > 1:
         fastest = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
     LOGGER.info(
-        "%s with weights %s on %s, profile %s, %s%d %s a batch",
+        "%s with weights %s on %s, profile %s, %s%s a batch",
         backbone.name,
         weights,
         provenance["device"],
         profile,
         f"{num_threads} cores with " if num_threads > 1 else "",
-        batch_size,
-        input_name(shape),
+        inputs_in_words(batch_size, shape),
     )
     return Engine(
         backbone=backbone,

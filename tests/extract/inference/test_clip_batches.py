@@ -15,7 +15,7 @@ from ta3n.extract.backbones import get_backbone, with_window
 from ta3n.extract.inference.batches import (
     IMAGE_SHAPE,
     BatchRunner,
-    input_name,
+    inputs_in_words,
     largest_batch_size,
     largest_tried,
     suitable_batch_size,
@@ -62,7 +62,7 @@ def test_windows_come_in_the_order_of_adding_and_halve_where_memory_ends(
 
 def test_too_little_memory_is_told() -> None:
     runner = runner_of(Greedy(most=0), 1)
-    with pytest.raises(DeviceError, match="not enough memory for 1 windows of 4 frames at a time"):
+    with pytest.raises(DeviceError, match="not enough memory for 1 window of 4 frames at a time"):
         runner.add(np.zeros(SHAPE, np.uint8))
     with pytest.raises(DeviceError, match="not enough memory for one window of 4 frames"):
         largest_batch_size(Greedy(most=0), CPU, at_most=4, input_shape=SHAPE)
@@ -76,7 +76,7 @@ def test_batch_size_follows_the_frames_of_a_window() -> None:
     assert [largest_tried(shape) for shape in clips] == [64, 16, 8, 1]
     assert largest_tried(IMAGE_SHAPE) == 256
     assert largest_batch_size(Greedy(most=3), CPU, at_most=16, input_shape=SHAPE) == 2
-    assert input_name(IMAGE_SHAPE) == "frames"
+    assert inputs_in_words(8, IMAGE_SHAPE) == "8 frames"
 
 
 def test_frames_of_windows_are_cropped_before_they_go_to_a_device() -> None:
