@@ -179,8 +179,10 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"
-    if series := [m.clip.path for m in members if video_stem(m.clip.path) is None]:
-        text = f"{len(series)} clips are folders or archives of frames: {_shown(series)}"
+    if sections := [m.clip.file for m in members if m.clip.section is not None]:
+        yield f"sections: {name}: {len(sections)} clips are parts of {len(set(sections))} videos"
+    if series := sorted({m.clip.file for m in members if video_stem(m.clip.file) is None}):
+        text = f"{len(series)} videos are folders or archives of frames: {_shown(series)}"
         yield f"frames: {name}: {text}"
     if empty := [m.clip.path for m in members if m.clip.size_bytes == 0]:
         yield f"empty: {name}: {len(empty)} files are empty: {_shown(empty)}"

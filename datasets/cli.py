@@ -79,7 +79,8 @@ Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of th
 
 \b
 Told without being a problem: how many names hold a group (groups), clips in no part of the
-split (unused), those that are folders or archives of frames (frames), files of 0 bytes (empty),
+split (unused), sections of videos (sections), folders and
+archives of frames (frames), files of 0 bytes (empty),
 and what one clip is worth where a class has few to test on (few).
 """
 

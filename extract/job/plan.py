@@ -297,7 +297,7 @@ def describe_plan(
     config, mine = plan.config, [shard for shard in share.of(agreed.shards) if shard in asked]
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
     of_classes = f" of {len(per_class)} classes" if per_class else ""
-    megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
+    megabytes = sum({clip.file: clip.size_bytes for clip in plan.clips}.values()) / 1e6
     windows = f", windows of {config.clip_window}" if config.clip_window else ""
     lines = [
         f"{config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in {root}",

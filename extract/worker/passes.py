@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from ta3n.common.records import FeatureConfig
 from ta3n.common.sampling import FrameSelection
@@ -32,16 +32,14 @@ def decode_pass(
         cropper: Applied to every frame that is kept.
     """
     path, selection = root / clips[0].file, FrameSelection.parse(config.frames)
+    more: dict[str, Any] = {
+        "timing": config.timing,
+        "cropper": cropper,
+        "reading": config.reading,
+        "window": config.clip_window,
+    }
     sections = [clip.section for clip in clips if clip.section is not None]
-    if not sections:
-        outcome = yield from decode_clip(
-            path, selection, on_packet, timing=config.timing, cropper=cropper,
-            reading=config.reading, window=config.clip_window,
-        )  # fmt: skip
-        return (outcome,)
-    return (
-        yield from decode_sections(
-            path, sections, selection, on_packet, timing=config.timing, cropper=cropper,
-            reading=config.reading, window=config.clip_window,
-        )
-    )  # fmt: skip
+    if sections:
+        return (yield from decode_sections(path, sections, selection, on_packet, **more))
+    outcome = yield from decode_clip(path, selection, on_packet, **more)
+    return (outcome,)

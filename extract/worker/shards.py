@@ -3,7 +3,7 @@
 Legend: F rows of a shard, D feature width.
 """
 
-from collections.abc import Generator, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, field, replace
 from functools import partial
@@ -32,6 +32,8 @@ from ta3n.extract.inference.batches import BatchRunner, RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine
 from ta3n.extract.worker.messages import Advanced, Pass, Reporter, ShardDone, ShardTask, Work
 from ta3n.extract.worker.passes import Outcomes, decode_pass
+
+_CROPS_BETWEEN_SIGNS = 256
 
 
 def extract_shards(
@@ -135,9 +137,9 @@ class _ShardWorker:
                 old = stack.enter_context(ShardReader(shard_path(self.work.folder, task.shard)))
             builder = ShardBuilder(task.shard, task.clips, self.runner, old)
             for clips, crops in decoded:
-                self.num_frames += builder.add(clips, crops)
+                self.num_frames += builder.add(clips, crops, partial(self._tell, feed))
                 self.num_clips += len(clips)
-                self.reporter.send(Advanced(self.num_clips, self.num_frames, feed.wait_s))
+                self._tell(feed)
             spool = stack.enter_context(self.runner.flush())
             content = builder.finish(spool, self.work.config.hash, self.engine.provenance)
             self._check_root(content.record)
@@ -150,6 +152,10 @@ class _ShardWorker:
                     replace=task.replace,
                 )
         self.reporter.send(ShardDone(task.shard))
+
+    def _tell(self, feed: ClipFeed[Pass, Outcomes], num_more: int = 0) -> None:
+        """Say how far this worker is, with the frames so far of a pass that is not over."""
+        self.reporter.send(Advanced(self.num_clips, self.num_frames + num_more, feed.wait_s))
 
     def _check_root(self, record: ShardRecord) -> None:
         """Tell clips that fail from a disk that went away, which must not fail them all."""
@@ -209,12 +215,23 @@ class ShardBuilder:
     _decoded: dict[int, tuple[ClipOutcome, NDArray[np.int64]]] = field(default_factory=dict)
     _num_crops: int = 0
 
-    def add(self, clips: Pass, crops: ClipCrops[Outcomes]) -> int:
-        """Run the crops of clips that were decoded at once; return how many there were."""
+    def add(
+        self,
+        clips: Pass,
+        crops: ClipCrops[Outcomes],
+        on_way: Callable[[int], None] = lambda _: None,
+    ) -> int:
+        """Run the crops of clips that were decoded at once; return how many there were.
+
+        Args:
+            on_way: Called now and then with how many there were so far: a long video has many.
+        """
         first = self._num_crops
         for pixels in crops:
             self.runner.add(pixels)
             self._num_crops += 1
+            if (self._num_crops - first) % _CROPS_BETWEEN_SIGNS == 0:
+                on_way(self._num_crops - first)
         for clip, outcome in zip(clips, crops.outcome, strict=True):
             own = np.arange(first, self._num_crops)
             if outcome.crops is not None:

@@ -125,6 +125,6 @@ def test_a_loose_folder_of_frames_is_a_video(root: Path, tmp_path: Path) -> None
 def test_check_knows_them(root: Path, tmp_path: Path) -> None:
     write_frames(root / "wave" / "wave_s4", moving_square(9, 96, 64))
     result = CliRunner().invoke(datasets, ["check", "mine"])
-    assert "frames: mine: 5 clips are folders or archives of frames" in result.stdout
+    assert "frames: mine: 5 videos are folders or archives of frames" in result.stdout
     assert "duplicates: the same content: mine/wave/wave_s1 = mine/wave/wave_s4" in result.stdout
     assert result.exit_code == 13

@@ -87,6 +87,23 @@ def test_clips_in_deeper_folders_are_told_apart_and_grouped_by_them(tmp_path: Pa
     assert [v.clip.path for v in held_out(side, spanning)] == ["Biking/day2/0001.avi"]
 
 
+def test_sections_of_a_trained_video_are_not_held_out(tmp_path: Path) -> None:
+    """Whatever their names and classes: they show the same room."""
+    side = named(
+        load(tmp_path, "ucf101"), train={"a": "Biking"}, val={"b": "PullUps", "c": "PullUps"}
+    )
+    plain = OwnDataset(name="own", short_name="own", table=DatasetSettings(val_ratio=0.5))
+    videos = iter(("day/1.mp4", "day/1.mp4", "day/2.mp4"))
+
+    def cut(part: tuple[Video, ...]) -> tuple[Video, ...]:
+        return tuple(
+            replace(v, clip=v.clip.model_copy(update={"video": next(videos)})) for v in part
+        )
+
+    side = replace(side, train=cut(side.train), val=cut(side.val))
+    assert [v.clip.path for v in held_out(side, plain)] == ["PullUps/c.avi"]
+
+
 def test_all_are_held_out_and_nothing_said_where_none_is_shared(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
