@@ -177,7 +177,8 @@ def test_runs_that_were_stopped_or_stacked_are_the_same(
         SOURCE, TARGET, small_settings(features, tmp_path / "cut", stack=stack, **settings)
     )
     if stack == "off":
-        data, device = _load(job, FeatureCache()), torch.device("cpu")
+        device = torch.device("cpu")
+        data = _load(job, FeatureCache(), device)
         job.folder(0).write_start(job.config, 0)
         first = SeedRun(replace(job.run, seed=0), data.to(device), job.folder(0), device)
         first.note(next(iter(first.trainer.epochs())))
