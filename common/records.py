@@ -24,7 +24,7 @@ from pydantic import (
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
-from ta3n.common.sampling import AS_IT_IS, Reading, Timing
+from ta3n.common.sampling import AS_IT_IS, Reading, Section, Timing, Window, WindowPad
 
 MANIFEST_NAME = "manifest.json"
 PLAN_NAME = "plan.json"
@@ -35,6 +35,9 @@ ClipStatus = Literal["ok", "partial", "empty", "failed", "crashed", "timeout"]
 
 IMPORTED = "imported"
 """Profile of features whose pixels nobody here has seen."""
+
+PYTHON_PREFIX = "python:"
+"""Begins the names of backbones that are code of the user's own."""
 
 USABLE: tuple[ClipStatus, ...] = ("ok", "partial")
 
@@ -89,9 +92,13 @@ class FeatureConfig(Record):
             columns are.
         reading: What was told of the clips that neither they nor their names tell. It is about
             one dataset's files, not about what becomes of a frame.
+        source: SHA-256 of the code of a backbone that is the user's own; empty for others.
+        window: Frames around a kept one that its row is of; 0 where it is of that frame alone.
+        window_step: Only every so many frames of the clip are among them.
+        window_pad: What stands for frames beyond the clip.
     """
 
-    later_fields = ("reading",)
+    later_fields = ("reading", "source", "window", "window_step", "window_pad")
 
     dataset: str
     backbone: str
@@ -103,11 +110,22 @@ class FeatureConfig(Record):
     timing: Timing = "frames"
     transform: str = ""
     reading: Reading = AS_IT_IS
+    source: str = ""
+    window: int = 0
+    window_step: int = 1
+    window_pad: WindowPad = "repeat"
 
     @property
     def hash(self) -> str:
         """SHA-256 of the configuration."""
         return sha256_of(canonical_json(self.as_hashed()))
+
+    @property
+    def clip_window(self) -> Window | None:
+        """The frames that a row is of; None where it is of one alone."""
+        if not self.window:
+            return None
+        return Window(self.window, self.window_step, self.window_pad)
 
     def as_hashed(self) -> dict[str, Any]:
         """Return all values but an empty transform: hashes are those of before there were any."""
@@ -122,7 +140,12 @@ class PlannedClip(Record):
         path: Path relative to the dataset's folder; the key.
         splits: `train` or `test` by official split number; a split that does not use it is absent.
         mtime_ns: Time of its last change, nanoseconds since 1970.
+        video: Path of the video that it is a section of; None where it is one itself. Then the
+            path is a name that no other clip has.
+        section: Which part of that; None for all of it.
     """
+
+    later_fields = ("video", "section")
 
     id: int
     path: RelativePath
@@ -131,6 +154,13 @@ class PlannedClip(Record):
     size_bytes: int
     mtime_ns: int
     shard: ShardName
+    video: RelativePath | None = None
+    section: Section | None = None
+
+    @property
+    def file(self) -> str:
+        """Path of the file or folder that it is read from."""
+        return self.video or self.path
 
 
 class AbsentClip(Record):
@@ -149,7 +179,7 @@ class ClipRecord(PlannedClip):
         error: The reason where the status is not `ok`.
         warning: What to know about features that are there, such as HDR colours.
         num_frames: Frames that decoding gave, or those of a constant rate (`cfr`).
-        declared_frames: Frames that the container declares, or None.
+        declared_frames: Frames that the container declares, or a list of a section, or None.
         codec: Decoder name, empty if the file could not be opened.
         width: Coded width in pixels; `height` likewise.
         rotation: Degrees by which frames were turned upright.

@@ -1,14 +1,17 @@
-"""Which frames of a clip are used: the paper's segments, and what stage one keeps of a clip."""
+"""Which frames are used: the paper's segments, what stage one keeps of a clip, and windows."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from ta3n.common.errors import ClipError, UsageError
 
 Timing = Literal["frames", "cfr"]
 """How frames are counted: as decoded, or at the stream's constant rate with repeats and drops."""
+
+WindowPad = Literal["repeat", "zero"]
+"""What stands for frames beyond a clip: its first or last frame again, or black ones."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -19,10 +22,14 @@ class Reading:
         frames: Pattern of the names of frames in folders and archives, such as
             `frame_%010d.jpg`; empty where the names tell.
         frame_rate: Frames per second of such clips; None if nobody knows.
+        first_frame: Number that lists of sections give the first frame of a video.
+        stop_frame: Whether the frame that they name last is in a section.
     """
 
     frames: str = ""
     frame_rate: float | None = None
+    first_frame: Literal[0, 1] | None = None
+    stop_frame: Literal["included", "excluded"] | None = None
 
 
 AS_IT_IS = Reading()
@@ -45,6 +52,10 @@ class Section:
         if self.unit == "seconds":
             return f"{self.start:g} to {self.stop:g} s"
         return f"frames {self.start:.0f} to {self.stop - 1:.0f} (from 0)"
+
+    def overlaps(self, other: "Section") -> bool:
+        """Tell whether it has a frame in common with another one of the same unit and video."""
+        return max(self.start, other.start) < min(self.stop, other.stop)
 
     @property
     def fault(self) -> tuple[Literal["empty", "failed"], str] | None:
@@ -146,6 +157,10 @@ class FrameSelection:
         """Whether it keeps frames at a fixed distance, so that what it keeps is a clip again."""
         return self.every is not None or self.fps is not None
 
+    def may_keep(self, number: int) -> bool:
+        """Say whether a frame may be kept, as far as its number tells; not for segments."""
+        return self.every is None or number % self.every == 0
+
     def keeps(
         self, number: int, frame_rate: float | None, span: tuple[float, float] | None = None
     ) -> bool:
@@ -180,3 +195,46 @@ class FrameSelection:
         if self.num_segments is None:
             return [n for n in range(num_frames) if self.keeps(n, frame_rate)]
         return sorted(set(segment_indices(num_frames, self.num_segments))) if num_frames else []
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The frames around a kept one that its row is a feature of.
+
+    Of T frames, T // 2 come before the kept one: 16 are those from 8 before it to 7 after it.
+
+    Attributes:
+        length: T, frames in a window.
+        step: Only every so many frames of the clip are in it; the kept one always is.
+        pad: What stands for frames that the clip does not have.
+
+    Raises:
+        ValueError: If length or step is below 1, or the padding is not known.
+    """
+
+    length: int
+    step: int = 1
+    pad: WindowPad = "repeat"
+
+    def __post_init__(self) -> None:
+        if self.length < 1 or self.step < 1:
+            raise ValueError(f"length={self.length} and step={self.step} must be >= 1")
+        if self.pad not in get_args(WindowPad):
+            raise ValueError(f"pad={self.pad!r} must be one of {', '.join(get_args(WindowPad))}")
+
+    def __str__(self) -> str:
+        every = f", every {self.step} frames" if self.step > 1 else ""
+        return f"{self.length} frames{every}, {self.pad} beyond the ends"
+
+    @property
+    def offsets(self) -> range:
+        """Where its frames are from the kept one, in frames of the clip."""
+        first = -(self.length // 2) * self.step
+        return range(first, first + self.length * self.step, self.step)
+
+    def frames(self, centre: int, num_frames: int) -> list[int | None]:
+        """Return the T frame numbers of the window around a frame; None where a black one is."""
+        numbers = (centre + offset for offset in self.offsets)
+        if self.pad == "repeat":
+            return [min(max(number, 0), num_frames - 1) for number in numbers]
+        return [number if 0 <= number < num_frames else None for number in numbers]

@@ -9,6 +9,7 @@ from pathlib import Path
 from ta3n.common.errors import did_you_mean, printable, shorten
 from ta3n.common.files import sha256_of, sha256_of_file
 from ta3n.common.log import ProgressLine
+from ta3n.common.sampling import Section
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.reading.base import Clip, Dataset, Listing
@@ -168,7 +169,7 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     if part.only_lists:
         return
     if part.dataset.groups_span_classes and part.dataset.group_from_name is not None:
-        found = (part.dataset.group_of(m.clip.stem, m.clip.inner_name) for m in members)
+        found = (part.dataset.group_of(*m.clip.video_names) for m in members)
         groups = [group for group in found if group]
         yield (
             f"groups: {name}: {len(groups)} of {len(members)} names hold a group, "
@@ -205,18 +206,33 @@ def _clashes(part: DatasetClips) -> Iterator[Finding]:
 
 def _leaks(part: DatasetClips) -> Iterator[Finding]:
     """Yield recordings of which some clips are trained and some are validated on."""
-    recordings: dict[tuple[str, str], dict[Role, list[str]]] = defaultdict(dict)
+    recordings: dict[tuple[str, str], dict[Role, list[Clip]]] = defaultdict(dict)
     for member in part.members:
         if member.role is not None:
             clip = member.clip
-            key = part.dataset.recording_of(clip.class_name, clip.stem, clip.inner_name)
-            recordings[key].setdefault(member.role, []).append(clip.path)
+            key = part.dataset.recording_of(clip.class_name, clip.stem, clip.inner_name, clip.video)
+            recordings[key].setdefault(member.role, []).append(clip)
     for (class_name, group), by_role in sorted(recordings.items()):
         if len(by_role) > 1:
             name = f"{class_name}/{group}" if class_name else group
-            train, test = (_shown(by_role[role], 2) for role in ROLES)
+            train, test = (_shown((c.path for c in by_role[role]), 2) for role in ROLES)
             text = f"group {name} is in both parts: train {train}; val {test}"
+            if pairs := list(_overlapping(by_role["train"], by_role["test"])):
+                named = (f"{a.path} and {b.path}" for a, b in pairs[:3])
+                text += f"; {len(pairs)} pairs overlap, such as {_shown(named)}"
             yield Finding(Problem.LEAKS, printable(f"{part.dataset.name}: {text}"))
+
+
+def _overlapping(one: Iterable[Clip], other: Iterable[Clip]) -> Iterator[tuple[Clip, Clip]]:
+    """Yield pairs of sections, or of a section and its video, that have frames in common."""
+    by_video: dict[str, list[Clip]] = defaultdict(list)
+    for clip in sorted(other, key=lambda clip: clip.order):
+        by_video[clip.file].append(clip)
+    for clip in sorted(one, key=lambda clip: clip.order):
+        for another in by_video[clip.file]:
+            a, b = clip.section, another.section
+            if not a or not b or (a.unit == b.unit and a.overlaps(b)):
+                yield clip, another
 
 
 def _one_domain_only(parts: Sequence[DatasetClips], benchmark: Benchmark) -> Iterator[Finding]:
@@ -248,11 +264,18 @@ def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_na
 
 def _duplicates(parts: Sequence[DatasetClips]) -> Iterator[Finding]:
     by_size: dict[int, list[tuple[str, Path, str]]] = defaultdict(list)
+    by_section: dict[tuple[str, Section | None], list[str]] = defaultdict(list)
     for part in parts:
-        pattern = part.listing.reading.frames
+        pattern, root = part.listing.reading.frames, part.listing.root
+        videos = {member.clip.file: member.clip.size_bytes for member in part.members}
+        for file, size_bytes in videos.items():
+            by_size[size_bytes].append((f"{part.dataset.name}/{file}", root / file, pattern))
         for clip in (member.clip for member in part.members):
             shown = f"{part.dataset.name}/{clip.path}"
-            by_size[clip.size_bytes].append((shown, part.listing.root / clip.path, pattern))
+            by_section[f"{part.dataset.name}/{clip.file}", clip.section].append(shown)
+    for names in by_section.values():
+        if len(names) > 1:
+            yield Finding(Problem.DUPLICATES, f"the same section: {_shown(names, sep=' = ')}")
     doubtful = [file for files in by_size.values() if len(files) > 1 for file in files]
     by_content: dict[str, list[str]] = defaultdict(list)
     with ProgressLine(len(doubtful), "files of equal size") as progress:

@@ -20,16 +20,17 @@ from pydantic import ValidationError
 from ta3n.common.device import resolve_device
 from ta3n.common.errors import DeviceError, UsageError, first_line
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
-from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.sampling import Timing, WindowPad
 from ta3n.common.store import Features
 from ta3n.common.video import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
 from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
 from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.worker.messages import Pass
+from ta3n.extract.worker.passes import Outcomes, decode_pass
 from ta3n.extract.worker.shards import ShardBuilder, ShardContent
 
 _NETWORKS_KEPT = 2
@@ -69,8 +70,11 @@ def extract_features(
     *,
     backbone: str = "resnet101",
     weights: str | PathLike[str] | None = None,
-    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = None,
+    profile: Literal["ta3n", "fast", "torchvision", "timm", "own"] | None = None,
     frames: str = "all",
+    window: int | None = None,
+    window_step: int | None = None,
+    window_pad: WindowPad | None = None,
     timing: Timing = "frames",
     device: str = "auto",
     batch_size: int | None = None,
@@ -93,15 +97,21 @@ def extract_features(
 
     Args:
         paths: A video or a folder, or several; of a folder all videos in it and below are taken.
-        backbone: A classifier of torchvision, `efficientnet_lite0`, or `timm:NAME`.
+        backbone: A classifier of torchvision, `efficientnet_lite0`, `timm:NAME`, `video:NAME`, or
+            `python:MODULE:FACTORY`, whose code is run.
         weights: Name of published weights such as `imagenet1k_v1`, a file, or `random:SEED`; None
             takes the backbone's.
         profile: How a frame becomes the network's input, and in which precision it runs; None takes
             the backbone's.
         frames: `all`, or only those of `segments:K`, `every:N` or `fps:F`.
+        window: Frames around a kept one that its row is of, for networks of clips; None takes what
+            the backbone was trained on.
+        window_step: Only every so many frames of the clip are in a window.
+        window_pad: What stands for frames beyond a clip: `repeat` its first or last, or `zero`.
         timing: Frames as decoded (`frames`), or at a constant rate (`cfr`).
         device: `auto`, `cpu` or `cuda:N`.
-        batch_size: Frames in one forward pass, of each core on a CPU; None takes what suits.
+        batch_size: Frames, or windows, in one forward pass, of each core on a CPU; None takes what
+            suits.
         decode_threads: Clips decoded side by side; None follows the CPUs allowed.
         compile: Whether the network is compiled; `auto` does so on a GPU for profile `fast`.
 
@@ -119,6 +129,9 @@ def extract_features(
         weights=None if weights is None else fspath(weights),
         profile=profile,
         frames=frames,
+        window=window,
+        window_step=window_step,
+        window_pad=window_pad,
         timing=timing,
         device=device,
         batch_size=batch_size,
@@ -206,26 +219,21 @@ def _extract(
     engine: Engine,
     decode_threads: int | None,
 ) -> ShardContent:
-    selection = FrameSelection.parse(config.frames)
-
-    def decode(clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
-        path = root / clip.path
+    def decode(clips: Pass) -> Generator[RgbImage, None, Outcomes]:
         # An interruption must not wait until long clips are decoded to their end.
-        return decode_clip(
-            path, selection, feed.check, timing=config.timing, cropper=engine.cropper
-        )
+        return decode_pass(root, clips, config, feed.check, cropper=engine.cropper)
 
     runner = engine.new_runner(spool_folder=None)
     builder = ShardBuilder(clips[0].shard, tuple(clips), runner)
     feed = ClipFeed(
-        clips,
+        [(clip,) for clip in clips],
         decode,
         num_threads=decode_threads or engine.num_cpus,
         max_bytes=engine.max_bytes_ahead,
     )
     with feed:
-        for clip, crops in feed:
-            builder.add(clip, crops)
+        for passed, crops in feed:
+            builder.add(passed, crops)
     return builder.finish(runner.flush(), config.hash, engine.provenance)
 
 

@@ -10,7 +10,7 @@ import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import (
@@ -23,6 +23,7 @@ from ta3n.common.errors import (
 )
 from ta3n.common.files import expand_home
 from ta3n.common.log import LOGGER
+from ta3n.common.sampling import Section
 from ta3n.datasets.benchmarks.benchmark import Benchmark, Side
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS, Catalogue
 from ta3n.datasets.custom.lists import (
@@ -86,7 +87,7 @@ class OwnDataset(Dataset):
             clips, absent = self._listed(given)
         else:
             clips, left_out = self._in_folders(given, classes or ())
-        names = [(clip.stem, clip.inner_name) for clip in clips]
+        names = [clip.video_names for clip in clips]
         self._check_groups(names + [(clip.stem, clip.stem) for clip in absent])
         ratio = self._ratio_split(clips)
         if ratio is not None:
@@ -102,7 +103,7 @@ class OwnDataset(Dataset):
         return Listing(
             dataset=self.name,
             root=given.resolve(),
-            clips=tuple(sorted(clips, key=lambda clip: clip.path)),
+            clips=tuple(sorted(clips, key=lambda clip: clip.order)),
             absent=absent,
             splits_origin=ratio.origin if ratio is not None else self._origin(),
             left_out=left_out,
@@ -133,28 +134,38 @@ class OwnDataset(Dataset):
         missed: list[str] = []
         for entry in self.entries():
             splits = {} if entry.role is None else {OWN_SPLIT: entry.role}
+            section = self._section_of(entry)
             found = files.find(entry.path)
             if found is None:
-                stem = stem_of(entry.path)
+                stem = entry.id or f"{stem_of(entry.path)}{entry.suffix}"
                 listed = ListedClip(class_name=entry.class_name, stem=stem, splits=splits)
                 absent[entry.class_name, stem] = listed
                 missed.append(entry.path)
                 continue
             path, video = found
             clip = Clip(
-                path=path,
+                path=path if section is None else entry.id or f"{path}{entry.suffix}",
                 class_name=entry.class_name,
                 splits=splits,
                 size_bytes=video.size_bytes,
                 mtime_ns=video.mtime_ns,
+                video=path if entry.may_be_section else None,
+                section=section,
             )
             if clips.setdefault(clip.path, clip) != clip:
                 other = clips[clip.path]
+                way_out = "list it once"
+                if section is not None:
+                    way_out = (
+                        "give each section an id of its own"
+                        if entry.id
+                        else ("list it once, or give a column id")
+                    )
                 raise DataConflictError(
-                    f"{entry.line.place}: {quoted(entry.path)} is listed before, for "
+                    f"{entry.line.place}: {quoted(entry.id or entry.path)} is listed before, for "
                     f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}"
                     f", now for {quoted(entry.class_name)} and {entry.role or 'no part'}; "
-                    "list it once"
+                    f"{way_out}"
                 )
         # A few: comparing names takes time.
         told = [f"{quoted(path)}{files.nearest(path, clips)}" for path in missed[:3]]
@@ -182,6 +193,24 @@ class OwnDataset(Dataset):
                 more,
             )
         return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
+
+    def _section_of(self, entry: Entry) -> Section | None:
+        """Return the part of its video that a listed clip is, by the convention of the table."""
+        if entry.section is None:
+            return None
+        if PurePosixPath(entry.id).is_absolute() or ".." in PurePosixPath(entry.id).parts:
+            raise entry.line.malformed("a section whose id stays in its folder")
+        start, stop = entry.section
+        if entry.unit == "frames":
+            first, last = self.table.first_frame, self.table.stop_frame
+            if first is None or last is None:
+                raise ConfigError(
+                    f"[datasets.{self.name}]: {quoted(entry.line.file)} has sections by frames; "
+                    "say first_frame = 0 or 1, the number of a video's first frame there, and "
+                    "stop_frame = 'included' or 'excluded', whether that frame is in a section"
+                )
+            start, stop = start - first, stop - first + (last == "included")
+        return Section(start=start, stop=stop, unit=entry.unit)
 
     def entries(self) -> Iterable[Entry]:
         """Yield what its lists say, clip by clip, whether it is on disk or not."""
@@ -223,7 +252,10 @@ class OwnDataset(Dataset):
         former = f"ratio {table.val_ratio:g}{groups}, seed {table.seed}"
         return RatioSplit(
             clips={
-                c.path: (c.class_name, self.recording_of(c.class_name, c.stem, c.inner_name))
+                c.path: (
+                    c.class_name,
+                    self.recording_of(c.class_name, c.stem, c.inner_name, c.video),
+                )
                 for c in clips
             },
             ratio=table.val_ratio,
@@ -240,7 +272,7 @@ class OwnDataset(Dataset):
             return tuple(replace(clip, splits=splits[clip.path]) for clip in clips)
         if table.val_pattern is not None:
             train = None if table.train_pattern is None else re.compile(table.train_pattern)
-            stems = [clip.stem for clip in clips]
+            stems = [clip.video_names[0] for clip in clips]
             roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
         else:
             if table.clips and not all(map(has_splits, table.clips)):

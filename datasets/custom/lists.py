@@ -1,9 +1,10 @@
 """List files of one's own dataset: which clips there are, of which class and part, in which files.
 
 Two forms. A table (`.csv`, `.tsv`) has a heading with `path` and, as far as needed, `label` or
-`class`, `split`, `frames`, and `dataset` where one list is of several; others are left alone.
-Without a heading each line is `path,label`, and an annotation table of EPIC-KITCHENS-55 is known by
-its columns. Any other file is as video lists are published: `path frames label` on each line,
+`class`, `split`, `frames`, `dataset` where one list is of several, and `start_s` and `stop_s` or
+`start_frame` and `stop_frame` with `id` where clips are sections; others are left alone. Without a
+heading each line is `path,label`, and an annotation table of EPIC-KITCHENS-55 is known by its
+columns. Any other file is as video lists are published: `path frames label` on each line,
 `path label`, just `path`, or a number, the label and the path between tabs. Lists of other systems
 are read too: with backslashes, semicolons or tabs between columns, in UTF-16 or a code page of
 Windows, with letters composed otherwise than on disk.
@@ -17,7 +18,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from typing import Any, Literal, NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError, did_you_mean, printable, shorten
 from ta3n.datasets.reading.folders import (
@@ -30,18 +31,31 @@ from ta3n.datasets.reading.folders import (
 )
 from ta3n.datasets.reading.split_files import Role, SplitLine, read_lines
 
+SECTION_COLUMNS: Mapping[Literal["seconds", "frames"], tuple[str, str]] = {
+    "seconds": ("start_s", "stop_s"),
+    "frames": ("start_frame", "stop_frame"),
+}
+"""What the columns are called that say where a section begins and ends, by their unit."""
+
 _COLUMNS = {
     "path": ("path", "video", "file"),
     "label": ("label", "class"),
     "split": ("split",),
     "frames": ("frames", "published_frames"),
     "dataset": ("dataset",),
+    "id": ("id",),
+    **{name: (name,) for pair in SECTION_COLUMNS.values() for name in pair},
 }
+_OF_SECTIONS = {"id", *chain.from_iterable(SECTION_COLUMNS.values())}
+# What lists have for other programs as well, or not at all.
+_OPTIONAL = {"frames", *_OF_SECTIONS}
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
 # What the annotation tables of EPIC-KITCHENS-55 have; each row is a section of a recording.
 _EPIC_COLUMNS = dict.fromkeys(("uid", "video_id", "verb_class"))
 # Of more digits it is none that counts clips, frames or classes.
 _NUMBER = re.compile("[0-9]{1,9}")
+_FRAME = re.compile("-?[0-9]{1,9}")
+_TIME = re.compile(r"-?(?:(?:(\d{1,4}):)?(\d{1,4}):)?(\d{1,9}(?:\.\d*)?|\.\d+)")
 _NUMBERED_LINE = re.compile("[0-9]+\t(?P<label>[0-9]+)\t(?P<path>.+)")
 _SPLITS: Mapping[str, Role | None] = {
     "train": "train",
@@ -63,6 +77,10 @@ class Entry:
         role: Its part; None where the list does not say, or says that it is unused.
         line: Where it stands.
         num_frames: Its frames, if the list says so.
+        may_be_section: Whether the list says of clips which part of a video they are.
+        section: From where to where, as listed; None for all of the video.
+        unit: Of these.
+        id: Name of a section, empty if it has none.
     """
 
     path: str
@@ -70,6 +88,15 @@ class Entry:
     role: Role | None
     line: SplitLine
     num_frames: int | None = None
+    may_be_section: bool = False
+    section: tuple[float, float] | None = None
+    unit: Literal["seconds", "frames"] = "frames"
+    id: str = ""
+
+    @property
+    def suffix(self) -> str:
+        """What tells a section without an id from others of its video, as it is listed."""
+        return "" if self.section is None else "#{:.12g}-{:.12g}".format(*self.section)
 
 
 class _Fields(NamedTuple):
@@ -78,6 +105,11 @@ class _Fields(NamedTuple):
     split: str | None = None
     frames: str = ""
     dataset: str = ""
+    id: str = ""
+    start_s: str | None = None
+    stop_s: str | None = None
+    start_frame: str | None = None
+    stop_frame: str | None = None
 
 
 def read_list(
@@ -107,6 +139,7 @@ def read_list(
             role=role or _role(fields.split, line),
             line=line,
             num_frames=int(fields.frames) if _NUMBER.fullmatch(fields.frames) else None,
+            **_section(fields, line),
         )
 
 
@@ -166,6 +199,8 @@ def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
     heading = [name.strip().lower() for name in rows[0]]
     of_epic = set(heading) >= _EPIC_COLUMNS.keys()
     columns = _columns(heading, lines[0].place)
+    if not of_epic:
+        _check_section_columns(heading, columns, rows[1:], lines[0].place)
     for line, row in zip(lines[1:], rows[1:], strict=True):
         if not any(map(str.strip, row)):
             continue
@@ -208,9 +243,10 @@ def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
         for name in reversed(names)
         if name in heading
     }
-    known = f"known columns: {', '.join(_KNOWN_COLUMNS)}"
+    shown = (names for field, names in _COLUMNS.items() if field not in _OF_SECTIONS)
+    known = f"known columns: {', '.join(chain.from_iterable(shown))}"
     # What a mistyped one would silently change: the class, the part or the choice of clips.
-    lacking = [names for field, names in _COLUMNS.items() if field not in {*found, "frames"}]
+    lacking = [names for field, names in _COLUMNS.items() if field not in {*found, *_OPTIONAL}]
     others = [name for name in heading if name and name not in _KNOWN_COLUMNS]
     for name in others:
         # A column that is there already is not mistyped: class_name beside class says more.
@@ -228,6 +264,62 @@ def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
             f"{known}"
         )
     return found
+
+
+def _check_section_columns(
+    heading: Sequence[str], columns: Mapping[str, int], rows: Iterable[Sequence[str]], place: str
+) -> None:
+    """Refuse columns of sections that are not a pair, or that seem to be mistyped."""
+    given = {u: [n for n in pair if n in columns] for u, pair in SECTION_COLUMNS.items()}
+    filled = [names for names in given.values() if names]
+    if len(filled) > 1:
+        raise DataConflictError(
+            f"{place}: sections are given by {' and by '.join(names[0] for names in filled)}; "
+            "keep one pair of columns"
+        )
+    for unit, names in given.items():
+        if len(names) == 1:
+            (other,) = set(SECTION_COLUMNS[unit]) - {*names}
+            raise DataConflictError(f"{place}: column {names[0]} needs {other} beside it")
+    if filled:
+        return
+    # Of whole clips each is listed once; a video that comes again is meant in parts.
+    known = list(chain.from_iterable(SECTION_COLUMNS.values()))
+    nearest = {n: found for n in heading if n not in columns and (found := did_you_mean(n, known))}
+    paths = [row[columns["path"]] for row in rows if len(row) > columns["path"]]
+    if nearest and len(set(paths)) < len(paths):
+        name, found = next(iter(nearest.items()))
+        raise DataConflictError(
+            f"{place}: videos are listed more than once, and column {quoted(name)} is not "
+            f"known{found}; rename it, or list each video once"
+        )
+
+
+def _section(fields: _Fields, line: SplitLine) -> dict[str, Any]:
+    """Return what an `Entry` has of a section."""
+    if fields.start_s is not None and fields.stop_s is not None:
+        unit, texts = "seconds", (fields.start_s, fields.stop_s)
+    elif fields.start_frame is not None and fields.stop_frame is not None:
+        unit, texts = "frames", (fields.start_frame, fields.stop_frame)
+    else:
+        return {}
+    found = {"may_be_section": True, "unit": unit, "id": fields.id}
+    if not any(texts):
+        return found | {"id": ""}
+    if unit == "frames":
+        if not all(map(_FRAME.fullmatch, texts)):
+            raise line.malformed("a section: start_frame and stop_frame are to be numbers")
+        return found | {"section": (int(texts[0]), int(texts[1]))}
+    times = [_TIME.fullmatch(text) for text in texts]
+    if not all(times):
+        raise line.malformed("a section: start_s and stop_s are to be seconds, or H:M:S")
+    return found | {"section": tuple(_seconds(match) for match in times if match)}
+
+
+def _seconds(match: re.Match[str]) -> float:
+    hours, minutes, seconds = (float(part or 0) for part in match.groups())
+    total = 3600 * hours + 60 * minutes + seconds
+    return -total if match[0].startswith("-") else total
 
 
 def _class_name(label: str, path: PurePosixPath, classes: Sequence[str], line: SplitLine) -> str:

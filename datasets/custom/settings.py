@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
@@ -78,6 +78,9 @@ class DatasetSettings(Section):
         frames: Names of the frames of videos that are folders or archives of pictures, such as
             `frame_%010d.jpg`; without it they are found where all names are one and a number.
         frame_rate: Frames per second of such videos, where something asks for it.
+        first_frame: Number of a video's first frame in lists with `start_frame`, 0 or 1.
+        stop_frame: Whether `stop_frame` in lists is the last frame of a section (`included`) or the
+            first one behind it (`excluded`).
     """
 
     root: Path | None = None
@@ -93,6 +96,8 @@ class DatasetSettings(Section):
     val_pattern: Expression | None = None
     frames: FramePattern = ""
     frame_rate: float | None = Field(default=None, gt=0, le=10_000)
+    first_frame: Literal[0, 1] | None = None
+    stop_frame: Literal["included", "excluded"] | None = None
 
     @model_validator(mode="after")
     def _one_rule(self) -> Self:
@@ -114,7 +119,12 @@ class DatasetSettings(Section):
     @property
     def reading(self) -> Reading:
         """What neither the clips nor their names tell of them."""
-        return Reading(frames=self.frames, frame_rate=self.frame_rate)
+        return Reading(
+            frames=self.frames,
+            frame_rate=self.frame_rate,
+            first_frame=self.first_frame,
+            stop_frame=self.stop_frame,
+        )
 
 
 class BenchmarkSettings(Section):

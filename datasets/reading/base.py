@@ -1,5 +1,6 @@
 """What a dataset is and what a scan of it yields; datasets with official layout and splits."""
 
+import math
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -16,7 +17,7 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.common.files import expand_home
-from ta3n.common.sampling import AS_IT_IS, Reading
+from ta3n.common.sampling import AS_IT_IS, Reading, Section
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
     UNREADABLE,
@@ -50,6 +51,9 @@ class Clip:
         class_name: The class folder. Never taken from the file name, which may spell it otherwise
             (UCF101's `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
         splits: Split -> role, for every official split that uses the clip.
+        video: Path of the video that it is a section of, or may share with sections; None where
+            it is just its own. The clip's path is then an id that no other has.
+        section: Which part of the video it is; None for all of it.
     """
 
     path: str
@@ -57,6 +61,25 @@ class Clip:
     splits: Mapping[str, Role]
     size_bytes: int
     mtime_ns: int
+    video: str | None = None
+    section: Section | None = None
+
+    @property
+    def file(self) -> str:
+        """Path of the video that it is read from."""
+        return self.video or self.path
+
+    @property
+    def order(self) -> tuple[str, float, float, str]:
+        """What clips are sorted by: their paths, sections of one video side by side."""
+        section = self.section
+        start, stop = (section.start, section.stop) if section else (-math.inf, -math.inf)
+        return self.file, start, stop, self.path
+
+    @property
+    def video_names(self) -> tuple[str, str]:
+        """Stem and inner name of its video, which tell the group; of a whole clip, its own."""
+        return clip_stem(self.file.rpartition("/")[2]), inner_name_of(self.file)
 
     @property
     def stem(self) -> str:
@@ -211,7 +234,7 @@ class Dataset(ABC):
         return None
 
     def recording_of(
-        self, class_name: str, stem: str, inner_name: str | None = None
+        self, class_name: str, stem: str, inner_name: str | None = None, video: str | None = None
     ) -> tuple[str, str]:
         """Return what all clips of the dataset that were cut from one recording have in common.
 
@@ -221,7 +244,11 @@ class Dataset(ABC):
         Args:
             inner_name: Of a clip in a folder of its class folder, see `Clip`: it tells apart clips
                 of one stem, and may hold the group.
+            video: Of a section: its sections of all classes are of one recording.
         """
+        if video is not None:
+            name = clip_stem(video)
+            return "", self.group_of(name.rpartition("/")[2], inner_name_of(video)) or name
         group = self.group_of(stem, inner_name)
         spans = self.groups_span_classes and group is not None
         return "" if spans else class_name, group or inner_name or stem

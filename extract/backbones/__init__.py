@@ -8,14 +8,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from pkgutil import resolve_name
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import UsageError, WeightsError
-from ta3n.common.files import expand_home, sha256_of, sha256_of_file
-from ta3n.extract.backbones.base import IMAGE_SIZE, IMAGENET_V1, TIMM_PREFIX, Backbone
+from ta3n.common.errors import Ta3nError, UsageError, WeightsError, first_line
+from ta3n.common.files import expand_home, sha256_of_file
+from ta3n.common.records import PYTHON_PREFIX
+from ta3n.common.sampling import Window, WindowPad
+from ta3n.extract.backbones.base import (
+    IMAGE_SIZE,
+    IMAGENET_V1,
+    TIMM_PREFIX,
+    VIDEO_PREFIX,
+    Backbone,
+)
 
 if TYPE_CHECKING:
     from torch import nn
@@ -31,12 +39,19 @@ __all__ = [
     "get_backbone",
     "load_backbone",
     "weights_identity",
+    "with_window",
 ]
 
 _RANDOM = "random:"
 _LARGEST_SEED = 2**63 - 1
 # Of each library; they import torch.
-_MODULES = {"timm": "from_timm", "torchvision": "from_torchvision", "package": "packaged"}
+_MODULES = {
+    "timm": "from_timm",
+    "torchvision": "from_torchvision",
+    "video": "from_torchvision",
+    "package": "packaged",
+    "python": "from_python",
+}
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -78,7 +93,8 @@ class LoadedBackbone:
     """A network ready for `FeatureNetwork`.
 
     Attributes:
-        body: Maps normalised images [B, 3, S, S] to features [B, D], in evaluation mode.
+        body: Maps normalised images [B, 3, S, S], or windows [B, 3, T, S, S], to features [B, D],
+            in evaluation mode.
         weights_sha256: SHA-256 of the weights file, or of the drawn weights.
     """
 
@@ -90,14 +106,23 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
     """Return a backbone by name.
 
     Args:
-        name: One of `BACKBONES`, any classifier of torchvision, or `timm:NAME`.
+        name: One of `BACKBONES`, any classifier of torchvision, `timm:NAME`, `video:NAME`, or
+            `python:MODULE:FACTORY`, whose code is run.
         weights: What it is to be loaded with; another generation of published weights may want
             other images.
 
     Raises:
-        UsageError: If there is none of that name.
+        UsageError: If there is none of that name, or it is not as its factory says.
         WeightsError: If the library that it comes from is not installed.
     """
+    if name.startswith(VIDEO_PREFIX):
+        from ta3n.extract.backbones import from_torchvision_video
+
+        return from_torchvision_video.describe(name, weights)
+    if name.startswith(PYTHON_PREFIX):
+        from ta3n.extract.backbones import from_python
+
+        return from_python.describe(name)
     if name.startswith(TIMM_PREFIX):
         from ta3n.extract.backbones import from_timm
 
@@ -113,6 +138,47 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
     return known if known is not None and described.pretrained == IMAGENET_V1 else described
 
 
+def with_window(
+    backbone: Backbone, length: int | None, step: int | None, pad: WindowPad | None
+) -> Backbone:
+    """Return a backbone with windows other than its own; None keeps what it has.
+
+    Raises:
+        UsageError: If it is of images, or its network does not take windows so long.
+    """
+    if length is None and step is None and pad is None:
+        return backbone
+    own = backbone.window
+    if own is None:
+        raise UsageError(
+            f"backbone {backbone.name} makes features of single frames; --window, --window-step "
+            "and --window-pad are for networks of clips, such as video:r3d_18"
+        )
+    window = Window(length or own.length, step or own.step, pad or own.pad)
+    found = replace(backbone, window=window)
+    if window.length != own.length:
+        _check_length(found, own.length)
+    return found
+
+
+def _check_length(backbone: Backbone, own_length: int) -> None:
+    sizes, library = backbone.input_shape[:-1], _library_of(backbone)
+    try:
+        shape = library.feature_shape(lambda: library.build(backbone), *sizes)
+    except (Ta3nError, MemoryError):
+        raise
+    except Exception as error:  # networks fail in many ways
+        raise UsageError(
+            f"backbone {backbone.name} takes no windows of {sizes[0]} frames, its own are of "
+            f"{own_length}: {first_line(error)}"
+        ) from error
+    if shape != (backbone.feature_dim,):
+        raise UsageError(
+            f"backbone {backbone.name} makes {list(shape)} of a window of {sizes[0]} frames, not "
+            f"[{backbone.feature_dim}] as of its own {own_length}"
+        )
+
+
 def weights_identity(backbone: Backbone, weights: str) -> str:
     """Return what names the weights for good: file name with hash, file content, or seed.
 
@@ -120,12 +186,17 @@ def weights_identity(backbone: Backbone, weights: str) -> str:
         weights: Name of its published weights, `random:SEED`, or a file.
 
     Raises:
-        UsageError: If the seed is not a number.
+        UsageError: If the seed is not a number, or of a network that comes trained.
         WeightsError: If the file is not there.
     """
     if backbone.is_published(weights):
         return f"{backbone.pretrained}:{backbone.pretrained_file}"
     if (seed := _seed_of(weights)) is not None:
+        if backbone.library == "python" and backbone.pretrained:
+            raise UsageError(
+                f"backbone {backbone.name} comes with weights, so that {weights} draws none; leave "
+                "--weights out, or name a file"
+            )
         return f"{_RANDOM}{seed}"
     return f"sha256:{sha256_of_file(_existing_file(weights, backbone))}"
 
@@ -142,21 +213,21 @@ def load_backbone(backbone: Backbone, weights: str) -> LoadedBackbone:
     """
     import torch
 
-    from ta3n.extract.backbones.library import check_weights
+    from ta3n.extract.backbones.library import check_weights, state_digest
 
     library = _library_of(backbone)
+    is_published = backbone.is_published(weights)
     if (seed := _seed_of(weights)) is not None:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             network = library.build(backbone)
-        drawn = b"".join(value.numpy().tobytes() for value in network.state_dict().values())
-        digest = sha256_of(drawn)
+        digest = state_digest(network)
+    elif is_published and (built := library.built_with_weights(backbone)) is not None:
+        network, digest = built, backbone.pretrained_file
     else:
-        is_published = backbone.is_published(weights)
-        if is_published:
-            path = library.published_file(backbone)
-        else:
-            path = _existing_file(weights, backbone)
+        path = (
+            library.published_file(backbone) if is_published else _existing_file(weights, backbone)
+        )
         digest = sha256_of_file(path)
         if is_published and not digest.startswith(backbone.hash_prefix):
             raise WeightsError(
@@ -184,10 +255,13 @@ def _seed_of(weights: str) -> int | None:
 def _existing_file(weights: str, backbone: Backbone) -> Path:
     path = expand_home(Path(weights))
     if not path.is_file():
-        raise WeightsError(
-            f"weights {weights!r} are neither {backbone.pretrained}, nor random:SEED, nor an "
-            "existing file"
-        )
+        if not weights and not backbone.pretrained:
+            raise WeightsError(
+                f"backbone {backbone.name} comes without trained weights; name a file of them with "
+                "--weights FILE, or random:0 for a trial"
+            )
+        published = f"neither {backbone.pretrained}, nor" if backbone.pretrained else "neither"
+        raise WeightsError(f"weights {weights!r} are {published} random:SEED, nor an existing file")
     return path
 
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Literal
 
 from ta3n.common.errors import UsageError
+from ta3n.common.sampling import Window
 
-_LIBRARIES = ("torchvision", "timm")
+_LIBRARIES = ("torchvision", "timm", "own")
 
 IMAGENET_V1 = "imagenet1k_v1"
 IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -18,6 +19,8 @@ IMAGE_SIZE = 224
 
 TIMM_PREFIX = "timm:"
 """Begins the names of timm's models."""
+VIDEO_PREFIX = "video:"
+"""Begins the names of torchvision's classifiers of clips."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,10 +28,11 @@ class Backbone:
     """A network without its classifier.
 
     Attributes:
-        name: As in records: `resnet101`, or `timm:` with the name of a model and its weights.
+        name: As in records: `resnet101`, or `timm:` with the name of a model and its weights,
+            `video:r3d_18`, `python:my_network.py:build`.
         library: Where it comes from.
         feature_dim: D.
-        pretrained: Name of its published weights.
+        pretrained: Name of its published weights; empty if it has none.
         pretrained_file: Their file; torchvision's end with the first digits of their SHA-256.
         transform: The transform that its library gives with the weights, in words; empty where the
             profile's name says it, as for the paper's networks.
@@ -36,10 +40,15 @@ class Backbone:
         image_size: Side of the square crop in pixels.
         mean: Subtracted from pixels in 0 to 1, a value a channel.
         std: Divides them after that.
+        window: The frames that it takes at a time; None for a network of images.
+        unused: How names in a file of its weights begin that are no part of the features, besides
+            those of the classifier.
+        source: SHA-256 of its code, where that is the user's own.
+        location: Where that code is found: a file, or a module.
     """
 
     name: str
-    library: Literal["torchvision", "timm", "package"]
+    library: Literal["torchvision", "timm", "package", "video", "python"]
     feature_dim: int
     pretrained: str
     pretrained_file: str
@@ -48,16 +57,27 @@ class Backbone:
     image_size: int = IMAGE_SIZE
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    window: Window | None = None
+    unused: tuple[str, ...] = ()
+    source: str = ""
+    location: str = ""
+
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """What it makes a row of: a crop, (S, S, 3), or T of them, (T, S, S, 3)."""
+        crop = (self.image_size, self.image_size, 3)
+        return crop if self.window is None else (self.window.length, *crop)
 
     @property
     def hash_prefix(self) -> str:
         """First hexadecimal digits of the SHA-256 of the published weights; empty if unknown."""
         # timm's files are named after their model, not after their content.
-        return "" if self.library == "timm" else Path(self.pretrained_file).stem.rpartition("-")[2]
+        is_named = self.library not in ("timm", "python")
+        return Path(self.pretrained_file).stem.rpartition("-")[2] if is_named else ""
 
     def is_published(self, weights: str) -> bool:
         """Say whether these are its published weights, by name."""
-        return weights.lower() == self.pretrained.lower()
+        return bool(self.pretrained) and weights.lower() == self.pretrained.lower()
 
     def profile_of(self, asked: str | None) -> str:
         """Return the profile to use: the one asked for, else its own.
@@ -69,12 +89,17 @@ class Backbone:
         """
         if asked is None:
             return self.default_profile
-        if asked in _LIBRARIES and asked != self.library:
+        library = "torchvision" if self.library in ("torchvision", "video") else self.library
+        if asked in _LIBRARIES and asked not in (library, self.default_profile):
             others = dict.fromkeys((self.default_profile, "ta3n", "fast"))
-            raise UsageError(
-                f"profile {asked} is the transform that {asked} gives with its weights, but "
-                f"{self.name} is not {asked}'s; use profile {' or '.join(others)}"
+            what = (
+                "the transform that comes with a network python:MODULE:FACTORY, which"
+                f" {self.name} has not"
+                if asked == "own"
+                else f"the transform that {asked} gives with its weights, but {self.name} is not "
+                f"{asked}'s"
             )
+            raise UsageError(f"profile {asked} is {what}; use profile {' or '.join(others)}")
         return asked
 
     def has_library_transform(self, profile: str) -> bool:

@@ -50,7 +50,9 @@ def describe(name: str) -> Backbone:
     if channels != 3 or size != other_size:
         raise UsageError(f"{name} takes no square colour images, but {data['input_size']}")
     full_name = f"{cfg.architecture}.{cfg.tag}" if cfg.tag else cfg.architecture
-    shape = LIBRARY.feature_shape(lambda: timm.create_model(full_name, pretrained=False), size)
+    shape = LIBRARY.feature_shape(
+        lambda: timm.create_model(full_name, pretrained=False), size, size
+    )
     if len(shape) != 1:
         raise UsageError(f"timm:{full_name} gives {shape} for an image, not a vector of features")
     return Backbone(

@@ -1,7 +1,8 @@
-"""Any classifier of torchvision, without its last layer."""
+"""Any classifier of torchvision, of images or of clips, without its last layer."""
 
 import tempfile
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
@@ -16,7 +17,7 @@ from torchvision.transforms import functional
 
 from ta3n.common.errors import UsageError, did_you_mean
 from ta3n.common.video import RgbImage
-from ta3n.extract.backbones.base import IMAGENET_V1, Backbone
+from ta3n.extract.backbones.base import IMAGENET_V1, VIDEO_PREFIX, Backbone
 from ta3n.extract.backbones.library import Library, hub_path, not_downloaded
 
 # Classifiers that training alone uses; files of weights have them, networks here do not.
@@ -43,7 +44,7 @@ def describe(name: str, weights: str | None) -> Backbone:
         nearest = did_you_mean(name, ["efficientnet_lite0", *names()])
         raise UsageError(
             f"backbone {name!r} is not known{nearest}; it is one of torchvision's classifiers, "
-            "efficientnet_lite0, or timm:NAME"
+            "efficientnet_lite0, timm:NAME, video:NAME, or python:MODULE:FACTORY"
         )
     choices = {choice.name.lower(): choice for choice in get_model_weights(name)}
     # For detectors, without a part of the classifier.
@@ -54,13 +55,13 @@ def describe(name: str, weights: str | None) -> Backbone:
         pretrained = fallback
     preset = choices[pretrained].transforms()
     size = int(preset.crop_size[0])
-    (feature_dim,) = LIBRARY.feature_shape(lambda: _build(name, size), size)
+    (feature_dim,) = LIBRARY.feature_shape(lambda: _build(name, size), size, size)
     return Backbone(
         name=name,
         library="torchvision",
         feature_dim=feature_dim,
         pretrained=pretrained,
-        pretrained_file=_file_name(choices[pretrained]),
+        pretrained_file=file_name(choices[pretrained]),
         transform=transform_in_words(preset),
         default_profile="torchvision",
         image_size=size,
@@ -80,7 +81,7 @@ def transform_in_words(preset: Any) -> str:
 
 class _TorchVision(Library):
     def build(self, backbone: Backbone) -> nn.Module:
-        return _build(backbone.name, backbone.image_size)
+        return _build(_name(backbone), backbone.image_size)
 
     def classifier(self, network: nn.Module) -> tuple[str, ...]:
         return (f"{head_of(network)[0]}.", *_AUXILIARY)
@@ -99,7 +100,7 @@ class _TorchVision(Library):
         path = hub_path(backbone)
         if path.is_file():
             return path
-        url = _enum_of(backbone).url
+        url = weights_of(backbone).url
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
             torch.hub.download_url_to_file(url, str(path), backbone.hash_prefix, progress=False)
@@ -108,22 +109,32 @@ class _TorchVision(Library):
         return path
 
     def geometry(self, backbone: Backbone) -> Callable[[RgbImage], RgbImage]:
-        preset = _enum_of(backbone).transforms()
-
-        def crop_like_preset(pixels: RgbImage) -> RgbImage:
-            image = functional.resize(
-                Image.fromarray(pixels),
-                preset.resize_size,
-                interpolation=preset.interpolation,
-                antialias=preset.antialias,
-            )
-            return np.asarray(functional.center_crop(image, preset.crop_size))
-
-        return crop_like_preset
+        crop_as = _crop_frame_of_clip if backbone.library == "video" else _crop_image
+        return partial(crop_as, preset=weights_of(backbone).transforms())
 
 
 LIBRARY = _TorchVision()
 """The classifiers of torchvision."""
+
+
+def _crop_image(pixels: RgbImage, preset: Any) -> RgbImage:
+    image = functional.resize(
+        Image.fromarray(pixels),
+        preset.resize_size,
+        interpolation=preset.interpolation,
+        antialias=preset.antialias,
+    )
+    return np.asarray(functional.center_crop(image, preset.crop_size))
+
+
+def _crop_frame_of_clip(pixels: RgbImage, preset: Any) -> RgbImage:
+    # Tensors share only memory that may be written to.
+    frame = torch.from_numpy(np.require(pixels, requirements="W")).permute(2, 0, 1)
+    resized = functional.resize(
+        frame, preset.resize_size, interpolation=preset.interpolation, antialias=False
+    )
+    cropped = functional.center_crop(resized, preset.crop_size)
+    return np.ascontiguousarray(cropped.permute(1, 2, 0).numpy())
 
 
 def _build(name: str, image_size: int) -> nn.Module:
@@ -141,12 +152,12 @@ def _load_published(backbone: Backbone, path: Path) -> nn.Module:
     """Let torchvision load a file: some networks differ, or rename parameters, with its weights."""
     hub = torch.hub.get_dir()
     with tempfile.TemporaryDirectory(prefix="ta3n-") as folder:
-        link = Path(folder) / "checkpoints" / _file_name(_enum_of(backbone))
+        link = Path(folder) / "checkpoints" / file_name(weights_of(backbone))
         link.parent.mkdir()
         link.symlink_to(path.absolute())
         torch.hub.set_dir(folder)
         try:
-            network: nn.Module = get_model(backbone.name, weights=_enum_of(backbone))
+            network: nn.Module = get_model(_name(backbone), weights=weights_of(backbone))
         finally:
             torch.hub.set_dir(hub)
     return network
@@ -155,16 +166,22 @@ def _load_published(backbone: Backbone, path: Path) -> nn.Module:
 def head_of(network: nn.Module) -> tuple[str, nn.Module]:
     """Return name and module of the classifying layer: the last linear one, or convolution."""
     modules = list(network.named_modules())
-    # SqueezeNet classifies with a convolution.
-    for kind in (nn.Linear, nn.Conv2d):
+    # SqueezeNet and S3D classify with a convolution.
+    for kind in (nn.Linear, nn.Conv2d, nn.Conv3d):
         if layers := [(name, module) for name, module in modules if isinstance(module, kind)]:
             return layers[-1]
     raise AssertionError("classifiers have layers")
 
 
-def _file_name(published: Any) -> str:
+def file_name(published: Any) -> str:
+    """Return how the file of published weights is called."""
     return Path(urlparse(published.url).path).name
 
 
-def _enum_of(backbone: Backbone) -> Any:
-    return get_model_weights(backbone.name)[backbone.pretrained.upper()]
+def weights_of(backbone: Backbone) -> Any:
+    """Return what torchvision knows of a backbone's published weights."""
+    return get_model_weights(_name(backbone))[backbone.pretrained.upper()]
+
+
+def _name(backbone: Backbone) -> str:
+    return backbone.name.removeprefix(VIDEO_PREFIX)

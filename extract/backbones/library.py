@@ -1,8 +1,10 @@
 """Where networks come from: what each library does, and files of weights that any of them reads.
 
-Nothing in a file of weights is ever run. Legend: B batch, D feature width, S side of the crop.
+Nothing in a file of weights is ever run. Legend: B batch, D feature width, S side of the crop, T
+frames of a window.
 """
 
+import hashlib
 import warnings
 from abc import ABC, abstractmethod
 from collections import OrderedDict
@@ -57,6 +59,10 @@ class Library(ABC):
             WeightsError: If it is not there and cannot be fetched.
         """
 
+    def built_with_weights(self, backbone: Backbone) -> nn.Module | None:  # noqa: ARG002
+        """Return the network with its published weights where those are in no file, else None."""
+        return None
+
     def load(self, backbone: Backbone, path: Path, _digest: str) -> nn.Module:
         """Return the network with the weights of a file.
 
@@ -67,14 +73,16 @@ class Library(ABC):
             WeightsError: If the file cannot be read, or is of another network.
         """
         network = self.build(backbone)
-        ignored = self.classifier(network)
+        ignored = (*self.classifier(network), *backbone.unused)
         whole = without_prefix(read_state(path), network.state_dict(), ignored, path)
         state = OrderedDict((k, v) for k, v in whole.items() if not k.startswith(ignored))
         own_versions = network.state_dict()._metadata  # type: ignore[attr-defined]
         versions = getattr(whole, "_metadata", None) or own_versions
         state._metadata = versions  # type: ignore[attr-defined]
         own = {k: v for k, v in network.state_dict().items() if not k.startswith(ignored)}
-        missing = [k for k, v in own.items() if k not in state or state[k].shape != v.shape]
+        # Files of 2018 and before count no batches, and nobody here does.
+        needed = {k: v for k, v in own.items() if not k.endswith(".num_batches_tracked")}
+        missing = [k for k, v in needed.items() if k not in state or state[k].shape != v.shape]
         unexpected = [key for key in state if key not in own]
         if missing or unexpected:
             raise WeightsError(
@@ -89,18 +97,21 @@ class Library(ABC):
         """See `geometry_of`."""
         raise NotImplementedError(f"no transform comes with {backbone.name}")
 
-    def feature_shape(self, build: Callable[[], nn.Module], image_size: int) -> tuple[int, ...]:
-        """Return the shape of what a network makes of one image, without the batch.
+    def feature_shape(self, build: Callable[[], nn.Module], *sizes: int) -> tuple[int, ...]:
+        """Return the shape of what a network makes of one input, without the batch.
 
         It is built where tensors hold no data, which takes neither memory nor time, and once more
         with data if the network computes while it is built.
+
+        Args:
+            sizes: S and S of an image; T before them for a window.
         """
 
         def shape() -> tuple[int, ...]:
             network = build()
             self.remove_classifier(network)
             with torch.inference_mode():
-                features: torch.Tensor = network.eval()(torch.zeros(1, 3, image_size, image_size))
+                features: torch.Tensor = network.eval()(torch.zeros(1, 3, *sizes))
             return tuple(features.shape[1:])
 
         try:
@@ -199,6 +210,16 @@ def without_prefix(
             }
         return found
     return state
+
+
+def state_digest(network: nn.Module) -> str:
+    """Return the SHA-256 of all values of a network."""
+    digest = hashlib.sha256()
+    for value in network.state_dict().values():
+        flat = value.detach().cpu().contiguous().reshape(-1)
+        # Not every kind of number is NumPy's.
+        digest.update(flat.view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
 
 
 def check_weights(network: nn.Module, path: Path | str) -> None:

@@ -4,6 +4,7 @@ Parts are measured in interleaved rounds, and medians are printed: a machine may
 ratios within a run mean anything. Nothing here decides whether a test passes.
 """
 
+import copy
 import json
 import multiprocessing
 import resource
@@ -26,19 +27,21 @@ from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.files import expand_home
-from ta3n.common.records import PlannedClip
-from ta3n.common.sampling import FrameSelection
+from ta3n.common.records import PYTHON_PREFIX, PlannedClip
+from ta3n.common.sampling import FrameSelection, WindowPad
 from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
-from ta3n.extract.backbones import IMAGE_SIZE, load_backbone
+from ta3n.extract.backbones import IMAGE_SIZE, get_backbone, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.decoding.decode import decode_clip
 from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.inference.batches import inputs_in_words
 from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
 from ta3n.extract.job.plan import feature_config
 from ta3n.extract.job.settings import ExtractSettings
-from ta3n.extract.worker.messages import Reporter, ShardTask, Work
+from ta3n.extract.worker.messages import Pass, Reporter, ShardTask, Work
+from ta3n.extract.worker.passes import Outcomes
 from ta3n.extract.worker.shards import engine_for, extract_shards
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
@@ -50,12 +53,16 @@ EAGER = NETWORK + "eager"
 class BenchOptions:
     """What is measured, and how often; None follows from backbone, device and CPUs allowed.
 
-    Weights are drawn. Linearity is measured on a quarter, a half and all of the clips.
+    Weights are drawn, but for a network that comes trained. Linearity is measured on a quarter, a
+    half and all of the clips.
     """
 
     backbone: str = "resnet101"
     device: str = "auto"
     profile: str | None = None
+    window: int | None = None
+    window_step: int | None = None
+    window_pad: WindowPad | None = None
     batch_size: int | None = None
     num_clips: int = 4
     clip_frames: int = 150
@@ -123,12 +130,13 @@ def measure(options: BenchOptions) -> BenchResult:
     """
     device = resolve_device(options.device)
     threads = options.decode_threads or allowed_cpus()
-    batch_size = options.batch_size or _BATCH_SIZE
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
         folder = Path(temporary)
         clips = _make_clips(folder, options.num_clips, options.clip_frames)
         work = _work(options, folder)
         engine = engine_for(work)
+        num_frames = 1 if work.backbone.window is None else work.backbone.window.length
+        batch_size = options.batch_size or max(_BATCH_SIZE // num_frames, 1)
         waits: dict[str, float] = {}
 
         def pipeline(some: Sequence[Path]) -> int:
@@ -164,7 +172,8 @@ def measure(options: BenchOptions) -> BenchResult:
         sizes = [_timed(pipeline, clips[: max(len(clips) // part, 1)]) for part in (4, 2, 1)]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
-        f"{engine.batch_size} frames a batch in use, {batch_size} else"
+        f"{inputs_in_words(engine.batch_size, work.backbone.input_shape)} a batch in use, "
+        f"{batch_size} else"
     )
     clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
     return BenchResult(
@@ -196,22 +205,24 @@ def _jobs_of_network(work: Work, engine: Engine, batch_size: int) -> Jobs:
     """Return the bare network in each form, on crops that are on the device already."""
     backbone, device = work.backbone, engine.device
     network = FeatureNetwork(load_backbone(backbone, work.weights).body, backbone).eval()
-    size = backbone.image_size
-    shape = (batch_size, size, size, 3)
+    shape = (batch_size, *backbone.input_shape)
     crops = torch.randint(0, 256, shape, dtype=torch.uint8).to(device)
-    # As torchvision's transforms lay images out.
-    images = torch.randn(batch_size, 3, size, size, device=device)
+    # As torchvision's transforms lay images and clips out.
+    images = torch.randn(batch_size, 3, *backbone.input_shape[:-1], device=device)
     eager = network.body.to(device)
-    folded = fold_batch_norm(network.body).to(device)
-    channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
-    fast = in_precision_of(work.config.profile, optimised(network, device), device)
-    jobs: Jobs = {
-        NETWORK + "eager": lambda: _run_network(eager, images),
-        NETWORK + "folded": lambda: _run_network(folded, images),
-        NETWORK + "folded, channels last": lambda: _run_network(channels_last, crops),
-        NETWORK + "fused": lambda: _run_network(fast, crops),
-        NETWORK + "in use": lambda: _run_network(engine.network, crops),
-    }
+    # Networks of clips have one form.
+    fast = copy.deepcopy(network) if backbone.window else optimised(network, device)
+    fast = in_precision_of(work.config.profile, fast.to(device), device)
+    jobs: Jobs = {EAGER: lambda: _run_network(eager, images)}
+    if backbone.window is None:
+        folded = fold_batch_norm(network.body).to(device)
+        channels_last = fold_batch_norm(network).to(device).to(memory_format=torch.channels_last)
+        jobs |= {
+            NETWORK + "folded": lambda: _run_network(folded, images),
+            NETWORK + "folded, channels last": lambda: _run_network(channels_last, crops),
+            NETWORK + "fused": lambda: _run_network(fast, crops),
+        }
+    jobs[NETWORK + "in use"] = lambda: _run_network(engine.network, crops)
     compiled = compile_for(fast, crops) if work.compile == "on" else None
     if compiled is not None:
         network_of_it: nn.Module = compiled
@@ -220,7 +231,12 @@ def _jobs_of_network(work: Work, engine: Engine, batch_size: int) -> Jobs:
 
 
 def _work(options: BenchOptions, root: Path) -> Work:
-    named = {"backbone": options.backbone, "profile": options.profile, "weights": "random:0"}
+    keys = ("backbone", "profile", "window", "window_step", "window_pad")
+    is_trained = (
+        options.backbone.startswith(PYTHON_PREFIX) and get_backbone(options.backbone).pretrained
+    )
+    named = {key: getattr(options, key) for key in keys}
+    named["weights"] = None if is_trained else "random:0"
     backbone, weights, config = feature_config(ExtractSettings().model_copy(update=named), "bench")
     return Work(
         root=root,
@@ -323,7 +339,7 @@ def _decoding_processes(count: int) -> ProcessPoolExecutor:
     return pool
 
 
-def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[PlannedClip]:
+def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[Pass, Outcomes]:
     """Extract clips into one shard, in a folder of its own; return the feed, used up."""
     folder = Path(tempfile.mkdtemp(dir=work.folder))
     planned = (

@@ -3,17 +3,22 @@
 from collections.abc import Callable, Collection, Generator, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from ta3n.common.errors import ClipError
 from ta3n.common.records import USABLE, ClipStatus
-from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Section, Timing
+from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Section, Timing, Window
 from ta3n.common.video import ClipReader, Damage, Frame, RgbImage, StreamInfo, nothing
 from ta3n.extract.decoding.constant_rate import ConstantRate
 from ta3n.extract.decoding.kinds.registry import KINDS
 from ta3n.extract.decoding.other_files import describe_other_file
 from ta3n.extract.decoding.sections import Moment, SectionPass, SectionRows, status_of
+from ta3n.extract.decoding.windows import RollingWindows, WindowsOfSections, stacked
 from ta3n.extract.inference.preprocessing import Cropper, crop
+
+H = TypeVar("H")
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
 # could ask for are held until the end shows which ones are wanted.
@@ -55,6 +60,7 @@ def decode_clip(
     timing: Timing = "frames",
     cropper: Cropper = crop,
     reading: Reading = AS_IT_IS,
+    window: Window | None = None,
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Yield the crops [224, 224, 3] of the selected frames in time order; return how it ended.
 
@@ -65,6 +71,8 @@ def decode_clip(
         on_packet: Called whenever a packet was read: a sign of life.
         cropper: Applied to every frame that is kept; crops are what it returns.
         reading: What neither the clip nor its name tells of it.
+        window: Yield the crops of all frames around each selected one, [T, 224, 224, 3]. They are
+            of equal size then.
     """
 
     def open_it() -> _TimedClip:
@@ -72,8 +80,10 @@ def decode_clip(
 
     try:
         if selection.num_segments is None:
-            return (yield from _decode_as_it_comes(open_it(), selection, cropper))
-        return (yield from _decode_segments(open_it, selection, cropper))
+            return (yield from _decode_as_it_comes(open_it(), selection, cropper, window))
+        if window is None:
+            return (yield from _decode_segments(open_it, selection, cropper))
+        return (yield from _decode_windows_of_segments(open_it, selection, cropper, window))
     except _FAILURES as error:
         return _failed(path, error)
 
@@ -87,12 +97,14 @@ def decode_sections(
     timing: Timing = "frames",
     cropper: Cropper = crop,
     reading: Reading = AS_IT_IS,
+    window: Window | None = None,
 ) -> Generator[RgbImage, None, tuple[ClipOutcome, ...]]:
     """Decode a video once for all its sections; return how each ended, with the crops it has.
 
-    A frame that several sections keep is one crop. No frame is held: memory does not depend on how
-    many sections there are, nor on their length or the video's. Which frames stand for segments is
-    known before, but where a container's count or rate is wrong: such sections are decoded again.
+    A frame that several sections keep is one crop. No frame is held, but those of one window:
+    memory does not depend on how many sections there are, nor on their length or the video's.
+    Which frames stand for segments is known before, but where a container's count or rate is
+    wrong: such sections are decoded again. Windows end where their section does.
 
     Args:
         path: The video; the rest is as for `decode_clip`.
@@ -119,7 +131,9 @@ def decode_sections(
                 with counted.reader:
                     expected = counted.expected()
             with clip.reader:
-                num_crops = yield from _pass_over(clip, rows.values(), expected, cropper, num_crops)
+                num_crops = yield from _pass_over(
+                    clip, rows.values(), expected, cropper, num_crops, window
+                )
         except _FAILURES as error:
             failure = _failed(path, error)
         again = {}
@@ -190,16 +204,15 @@ class _TimedClip:
             self.num_frames += 1
             yield frame
 
-    def kept(self, selection: FrameSelection) -> Iterator[tuple[int, Frame]]:
-        """Yield the frames that a selection other than of segments keeps, with their numbers."""
+    def marked(self, selection: FrameSelection) -> Iterator[tuple[int, Frame, bool]]:
+        """Yield frames with their numbers, and whether a selection keeps them; not of segments."""
         places = _Places()
         for number, frame in enumerate(self.frames()):
             # At a constant rate frames are shown as they are numbered.
             span = places.span(frame.position) if self.timing == "frames" else None
-            if selection.keeps(number, self.reader.position_rate, span):
-                yield number, frame
+            yield number, frame, selection.keeps(number, self.reader.position_rate, span)
 
-    def moments(self) -> Iterator[tuple[Moment, Frame]]:
+    def moments(self) -> Generator[tuple[Moment, Frame], None, None]:
         """Yield frames with where in the clip they are; the `last` one is kept."""
         reader, places, damage = self.reader, _Places(), self.reader.damage
         first = num_damaged = num_lost = 0
@@ -225,9 +238,9 @@ class _TimedClip:
             yield self.last, frame
             num_damaged, num_lost = damage.num_damaged, damage.num_errors
 
-    def hold(self, wanted: set[int]) -> dict[int, Frame]:
-        """Go through all frames; return those that are wanted by number, unconverted."""
-        return {i: frame for i, frame in enumerate(self.frames()) if i in wanted}
+    def hold(self, wanted: set[int], held_of: Callable[[Frame, int], H]) -> dict[int, H]:
+        """Go through all frames; return what is to be held of those wanted, by number."""
+        return {i: held_of(frame, i) for i, frame in enumerate(self.frames()) if i in wanted}
 
     def expected(self) -> int:
         """Return about how many frames will come, without decoding them."""
@@ -276,6 +289,7 @@ def _pass_over(
     expected: int,
     cropper: Cropper,
     num_crops: int,
+    window: Window | None,
 ) -> Generator[RgbImage, None, int]:
     """Decode an open video until its last section is over, and yield what any of them keeps.
 
@@ -284,12 +298,13 @@ def _pass_over(
         num_crops: Crops that were made before; returned with those that are yielded.
     """
     is_timed = clip.timing == "frames"
-    if clip.reader.position_rate is None:
-        for each in sections:
-            if each.section.unit == "seconds":
-                each.error = f"{each.section}: the video declares no frame rate"
-    slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
-    running = SectionPass((e for e in sections if not e.error), expected, slack)
+    running = _begin(clip, sections, expected)
+    if window is not None:
+        crop_of = partial(_crop_of, cropper=cropper)
+        windows = WindowsOfSections(window, crop_of, clip.reader.damage, num_crops)
+        with closing(clip.moments()) as moments:
+            yield from windows.over(moments, running, is_timed=is_timed)
+        return windows.num_made
     with closing(clip.moments()) as moments:
         for moment, frame in moments:
             belonging = running.at(moment)
@@ -311,47 +326,97 @@ def _pass_over(
     return num_crops
 
 
+def _begin(clip: _TimedClip, sections: Collection[SectionRows], expected: int) -> SectionPass:
+    if clip.reader.position_rate is None:
+        for each in sections:
+            if each.section.unit == "seconds":
+                each.error = f"{each.section}: the video declares no frame rate"
+    slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+    return SectionPass((e for e in sections if not e.error), expected, slack)
+
+
 def _decode_as_it_comes(
-    clip: _TimedClip, selection: FrameSelection, cropper: Cropper
+    clip: _TimedClip, selection: FrameSelection, cropper: Cropper, window: Window | None
 ) -> Generator[RgbImage, None, ClipOutcome]:
     """Decode everything, convert only what is kept: each frame's number says whether it is."""
     kept = []
+    crop_of = partial(_crop_of, cropper=cropper)
+    rolling = None if window is None else RollingWindows(window, selection.may_keep, crop_of)
     with clip.reader:
-        for number, frame in clip.kept(selection):
-            yield _crop_of(frame, number, cropper)
-            kept.append(number)
+        for number, frame, is_kept in clip.marked(selection):
+            if rolling is not None:
+                yield from rolling.add(frame, number, is_kept=is_kept)
+            elif is_kept:
+                yield crop_of(frame, number)
+            if is_kept:
+                kept.append(number)
+        if rolling is not None:
+            yield from rolling.finish()
         return clip.outcome(tuple(kept))
 
 
 def _decode_segments(
     open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper
 ) -> Generator[RgbImage, None, ClipOutcome]:
-    """Decode everything, convert only what is kept: the true count is known at the end alone."""
-    clip = open_it()
-    held: dict[int, Frame] = {}
-    with clip.reader:
-        expected = clip.expected()
-        slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
-        likely = range(max(expected - slack, 1), expected + slack + 1)
-        wanted = {i for count in likely for i in selection.indices(count)}
-        if clip.reader.is_numbered:
-            held = clip.hold(wanted)
-    if not clip.reader.is_numbered:
-        clip, held = _hold(open_it(), wanted)
+    """Decode everything, convert only what is kept."""
+    clip, held = _hold(open_it, lambda count: set(selection.indices(count)), lambda frame, _: frame)
     kept = selection.indices(clip.num_frames)
-    if not held.keys() >= set(kept):
-        clip, held = _hold(open_it(), set(kept))
-        if not held.keys() >= set(kept):
-            raise ClipError("changed while it was read")
     for number in kept:
         yield _crop_of(held[number], number, cropper)
     return clip.outcome(tuple(kept))
 
 
-def _hold(clip: _TimedClip, wanted: set[int]) -> tuple[_TimedClip, dict[int, Frame]]:
-    """Decode a clip to its end and keep the wanted frames, unconverted."""
+def _decode_windows_of_segments(
+    open_it: Callable[[], _TimedClip], selection: FrameSelection, cropper: Cropper, window: Window
+) -> Generator[RgbImage, None, ClipOutcome]:
+    """Decode everything, convert only what windows hold: as crops, which take less memory."""
+
+    def used(count: int) -> set[int]:
+        windows = (window.frames(centre, count) for centre in selection.indices(count))
+        return {number for numbers in windows for number in numbers if number is not None}
+
+    clip, crops = _hold(open_it, used, partial(_crop_of, cropper=cropper))
+    kept = selection.indices(clip.num_frames)
+    for centre in kept:
+        yield stacked(window.frames(centre, clip.num_frames), crops)
+    return clip.outcome(tuple(kept))
+
+
+def _hold(
+    open_it: Callable[[], _TimedClip],
+    used: Callable[[int], set[int]],
+    held_of: Callable[[Frame, int], H],
+) -> tuple[_TimedClip, dict[int, H]]:
+    """Decode a clip to its end and hold what is used: the true count is known at the end alone.
+
+    Args:
+        used: Returns the frames that are used of a clip of so many.
+        held_of: Returns what is to be held of a frame, given with its number.
+    """
+    clip = open_it()
+    held: dict[int, H] = {}
     with clip.reader:
-        return clip, clip.hold(wanted)
+        expected = clip.expected()
+        slack = 0 if clip.reader.is_numbered else _COUNT_SLACK
+        likely = range(max(expected - slack, 1), expected + slack + 1)
+        wanted = {i for count in likely for i in used(count)}
+        if clip.reader.is_numbered:
+            held = clip.hold(wanted, held_of)
+    if not clip.reader.is_numbered:
+        clip, held = _hold_anew(open_it(), wanted, held_of)
+    needed = used(clip.num_frames)
+    if not held.keys() >= needed:
+        clip, held = _hold_anew(open_it(), needed, held_of)
+        if not held.keys() >= used(clip.num_frames):
+            raise ClipError("changed while it was read")
+    return clip, held
+
+
+def _hold_anew(
+    clip: _TimedClip, wanted: set[int], held_of: Callable[[Frame, int], H]
+) -> tuple[_TimedClip, dict[int, H]]:
+    with clip.reader:
+        return clip, clip.hold(wanted, held_of)
 
 
 def _crop_of(frame: Frame, number: int, cropper: Cropper) -> RgbImage:

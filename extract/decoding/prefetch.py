@@ -9,15 +9,16 @@ import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, ThreadPoolExecutor
+from dataclasses import dataclass
 from itertools import islice
 from typing import Generic, Self, TypeVar
 
 from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import ClipOutcome
 
 K = TypeVar("K")
+R = TypeVar("R")
 
-Decoder = Callable[[K], Generator[RgbImage, None, ClipOutcome]]
+Decoder = Callable[[K], Generator[RgbImage, None, R]]
 
 # Crops of 224 by 224 for five clips of average length, so that no thread stands still behind them.
 _BYTES_AHEAD = 128 * 2**20
@@ -27,8 +28,15 @@ _MIN_FRAMES_AHEAD = 8
 _CLIPS_AHEAD_PER_THREAD = 4
 
 
-class ClipFeed(Generic[K]):
-    """An iterator over clips whose decoding runs ahead in threads.
+@dataclass(frozen=True, slots=True)
+class _End(Generic[R]):
+    """What comes behind the last crop of a clip."""
+
+    outcome: R
+
+
+class ClipFeed(Generic[K, R]):
+    """An iterator over clips, or whatever is decoded at once, whose decoding runs ahead in threads.
 
     Use as a context manager, which stops the threads. Memory is bounded by the bytes of the frames
     that wait, whatever their size and that of their clips.
@@ -42,7 +50,7 @@ class ClipFeed(Generic[K]):
     def __init__(
         self,
         clips: Iterable[K],
-        decode: Decoder[K],
+        decode: Decoder[K, R],
         *,
         num_threads: int,
         max_bytes: int = _BYTES_AHEAD,
@@ -53,7 +61,7 @@ class ClipFeed(Generic[K]):
         self._pool = ThreadPoolExecutor(num_threads, thread_name_prefix="decode")
         self._max_bytes = max_bytes
         self.held_bytes = 0
-        self._current: ClipCrops | None = None
+        self._current: ClipCrops[R] | None = None
         self._stopped = False
         self._lock = threading.Lock()
         self._room = threading.Condition(self._lock)
@@ -74,12 +82,12 @@ class ClipFeed(Generic[K]):
         if self._stopped:
             raise CancelledError
 
-    def __iter__(self) -> Iterator[tuple[K, "ClipCrops"]]:
+    def __iter__(self) -> Iterator[tuple[K, "ClipCrops[R]"]]:
         """Yield every clip with its crops, which are to be used up before the next clip."""
-        ahead: deque[tuple[K, ClipCrops]] = deque()
+        ahead: deque[tuple[K, ClipCrops[R]]] = deque()
         while True:
             for clip in islice(self._clips, self._num_ahead - len(ahead)):
-                crops = ClipCrops(self._take)
+                crops: ClipCrops[R] = ClipCrops(self._take)
                 self._pool.submit(self._run, clip, crops)
                 ahead.append((clip, crops))
             if not ahead:
@@ -90,15 +98,15 @@ class ClipFeed(Generic[K]):
                 self._room.notify_all()
             yield clip, crops
 
-    def _run(self, clip: K, crops: "ClipCrops") -> None:
+    def _run(self, clip: K, crops: "ClipCrops[R]") -> None:
         """Decode one clip on a thread. Whatever happens, the consumer gets an outcome or an error.
 
         What a clip is to blame for is in its outcome; any other error is ours, and not one to be
         told of every clip.
         """
-        outcome: ClipOutcome | Exception
+        outcome: _End[R] | Exception
         try:
-            outcome = drain(self._decode(clip), lambda pixels: self._put(crops, pixels))
+            outcome = _End(drain(self._decode(clip), lambda pixels: self._put(crops, pixels)))
         except CancelledError:
             return
         except Exception as error:  # noqa: BLE001  it is raised where the clip is taken
@@ -107,7 +115,7 @@ class ClipFeed(Generic[K]):
             crops.items.append(outcome)
             self._items.notify()
 
-    def _put(self, crops: "ClipCrops", pixels: RgbImage) -> None:
+    def _put(self, crops: "ClipCrops[R]", pixels: RgbImage) -> None:
         with self._lock:
             if not self._has_room(crops):
                 started = time.perf_counter()
@@ -118,19 +126,19 @@ class ClipFeed(Generic[K]):
             self.held_bytes += pixels.nbytes
             self._items.notify()
 
-    def _has_room(self, crops: "ClipCrops") -> bool:
+    def _has_room(self, crops: "ClipCrops[R]") -> bool:
         if self._stopped or self.held_bytes < self._max_bytes:
             return True
         return crops is self._current and len(crops.items) < _MIN_FRAMES_AHEAD
 
-    def _take(self, crops: "ClipCrops") -> RgbImage | ClipOutcome | Exception:
+    def _take(self, crops: "ClipCrops[R]") -> RgbImage | _End[R] | Exception:
         with self._lock:
             if not crops.items:
                 started = time.perf_counter()
                 self._items.wait_for(lambda: bool(crops.items))
                 self.wait_s += time.perf_counter() - started
             item = crops.items.popleft()
-            if not isinstance(item, ClipOutcome | Exception):
+            if not isinstance(item, _End | Exception):
                 self.held_bytes -= item.nbytes
                 # Not for every frame: each call wakes all threads that wait.
                 if self.held_bytes < 0.9 * self._max_bytes or not crops.items:
@@ -138,12 +146,12 @@ class ClipFeed(Generic[K]):
             return item
 
 
-class ClipCrops:
+class ClipCrops(Generic[R]):
     """The crops [224, 224, 3] of one clip as they come; `outcome` is set once they have ended."""
 
-    def __init__(self, take: "Callable[[ClipCrops], RgbImage | ClipOutcome | Exception]") -> None:
-        self.items: deque[RgbImage | ClipOutcome | Exception] = deque()
-        self.outcome: ClipOutcome
+    def __init__(self, take: "Callable[[ClipCrops[R]], RgbImage | _End[R] | Exception]") -> None:
+        self.items: deque[RgbImage | _End[R] | Exception] = deque()
+        self.outcome: R
         self._take = take
 
     def __iter__(self) -> Iterator[RgbImage]:
@@ -152,21 +160,19 @@ class ClipCrops:
             item = self._take(self)
             if isinstance(item, Exception):
                 raise item
-            if isinstance(item, ClipOutcome):
-                self.outcome = item
+            if isinstance(item, _End):
+                self.outcome = item.outcome
                 return
             yield item
 
 
-def drain(
-    crops: Generator[RgbImage, None, ClipOutcome], sink: Callable[[RgbImage], None]
-) -> ClipOutcome:
+def drain(crops: Generator[RgbImage, None, R], sink: Callable[[RgbImage], None]) -> R:
     """Hand every crop to `sink` and return the generator's outcome."""
     try:
         while True:
             sink(next(crops))
     except StopIteration as end:
-        outcome: ClipOutcome = end.value
+        outcome: R = end.value
         return outcome
     finally:
         crops.close()

@@ -125,7 +125,17 @@ class SectionRows:
             num_damaged: What was found damaged in the video up to then.
         """
         self.crops[self.num_frames - 1] = crop
+        self.count_damage(num_damaged)
+
+    def count_damage(self, num_damaged: int) -> None:
+        """Note what was found damaged in the video up to its latest frame."""
         self.num_damaged = num_damaged - self._damaged_before
+
+    def may_keep(self, number: int) -> bool:
+        """Say whether a frame of it may be a row, as far as its number tells."""
+        if self._wanted is not None:
+            return number in self._wanted
+        return self.selection.may_keep(number)
 
     def kept(self) -> list[int]:
         """Return the numbers of its rows' frames, once it is over."""

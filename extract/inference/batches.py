@@ -1,7 +1,9 @@
 """Fixed-size batches through the network, with the next one filled while a GPU works.
 
-Legend: B batch, D feature width, N crops or rows, H and W height and width of a frame, S side of
-a crop.
+What a row is made of is a frame or a window of frames, called an input here.
+
+Legend: B batch, D feature width, N inputs or rows, T frames of a window, H and W height and width
+of a frame, S side of a crop.
 """
 
 import math
@@ -22,6 +24,8 @@ from ta3n.common.video import RgbImage
 from ta3n.extract.backbones import IMAGE_SIZE
 from ta3n.extract.inference.preprocessing import resize_and_crop
 
+IMAGE_SHAPE = (IMAGE_SIZE, IMAGE_SIZE, 3)
+"""Of the crop that the paper's features are of."""
 # So many frames keep what a layer hands to the next one in the cache of a core, or near it.
 _CPU_BATCH_SIZE = 8
 # Beyond it a GPU gains nothing at 224 by 224 pixels; of larger images it takes fewer.
@@ -31,21 +35,21 @@ _BYTES_IN_MEMORY = 256 * 2**20
 
 
 class _Slot:
-    """Host and device memory of one batch: frames, their crops, features back [B, D].
+    """Host and device memory of one batch: frames or windows, their crops, features back [B, D].
 
     Host memory is pinned for a GPU, and frames are copied on a stream of their own: a batch is on
     its way while the one before is computed.
     """
 
     def __init__(
-        self, batch_size: int, feature_dim: int, image_size: int, device: torch.device
+        self, batch_size: int, feature_dim: int, input_shape: tuple[int, ...], device: torch.device
     ) -> None:
-        self._image_size = image_size
+        self._input_shape = input_shape
         self._device = device
         self._on_gpu = device.type == "cuda"
         self._shapes: list[tuple[int, ...]] = []
         self._used = 0
-        crops_shape = (batch_size, image_size, image_size, 3)
+        crops_shape = (batch_size, *input_shape)
         self._pixels = self._host(math.prod(crops_shape))
         self.features = torch.empty((batch_size, feature_dim), pin_memory=self._on_gpu)
         # What no frame was put into stays as it was: it pads the last batch.
@@ -57,7 +61,7 @@ class _Slot:
         return len(self._shapes)
 
     def put(self, pixels: RgbImage) -> None:
-        """Copy a frame [H, W, 3] behind those that are there."""
+        """Copy a frame [H, W, 3], or a window [T, S, S, 3], behind those that are there."""
         end = self._used + pixels.size
         if end > len(self._pixels):
             larger = self._host(max(end, 2 * len(self._pixels)))
@@ -68,14 +72,18 @@ class _Slot:
         self._used = end
 
     def crops(self) -> Tensor:
-        """Return the crops of all frames on the device, uint8 [B, S, S, 3], the rest as before."""
+        """Return all crops on the device, uint8 [B, S, S, 3] or [B, T, S, S, 3].
+
+        Where fewer were put in, the rest is as before.
+        """
         first, offset = 0, 0
         for shape, group in groupby(self._shapes):
             length = len(list(group))
             end = offset + length * math.prod(shape)
             frames = self._to_device(self._pixels[offset:end].view(length, *shape))
-            # A crop is its own crop: nothing is resized then.
-            self._crops[first : first + length] = resize_and_crop(frames, self._image_size)
+            if shape != self._input_shape:
+                frames = resize_and_crop(frames, self._input_shape[0])
+            self._crops[first : first + length] = frames
             first, offset = first + length, end
         return self._crops
 
@@ -155,8 +163,10 @@ class BatchRunner:
     then on.
 
     Args:
-        network: Maps uint8 [B, S, S, 3] to float32 [B, D], on `device`.
-        piece: Frames that the network computes by themselves, a divisor of B; None means B.
+        network: Maps uint8 [B, S, S, 3], or windows [B, T, S, S, 3], to float32 [B, D], on
+            `device`.
+        piece: Inputs that the network computes by themselves, a divisor of B; None means B.
+        input_shape: Of a crop, or of a window.
         spool_folder: Where features wait that are too many for memory; None keeps them there.
     """
 
@@ -168,27 +178,28 @@ class BatchRunner:
         batch_size: int,
         piece: int | None = None,
         feature_dim: int,
-        image_size: int = IMAGE_SIZE,
+        input_shape: tuple[int, ...] = IMAGE_SHAPE,
         spool_folder: Path | None = None,
     ) -> None:
         self._network = network
         self._device = device
         self._batch_size = batch_size
         self._piece = piece or batch_size
-        self._frames_at_once = batch_size
+        self._at_once = batch_size
+        self._input_shape = input_shape
         self._feature_dim = feature_dim
         self._spool_folder = spool_folder
         # On a GPU one batch is filled while the other is computed.
         num_slots = 2 if device.type == "cuda" else 1
         self._free = deque(
-            _Slot(batch_size, feature_dim, image_size, device) for _ in range(num_slots)
+            _Slot(batch_size, feature_dim, input_shape, device) for _ in range(num_slots)
         )
         self._running: deque[_Slot] = deque()
         self._filling = self._free.popleft()
         self._results = RowSpool(feature_dim, spool_folder)
 
     def add(self, pixels: RgbImage) -> None:
-        """Add a frame [H, W, 3] or its crop [S, S, 3].
+        """Add a frame [H, W, 3] or its crop [S, S, 3]; where rows are of windows, [T, S, S, 3].
 
         Its features come out of `flush` in the order of adding. Frames that are no crops yet are
         resized on the device, to the same bytes.
@@ -217,9 +228,10 @@ class BatchRunner:
         if not self._compute(slot):
             self._halve()
             if not self._compute(slot):
+                what = inputs_in_words(self._at_once, self._input_shape)
                 raise DeviceError(
-                    f"{self._device} has not enough memory for {self._frames_at_once} frames "
-                    "at a time; use a smaller --batch-size, or a device with nothing else on it"
+                    f"{self._device} has not enough memory for {what} at a time; use a "
+                    "smaller --batch-size, or a device with nothing else on it"
                 )
         slot.mark_end()
         self._running.append(slot)
@@ -232,8 +244,8 @@ class BatchRunner:
         end = -(-len(slot) // self._piece) * self._piece
         try:
             with torch.inference_mode():
-                crops = torch.split(slot.crops()[:end], self._frames_at_once)
-                rows = torch.split(slot.features[:end], self._frames_at_once)
+                crops = torch.split(slot.crops()[:end], self._at_once)
+                rows = torch.split(slot.features[:end], self._at_once)
                 for some_crops, some_rows in zip(crops, rows, strict=True):
                     some_rows.copy_(self._network(some_crops), non_blocking=True)
         except torch.OutOfMemoryError:
@@ -242,15 +254,15 @@ class BatchRunner:
 
     def _halve(self) -> None:
         """Compute in halves from now on: once only, a second time would hide a leak."""
-        if self._frames_at_once < self._batch_size or self._batch_size == 1:
+        if self._at_once < self._batch_size or self._batch_size == 1:
             return
-        self._frames_at_once = (self._batch_size + 1) // 2
+        self._at_once = (self._batch_size + 1) // 2
         if self._device.type == "cuda":
             torch.cuda.empty_cache()
         LOGGER.warning(
-            "%s is out of memory: %d frames at a time instead of %d from now on",
+            "%s is out of memory: %s at a time instead of %d from now on",
             self._device,
-            self._frames_at_once,
+            inputs_in_words(self._at_once, self._input_shape),
             self._batch_size,
         )
 
@@ -260,26 +272,46 @@ class BatchRunner:
         self._free.append(slot)
 
 
+def inputs_in_words(count: int, input_shape: tuple[int, ...]) -> str:
+    """Return so many inputs of a shape in words."""
+    ending = "" if count == 1 else "s"
+    if len(input_shape) == len(IMAGE_SHAPE):
+        return f"{count} frame{ending}"
+    return f"{count} window{ending} of {input_shape[0]} frames"
+
+
 def suitable_batch_size(
-    network: nn.Module, device: torch.device, image_size: int = IMAGE_SIZE
+    network: nn.Module, device: torch.device, input_shape: tuple[int, ...] = IMAGE_SHAPE
 ) -> int:
     """Return the batch size where none is given; it raises what `largest_batch_size` does.
 
     On a CPU it is what each core computes at a time. On a GPU it is the largest of 256, 128 and so
-    on that fits. Speed has no say in it, so that equal devices compute the same bits.
+    on that fits; of larger images, and of windows, it starts with fewer. Speed has no say in it,
+    so that equal devices compute the same bits.
     """
     if device.type != "cuda":
-        return _CPU_BATCH_SIZE
-    at_most = _MAX_TRIED_BATCH_SIZE
-    while at_most > 1 and at_most * image_size**2 > _MAX_TRIED_BATCH_SIZE * IMAGE_SIZE**2:
+        num_frames = math.prod(input_shape[:-3])
+        return max(_CPU_BATCH_SIZE // num_frames, 1)
+    at_most = largest_tried(input_shape)
+    return largest_batch_size(network, device, at_most=at_most, input_shape=input_shape)
+
+
+def largest_tried(input_shape: tuple[int, ...]) -> int:
+    """Return the batch size that a GPU is tried with first: as many pixels as 256 crops of 224."""
+    at_most, most_bytes = _MAX_TRIED_BATCH_SIZE, _MAX_TRIED_BATCH_SIZE * math.prod(IMAGE_SHAPE)
+    while at_most > 1 and at_most * math.prod(input_shape) > most_bytes:
         at_most //= 2
-    return largest_batch_size(network, device, at_most=at_most, image_size=image_size)
+    return at_most
 
 
 def largest_batch_size(
-    network: nn.Module, device: torch.device, *, at_most: int, image_size: int = IMAGE_SIZE
+    network: nn.Module,
+    device: torch.device,
+    *,
+    at_most: int,
+    input_shape: tuple[int, ...] = IMAGE_SHAPE,
 ) -> int:
-    """Return how many frames the device can take at a time: `at_most`, or half of it, and so on.
+    """Return how many inputs the device can take at a time: `at_most`, or half of it, and so on.
 
     Raises:
         DeviceError: If not even one fits.
@@ -288,8 +320,8 @@ def largest_batch_size(
     while size:
         try:
             with torch.inference_mode():
-                shape = (size, image_size, image_size, 3)
-                network(torch.zeros(shape, dtype=torch.uint8, device=device))
+                crops = torch.zeros((size, *input_shape), dtype=torch.uint8, device=device)
+                network(crops)
                 if device.type == "cuda":
                     torch.cuda.synchronize(device)
         except torch.OutOfMemoryError:
@@ -300,5 +332,6 @@ def largest_batch_size(
             if device.type == "cuda":
                 torch.cuda.empty_cache()
     if not size:
-        raise DeviceError(f"{device} has not enough memory for one frame; is it used by others?")
+        one = inputs_in_words(1, input_shape).removeprefix("1 ")
+        raise DeviceError(f"{device} has not enough memory for one {one}; is it used by others?")
     return size

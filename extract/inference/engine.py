@@ -1,7 +1,8 @@
 """What computes features: the network in the form it is run in, its batches, what frames become.
 
 Precision goes by profile; the network is compiled where that is faster, and cores of a CPU take
-frames of their own. Legend: B batch, D feature width, S side of a crop.
+frames of their own. An input is a crop, or a window of them. Legend: B batch, D feature width, T
+frames of a window, S side of a crop.
 """
 
 import platform
@@ -19,10 +20,15 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.errors import reason_of
+from ta3n.common.errors import UsageError, reason_of
 from ta3n.common.log import LOGGER
-from ta3n.extract.backbones import IMAGE_SIZE, Backbone
-from ta3n.extract.inference.batches import BatchRunner, suitable_batch_size
+from ta3n.extract.backbones import Backbone
+from ta3n.extract.inference.batches import (
+    IMAGE_SHAPE,
+    BatchRunner,
+    inputs_in_words,
+    suitable_batch_size,
+)
 from ta3n.extract.inference.network import full_precision, load_network
 from ta3n.extract.inference.preprocessing import Cropper, cropper_for
 
@@ -39,9 +45,10 @@ class Engine:
     """What computes features, ready to run.
 
     Attributes:
-        network: Maps uint8 [B, S, S, 3] to float32 [B, D], in the form that is run.
-        batch_size: Frames in one forward pass, of each core on a CPU.
-        num_threads: Cores that take frames of their own.
+        network: Maps uint8 [B, S, S, 3] or [B, T, S, S, 3] to float32 [B, D], in the form that is
+            run.
+        batch_size: Inputs in one forward pass, of each core on a CPU.
+        num_threads: Cores that take inputs of their own.
         num_cpus: CPUs that are this engine's to use.
         cropper: Applied to frames in decoding threads.
         provenance: What is behind the numbers that it will compute.
@@ -74,7 +81,7 @@ class Engine:
             batch_size=self.num_threads * self.batch_size,
             piece=self.batch_size,
             feature_dim=self.backbone.feature_dim,
-            image_size=self.backbone.image_size,
+            input_shape=self.backbone.input_shape,
             spool_folder=spool_folder,
         )
 
@@ -89,18 +96,19 @@ def start_engine(
     compiled: str,
     num_sharing: int = 1,
 ) -> Engine:
-    """Load the network in its fastest form and find out how many frames it takes at a time.
+    """Load the network in its fastest form and find out how many inputs it takes at a time.
 
     Args:
         weights: Name of published weights, `random:SEED`, or a file.
         device: `auto`, `cpu` or `cuda:N`.
-        batch_size: Frames in one forward pass; None takes what suits the device.
+        batch_size: Inputs in one forward pass; None takes what suits the device.
         compiled: `auto`, `on` or `off`.
         num_sharing: Engines that share the CPUs of this process.
 
     Raises:
         WeightsError: If the weights cannot be loaded.
         DeviceError: If the device is not there, or has no memory left.
+        UsageError: If a network of the user's own does not run there.
     """
     on = resolve_device(device)
     # This engine's part of the CPUs, or fewer where torch was told so.
@@ -112,10 +120,13 @@ def start_engine(
         torch.cuda.set_device(on)
     network, weights_sha256 = load_network(backbone, weights, on)
     network = in_precision_of(profile, network, on)
-    batch_size = batch_size or suitable_batch_size(network, on, backbone.image_size)
+    if backbone.library == "python":
+        _check_that_it_runs(network, backbone, profile, on)
+    shape = backbone.input_shape
+    batch_size = batch_size or suitable_batch_size(network, on, shape)
     fastest = network
     if is_compiled(compiled, profile, on):
-        fastest = compiled_if_faster(network, on, batch_size, backbone.image_size)
+        fastest = compiled_if_faster(network, on, batch_size, shape)
     provenance = provenance_of(describe_device(on), weights_sha256, num_cpus)
     provenance |= {"batch_size": str(batch_size), "compiled": str(fastest is not network)}
     # A compiled network spreads its layers over the cores by itself.
@@ -123,13 +134,13 @@ def start_engine(
     if num_threads > 1:
         fastest = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
     LOGGER.info(
-        "%s with weights %s on %s, profile %s, %s%d frames a batch",
+        "%s with weights %s on %s, profile %s, %s%s a batch",
         backbone.name,
         weights,
         provenance["device"],
         profile,
         f"{num_threads} cores with " if num_threads > 1 else "",
-        batch_size,
+        inputs_in_words(batch_size, shape),
     )
     return Engine(
         backbone=backbone,
@@ -141,6 +152,28 @@ def start_engine(
         cropper=cropper_for(profile, backbone, on),
         provenance=provenance,
     )
+
+
+def _check_that_it_runs(
+    network: nn.Module, backbone: Backbone, profile: str, device: torch.device
+) -> None:
+    """Refuse a network of a user's own that fails on this device, or in this precision."""
+    try:
+        with torch.inference_mode():
+            crops = torch.zeros((1, *backbone.input_shape), dtype=torch.uint8, device=device)
+            shape = tuple(network(crops).shape)
+    except torch.OutOfMemoryError:
+        raise
+    except Exception as error:
+        raise UsageError(
+            f"backbone {backbone.name} does not run on {device} with profile {profile}: "
+            f"{reason_of(error)}"
+        ) from error
+    if shape != (1, backbone.feature_dim):
+        raise UsageError(
+            f"backbone {backbone.name} makes {list(shape)} of one input on {device}, not "
+            f"[1, {backbone.feature_dim}]"
+        )
 
 
 def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[str, str]:
@@ -162,7 +195,7 @@ class HalfPrecision(nn.Module):
         self.body = body.half()
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute features, float32 [B, D], of normalised images, float32 [B, 3, H, W]."""
+        """Compute features, float32 [B, D], of normalised images or clips, float32 [B, 3, ...]."""
         features: Tensor = self.body(images.half())
         return features.float()
 
@@ -217,11 +250,13 @@ def is_compiled(compiled: str, profile: str, device: torch.device) -> bool:
 
 
 def compiled_if_faster(
-    network: nn.Module, device: torch.device, batch_size: int, image_size: int = IMAGE_SIZE
+    network: nn.Module,
+    device: torch.device,
+    batch_size: int,
+    input_shape: tuple[int, ...] = IMAGE_SHAPE,
 ) -> nn.Module:
     """Compile a network for one batch size and return it if it beats the plain one, else that."""
-    shape = (batch_size, image_size, image_size, 3)
-    crops = torch.zeros(shape, dtype=torch.uint8, device=device)
+    crops = torch.zeros((batch_size, *input_shape), dtype=torch.uint8, device=device)
     compiled = compile_for(network, crops)
     if compiled is None:
         return network
@@ -275,7 +310,7 @@ class SideBySide(nn.Module):
         )
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3]."""
+        """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3], or windows."""
         pieces = torch.split(crops, self._frames_at_once)
         return torch.cat(list(self._threads.map(self._infer, pieces)))
 

@@ -3,9 +3,11 @@
 Batch norm is folded into the convolutions. On a CPU additions and activations cost about as much
 memory traffic as convolutions do. oneDNN, which PyTorch convolves with, can apply them while a
 result is still in the cache, with weights laid out once for its kernels. PyTorch has operators for
-this that its own compiler uses; where they are missing the network stays as it is.
+this that its own compiler uses; where they are missing the network stays as it is. Networks of
+clips run as their library builds them: folded, or channels last, they were no faster.
 
-Legend: B batch, C and D channels or feature width, H and W height and width of a feature map.
+Legend: B batch, C and D channels or feature width, T frames of a window, H and W height and width
+of a feature map.
 """
 
 import copy
@@ -41,7 +43,8 @@ class FeatureNetwork(nn.Module):
     """A backbone that takes crops as they come from decoding.
 
     Args:
-        body: Maps normalised images [B, 3, H, W] to features [B, D], in evaluation mode.
+        body: Maps normalised images [B, 3, H, W], or windows of them [B, 3, T, H, W], to features
+            [B, D], in evaluation mode.
         backbone: Gives the normalisation.
     """
 
@@ -50,11 +53,21 @@ class FeatureNetwork(nn.Module):
         self.body = body
         self.mean: Tensor
         self.std: Tensor
-        self.register_buffer("mean", torch.tensor(backbone.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(backbone.std).view(1, 3, 1, 1))
+        shape = (1, 3, *(1 for _ in backbone.input_shape[:-1]))
+        self.register_buffer("mean", torch.tensor(backbone.mean).view(shape))
+        self.register_buffer("std", torch.tensor(backbone.std).view(shape))
 
     def forward(self, crops: Tensor) -> Tensor:
-        """Compute features, float32 [B, D], of crops, RGB pixels, uint8 [B, H, W, 3]."""
+        """Compute features, float32 [B, D], of crops, RGB pixels, uint8 [B, H, W, 3].
+
+        Windows are of T of them, [B, T, H, W, 3].
+        """
+        if crops.ndim == 5:
+            # As torchvision's transform of clips lays them out.
+            crops = crops.permute(0, 4, 1, 2, 3).contiguous()
+            clips = crops.float().div_(255).sub_(self.mean).div_(self.std)
+            of_clips: Tensor = self.body(clips)
+            return of_clips
         # Channels stay last in memory: the permuted view is what fast convolutions want.
         images = crops.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
         features: Tensor = self.body(images)
@@ -235,11 +248,15 @@ def full_precision() -> list[tuple[Any, str, Any]]:
     return [(place, "allow_tf32", False) for place in (matmul, cudnn)]
 
 
-def optimised(network: nn.Module, device: torch.device) -> nn.Module:
-    """Return the network folded, channels-last, fused if need be, on its device, for inference."""
+def _switch_to_full_precision(device: torch.device) -> None:
     if device.type == "cuda":
         for place, name, value in full_precision():
             setattr(place, name, value)
+
+
+def optimised(network: nn.Module, device: torch.device) -> nn.Module:
+    """Return the network folded, channels-last, fused if need be, on its device, for inference."""
+    _switch_to_full_precision(device)
     folded = absorb_padding(fold_batch_norm(network)).to(device=device)
     for module in folded.modules():
         if isinstance(module, nn.ReLU6):
@@ -258,6 +275,9 @@ def load_network(backbone: Backbone, weights: str, device: torch.device) -> tupl
     """
     loaded = load_backbone(backbone, weights)
     plain = FeatureNetwork(loaded.body, backbone).eval()
+    if backbone.window is not None:
+        _switch_to_full_precision(device)
+        return plain.to(device), loaded.weights_sha256
     if backbone.name in BACKBONES:
         return optimised(plain, device), loaded.weights_sha256
     return _optimised_if_it_agrees(plain, backbone, device), loaded.weights_sha256

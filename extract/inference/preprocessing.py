@@ -2,7 +2,8 @@
 
 `ta3n` and `fast`: the short side is resized to 224 with Pillow's antialiased bilinear filter and
 the centre is cropped, as in the transforms behind the paper's features. `torchvision`, `timm`: the
-transform that the library gives with the weights; `fast` has it too where it is the backbone's own.
+transform that the library gives with the weights, `own`: the one that a network of one's own comes
+with; `fast` has it too where it is the backbone's own.
 
 On a GPU the same resize is done by tensor operations, byte for byte. Pillow resizes 8-bit images in
 two passes, one a dimension, in fixed-point arithmetic: weights of 22 fractional bits, sums in
@@ -83,11 +84,13 @@ def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropp
     """Return what decoding threads do to a frame in a profile.
 
     On a GPU small frames stay as they are: they are resized there to the same bytes. On a CPU
-    Pillow is several times faster than the same arithmetic in tensors.
+    Pillow is several times faster than the same arithmetic in tensors. A frame is in many windows,
+    so that those are of crops on every device.
     """
     if backbone.has_library_transform(profile):
         return geometry_of(backbone)
-    return partial(crop_if_large if device.type == "cuda" else crop, size=backbone.image_size)
+    on_device = device.type == "cuda" and backbone.window is None
+    return partial(crop_if_large if on_device else crop, size=backbone.image_size)
 
 
 def resize_and_crop(images: Tensor, size: int) -> Tensor:

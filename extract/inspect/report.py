@@ -21,11 +21,12 @@ def contents(folder: Path) -> Iterator[str]:
     """Yield what is there, by status, and the reason for each clip that is not ok."""
     plan, manifest = read_plan(folder), collect_manifest(folder)
     config = plan.config
+    windows = f", windows of {config.clip_window}" if config.clip_window else ""
     rows = sum(clip.length for clip in manifest.clips)
     done = manifest.num_shards - len({clip.shard for clip in manifest.pending})
     yield (
         f"{folder}: {config.dataset}, {config.backbone}, weights {config.weights}, frames "
-        f"{config.frames}, {config.feature_dim} values a row, profile {config.profile}"
+        f"{config.frames}{windows}, {config.feature_dim} values a row, profile {config.profile}"
         f"{config.transform and f' ({config.transform})'}; {plan.selection}"
     )
     yield f"{done} of {manifest.num_shards} shards, {rows} rows"

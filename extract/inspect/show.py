@@ -16,10 +16,11 @@ from ta3n.common.device import load_matplotlib
 from ta3n.common.errors import ClipError, UsageError, did_you_mean, printable, shorten
 from ta3n.common.files import replace_file
 from ta3n.common.records import USABLE, ClipRecord
-from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, segment_indices
+from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Section, segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import decode_clip
+from ta3n.extract.decoding.decode import decode_clip, decode_sections
+from ta3n.extract.decoding.prefetch import drain
 from ta3n.extract.inspect.near_duplicates import unit_rows
 
 _NUM_SHOWN = 5
@@ -87,21 +88,28 @@ def self_similarity(rows: Features) -> NDArray[np.float32]:
     return similarity
 
 
-def read_sampled(path: Path, reading: Reading = AS_IT_IS) -> list[RgbImage]:
+def read_sampled(
+    path: Path, section: Section | None = None, reading: Reading = AS_IT_IS
+) -> list[RgbImage]:
     """Return the frames [224, 224, 3] that stand for five equal parts of a clip.
+
+    Args:
+        section: The part of the video that the clip is; None for all of it.
+        reading: How clips of the dataset are read.
 
     Raises:
         ClipError: The clip cannot be decoded.
     """
-    decoding = decode_clip(path, FrameSelection(num_segments=_NUM_SHOWN), reading=reading)
-    frames = []
-    while True:
-        try:
-            frames.append(next(decoding))
-        except StopIteration as end:
-            if end.value.status not in USABLE:
-                raise ClipError(f"{path}: {end.value.error}") from None
-            return frames
+    selection = FrameSelection(num_segments=_NUM_SHOWN)
+    frames: list[RgbImage] = []
+    if section is None:
+        outcome = drain(decode_clip(path, selection, reading=reading), frames.append)
+    else:
+        decoding = decode_sections(path, [section], selection, reading=reading)
+        (outcome,) = drain(decoding, frames.append)
+    if outcome.status not in USABLE:
+        raise ClipError(f"{path}: {outcome.error}")
+    return frames if outcome.crops is None else [frames[crop] for crop in outcome.crops]
 
 
 def draw_clip(clip: ShownClip, frames: Sequence[RgbImage], out: Path) -> None:

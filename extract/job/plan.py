@@ -7,7 +7,7 @@ that are there.
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
 from typing import Self
@@ -34,7 +34,7 @@ from ta3n.common.shares import JobShare
 from ta3n.common.store import shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
-from ta3n.extract.backbones import Backbone, get_backbone, weights_identity
+from ta3n.extract.backbones import Backbone, get_backbone, weights_identity, with_window
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.settings import ExtractSettings
 
@@ -47,10 +47,16 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
     """Return the backbone, its weights as they are to be loaded, and what makes the features.
 
     Raises:
-        UsageError: If there is no such backbone, or its library does not give the profile.
+        UsageError: If there is no such backbone, its library does not give the profile, or it does
+            not take the window.
         WeightsError: If a file of weights, or the backbone's library, is not there.
     """
-    backbone = get_backbone(settings.backbone, settings.weights)
+    backbone = with_window(
+        get_backbone(settings.backbone, settings.weights),
+        settings.window,
+        settings.window_step,
+        settings.window_pad,
+    )
     weights = backbone.pretrained if settings.weights is None else settings.weights
     profile = backbone.profile_of(settings.profile)
     config = FeatureConfig(
@@ -63,14 +69,18 @@ def feature_config(settings: ExtractSettings, dataset: str) -> tuple[Backbone, s
         frames=settings.frames,
         feature_dim=backbone.feature_dim,
         timing=settings.timing,
+        source=backbone.source,
     )
+    if (window := backbone.window) is not None:
+        of_window = {"window": window.length, "window_step": window.step, "window_pad": window.pad}
+        config = config.model_copy(update=of_window)
     return backbone, weights, config
 
 
 def make_plan(
     listing: Listing, config: FeatureConfig, *, selection: str, limit: int | None
 ) -> Plan:
-    """Lay clips, sorted by path, out in shards.
+    """Lay clips, sorted by path, sections of one video side by side, out in shards.
 
     Args:
         selection: Which part of the dataset this is, in words.
@@ -288,12 +298,13 @@ def describe_plan(
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
     of_classes = f" of {len(per_class)} classes" if per_class else ""
     megabytes = sum(clip.size_bytes for clip in plan.clips) / 1e6
+    windows = f", windows of {config.clip_window}" if config.clip_window else ""
     lines = [
         f"{config.dataset}: {len(plan.clips)} clips ({megabytes:.1f} MB){of_classes} in {root}",
         f"selection: {plan.selection}; splits: {plan.splits_origin}; "
         f"{len(plan.absent)} listed clips are not on disk",
         f"features: {config.backbone}, weights {config.weights}, profile {config.profile}, frames "
-        f"{config.frames}, {config.feature_dim} values a frame",
+        f"{config.frames}{windows}, {config.feature_dim} values a frame",
         f"this job: {len(mine)} of {len(agreed.shards)} shards, to {folder}",
         *in_folder,
         *(f"{count:7d} {name}" for name, count in sorted(per_class.items())),
@@ -331,12 +342,15 @@ def _laid_out(clips: Sequence[Clip], after: Sequence[PlannedClip] = ()) -> list[
 
 
 def _shard_numbers(clips: Sequence[Clip]) -> Iterator[int]:
-    shard, num_clips, num_bytes = 0, 0, 0
+    shard, num_clips, num_bytes, video = 0, 0, 0, ""
     for clip in clips:
-        if num_clips == _CLIPS_PER_SHARD or (num_clips and num_bytes >= _BYTES_PER_SHARD):
-            shard, num_clips, num_bytes = shard + 1, 0, 0
+        # All sections of a video are in one shard, so that it is decoded once.
+        if clip.file != video:
+            if num_clips >= _CLIPS_PER_SHARD or (num_clips and num_bytes >= _BYTES_PER_SHARD):
+                shard, num_clips, num_bytes = shard + 1, 0, 0
+            num_bytes += clip.size_bytes
         num_clips += 1
-        num_bytes += clip.size_bytes
+        video = clip.file
         yield shard
 
 
@@ -349,7 +363,7 @@ def _spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
 def _added(there: Plan, now: Plan, files: Mapping[str, Clip]) -> list[Clip]:
     """Return the clips that are new, as many of them as a limit allows beside those there."""
     known = {clip.path for clip in there.clips}
-    new = [files[path] for path in sorted(files) if path not in known]
+    new = [c for c in sorted(files.values(), key=lambda c: c.order) if c.path not in known]
     if len(files) == len(now.clips):
         return new
     return _spread(new, max(0, len(now.clips) - (len(files) - len(new))))
@@ -360,7 +374,7 @@ def _refuse_others(
 ) -> None:
     """Refuse a plan with other settings, or without clips that are there, or of other files."""
     there = join_plan(parts)
-    old, new = there.config.model_dump(), now.config.model_dump()
+    old, new = _settings_of(there), _settings_of(now)
     told = [
         f"{key} is {old.get(key) or 'none'} there, {new.get(key) or 'none'} now"
         for key in old | new
@@ -371,6 +385,12 @@ def _refuse_others(
         known = join_plan(parts[: scope.num_parts]).clips if scope.num_parts != 0 else ()
         gone = [c.path for c in known if c.path not in files and scope.covers(c.class_name)]
         changed = _changed_files(folder, there, files, retry_failed=retry_failed)
+        moved = [
+            c.path
+            for c in there.clips
+            if c.path in files
+            and (files[c.path].video, files[c.path].section) != (c.video, c.section)
+        ]
         relabelled = [
             c.path
             for c in there.clips
@@ -380,6 +400,7 @@ def _refuse_others(
             "clips are gone": gone,
             "clips changed size": changed,
             "clips are of another class": relabelled,
+            "clips are other sections": moved,
         }
         told = [f"{len(p)} {kind} ({shorten(sorted(p), 3)})" for kind, p in kinds.items() if p]
     if told:
@@ -392,6 +413,12 @@ def _refuse_others(
         raise DataConflictError(
             f"{folder} was made with another setting: {'; '.join(told)}. {way_out}"
         )
+
+
+def _settings_of(plan: Plan) -> dict[str, object]:
+    """Return what a plan's features are made with, by name."""
+    found = plan.config.model_dump(exclude={"reading"})
+    return found | {f"reading.{key}": v for key, v in asdict(plan.config.reading).items()}
 
 
 def _changed_files(
@@ -481,4 +508,4 @@ def _tell_kept_splits(folder: Path, there: Plan, plan: Plan) -> None:
 
 
 def _as_clip(clip: PlannedClip) -> Clip:
-    return Clip(**clip.model_dump(exclude={"id", "shard"}))
+    return Clip(**{each.name: getattr(clip, each.name) for each in fields(Clip)})

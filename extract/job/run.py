@@ -157,7 +157,7 @@ def _as_now(clip: PlannedClip, file: Clip | None, root: Path, frames: str) -> Pl
     else:
         # Not asked for, but in a shard with clips that are. One that is gone fails by itself.
         with suppress(OSError):
-            size_bytes, mtime_ns = size_and_time(root / clip.path, frames)
+            size_bytes, mtime_ns = size_and_time(root / clip.file, frames)
     return clip.model_copy(update={"size_bytes": size_bytes, "mtime_ns": mtime_ns})
 
 

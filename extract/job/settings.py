@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import field_validator
 
 from ta3n.common.errors import UsageError
-from ta3n.common.sampling import FrameSelection, Timing
+from ta3n.common.sampling import FrameSelection, Timing, WindowPad
 from ta3n.common.settings import Section, setting
 from ta3n.datasets.custom.settings import DataSections
 
@@ -17,16 +17,27 @@ class ExtractSettings(Section):
 
     out: Path = setting("features", "Features go to DIR/<dataset>, or DIR/videos.", metavar="DIR")
     backbone: str = setting(
-        "resnet101", "resnet101 (default), any of torchvision, timm:NAME ...", metavar="NAME"
+        "resnet101",
+        "resnet101 (default), any of torchvision, timm:NAME, video:NAME, python:MODULE:FACTORY.",
+        metavar="NAME",
     )
     weights: str | None = setting(
         None, "imagenet1k_v1 (default), FILE, or random:SEED.", metavar="W"
     )
-    profile: Literal["ta3n", "fast", "torchvision", "timm"] | None = setting(
-        None, "ta3n (default); fast: half precision on a GPU; torchvision, timm.", metavar="P"
+    profile: Literal["ta3n", "fast", "torchvision", "timm", "own"] | None = setting(
+        None, "ta3n (default); fast: half precision on a GPU; torchvision, timm, own.", metavar="P"
     )
     frames: str = setting(
         "all", "all (default); segments:K, every:N or fps:F keep only those.", metavar="F"
+    )
+    window: int | None = setting(
+        None, "Of clips: a row is of T frames around its own.", metavar="T", ge=1, le=512
+    )
+    window_step: int | None = setting(
+        None, "Only every S frames of a clip are in it (1).", metavar="S", ge=1, le=64
+    )
+    window_pad: WindowPad | None = setting(
+        None, "Beyond the ends: repeat (default) the last frame, or zero.", metavar="PAD"
     )
     timing: Timing = setting("frames", "frames (default), or cfr: at a constant rate.", metavar="T")
     benchmark: str | None = setting(
@@ -39,7 +50,7 @@ class ExtractSettings(Section):
         "auto", "auto (default), cpu, cuda:N, or several: cuda:0,cuda:1.", metavar="D"
     )
     batch_size: int | None = setting(
-        None, "Frames in one forward pass.", metavar="B", ge=1, le=4096
+        None, "Frames, or windows, in one forward pass.", metavar="B", ge=1, le=4096
     )
     compile: Literal["auto", "on", "off"] = setting(
         "auto", "auto (default), on or off: compile the network.", metavar="C"

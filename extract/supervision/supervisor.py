@@ -205,6 +205,7 @@ class _Supervisor:
         self._progress = progress
         self._command = command
         self._clips = {clip.id: clip for task in work.tasks for clip in task.clips}
+        self._passes = {c.id: clips for task in work.tasks for clips in task.passes for c in clips}
         self._quarantined = dict(work.quarantined)
         self._attempts = dict(work.attempts)
         self._unexplained = 0
@@ -234,17 +235,16 @@ class _Supervisor:
 
     def _look_into(self, exited: WorkerExit) -> None:
         """Find the clip that explains why the worker ended, or give up."""
-        names = ", ".join(repr(self._clips[i].path) for i in exited.suspects)
+        names = ", ".join(repr(self._clips[i].file) for i in exited.suspects)
         LOGGER.warning("the worker ended (%s) while decoding %s", exited.reason, names or "nothing")
         for number in exited.in_flight:
-            self._attempts[number] = self._attempts.get(number, 0) + 1
+            self._count_attempt(number)
         if sum(self._does_it_again(number) for number in exited.suspects):
             return
         self._unexplained += 1
         if self._unexplained == _MAX_UNEXPLAINED and len(exited.suspects) == 1:
             # It was the only one being decoded this time, though decoding it is not enough.
-            clip = self._clips[exited.suspects[0]]
-            self._leave_out(clip, exited, "among others, then in an unshared worker")
+            self._leave_out(exited.suspects[0], exited, "among others, then in an unshared worker")
         elif self._unexplained >= _MAX_UNEXPLAINED:
             hint = ""
             if exited.reason == "SIGKILL":
@@ -256,26 +256,39 @@ class _Supervisor:
 
     def _does_it_again(self, number: int) -> bool:
         """Decode a suspect alone; quarantine it if that crashes or hangs the process again."""
-        clip = self._clips[number]
-        with WorkerProcess(self._command, replace(self._work, tasks=(), alone=clip)) as worker:
+        clip, *others = self._passes[number]
+        order = replace(self._work, tasks=(), alone=clip, alone_with=tuple(others))
+        with WorkerProcess(self._command, order) as worker:
             exited = worker.watch(lambda _: self._progress.check())
         if exited is None:
             return False
-        self._attempts[number] += 1
-        add_to_quarantine(self._work.folder, clip, self._leave_out(clip, exited, "alone too"))
+        self._count_attempt(number)
+        for entry, each in self._leave_out(number, exited, "alone too"):
+            add_to_quarantine(self._work.folder, each, entry)
         return True
 
-    def _leave_out(self, clip: PlannedClip, exited: WorkerExit, how: str) -> Quarantined:
-        attempts = self._attempts[clip.id]
+    def _count_attempt(self, number: int) -> None:
+        for clip in self._passes[number]:
+            self._attempts[clip.id] = self._attempts.get(clip.id, 0) + 1
+
+    def _leave_out(
+        self, number: int, exited: WorkerExit, how: str
+    ) -> list[tuple[Quarantined, PlannedClip]]:
+        """Go on without a clip, or all sections that are decoded with it."""
+        clips, attempts = self._passes[number], self._attempts[number]
         did = "ended the worker process" if exited.status == "crashed" else "hung"
-        entry = Quarantined.of(
-            clip,
-            status=exited.status,
-            error=f"decoding {did}, {how}: {exited.reason}; tried {attempts} times",
-            attempts=attempts,
-        )
+        error = f"decoding {did}, {how}: {exited.reason}; tried {attempts} times"
+        entries = [
+            (Quarantined.of(clip, status=exited.status, error=error, attempts=attempts), clip)
+            for clip in clips
+        ]
+        sections = f" and its {len(clips)} sections" if len(clips) > 1 else ""
         LOGGER.warning(
-            "%s %r: %s; the job goes on without it", entry.status, clip.path, entry.error
+            "%s %r%s: %s; the job goes on without it",
+            exited.status,
+            clips[0].file,
+            sections,
+            error,
         )
-        self._quarantined[clip.id] = entry
-        return entry
+        self._quarantined.update((clip.id, entry) for entry, clip in entries)
+        return entries

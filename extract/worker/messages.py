@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple, Self, TypeVar
+from typing import TYPE_CHECKING, NamedTuple, Self, TypeAlias, TypeVar
 
 from ta3n.common.records import ClipStatus, FeatureConfig, PlannedClip, Record
 from ta3n.extract.backbones import Backbone
@@ -35,6 +35,10 @@ class Quarantined(Record):
         return cls(**file, status=status, error=error, attempts=attempts)
 
 
+Pass: TypeAlias = tuple[PlannedClip, ...]
+"""What is decoded at once: one clip, or sections of one video."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardTask:
     """A shard to be made.
@@ -54,6 +58,18 @@ class ShardTask:
         """The clips that are not kept."""
         return [clip for clip in self.clips if clip.id not in self.kept]
 
+    @property
+    def passes(self) -> list[Pass]:
+        """The clips that are not kept, sections of one video together."""
+        found: list[Pass] = []
+        for clip in self.to_decode:
+            before = found[-1][0] if found else None
+            if before and before.section and clip.section and before.file == clip.file:
+                found[-1] += (clip,)
+            else:
+                found.append((clip,))
+        return found
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -66,6 +82,7 @@ class Work:
         quarantined: Clips that are not decoded, by number.
         attempts: How often clips were tried before, by number.
         alone: A clip that is only decoded, to see what that does to the worker; no shards are made.
+        alone_with: Other sections of its video, which are decoded with it.
     """
 
     root: Path
@@ -83,6 +100,7 @@ class Work:
     quarantined: Mapping[int, Quarantined] = field(default_factory=dict)
     attempts: Mapping[int, int] = field(default_factory=dict)
     alone: PlannedClip | None = None
+    alone_with: Pass = ()
 
     @property
     def devices(self) -> tuple[str, ...]:

@@ -18,10 +18,8 @@ from typing import NoReturn
 
 from ta3n.common.errors import EXIT_ENVIRONMENT, EXIT_INTERRUPTED, EXIT_OK, Ta3nError
 from ta3n.common.log import LOGGER
-from ta3n.common.records import PlannedClip
-from ta3n.common.sampling import FrameSelection
-from ta3n.extract.decoding.decode import decode_clip
-from ta3n.extract.worker.messages import Failed, Finished, Logged, Reporter, Work
+from ta3n.extract.worker.messages import Failed, Finished, Logged, Pass, Reporter, Work
+from ta3n.extract.worker.passes import decode_pass
 
 _WRITE_GRACE_S = 15.0
 _SECONDS_BETWEEN_BEATS = 1.0
@@ -62,7 +60,7 @@ def _result_of(work: Work, reporter: Reporter) -> Finished | Failed:
     """Do the work; return the last message to the supervisor."""
     try:
         if work.alone is not None:
-            _decode_alone(work, work.alone, reporter)
+            _decode_alone(work, (work.alone, *work.alone_with), reporter)
         else:
             # Decoding alone must not wait for torch.
             from ta3n.extract.worker.shards import extract_shards
@@ -81,12 +79,9 @@ def _result_of(work: Work, reporter: Reporter) -> Finished | Failed:
     return Finished()
 
 
-def _decode_alone(work: Work, clip: PlannedClip, reporter: Reporter) -> None:
-    """Decode one clip and drop its frames; what it does to this process is the answer."""
-    path, selection = work.root / clip.path, FrameSelection.parse(work.config.frames)
-    config = work.config
-    decode = partial(decode_clip, path, selection, timing=config.timing, reading=config.reading)
-    for _ in reporter.watched(clip.id, decode):
+def _decode_alone(work: Work, clips: Pass, reporter: Reporter) -> None:
+    """Decode a clip, or sections of a video, and drop the frames; what that does to us is told."""
+    for _ in reporter.watched(clips[0].id, partial(decode_pass, work.root, clips, work.config)):
         pass
 
 

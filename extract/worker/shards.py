@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 
 from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
-from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import (
     ROWS_AT_ONCE,
     Features,
@@ -27,16 +26,17 @@ from ta3n.common.store import (
     write_shard,
 )
 from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
+from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
 from ta3n.extract.inference.batches import BatchRunner, RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine
-from ta3n.extract.worker.messages import Advanced, Reporter, ShardDone, ShardTask, Work
+from ta3n.extract.worker.messages import Advanced, Pass, Reporter, ShardDone, ShardTask, Work
+from ta3n.extract.worker.passes import Outcomes, decode_pass
 
 
 def extract_shards(
     work: Work, reporter: Reporter, engine: Engine | None = None
-) -> ClipFeed[PlannedClip]:
+) -> ClipFeed[Pass, Outcomes]:
     """Extract and write shards one after another, with an engine if one was started before.
 
     Returns:
@@ -59,7 +59,7 @@ def extract_shards(
         max_bytes=engine.max_bytes_ahead,
     )
     with feed:
-        for shard, decoded in groupby(feed, key=lambda item: item[0].shard):
+        for shard, decoded in groupby(feed, key=lambda item: item[0][0].shard):
             worker.make(tasks[shard], decoded, feed)
     return feed
 
@@ -88,36 +88,45 @@ class _ShardWorker:
     num_clips: int = 0
     num_frames: int = 0
 
-    def todo(self) -> Iterator[PlannedClip]:
-        """Yield the clips to be decoded; shards that another job finished meanwhile are skipped."""
+    def todo(self) -> Iterator[Pass]:
+        """Yield what is to be decoded; shards that another job finished meanwhile are skipped."""
         for task in self.work.tasks:
             if not task.replace and is_finished(self.work.folder, task.shard):
                 self.reporter.send(ShardDone(task.shard))
                 continue
-            yield from task.to_decode
+            yield from task.passes
 
-    def decode(self, clip: PlannedClip) -> Generator[RgbImage, None, ClipOutcome]:
-        """Decode a clip under the supervisor's eyes, unless it is known to crash or hang."""
-        bad = self.work.quarantined.get(clip.id)
-        if bad is not None:
-            return ClipOutcome(status=bad.status, error=bad.error, attempts=bad.attempts)
-        config = self.work.config
-        decode = partial(
-            decode_clip,
-            self.work.root / clip.path,
-            FrameSelection.parse(config.frames),
-            timing=config.timing,
-            cropper=self.engine.cropper,
-            reading=config.reading,
-        )
-        outcome = yield from self.reporter.watched(clip.id, decode)
-        return replace(outcome, attempts=1 + self.work.attempts.get(clip.id, 0))
+    def decode(self, clips: Pass) -> Generator[RgbImage, None, Outcomes]:
+        """Decode clips under the supervisor's eyes, but for those known to crash or hang."""
+        bad = self.work.quarantined
+        ended = {
+            clip.id: ClipOutcome(
+                status=bad[clip.id].status,
+                error=bad[clip.id].error,
+                attempts=bad[clip.id].attempts,
+            )
+            for clip in clips
+            if clip.id in bad
+        }
+        if good := tuple(clip for clip in clips if clip.id not in bad):
+            decode = partial(
+                decode_pass,
+                self.work.root,
+                good,
+                self.work.config,
+                cropper=self.engine.cropper,
+            )
+            outcomes = yield from self.reporter.watched(good[0].id, decode)
+            for clip, outcome in zip(good, outcomes, strict=True):
+                attempts = 1 + self.work.attempts.get(clip.id, 0)
+                ended[clip.id] = replace(outcome, attempts=attempts)
+        return tuple(ended[clip.id] for clip in clips)
 
     def make(
         self,
         task: ShardTask,
-        decoded: Iterator[tuple[PlannedClip, ClipCrops]],
-        feed: ClipFeed[PlannedClip],
+        decoded: Iterator[tuple[Pass, ClipCrops[Outcomes]]],
+        feed: ClipFeed[Pass, Outcomes],
     ) -> None:
         """Run the decoded clips of a shard through the network, and write it."""
         with ExitStack() as stack:
@@ -125,9 +134,9 @@ class _ShardWorker:
             if task.kept:
                 old = stack.enter_context(ShardReader(shard_path(self.work.folder, task.shard)))
             builder = ShardBuilder(task.shard, task.clips, self.runner, old)
-            for clip, crops in decoded:
-                self.num_frames += builder.add(clip, crops)
-                self.num_clips += 1
+            for clips, crops in decoded:
+                self.num_frames += builder.add(clips, crops)
+                self.num_clips += len(clips)
                 self.reporter.send(Advanced(self.num_clips, self.num_frames, feed.wait_s))
             spool = stack.enter_context(self.runner.flush())
             content = builder.finish(spool, self.work.config.hash, self.engine.provenance)
@@ -197,16 +206,20 @@ class ShardBuilder:
     runner: BatchRunner
     old: ShardReader | None = None
     # Of each clip: how it ended, and which of the shard's crops came from it.
-    _decoded: dict[int, tuple[ClipOutcome, range]] = field(default_factory=dict)
+    _decoded: dict[int, tuple[ClipOutcome, NDArray[np.int64]]] = field(default_factory=dict)
     _num_crops: int = 0
 
-    def add(self, clip: PlannedClip, crops: ClipCrops) -> int:
-        """Run a clip's crops; return how many there were."""
+    def add(self, clips: Pass, crops: ClipCrops[Outcomes]) -> int:
+        """Run the crops of clips that were decoded at once; return how many there were."""
         first = self._num_crops
         for pixels in crops:
             self.runner.add(pixels)
             self._num_crops += 1
-        self._decoded[clip.id] = crops.outcome, range(first, self._num_crops)
+        for clip, outcome in zip(clips, crops.outcome, strict=True):
+            own = np.arange(first, self._num_crops)
+            if outcome.crops is not None:
+                own = first + np.asarray(outcome.crops, np.int64)
+            self._decoded[clip.id] = outcome, own
         return self._num_crops - first
 
     def finish(
@@ -221,18 +234,19 @@ class ShardBuilder:
         for clip in self.clips:
             decoded = self._decoded.get(clip.id)
             if decoded is None and self.old is not None:
-                record, first = known[clip.id], spool.shape[0]
+                record = known[clip.id]
+                own = np.arange(spool.shape[0], spool.shape[0] + record.length)
                 numbers = self.old.frames[record.start : record.start + record.length]
                 for start in range(0, record.length, ROWS_AT_ONCE):
                     offsets = range(start, min(start + ROWS_AT_ONCE, record.length))
                     spool.append(self.old.rows(record.start, offsets))
             else:
                 assert decoded is not None, f"clip {clip.path} was neither decoded nor kept"
-                outcome, crops = decoded
-                record, first = _record(clip, outcome, crops, spool), crops.start
+                outcome, own = decoded
+                record = _record(clip, outcome, PickedRows(spool, own))
                 numbers = np.asarray(outcome.frame_numbers[: record.length], np.int32)
             records.append(record.model_copy(update={"start": num_rows if record.length else 0}))
-            rows.append(np.arange(first, first + record.length))
+            rows.append(own[: record.length])
             frames.append(numbers)
             num_rows += record.length
         record_of_all = ShardRecord(
@@ -253,11 +267,11 @@ class ShardBuilder:
         return before | {f"redone {k}": v for k, v in now.items() if before.get(k) != v}
 
 
-def _record(clip: PlannedClip, outcome: ClipOutcome, crops: range, spool: RowSpool) -> ClipRecord:
+def _record(clip: PlannedClip, outcome: ClipOutcome, rows_of_crops: PickedRows) -> ClipRecord:
     """Return the record of a decoded clip; features that are not finite fail it."""
-    num_rows = len(crops) if outcome.status in USABLE else 0
+    num_rows = rows_of_crops.shape[0] if outcome.status in USABLE else 0
     crc = seen = 0
-    for block in row_blocks(spool, crops.start, crops.start + num_rows):
+    for block in row_blocks(rows_of_crops, 0, num_rows):
         bad = np.flatnonzero(~np.isfinite(block).all(axis=1))
         if len(bad):
             frame = outcome.frame_numbers[seen + int(bad[0])]
@@ -266,8 +280,8 @@ def _record(clip: PlannedClip, outcome: ClipOutcome, crops: range, spool: RowSpo
             break
         crc = crc32_of(block, crc)
         seen += len(block)
-    found = asdict(replace(outcome, frame_numbers=()))
-    del found["frame_numbers"]
+    found = asdict(replace(outcome, frame_numbers=(), crops=None))
+    del found["frame_numbers"], found["crops"]
     stream = found.pop("info") or {}
     rows = {"length": num_rows, "crc32": crc}
     return ClipRecord.model_validate(clip.model_dump() | stream | found | rows)

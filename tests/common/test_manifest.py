@@ -105,3 +105,22 @@ def test_content_hash_follows_features_alone(tmp_path: Path) -> None:
     other = manifest.clips[0].model_copy(update={"crc32": 5})
     changed = manifest.model_copy(update={"clips": (other,)})
     assert changed.content_hash != manifest.content_hash
+
+
+def test_features_of_single_frames_are_recorded_and_hashed_as_before_there_were_windows() -> None:
+    """Folders of version 0.1 stay complete, and their files the same to the byte."""
+    assert CONFIG.hash == "54d188d1d5cb3eadd0453fe2e0fc2c4a4130adf3514a4ddee82fd3295c512347"
+    plan = Plan(config=CONFIG, selection="all", splits_origin="x", clips=())
+    (line,) = (row for row in dump_record(plan).splitlines() if b'"config"' in row)
+    assert line.endswith(b'"feature_dim": 512, "timing": "frames", "transform": ""},')
+    with_window = CONFIG.model_copy(update={"window": 16})
+    others: list[dict[str, object]] = [
+        {"window_step": 2},
+        {"window_pad": "zero"},
+        {"source": "0" * 64},
+    ]
+    configs = [CONFIG, with_window, *(with_window.model_copy(update=o) for o in others)]
+    assert len({config.hash for config in configs}) == 5
+    for config in configs:
+        read = parse_record(Plan, dump_record(plan.model_copy(update={"config": config})), Path())
+        assert read.config == config

@@ -190,6 +190,11 @@ def test_too_many_failures_end_with_3(tmp_path: Path, write_clip: WriteClip) -> 
         (("--json", "-"), 2, "give --bench with it"),
         (("--dataset", "ucf101", "--root", "x", "--profile", "tan"), 2, "profile = 'tan'"),
         (("--dataset", "ucf101", "--root", "x", "--timing", "vfr"), 2, "timing = 'vfr'"),
+        (("--videos", "x", "--window", "16"), 2, "resnet101 makes features of single frames"),
+        (("--videos", "x", "--window", "0"), 2, "window = 0"),
+        (("--videos", "x", "--window-pad", "mirror"), 2, "window_pad = 'mirror'"),
+        (("--videos", "x", "--backbone", "video:c3d"), 2, "no classifier of clips 'c3d'"),
+        (("--videos", "x", "--backbone", "python:net"), 2, "python:MODULE:FACTORY"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

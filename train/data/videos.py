@@ -22,6 +22,8 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, view_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
 from ta3n.datasets.reading.folders import clip_stem
 from ta3n.train.recipe.recipes import Sampling
@@ -194,10 +196,10 @@ def check_same_features(source: Manifest, target: Manifest) -> None:
     ours = source.config.model_dump(exclude=of_a_dataset)
     theirs = target.config.model_dump(exclude=of_a_dataset)
     differences = [
-        f"{key} is {ours[key] or 'none'} in {source.config.dataset}, "
-        f"{theirs[key] or 'none'} in {target.config.dataset}"
-        for key in ours
-        if ours[key] != theirs[key]
+        f"{key} is {ours.get(key) or 'none'} in {source.config.dataset}, "
+        f"{theirs.get(key) or 'none'} in {target.config.dataset}"
+        for key in ours | theirs
+        if ours.get(key) != theirs.get(key)
     ]
     if differences:
         raise DataConflictError(
@@ -216,7 +218,7 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
     def recording(video: Video) -> tuple[str, str]:
         path = video.clip.path
         stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
-        return dataset.recording_of(video.clip.class_name, stem, inner_name)
+        return dataset.recording_of(video.clip.class_name, stem, inner_name, video.clip.video)
 
     trained = {recording(video) for video in side.train}
     kept = tuple(video for video in side.val if recording(video) not in trained)
@@ -240,9 +242,12 @@ def _read_manifest(folder: Path, dataset: str) -> Manifest:
     try:
         manifest = read_record(Manifest, folder / MANIFEST_NAME)
     except DataMissingError as error:
+        command = f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+        for known in BUILT_IN_DATASETS:
+            if known.name == dataset and isinstance(known, ImportedDataset):
+                command = known.how
         raise DataMissingError(
-            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with "
-            f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with {command}"
         ) from error
     if manifest.config.dataset != dataset:
         raise DataConflictError(

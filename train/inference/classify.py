@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
-from ta3n.common.records import IMPORTED, USABLE, ClipStatus
+from ta3n.common.records import IMPORTED, PYTHON_PREFIX, USABLE, ClipStatus
 from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
 from ta3n.train.data.videos import sampled_among
@@ -75,7 +75,8 @@ def predict(
 
     Raises:
         UsageError: For a `top_k` below 1.
-        DataConflictError: If the run's features were imported, or are made otherwise by now.
+        DataConflictError: If the run's features were imported, made by a network of the user's own,
+            or are made otherwise by now.
         WeightsError: If the backbone's weights are not there, or others.
         Ta3nError: If no features can be made at all.
     """
@@ -85,6 +86,12 @@ def predict(
         raise DataConflictError(
             f"{run.path} was trained on imported features ({imported[0]}): how clips "
             "become such features is not known here; evaluate it with --target"
+        )
+    if run.features.backbone.startswith(PYTHON_PREFIX):
+        # What a record names is never executed by itself.
+        raise DataConflictError(
+            f"the features of {run.path} are of a network of your own, {run.features.backbone}: "
+            "take those of the clips with ta3n.extract.extract_features, then predict_features"
         )
     given = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
     chosen = weights_options(run, run.weights if weights is None else Path(weights))
@@ -155,6 +162,10 @@ def _extract(
         "timing": made.timing,
         "device": str(run.device),
     }
+    if made.window:
+        options |= {
+            "window": made.window, "window_step": made.window_step, "window_pad": made.window_pad,
+        }  # fmt: skip
     clips = extract_features(files, **options)
     first = next(iter(clips.values()))
     if differences := feature_differences(run.config, first.config, stream):

@@ -29,6 +29,7 @@ from ta3n.train.runs.records import (
     stream_records,
 )
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
+from ta3n.train.runs.selection import mean_class_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,6 +96,13 @@ class RunEvaluation:
                 predicted[:, self.heads.index(head.name)],
             )
         ]
+
+    @property
+    def mean_class(self) -> float | None:
+        """Mean accuracy of the classes in percent; None with several heads, or without labels."""
+        if self.run.heads or not self.num_labelled:
+            return None
+        return mean_class_percent(self.labels.tolist(), self.predicted.tolist())
 
     @staticmethod
     def _by_class(
@@ -199,6 +207,7 @@ def write_evaluation(
         "manifest": evaluation.target.manifest.content_hash,
         "total": total,
         "correct": evaluation.correct(),
+        **({} if evaluation.mean_class is None else {"mean_class_percent": evaluation.mean_class}),
         "top_k": top_k,
         **(
             {"heads": _by_head(evaluation, top_k)}

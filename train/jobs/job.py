@@ -241,6 +241,13 @@ def _check_filled(
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
+    learned = {"source": source, "target": target}.get(method.trains_on)
+    unlabelled = [] if learned is None else [v for v in learned.train if not v.is_labelled]
+    if learned is not None and unlabelled:
+        raise DataMissingError(
+            f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
+            f"{unlabelled[0].clip.path}; {method.name} learns from them"
+        )
     if rules_on == "train" and not target.train:
         raise DataMissingError(
             f"no train videos of {target.dataset} have features in {target.folder}, which the "

@@ -205,11 +205,11 @@ def feature_differences(config: RunConfig, features: FeatureConfig, stream: int 
     ours = features_of(config, stream).model_dump(exclude=of_a_dataset)
     theirs = features.model_dump(exclude=of_a_dataset)
     if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
-        del theirs["frames"]
+        del ours["frames"], theirs["frames"]
     return [
-        f"{key} is {value or 'none'}, in the run {ours[key] or 'none'}"
-        for key, value in theirs.items()
-        if value != ours[key]
+        f"{key} is {theirs.get(key) or 'none'}, in the run {ours.get(key) or 'none'}"
+        for key in ours | theirs
+        if theirs.get(key) != ours.get(key)
     ]
 
 

@@ -3,7 +3,6 @@
 import math
 import shutil
 from pathlib import Path
-from urllib.error import URLError
 
 import pytest
 import torch
@@ -13,18 +12,6 @@ from ta3n.common.errors import UsageError, WeightsError
 from ta3n.extract.backbones import BACKBONES, get_backbone, load_backbone, weights_identity
 
 RESNET18 = BACKBONES["resnet18"]
-
-
-@pytest.fixture
-def no_network(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Point the download cache at an empty folder and cut the network; return the folder."""
-
-    def refuse(*_: object, **__: object) -> None:
-        raise URLError("network is unreachable")
-
-    monkeypatch.setattr(torch.hub, "download_url_to_file", refuse)
-    monkeypatch.setattr(torch.hub, "get_dir", lambda: str(tmp_path / "hub"))
-    return tmp_path / "hub" / "checkpoints"
 
 
 @pytest.mark.parametrize("name", [n for n, b in BACKBONES.items() if b.library == "torchvision"])

@@ -7,12 +7,14 @@ import numpy as np
 import torch
 from click.testing import CliRunner
 
-from ta3n.extract.backbones import BACKBONES, load_backbone
+from ta3n.extract.backbones import BACKBONES, get_backbone, load_backbone, with_window
 from ta3n.extract.bench.__main__ import main
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.bench.run import first_frames, ratios_of
+from ta3n.extract.cli import main as extract
 from ta3n.extract.inference.preprocessing import crop
 
+from ...support.clip_networks import write_network
 from ...support.videos import WriteClip
 
 
@@ -28,6 +30,20 @@ def test_everything_is_measured_in_one_run(tmp_path: Path) -> None:
     assert all(name in result.stdout for name in stages)
     assert [size["num_frames"] for size in record["sizes"]] == [5, 5, 5]
     assert all(0 <= share <= 1 for share in record["waiting"].values())
+
+
+def test_network_of_clips_is_measured(tmp_path: Path) -> None:
+    name = write_network(tmp_path / "net.py")
+    arguments = ["--bench", "--backbone", name, "--device", "cpu", "--window-step", "2"]
+    arguments += ["--limit", "1", "--batch-size", "2", "--json", "-"]
+    result = CliRunner().invoke(extract, arguments)
+    assert result.exit_code == 0, result.stderr
+    record = json.loads(result.stdout)
+    assert record["options"]["window_step"] == 2
+    assert "2 windows of 4 frames a batch in use, 2 else" in record["title"]
+    names = [stage for stage in record["frames_per_s"] if stage.startswith("network, ")]
+    assert names == ["network, eager", "network, in use"]
+    assert all(rate > 0 for rate in record["frames_per_s"].values())
 
 
 def test_ratios_are_against_the_fastest_network() -> None:
@@ -54,3 +70,22 @@ def test_the_plain_procedure_gives_the_features_of_all_frames(
     normalised = torch.from_numpy((np.float32(images) / 255 - mean) / std).permute(0, 3, 1, 2)
     with torch.inference_mode():
         assert torch.allclose(features, body(normalised.contiguous()), rtol=1e-3, atol=1e-5)
+
+
+def test_the_plain_procedure_puts_windows_around_all_frames(
+    tmp_path: Path, write_clip: WriteClip
+) -> None:
+    clip = write_clip(tmp_path / "a.avi", 5)
+    backbone = with_window(get_backbone(write_network(tmp_path / "net.py")), None, 2, "zero")
+    body = load_backbone(backbone, "random:0").body
+    features = PlainProcedure(body, backbone, torch.device("cpu"), 2).extract(clip)
+    images = torch.stack([torch.from_numpy(crop(p, 32)) for p in first_frames(clip, 5)]).float()
+    mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
+    normalised = (images / 255 - mean) / std
+    # Around the frame 3: -1, 1, 3, 5, of which the first and the last are not there.
+    window = torch.stack(
+        [torch.zeros(32, 32, 3), normalised[1], normalised[3], torch.zeros(32, 32, 3)]
+    )
+    with torch.inference_mode():
+        expected = body(window.permute(3, 0, 1, 2)[None])[0]
+    torch.testing.assert_close(features[3], expected, rtol=1e-4, atol=1e-5)

@@ -4,15 +4,19 @@ import csv
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
 from ta3n.common.records import ClipRecord, Manifest, read_record
+from ta3n.common.sampling import segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path
-from ta3n.extract import extract_features
+from ta3n.extract import ClipFeatures, extract_features
 from ta3n.extract.cli import main
+
+from ...support.clip_networks import write_network
 
 pytestmark = pytest.mark.shared
 
@@ -82,6 +86,29 @@ def test_python_gives_the_rows_of_the_command(shared: Path, sampled: tuple[Path,
     for clip in manifest.clips:
         ours = found[str(root.resolve() / clip.path)]
         assert np.array_equal(ours.features, rows(out, clip))
+
+
+def test_rows_of_windows_are_the_same_alone_mixed_and_sampled(shared: Path, tmp_path: Path) -> None:
+    """Of 16 frames around each: of a small network to the bit for all clips, then of R3D."""
+    root = shared / "clips" / "hmdb51_org"
+    name = write_network(tmp_path / "net.py", width=16)
+    options: dict[str, Any] = {"weights": "random:0", "window": 16, "device": "cpu"}
+
+    def check(paths: list[Path], backbone: str) -> dict[str, ClipFeatures]:
+        every = extract_features(paths, backbone=backbone, frames="all", **options)
+        some = extract_features(paths, backbone=backbone, frames="segments:5", **options)
+        for path, clip in some.items():
+            rows = every[path].features
+            assert (clip.status, len(rows)) == ("ok", clip.num_frames)
+            assert clip.frame_numbers.tolist() == segment_indices(clip.num_frames, 5)
+            assert np.array_equal(clip.features, rows[clip.frame_numbers])
+        return every
+
+    clips = sorted(root.rglob("*.avi"))
+    mixed = check(clips, name)
+    for path, clip in check(clips[:1], name).items():
+        assert np.array_equal(clip.features, mixed[path].features)
+    check([next((shared / "clips" / "jhmdb").rglob("KELVIN_shoot_ball*.avi"))], "video:r3d_18")
 
 
 def test_both_commands_end_in_a_table(

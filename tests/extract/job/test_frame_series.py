@@ -10,7 +10,7 @@ from click.testing import CliRunner, Result
 from ta3n.common.records import Manifest, read_record
 from ta3n.common.video import write_video
 from ta3n.datasets.cli import main as datasets
-from ta3n.extract import extract_features
+from ta3n.extract import extract_features, release_networks
 from ta3n.extract.cli import main
 
 from ...support.extraction import rows_of
@@ -81,7 +81,7 @@ def test_a_pattern_is_recorded_and_another_one_refused(root: Path, tmp_path: Pat
     settings(tmp_path, "val_pattern = '_s3'\nframes = 'frame_%d.png'\nframe_rate = 25")
     other = extract("--out", tmp_path / "features")
     assert other.exit_code == 1
-    assert "reading is {'frames': 'frame_%010d.png', 'frame_rate': 25.0} there" in other.stderr
+    assert "reading.frames is frame_%010d.png there, frame_%d.png now" in other.stderr
     settings(tmp_path, "val_pattern = '_s3'\nframes = 'frame.png'")
     wrong = extract("--out", tmp_path / "features")
     assert wrong.exit_code == 2
@@ -113,6 +113,8 @@ def test_a_replaced_frame_is_noticed(root: Path, tmp_path: Path) -> None:
 def test_a_loose_folder_of_frames_is_a_video(root: Path, tmp_path: Path) -> None:
     paths = [root / "wave" / name for name in ("wave_s1", "wave_s2.tar", "wave_s3.mkv")]
     clips = extract_features(paths, backbone="resnet18", weights="random:0", device="cpu")
+    # It is none that other tests could use.
+    release_networks()
     assert list(clips) == list(map(str, paths))
     found = list(clips.values())
     assert [clip.status for clip in found] == ["ok"] * 3

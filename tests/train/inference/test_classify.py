@@ -22,21 +22,8 @@ from ta3n.train import Prediction, TrainedRun, load_run, predict
 from ta3n.train.inference.trained import weights_option
 
 from ...support.small_runs import ta3n_train, train
+from ...support.two_domains import CLASSES, write_domain
 from ...support.videos import WriteClip
-
-CLASSES = ("MoveLeft", "Rise")
-SUFFIX = {"a": ".avi", "b": ".mp4"}
-
-
-def write_domain(root: Path, domain: str, write_clip: WriteClip) -> Path:
-    """Write one training and one test clip of two classes, and the lists of the splits."""
-    (root / "splits").mkdir(parents=True)
-    for group, role in ((1, "train"), (2, "test")):
-        clips = [f"{name}/v_{name}_g{group:02d}_c01{SUFFIX[domain]}" for name in CLASSES]
-        for number, clip in enumerate(clips):
-            write_clip(root / clip, 8 + 3 * number + group, seed=5 * number + group)
-        (root / "splits" / f"{role}list01.txt").write_text("".join(f"{c}\n" for c in clips))
-    return root
 
 
 @pytest.fixture(scope="module")
