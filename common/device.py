@@ -10,8 +10,9 @@ import re
 import signal
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import resource_tracker
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ta3n.common.errors import DeviceError, UsageError
@@ -26,6 +27,33 @@ def allowed_cpus() -> int:
     from joblib.externals.loky import cpu_count
 
     return int(cpu_count())
+
+
+def available_memory(device: torch.device) -> int:
+    """Return how many bytes may still be taken, here and on the device.
+
+    What a container may use counts, as cgroups have it; files that are only cached are free.
+    """
+    import torch
+
+    lines = Path("/proc/meminfo").read_text().splitlines()
+    (free,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    for folder, limit, used in _CGROUPS:
+        with suppress(OSError, ValueError, KeyError):
+            words = (folder / "memory.stat").read_text().split()
+            cached = int(dict(zip(words[::2], words[1::2], strict=True))["inactive_file"])
+            held = int((folder / used).read_text()) - cached
+            free = min(free, int((folder / limit).read_text()) - held)
+    if device.type == "cuda":
+        free = min(free, torch.cuda.mem_get_info(device)[0])
+    return max(free, 0)
+
+
+_CGROUPS = (
+    (Path("/sys/fs/cgroup"), "memory.max", "memory.current"),
+    (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
+)
+"""Of version 2 and 1: folder, and the names of the files of limit and use."""
 
 
 def resolve_device(name: str) -> torch.device:

@@ -90,6 +90,28 @@ def segment_indices(num_frames: int, num_segments: int) -> list[int]:
     return [int(part / 2 + part * i) for i in range(num_segments)]
 
 
+def view_indices(num_frames: int, num_segments: int, num_views: int) -> list[list[int]]:
+    """Return V sets of K frames that are spread evenly over the K parts, V times `segment_indices`.
+
+    View v is at (2v + 1) / 2V of each part, so that one view is the centres, and so is the middle
+    one of an odd number. A clip with fewer frames than segments has but one view, V times.
+
+    Raises:
+        ValueError: If a count is below 1.
+    """
+    if num_views < 1:
+        raise ValueError(f"num_views={num_views} must be >= 1")
+    centres, whole = segment_indices(num_frames, num_segments), num_views * num_segments
+    if num_frames < num_segments:
+        return [centres] * num_views
+    finer = [(2 * place + 1) * num_frames // (2 * whole) for place in range(whole)]
+    views = [finer[view::num_views] for view in range(num_views)]
+    if num_views % 2:
+        # As the centres are rounded everywhere else.
+        views[num_views // 2] = centres
+    return views
+
+
 @dataclass(frozen=True, slots=True)
 class FrameSelection:
     """The frames of a clip that stage one keeps; at most one of the attributes is set.

@@ -255,6 +255,21 @@ class ShardReader:
                 raise FeatureStoreError(f"{self.path} is damaged: {what}")
         return block
 
+    def map_rows(self) -> "MappedRows":
+        """Return the rows mapped into memory, which outlive this reader.
+
+        Raises:
+            FeatureStoreError: If the file is damaged, or cannot be mapped.
+        """
+        with _told(self.path, "cannot be mapped"):
+            shape, offset = self._features.shape, self._features.id.get_offset()
+            if not shape[0]:
+                return MappedRows(self.path, np.empty(shape, np.float32), self._row_crcs)
+            if offset is None or offset + self._features.nbytes > self.path.stat().st_size:
+                raise FeatureStoreError("features are not stored in one piece in this file")
+            mapped = np.memmap(self.path, "<f4", "r", offset, shape)
+        return MappedRows(self.path, mapped, self._row_crcs)
+
     def verify(self) -> None:
         """Check every row, every clip's checksum, and that all features are finite.
 
@@ -296,6 +311,46 @@ class ShardReader:
         with _told(self.path, "cannot be read"):
             values: Features = self._features[rows]
             return values
+
+
+class MappedRows:
+    """The rows of a shard where they lie: those that are asked for are read, and no others.
+
+    Args:
+        path: The shard, for messages.
+        rows: [F, D], of the file.
+        row_crcs: Checksum of each [F]. A row is held against its own the first time it is read.
+    """
+
+    def __init__(self, path: Path, rows: Features, row_crcs: NDArray[np.uint32]) -> None:
+        self._path = path
+        self._rows = rows
+        self._row_crcs = row_crcs
+        self._seen = np.zeros(len(row_crcs), np.bool_)
+
+    def __len__(self) -> int:
+        return len(self._row_crcs)
+
+    def take(self, numbers: NDArray[np.int64]) -> Features:
+        """Return a copy of the rows of these numbers [M, D].
+
+        Raises:
+            FeatureStoreError: If a row does not match its checksum, or has values that are not
+                finite.
+        """
+        block = np.asarray(self._rows[numbers])
+        for place in np.flatnonzero(~self._seen[numbers]).tolist():
+            number, values = int(numbers[place]), block[place]
+            if crc32_of(values) != self._row_crcs[number]:
+                what = f"row {number} does not match its checksum; run ta3n-extract --repair"
+                raise FeatureStoreError(f"{self._path} is damaged: {what}")
+            if not np.isfinite(values).all():
+                raise FeatureStoreError(
+                    f"{self._path}: row {number} holds values that are not finite; verify the "
+                    "feature files and extract them again"
+                )
+        self._seen[numbers] = True
+        return block
 
 
 def _check_index(record: ShardRecord, index: NDArray[Any]) -> None:

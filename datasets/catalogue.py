@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.errors import ConfigError, UsageError
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE, Catalogue
+from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset
 
 if TYPE_CHECKING:
@@ -70,6 +71,8 @@ def folders_of(
     """
     paths = settings.data.get(dataset.name)
     found = root or (paths.root if paths else None) or dataset.default_root
+    if found is None and isinstance(dataset, ImportedDataset):
+        raise UsageError(f"{dataset.name} has published features and no clips; run {dataset.how}")
     if found is None:
         raise UsageError(
             f"no folder for {dataset.name}; give --root DIR, or set root under "

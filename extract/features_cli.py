@@ -40,6 +40,7 @@ Examples:
   ta3n-features import RGB-feature --dataset hmdb51 --benchmark ucf-hmdb-full \\
       --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
   ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
+  ta3n-features import i3d.pkl --dataset ucf101 --splits ucfTrainTestlist --backbone i3d
   ta3n-features import --epic pickles --annotations epic-kitchens-100-annotations
 """
 
@@ -120,7 +121,7 @@ def merge(folder: Path) -> None:
 
 
 @main.command("import", epilog=_IMPORT_EPILOG)
-@click.argument("folder", metavar="[DIR]", type=_PATH, required=False)
+@click.argument("folder", metavar="[DIR|FILE]", type=_PATH, required=False)
 @click.option("--dataset", metavar="NAME", help="Whose features these are.")
 @click.option(
     "--lists",
@@ -135,6 +136,10 @@ def merge(folder: Path) -> None:
 @click.option("--out", metavar="DIR", help="To DIR/<dataset> (default: features).")
 @click.option("--backbone", help="What made them (default: as exported, else resnet101 or tbn).")
 @click.option("--weights", help="Its weights, in words (default: as exported, else as published).")
+@click.option(
+    "--ids", type=_PATH, metavar="FILE", help="With one array of all videos: their names, in lines."
+)
+@click.option("--pooled", is_flag=True, help="An array of one axis is the one row of its video.")
 @click.option("--new-splits", is_flag=True, help="Other splits of the same videos.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option(
@@ -168,6 +173,8 @@ def import_command(
     out: str | None,
     backbone: str | None,
     weights: str | None,
+    ids: Path | None,
+    pooled: bool,
     new_splits: bool,
     max_failures: str | None,
     epic: Path | None,
@@ -180,8 +187,9 @@ def import_command(
     """Make a feature folder of features from elsewhere.
 
     DIR holds, at any depth, a folder for each video with a tensor for each frame (img_00001.t7), or
-    a file .npy, .npz or .pt for each video with an array of frames x features. Videos are matched
-    by name. Classes and splits come from --lists, official --splits, or the clips in --root.
+    a file .npy, .npz, .pt or .pkl for each video with an array of frames x features. FILE holds
+    those of all videos: a dict of arrays by name, or one array with --ids. Videos are matched by
+    name. Classes and splits come from --lists, official --splits, or the clips in --root.
 
     With --epic, the features published for the EPIC-KITCHENS-100 domain adaptation challenge
     (source_train.pkl and so on) become the folders epic100-source and epic100-target. Segments are
@@ -213,7 +221,9 @@ def import_command(
             report(manifest, target)
         return
     if folder is None or dataset is None:
-        raise UsageError("give the folder with the features and --dataset NAME, or --epic DIR")
+        raise UsageError(
+            "give the folder or file with the features and --dataset NAME, or --epic DIR"
+        )
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.extract.exchange.importing import ImportJob, from_dataset, from_lists, run_import
 
@@ -234,6 +244,8 @@ def import_command(
         backbone=backbone,
         weights=weights,
         new_splits=new_splits,
+        names=ids,
+        pooled=pooled,
     )
     manifest = run_import(job)
     report(manifest, target)
@@ -241,7 +253,9 @@ def import_command(
 
 
 _FOR_EPIC = ("annotations", "modalities", "segments", "all_rows")
-_NOT_FOR_EPIC = ("folder", "dataset", "lists", "benchmark", "splits", "root", "max_failures")
+_NOT_FOR_EPIC = (
+    *("folder", "dataset", "lists", "benchmark", "splits", "root", "max_failures", "ids", "pooled"),
+)
 
 
 def _check_import_options(context: click.Context, *, with_epic: bool) -> None:

@@ -1,4 +1,4 @@
-"""How fast training is: the loop against its bare arithmetic, stacked against sequential seeds.
+"""How fast training is: its loop, stacked seeds, and features that stay in their files.
 
 What is compared is measured in turns, so that a busy machine slows both sides, and the median of
 the turns is reported. Run as `python -P -m ta3n.train.bench`. Where other programs use the same
@@ -8,25 +8,36 @@ cores, set OMP_NUM_THREADS=1: threads that wait for each other measure the other
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
+from tempfile import TemporaryDirectory
 
 import click
+import numpy as np
 import torch
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import describe_device, resolve_device
+from ta3n.common.records import ClipRecord, ShardRecord
+from ta3n.common.sampling import segment_indices
+from ta3n.common.store import crc32_of, write_shard
+from ta3n.train.data.features import FolderRows, MappedFolder
+from ta3n.train.data.videos import Video
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.registry import METHODS, method_for
 from ta3n.train.methods.run_settings import RunSettings
+from ta3n.train.model.videos import HeldRows, Rows, StoredVideos, Stream, Videos
 from ta3n.train.recipe.directions import direction_weights
-from ta3n.train.recipe.recipes import RECIPES
+from ta3n.train.recipe.recipes import RECIPES, Sampling
 
 COMMAND = "ta3n.train.bench"
 
 _NUM_CLASSES = 12
+_FRAMES = 16
+"""Of a video, where they lie in files."""
 # Those that have epochs.
 _METHODS = [name for name, method in METHODS.all().items() if method.closed_form is None]
 
@@ -65,13 +76,25 @@ class Case:
             torch.rand(videos, 5, size.feature_dim, generator=generator)
             for videos in (size.num_source, size.num_target)
         )
+        return self.trainers_on(source, target, count)
+
+    def trainers_on(
+        self, source: Videos, target: Videos, count: int, sampling: Sampling = "centre"
+    ) -> list[Trainer]:
+        """Return runs of that many seeds on the features of two domains."""
+        size = self.size
         labels = torch.arange(size.num_source) % _NUM_CLASSES
         data = TrainingData(source_features=source, source_labels=labels, target_features=target)
         method = method_for(self.method, self.temporal)
         usual = direction_weights("ucf-hmdb-full", "ucf101", "hmdb51").values
         settings = RunSettings(
             method=method,
-            recipe=replace(RECIPES[self.recipe], source_batch=size.source_batch, epochs=10_000),
+            recipe=replace(
+                RECIPES[self.recipe],
+                source_batch=size.source_batch,
+                epochs=10_000,
+                sampling=sampling,
+            ),
             weights={name: usual.get(name, w.default) for name, w in method.weights.items()},
             num_classes=_NUM_CLASSES,
             seed=0,
@@ -149,6 +172,66 @@ def compare(name: str, case: Case, num_seeds: int, repeats: int) -> None:
     )
 
 
+def compare_reading(name: str, case: Case, repeats: int) -> None:
+    """Print what it costs to draw frames anew, and to read them from mapped files."""
+    size = case.size
+    counts = [size.num_source, size.num_target]
+    with TemporaryDirectory() as folder:
+        rows, starts = _mapped(Path(folder), sum(counts), size.feature_dim)
+        held = HeldRows(rows.take(torch.arange(sum(counts) * _FRAMES)))
+        parts = torch.split(starts, counts)
+
+        def trainer(kind: Rows, sampling: Sampling) -> Trainer:
+            source, target = (_stored(kind, part) for part in parts)
+            return case.trainers_on(source, target, 1, sampling)[0]
+
+        trainers = [trainer(held, "centre"), trainer(held, "random"), trainer(rows, "random")]
+        candidates = [each.run_epoch for each in trainers]
+        centre_s, drawn_s, mapped_s = in_turns(candidates, repeats, case.device)
+    click.echo(
+        f"{name}: centres in memory {centre_s:.3f} s, frames drawn among {_FRAMES} in memory"
+        f" {drawn_s:.3f} s, from mapped files that are cached {mapped_s:.3f} s:"
+        f" {100 * (mapped_s / drawn_s - 1):+.1f} %"
+    )
+
+
+def _stored(rows: Rows, starts: torch.Tensor) -> StoredVideos:
+    num_segments = 5
+    centres = torch.tensor(segment_indices(_FRAMES, num_segments)).expand(len(starts), -1)
+    stream = Stream(rows=rows, starts=starts, centres=centres, views=centres[:, None])
+    return StoredVideos(streams=(stream,), lengths=torch.full((len(starts),), _FRAMES))
+
+
+def _mapped(folder: Path, num_videos: int, width: int) -> tuple[FolderRows, torch.Tensor]:
+    """Write a shard of made-up features; return its rows, mapped, and where videos start."""
+    rows = np.random.default_rng(0).random((num_videos * _FRAMES, width), np.float32)
+    shard = "shard-00000"
+    clips = [
+        ClipRecord(
+            id=n,
+            path=f"{n}.avi",
+            class_name="made-up",
+            splits={},
+            shard=shard,
+            size_bytes=1,
+            mtime_ns=1,
+            status="ok",
+            num_frames=_FRAMES,
+            start=n * _FRAMES,
+            length=_FRAMES,
+            crc32=crc32_of(rows[n * _FRAMES : (n + 1) * _FRAMES]),
+        )
+        for n in range(num_videos)
+    ]
+    record = ShardRecord(
+        config_hash="", shard=shard, num_rows=len(rows), provenance={}, clips=tuple(clips)
+    )
+    write_shard(folder, record, rows, np.tile(np.arange(_FRAMES, dtype=np.int32), num_videos))
+    mapped = MappedFolder(folder, width)
+    starts = mapped.starts_of([Video(clip, 0, ()) for clip in clips])
+    return FolderRows(mapped, torch.device("cpu"), torch.float32), torch.from_numpy(starts)
+
+
 @click.command(COMMAND)
 @click.option("--size", "sizes", multiple=True, type=click.Choice(list(SIZES)), help="All.")
 @click.option("--method", default="ta3n", show_default=True, type=click.Choice(_METHODS))
@@ -180,6 +263,7 @@ def main(
     for name in sizes or SIZES:
         case = Case(size=SIZES[name], method=method, temporal=temporal, recipe=recipe, device=place)
         compare(name, case, seeds, repeats)
+        compare_reading(name, case, repeats)
 
 
 if __name__ == "__main__":

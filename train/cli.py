@@ -47,7 +47,7 @@ Examples:
 \b
 A row gives all terms, --method those of a method, a single switch wins over both, --add adds.
 Exit codes: 0 done, 1 features or device missing or damaged, 2 wrong usage,
-3 done, but runs diverged, 75 interrupted.
+3 done, but runs diverged, 4 a submission that would be refused, 75 interrupted.
 """
 
 _GRID_RULES = click.Choice([*(rule.name for rule in RULES), "oracle"])

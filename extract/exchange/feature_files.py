@@ -13,12 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataMissingError, first_line
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, first_line
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
+from ta3n.extract.exchange.pickles import PickledArray, open_pickle
 
 _OF_TORCH = (".t7", ".pt", ".pth")
-_ARRAYS = (".npy", ".npz", ".pt", ".pth")
+_PICKLES = (".pkl", ".pickle")
+_ARRAYS = (".npy", ".npz", ".pt", ".pth", *_PICKLES)
 _FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)", re.IGNORECASE)
 _SHOWN = 160
 
@@ -81,10 +83,37 @@ def read_features(files: FeatureFiles) -> Features:
         ClipError: A file is damaged or holds something else, a frame is missing, or values are not
             finite.
     """
-    rows = _stacked(files) if files.frames else _values(files.path)
+    return checked(load_values(files), files.path.name)
+
+
+def load_values(files: FeatureFiles) -> Any:
+    """Return the array of a video as it lies there; see `checked`.
+
+    Raises:
+        ClipError: A file is damaged or holds something else, or a frame is missing.
+    """
+    return _stacked(files) if files.frames else _values(files.path)
+
+
+def checked(rows: Any, name: str, *, pooled: bool = False) -> Features:
+    """Return an array as features [F, D], float32.
+
+    Args:
+        name: Of the file, for messages.
+        pooled: Whether an array of one axis is a single row.
+
+    Raises:
+        ClipError: It has another shape, or values that are not finite.
+    """
+    if pooled and rows.ndim == 1:
+        rows = rows[None]
     if rows.ndim != 2 or 0 in rows.shape:
-        raise ClipError(f"{files.path.name} has shape {list(rows.shape)}, not frames x features")
-    values: Features = rows.astype(np.float32)
+        vector = "; --pooled takes it as the one row of its video" if rows.ndim == 1 else ""
+        raise ClipError(f"{name} has shape {list(rows.shape)}, not frames x features{vector}")
+    if rows.dtype.kind not in "fiu":
+        raise ClipError(f"{name} holds {rows.dtype} values, not numbers")
+    with np.errstate(over="ignore"):  # told as not finite
+        values: Features = rows.astype(np.float32)
     if bad := np.flatnonzero(~np.isfinite(values).all(axis=1)).tolist():
         raise ClipError(f"features of frame {bad[0] + 1} are not finite")
     return values
@@ -129,16 +158,33 @@ def write_array(rows: Features, file: Path) -> None:
 def _values(file: Path) -> Any:
     """Return the array of a file, whatever of the forms it has."""
     try:
-        is_tensor = file.suffix.lower() in _OF_TORCH
-        array = np.asarray(_load_tensor(file) if is_tensor else _load_array(file))
+        array = np.asarray(_load(file))
     except ClipError:
         raise
+    except DataConflictError as error:
+        raise ClipError(str(error)) from error
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
         reason = first_line(error)[:_SHOWN]
         raise ClipError(f"{file.name} cannot be read: {reason}") from error
     if array.dtype.kind not in "fiu":
         raise ClipError(f"{file.name} holds {array.dtype} values, not numbers")
     return array
+
+
+def _load(file: Path) -> Any:
+    suffix = file.suffix.lower()
+    if suffix in _OF_TORCH:
+        return _load_tensor(file)
+    return _load_pickle(file) if suffix in _PICKLES else _load_array(file)
+
+
+def _load_pickle(file: Path) -> Any:
+    with open_pickle(file) as loaded:
+        if isinstance(loaded, dict):
+            loaded = loaded[_only(list(loaded), file)]
+        if not isinstance(loaded, PickledArray) or loaded.items is not None:
+            raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not an array of numbers")
+        return loaded.read()
 
 
 def _load_array(file: Path) -> Any:
@@ -157,13 +203,27 @@ def _load_tensor(file: Path) -> Any:
         loaded = loaded[_only(list(loaded), file)]
     if not isinstance(loaded, torch.Tensor):
         raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not a tensor")
+    return from_tensor(loaded)
+
+
+def from_tensor(loaded: Any) -> Any:
+    """Return a tensor as an array, in a form that numpy has.
+
+    Raises:
+        ClipError: It is no tensor.
+    """
+    import torch
+
+    if not isinstance(loaded, torch.Tensor):
+        raise ClipError(f"it is a {type(loaded).__name__}, not an array")
     # Of forms that numpy has not: sparse, quantised, lazily negated, small floats.
     tensor = loaded.detach().to_dense() if loaded.layout != torch.strided else loaded.detach()
     if tensor.is_quantized:
         tensor = tensor.dequantize()
     tensor = tensor.resolve_conj().resolve_neg()
     has_form = tensor.dtype in (torch.float16, torch.float32, torch.float64)
-    return tensor.float() if tensor.is_floating_point() and not has_form else tensor
+    tensor = tensor.float() if tensor.is_floating_point() and not has_form else tensor
+    return tensor.numpy()
 
 
 def _only(names: list[str], file: Path) -> str:

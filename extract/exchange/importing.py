@@ -36,7 +36,7 @@ from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
-from ta3n.extract.exchange.feature_files import FeatureFiles, find_features, read_features
+from ta3n.extract.exchange.feature_archives import FoundFeatures, open_features
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
@@ -73,13 +73,15 @@ class ImportJob:
     """What one call imports.
 
     Attributes:
-        source: Folder with the features.
+        source: Folder with the features, or a file with those of all videos.
         known: The dataset's videos.
         origin: Where those come from, in words.
         folder: Feature folder to write.
         backbone: Network that made them; None takes what an export says, else that of the paper.
         weights: Its weights, in words; None likewise.
         new_splits: Take other splits of the same videos for those that are there.
+        names: A file with the video of each row, where `source` is one array.
+        pooled: Whether an array of one axis is the single row of a video.
     """
 
     source: Path
@@ -90,11 +92,13 @@ class ImportJob:
     backbone: str | None = None
     weights: str | None = None
     new_splits: bool = False
+    names: Path | None = None
+    pooled: bool = False
 
 
 class _Matched(NamedTuple):
     video: KnownVideo
-    files: FeatureFiles
+    files: FoundFeatures
 
 
 def run_import(job: ImportJob) -> Manifest:
@@ -107,8 +111,12 @@ def run_import(job: ImportJob) -> Manifest:
         FeatureStoreError: The record of an export is damaged.
         OSError: A folder cannot be read or written.
     """
-    matched = _match(job)
-    width = _width(matched)
+    with open_features(job.source, job.names) as found:
+        return _run_import(job, _match(job, found))
+
+
+def _run_import(job: ImportJob, matched: Sequence[_Matched]) -> Manifest:
+    width = _width(job, matched)
     record_path = job.source / RECORD_NAME
     exported = read_record(ExportRecord, record_path) if record_path.exists() else None
     config = _config(job, width, exported.config if exported else None)
@@ -122,7 +130,7 @@ def run_import(job: ImportJob) -> Manifest:
             clips = [clip for clip in plan.clips if clip.shard == shard]
             done += len(clips)
             if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
-                _write(job.folder, config, exported, [(c, by_path[c.path]) for c in clips])
+                _write(job, config, exported, [(c, by_path[c.path]) for c in clips])
             progress.update(done, f"{shard} is done")
     return build_manifest(job.folder)
 
@@ -149,10 +157,10 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
     )
 
 
-def _match(job: ImportJob) -> list[_Matched]:
+def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> list[_Matched]:
     """Return the known videos with features, by name as published; log the others there."""
     known = _by_name((published_name(v.stem), v.path, v) for v in job.known)
-    found = _by_name((published_name(f.name), str(f.path), f) for f in find_features(job.source))
+    found = _by_name((published_name(f.name), f.place, f) for f in features)
     strangers = sorted(found.keys() - known.keys())
     if strangers:
         LOGGER.warning(
@@ -166,8 +174,8 @@ def _match(job: ImportJob) -> list[_Matched]:
     if not matched:
         raise DataMissingError(
             f"no features of the {len(known)} videos of {job.dataset} in {quoted(job.source)}: "
-            f"looked for <video>/img_00001.t7 and <video>.npy, .npz or .pt, and found {len(found)} "
-            "videos of other names"
+            f"looked for <video>/img_00001.t7 and <video>.npy, .npz, .pt or .pkl, and found "
+            f"{len(found)} videos of other names"
         )
     return sorted(matched, key=lambda match: match.video.path)
 
@@ -185,12 +193,12 @@ def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
     return found
 
 
-def _width(matched: Iterable[_Matched]) -> int:
+def _width(job: ImportJob, matched: Iterable[_Matched]) -> int:
     """Return D, as the first sound video has it."""
     error: ClipError | None = None
     for match in matched:
         try:
-            return int(read_features(match.files).shape[1])
+            return int(match.files.read(pooled=job.pooled).shape[1])
         except ClipError as caught:
             error = error or caught
     raise DataMissingError(f"no video can be imported, the first because {error}")
@@ -220,7 +228,7 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
 
 
 def _write(
-    folder: Path,
+    job: ImportJob,
     config: FeatureConfig,
     exported: ExportRecord | None,
     clips: Sequence[tuple[PlannedClip, _Matched]],
@@ -232,7 +240,7 @@ def _write(
     start = 0
     for clip, match in clips:
         try:
-            rows = read_features(match.files)
+            rows = match.files.read(pooled=job.pooled)
             if rows.shape[1] != config.feature_dim:
                 raise ClipError(
                     f"has {rows.shape[1]} values a frame, the others have {config.feature_dim}"
@@ -255,7 +263,7 @@ def _write(
         provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
         clips=tuple(records),
     )
-    write_shard(folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
+    write_shard(job.folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
 
 
 def _frames_of(

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import ClipError, UsageError
-from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.common.sampling import FrameSelection, segment_indices, view_indices
 
 REFERENCE = Path(__file__).parents[1] / "golden" / "functions_reference.json"
 
@@ -82,3 +82,20 @@ def test_rate_is_needed_to_keep_frames_by_time() -> None:
 def test_unknown_selection_says_what_is_known(text: str) -> None:
     with pytest.raises(UsageError, match="use 'all', 'segments:K' or 'every:N'"):
         FrameSelection.parse(text)
+
+
+def test_views_are_spread_over_the_parts_and_one_is_the_centres() -> None:
+    assert view_indices(30, 5, 1) == [segment_indices(30, 5)]
+    assert view_indices(30, 5, 3) == [[1, 7, 13, 19, 25], [3, 9, 15, 21, 27], [5, 11, 17, 23, 29]]
+    # Fewer frames than all views together, but enough for one; and not enough.
+    assert view_indices(6, 3, 4) == [[0, 2, 4], [0, 2, 4], [1, 3, 5], [1, 3, 5]]
+    assert view_indices(2, 3, 2) == [[0, 1, 1]] * 2
+    with pytest.raises(ValueError, match="num_views=0"):
+        view_indices(5, 5, 0)
+
+
+def test_middle_view_is_the_centres_however_they_are_rounded() -> None:
+    for num_frames in (12, 15, 16, 29, 100, 257):
+        first, middle, last = view_indices(num_frames, 3, 3)
+        assert middle == segment_indices(num_frames, 3)
+        assert all(a <= b <= c for a, b, c in zip(first, middle, last, strict=True))

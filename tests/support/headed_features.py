@@ -24,8 +24,11 @@ DIM, VERBS, NOUNS = 8, 3, 4
 _ROWS = 5
 
 
-def make_epic_features(features: Path, num: int = 24) -> Path:
-    """Write both domains: `num` segments a part, of few verbs and nouns; the test is unlabelled."""
+def make_epic_features(features: Path, num: int = 24, *, target_labels: bool = True) -> Path:
+    """Write both domains: `num` segments a part, of few verbs and nouns; the test is unlabelled.
+
+    Without `target_labels` the rest of the target is so too.
+    """
     tune: dict[str, Role] = {"tune": "train", "final": "test"}
     source = [
         *_segments("P01_01", num, {"final": "train"}),
@@ -36,6 +39,8 @@ def make_epic_features(features: Path, num: int = 24) -> Path:
         *_segments("P02_101", num, {"tune": "train"}),
         *[(path, "", splits) for path, _, splits in _segments("P03_101", num, {"final": "test"})],
     ]
+    if not target_labels:
+        target = [(path, "", splits) for path, _, splits in target]
     for seed, (name, clips) in enumerate({"source": source, "target": target}.items()):
         _write(features, f"epic100-{name}", clips, shift=0.5 * seed)
     return features

@@ -1,6 +1,7 @@
 """The benchmark measures what it says, on something small enough for a test."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -8,6 +9,7 @@ from click.testing import CliRunner
 
 from ta3n.train import bench
 from ta3n.train.bench import SIZES, Case, in_turns
+from ta3n.train.model.videos import HeldRows
 
 TINY = bench.Size(num_source=12, num_target=8, feature_dim=4, source_batch=6)
 
@@ -50,3 +52,17 @@ def test_the_report_names_both_comparisons(monkeypatch: pytest.MonkeyPatch) -> N
     assert result.exit_code == 0, result.output
     assert "whole loop" in result.stdout
     assert "2 seeds one after another" in result.stdout
+    assert "from mapped files" in result.stdout
+
+
+def test_mapped_features_train_as_those_in_memory(tmp_path: Path) -> None:
+    case = make_case()
+    rows, starts = bench._mapped(tmp_path, 20, TINY.feature_dim)
+    held = HeldRows(rows.take(torch.arange(20 * 16)))
+    assert not torch.equal(held.rows[0], held.rows[1])
+    records = []
+    for kind in (held, rows):
+        parts = [bench._stored(kind, each) for each in torch.split(starts, [12, 8])]
+        (trainer,) = case.trainers_on(parts[0], parts[1], 1, "random")
+        records.append(trainer.run_epoch())
+    assert records[0] == records[1]

@@ -1,22 +1,30 @@
 """The tensors of a run: the sampled frames of its videos, read from the shards.
 
-Legend: N videos, M held-out source videos, K segments, D feature width, H heads.
+Legend: N videos, M held-out source videos, K segments, V views, D feature width, R rows, H heads.
 """
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from itertools import accumulate
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
 from ta3n.common.records import with_splits_of
-from ta3n.common.store import ShardReader, shard_path
-from ta3n.train.data.videos import Video
+from ta3n.common.store import Features, MappedRows, ShardReader, shard_path
+from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+from ta3n.train.data.videos import DomainVideos, Video
 from ta3n.train.loop.batches import TrainingData
+from ta3n.train.model.videos import HeldRows, StoredVideos, Stream, Videos
+
+_BYTES = 4
 
 
 def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Tensor:
@@ -28,23 +36,202 @@ def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Te
         FeatureStoreError: If a shard is missing or damaged.
         DataConflictError: If a shard does not hold what the manifest says.
     """
-    features = np.empty((len(videos), len(videos[0].rows), feature_dim), np.float32)
+    rows = _read_rows(folder, videos, [video.rows for video in videos], feature_dim)
+    return torch.from_numpy(rows.reshape(len(videos), -1, feature_dim))
+
+
+def load_part(
+    side: DomainVideos,
+    part: BenchmarkRole,
+    *,
+    drawn: bool = False,
+    mapped: "dict[Path, MappedFolder] | None" = None,
+) -> Videos:
+    """Return the features of a domain's training or validation videos, of which there are some.
+
+    Args:
+        side: With the videos.
+        drawn: Whether frames are to be drawn among all rows of a video.
+        mapped: Leave the rows where they lie. The folders that were mapped before, and are shared.
+
+    Returns:
+        The sampled frames as a tensor, where nothing else is asked for.
+
+    Raises:
+        As `load_features`.
+    """
+    videos = side.videos(part)
+    if mapped is None and not drawn and not videos[0].views:
+        return load_features(side.folder, videos, side.manifest.config.feature_dim)
+    return StoredVideos(
+        streams=(_stream(side, videos, drawn=drawn, mapped=mapped),),
+        lengths=torch.tensor([video.clip.length for video in videos]),
+    )
+
+
+def size_of(side: DomainVideos, part: BenchmarkRole, *, drawn: bool) -> int:
+    """Return how many bytes `load_part` holds in memory, unless it leaves them where they lie."""
+    rows = sum(len(_wanted(video, drawn=drawn)) for video in side.videos(part))
+    return rows * side.manifest.config.feature_dim * _BYTES
+
+
+def _wanted(video: Video, *, drawn: bool) -> Sequence[int]:
+    """Return which rows of a video may be looked at, rising."""
+    if drawn:
+        return range(video.clip.length)
+    return sorted({row for rows in (video.rows, *video.views) for row in rows})
+
+
+def _stream(
+    side: DomainVideos,
+    videos: Sequence[Video],
+    *,
+    drawn: bool,
+    mapped: "dict[Path, MappedFolder] | None",
+) -> Stream:
+    width = side.manifest.config.feature_dim
+    centres = [video.rows for video in videos]
+    views = [video.views or (video.rows,) for video in videos]
+    if mapped is not None:
+        folder = mapped.setdefault(side.folder, MappedFolder(side.folder, width))
+        return Stream(
+            rows=FolderRows(folder, torch.device("cpu"), torch.float32),
+            starts=torch.from_numpy(folder.starts_of(videos)),
+            centres=torch.tensor(centres),
+            views=torch.tensor(views),
+        )
+    wanted = [_wanted(video, drawn=drawn) for video in videos]
+    held = _read_rows(side.folder, videos, wanted, width)
+    return Stream(
+        rows=HeldRows(torch.from_numpy(held)),
+        starts=torch.tensor([0, *accumulate(map(len, wanted))][:-1]),
+        centres=_places(wanted, centres),
+        views=_places(wanted, views),
+    )
+
+
+def _places(wanted: Sequence[Sequence[int]], rows: Sequence[Any]) -> Tensor:
+    """Return where rows [N, ...] of each video are among those that are wanted of it."""
+    pairs = zip(wanted, rows, strict=True)
+    return torch.from_numpy(np.stack([np.searchsorted(known, each) for known, each in pairs]))
+
+
+def _read_rows(
+    folder: Path, videos: Sequence[Video], wanted: Sequence[Sequence[int]], feature_dim: int
+) -> Features:
+    """Read rows of videos, those of one after those of another, [R, D]."""
+    starts = [0, *accumulate(map(len, wanted))]
+    features = np.empty((starts[-1], feature_dim), np.float32)
+    for shard_name, numbers in _by_shard(videos).items():
+        with _opened(folder, shard_name, [videos[number] for number in numbers]) as shard:
+            for number in numbers:
+                rows = shard.rows(videos[number].clip.start, wanted[number])
+                features[starts[number] : starts[number + 1]] = rows
+    return features
+
+
+def _by_shard(videos: Sequence[Video]) -> dict[str, list[int]]:
     by_shard: dict[str, list[int]] = defaultdict(list)
     for number, video in enumerate(videos):
         by_shard[video.clip.shard].append(number)
-    for shard_name, numbers in by_shard.items():
-        with ShardReader(shard_path(folder, shard_name)) as shard:
-            wanted = (videos[number].clip for number in numbers)
-            known = {clip.path: clip for clip in with_splits_of(shard.record.clips, wanted)}
-            for number in numbers:
-                video = videos[number]
-                if known.get(video.clip.path) != video.clip:
-                    raise DataConflictError(
-                        f"{shard.path} and the manifest disagree on {video.clip.path}; run "
-                        "ta3n-extract again with the line that made the features"
-                    )
-                features[number] = shard.rows(video.clip.start, video.rows)
-    return torch.from_numpy(features)
+    return by_shard
+
+
+@contextmanager
+def _opened(folder: Path, shard_name: str, videos: Sequence[Video]) -> Iterator[ShardReader]:
+    """Open a shard that holds videos as the manifest says."""
+    with ShardReader(shard_path(folder, shard_name)) as shard:
+        wanted = [video.clip for video in videos]
+        known = {clip.path: clip for clip in with_splits_of(shard.record.clips, wanted)}
+        for clip in wanted:
+            if known.get(clip.path) != clip:
+                raise DataConflictError(
+                    f"{shard.path} and the manifest disagree on {clip.path}; run "
+                    "ta3n-extract again with the line that made the features"
+                )
+        yield shard
+
+
+class MappedFolder:
+    """The rows of a feature folder where they lie, those of one shard after those of another.
+
+    Args:
+        folder: With the shards.
+        width: D.
+    """
+
+    def __init__(self, folder: Path, width: int) -> None:
+        self._folder = folder
+        self.width = width
+        self._shards: list[MappedRows] = []
+        self._firsts: list[int] = []
+        self._places: dict[str, int] = {}
+
+    def starts_of(self, videos: Sequence[Video]) -> NDArray[np.int64]:
+        """Return the number of the first row of each video, int64 [N]; its shard is mapped.
+
+        Raises:
+            As `load_features`, but for the rows, which are checked when they are read.
+        """
+        starts = np.empty(len(videos), np.int64)
+        for shard_name, numbers in _by_shard(videos).items():
+            with _opened(self._folder, shard_name, [videos[number] for number in numbers]) as shard:
+                if shard_name not in self._places:
+                    self._add(shard_name, shard.map_rows())
+            first = self._firsts[self._places[shard_name]]
+            starts[numbers] = [first + videos[number].clip.start for number in numbers]
+        return starts
+
+    def _add(self, shard_name: str, rows: MappedRows) -> None:
+        end = self._firsts[-1] + len(self._shards[-1]) if self._shards else 0
+        self._places[shard_name] = len(self._shards)
+        self._shards.append(rows)
+        self._firsts.append(end)
+
+    def take(self, numbers: NDArray[np.int64]) -> Features:
+        """Return a copy of rows by their numbers, [R, D].
+
+        Raises:
+            FeatureStoreError: If one is damaged.
+        """
+        rows = np.empty((len(numbers), self.width), np.float32)
+        places = np.searchsorted(self._firsts, numbers, side="right") - 1
+        for place in np.unique(places).tolist():
+            here = places == place
+            rows[here] = self._shards[place].take(numbers[here] - self._firsts[place])
+        return rows
+
+
+@dataclass(frozen=True)
+class FolderRows:
+    """Rows of a mapped folder as tensors on a device, see `Rows`."""
+
+    folder: MappedFolder
+    device: torch.device
+    dtype: torch.dtype
+
+    @property
+    def width(self) -> int:
+        """D."""
+        return self.folder.width
+
+    @property
+    def asked_on(self) -> torch.device:
+        """The CPU, which reads them."""
+        return torch.device("cpu")
+
+    def take(self, numbers: Tensor) -> Tensor:
+        """Return the rows of these numbers, int64 [...] to [..., D]."""
+        rows = torch.from_numpy(self.folder.take(numbers.flatten().numpy()))
+        return rows.reshape(*numbers.shape, self.width).to(self.device, self.dtype)
+
+    def to(self, device: torch.device, dtype: torch.dtype) -> "FolderRows":
+        """Return the rows such that what is taken is on a device, in a type."""
+        return replace(self, device=device, dtype=dtype)
+
+    def num_not_finite(self) -> int:
+        """Return 0: they are refused when they are read."""
+        return 0
 
 
 def labels_of(videos: Sequence[Video]) -> Tensor:
@@ -56,7 +243,7 @@ def labels_of(videos: Sequence[Video]) -> Tensor:
 class HeldOut:
     """Labelled source videos that nothing is learned from: [M, K, D], int64 [M] or [M, H]."""
 
-    features: Tensor
+    features: Videos
     labels: Tensor
 
 
@@ -79,8 +266,8 @@ class RunData:
     source_videos: Sequence[str]
     target_videos: Sequence[str]
     held_out: HeldOut | None
-    rule_features: Tensor | None
-    val_features: Tensor
+    rule_features: Videos | None
+    val_features: Videos
     val_labels: Tensor
     val_videos: Sequence[str]
 

@@ -20,10 +20,13 @@ from ta3n.common.records import (
     PlannedClip,
     read_record,
 )
-from ta3n.common.sampling import FrameSelection, segment_indices
+from ta3n.common.sampling import FrameSelection, view_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
+from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
 from ta3n.datasets.reading.folders import clip_stem
+from ta3n.train.recipe.recipes import Sampling
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
 
@@ -35,11 +38,13 @@ class Video:
     Attributes:
         label: Index of its class in the benchmark, or one for each head; -1 where it is unlabelled.
         rows: Offsets of the K sampled frames among the clip's rows.
+        views: Likewise of each set of frames that evaluation looks at, where there are several.
     """
 
     clip: ClipRecord
     label: Label
     rows: tuple[int, ...]
+    views: tuple[tuple[int, ...], ...] = ()
 
     @property
     def is_labelled(self) -> bool:
@@ -68,6 +73,10 @@ class DomainVideos:
     train: tuple[Video, ...]
     val: tuple[Video, ...]
 
+    def videos(self, part: BenchmarkRole) -> tuple[Video, ...]:
+        """Return the videos that are trained on, or those that are tested."""
+        return self.train if part == "train" else self.val
+
     @property
     def lists_hash(self) -> str:
         """SHA-256 of which videos are used, with role and label."""
@@ -76,7 +85,14 @@ class DomainVideos:
 
 
 def load_videos(
-    features: Path, benchmark: Benchmark, dataset: str, *, num_segments: int, allow_missing: bool
+    features: Path,
+    benchmark: Benchmark,
+    dataset: str,
+    *,
+    num_segments: int,
+    allow_missing: bool,
+    num_views: int = 1,
+    sampling: Sampling = "centre",
 ) -> DomainVideos:
     """Read a dataset's manifest and list the benchmark's videos.
 
@@ -86,22 +102,26 @@ def load_videos(
         dataset: Full name.
         num_segments: K, frames a video.
         allow_missing: Go on where videos of the benchmark have no features.
+        num_views: V, sets of frames of a video that evaluation looks at.
+        sampling: Whether training draws frames at random.
 
     Raises:
         DataMissingError: If there is no manifest, or videos are missing and may not be.
-        DataConflictError: If the features do not hold the frames that K segments need.
+        DataConflictError: If the features do not hold the frames that K segments and V views need,
+            or are none to draw frames of.
         FeatureStoreError: If the manifest is damaged.
     """
     folder = features / dataset
     manifest = _read_manifest(folder, dataset)
     _report_missing(manifest, benchmark, folder, allow_missing=allow_missing)
     selection = FrameSelection.parse(manifest.config.frames)
+    if sampling == "random":
+        _check_drawable(selection, folder)
     parts: dict[BenchmarkRole, list[Video]] = {"train": [], "val": []}
     for clip, role, label in _placed(manifest.clips, benchmark, dataset):
         if isinstance(clip, ClipRecord) and clip.status in USABLE:
-            parts[role].append(
-                Video(clip, label, _sampled_rows(clip, selection, num_segments, folder))
-            )
+            rows = _sampled_rows(clip, selection, num_segments, num_views, folder)
+            parts[role].append(Video(clip, label, *rows))
     _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
     train, val = tuple(parts["train"]), tuple(parts["val"])
     tests_on_train = benchmark.side(dataset).tested == "train"
@@ -135,7 +155,7 @@ def untested_classes(
     Raises:
         DataMissingError: If there are such classes and may not be.
     """
-    videos = side.val if split == "val" else side.train
+    videos = side.videos(split)
     if any(not isinstance(video.label, int) for video in videos):
         return []
     labels = {video.label for video in videos}
@@ -210,9 +230,12 @@ def _read_manifest(folder: Path, dataset: str) -> Manifest:
     try:
         manifest = read_record(Manifest, folder / MANIFEST_NAME)
     except DataMissingError as error:
+        command = f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+        for known in BUILT_IN_DATASETS:
+            if known.name == dataset and isinstance(known, ImportedDataset):
+                command = known.how
         raise DataMissingError(
-            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with "
-            f"ta3n-extract --dataset {dataset} --out {folder.parent}"
+            f"no features of {dataset}: no {MANIFEST_NAME} in {folder}; make them with {command}"
         ) from error
     if manifest.config.dataset != dataset:
         raise DataConflictError(
@@ -284,22 +307,47 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     ]
 
 
+def _check_drawable(selection: FrameSelection, folder: Path) -> None:
+    if selection.num_segments is not None or selection.fps is not None:
+        raise DataConflictError(
+            f"{folder} holds only frames {selection}, and --sampling random draws among all frames "
+            "of a clip or every N-th; extract with --frames all or every:N, or leave it out"
+        )
+
+
+_Rows = tuple[int, ...]
+
+
 def _sampled_rows(
-    clip: ClipRecord, selection: FrameSelection, num_segments: int, folder: Path
-) -> tuple[int, ...]:
-    """Return where the K sampled frames lie among the clip's rows."""
-    if selection.fps is not None:
-        # Which frames were kept depends on when each is shown.
-        return tuple(segment_indices(clip.length, num_segments))
-    kept = selection.indices(clip.num_frames)
+    clip: ClipRecord,
+    selection: FrameSelection,
+    num_segments: int,
+    num_views: int,
+    folder: Path,
+) -> tuple[_Rows, tuple[_Rows, ...]]:
+    """Return where the K sampled frames lie among the clip's rows, and those of several views."""
+    kept: Sequence[int] = range(clip.length)
+    # Which frames were kept by their times depends on when each is shown.
+    if selection.fps is None:
+        kept = selection.indices(clip.num_frames)
     if len(kept) != clip.length:
         raise DataConflictError(
             f"{folder}: {clip.path} has {clip.length} rows for {clip.num_frames} frames and "
             f"selection {selection}; extract it again"
         )
+    frames = kept, selection, clip.num_frames
     try:
-        return sampled_among(kept, selection, clip.num_frames, num_segments)
+        (rows,) = sampled_among(*frames, num_segments)
+        if num_views == 1:
+            return rows, ()
+        return rows, sampled_among(*frames, num_segments, num_views)
     except KeyError as error:
+        if num_views > 1:
+            raise DataConflictError(
+                f"{folder} holds only frames {selection}, and {num_segments} segments in "
+                f"{num_views} views need others; extract with --frames all or every:N, or leave "
+                "out --views"
+            ) from error
         raise DataConflictError(
             f"{folder} holds only frames {selection}, but {num_segments} segments need others; "
             f"train with --segments {selection.num_segments}, or extract with "
@@ -308,18 +356,23 @@ def _sampled_rows(
 
 
 def sampled_among(
-    kept: Sequence[int], selection: FrameSelection, num_frames: int, num_segments: int
-) -> tuple[int, ...]:
-    """Return where the K sampled frames of a clip lie among the frames that a selection kept.
+    kept: Sequence[int],
+    selection: FrameSelection,
+    num_frames: int,
+    num_segments: int,
+    num_views: int = 1,
+) -> tuple[_Rows, ...]:
+    """Return where the K sampled frames of a clip lie among the kept ones, for each of V views.
 
     Raises:
         KeyError: If one of them was not kept.
     """
     if selection.is_regular:
         # Frames that were kept at a fixed distance are a clip themselves, which is sampled.
-        return tuple(segment_indices(len(kept), num_segments))
+        return tuple(map(tuple, view_indices(len(kept), num_segments, num_views)))
     row_of = {frame: row for row, frame in enumerate(kept)}
-    return tuple(row_of[frame] for frame in segment_indices(num_frames, num_segments))
+    views = view_indices(num_frames, num_segments, num_views)
+    return tuple(tuple(row_of[frame] for frame in view) for view in views)
 
 
 def _report_doubtful(clips: list[ClipRecord], dataset: str) -> None:

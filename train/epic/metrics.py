@@ -156,7 +156,7 @@ MEASURES = (
     Measure("action", 5, "baseline"),
 )
 
-ALL, TAIL, CLASS_MEAN = "all", "tail classes", "mean over classes"
+ALL, TAIL, CLASS_MEAN = "all", "tail classes", "class means"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -29,7 +29,7 @@ _NOTES = (
     "the most frequent classes of the same segments comes to, whatever is seen",
     "evaluation ranks pairs by verb score + noun score, as the challenge does; baseline asks for "
     "the verb among 5 and the noun among 5, as the log of its baseline does",
-    "means over classes are no figure of the challenge",
+    "class means are no figure of the challenge",
 )
 
 

@@ -127,7 +127,7 @@ def _classify(
 
     made = run.features
     # Of all frames only those that are sampled.
-    sampled = f"segments:{run.num_segments}"
+    sampled = f"segments:{run.num_segments}" if run.num_views == 1 else "all"
     options: dict[str, Any] = {
         "backbone": made.backbone,
         "weights": weights,
@@ -148,7 +148,7 @@ def _classify(
     usable = [path for path, clip in clips.items() if clip.status in USABLE]
     top: dict[str, tuple[ClassProbability, ...]] = {}
     if usable:
-        features = np.stack([_sampled(clips[path], run.num_segments) for path in usable])
+        features = np.stack([_sampled(clips[path], run) for path in usable])
         for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
             top[path] = tuple(_likeliest(run, row, top_k))
     return {
@@ -169,8 +169,10 @@ def _likeliest(
         yield from (ClassProbability(*each) for each in ranked[:top_k])
 
 
-def _sampled(clip: "ClipFeatures", num_segments: int) -> "NDArray[np.float32]":
-    """Return the rows of the sampled frames, [K, D] of [F, D]."""
+def _sampled(clip: "ClipFeatures", run: TrainedRun) -> "NDArray[np.float32]":
+    """Return the rows of the sampled frames of each view, [V, K, D] of [F, D]."""
     selection = FrameSelection.parse(clip.config.frames)
     kept = clip.frame_numbers.tolist()
-    return clip.features[list(sampled_among(kept, selection, clip.num_frames, num_segments))]
+    frames = kept, selection, clip.num_frames
+    views = sampled_among(*frames, run.num_segments, run.num_views)
+    return np.stack([clip.features[list(rows)] for rows in views])

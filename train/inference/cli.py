@@ -241,6 +241,8 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
         num_correct = f"{correct[0]}" if len(correct) == 1 else f"{mean(correct):.1f}"
         table.add_row(name, str(len(correct)), accuracy, f"{num_correct} of {of}")
         if name == f"all, top-{tops[-1]}":
+            if means := [e.mean_class for e in evaluations if e.mean_class is not None]:
+                table.add_row("mean of classes", str(len(means)), spread(means), "")
             table.add_section()
     console = open_console()
     console.print(table)

@@ -15,7 +15,7 @@ from torch import Tensor
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
-from ta3n.train.data.features import labels_of, load_features
+from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.videos import DomainVideos, Video, load_videos
 from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.methods.heads import columns_of
@@ -23,6 +23,7 @@ from ta3n.train.model.prediction import classes_of, probabilities_of
 from ta3n.train.runs.folder import write_csv, write_json
 from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
+from ta3n.train.runs.selection import mean_class_percent
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,6 +91,13 @@ class RunEvaluation:
             )
         ]
 
+    @property
+    def mean_class(self) -> float | None:
+        """Mean accuracy of the classes in percent; None with several heads, or without labels."""
+        if self.run.heads or not self.num_labelled:
+            return None
+        return mean_class_percent(self.labels.tolist(), self.predicted.tolist())
+
     @staticmethod
     def _by_class(
         names: Sequence[str], labels: Tensor, predicted: Tensor
@@ -128,7 +136,12 @@ def load_target(
             f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
         )
     videos = load_videos(
-        features, benchmark, dataset, num_segments=run.num_segments, allow_missing=allow_missing
+        features,
+        benchmark,
+        dataset,
+        num_segments=run.num_segments,
+        allow_missing=allow_missing,
+        num_views=run.num_views,
     )
     if differences := feature_differences(run.config, videos.manifest.config):
         raise DataConflictError(
@@ -149,10 +162,10 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
         FeatureStoreError: If a shard is missing or damaged.
         DataConflictError: If a shard does not hold what the manifest says.
     """
-    videos = target.train if split == "train" else target.val
+    videos = target.videos(split)
     if not videos:
         raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
-    features = load_features(target.folder, videos, target.manifest.config.feature_dim)
+    features = load_part(target, split)
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     logits = run.logits(features, are_source=target.dataset == run.config.source)
     return RunEvaluation(
@@ -187,6 +200,7 @@ def write_evaluation(
         "manifest": evaluation.target.manifest.content_hash,
         "total": total,
         "correct": evaluation.correct(),
+        **({} if evaluation.mean_class is None else {"mean_class_percent": evaluation.mean_class}),
         "top_k": top_k,
         **(
             {"heads": _by_head(evaluation, top_k)}

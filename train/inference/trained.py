@@ -22,6 +22,7 @@ from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe, probabilities_of
+from ta3n.train.model.videos import Videos, has_not_finite
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import features_of, find_runs, read_config
@@ -87,6 +88,11 @@ class TrainedRun:
         return int(self.config.settings["recipe"]["num_segments"])
 
     @property
+    def num_views(self) -> int:
+        """V, sets of frames of a video over which logits are averaged."""
+        return int(self.config.settings["recipe"].get("views", 1))
+
+    @property
     def features(self) -> FeatureConfig:
         """How the features were made, and how those of new clips are: backbone, weights ..."""
         return features_of(self.config)
@@ -97,7 +103,8 @@ class TrainedRun:
         """Return the class probabilities of videos, float32 [N, C]; of each head they sum to 1.
 
         Args:
-            features: Cached frame features of the K sampled frames in time order, [N, K, D].
+            features: Cached frame features of the K sampled frames in time order, [N, K, D], or of
+                any number of views of each video, [N, V, K, D], whose logits are averaged.
             are_source: Whether normalisation per domain takes them for source videos.
 
         Raises:
@@ -106,15 +113,15 @@ class TrainedRun:
         logits = self.logits(torch.as_tensor(features), are_source=are_source)
         return probabilities_of(logits, self.heads).numpy()
 
-    def logits(self, features: Tensor, *, are_source: bool = False) -> Tensor:
+    def logits(self, features: Videos, *, are_source: bool = False) -> Tensor:
         """Return the class logits [N, C] on the CPU; as `predict_features` otherwise."""
         wanted = (self.num_segments, self.features.feature_dim)
-        if features.ndim != 3 or tuple(features.shape[1:]) != wanted:
+        if features.ndim not in (3, 4) or tuple(features.shape[-2:]) != wanted:
             raise UsageError(
                 f"features have the shape {list(features.shape)}; this run takes [N, {wanted[0]}, "
                 f"{wanted[1]}], the sampled frames of N videos"
             )
-        if not features.isfinite().all():
+        if has_not_finite(features):
             raise UsageError("features hold values that are not finite")
         if len(features) == 0:
             return torch.empty(0, len(self.classes))

@@ -2,9 +2,10 @@
 
 import io
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
+from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,11 +19,12 @@ from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_diverg
 
 if TYPE_CHECKING:
     import torch
-    from torch import Tensor
 
-    from ta3n.train.data.features import HeldOut, RunData
-    from ta3n.train.data.videos import DomainVideos, Video
+    from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+    from ta3n.train.data.features import HeldOut, MappedFolder, RunData
+    from ta3n.train.data.videos import DomainVideos
     from ta3n.train.jobs.job import TrainingJob
+    from ta3n.train.model.videos import Videos
 
 Task = tuple["TrainingJob", Sequence[int]]
 """A job and those of its seeds that are trained together, or one after another."""
@@ -35,17 +37,26 @@ class FeatureCache:
 
     def __init__(self) -> None:
         # By identity of the list of videos, which is held so that its identity stays its own.
-        self._read: dict[int, tuple[object, Tensor]] = {}
+        self._read: dict[tuple[int, bool, bool], tuple[object, Videos]] = {}
+        self._folders: dict[Path, MappedFolder] = {}
 
-    def load(self, side: "DomainVideos", videos: "Sequence[Video]") -> "Tensor":
-        """Return the features of some of a domain's videos, [N, K, D]."""
-        from ta3n.train.data.features import load_features
+    def load(
+        self,
+        side: "DomainVideos",
+        part: "BenchmarkRole",
+        *,
+        drawn: bool = False,
+        mapped: bool = False,
+    ) -> "Videos":
+        """Return the features of a part of a domain's videos, see `load_part`."""
+        from ta3n.train.data.features import load_part
 
-        known = self._read.get(id(videos))
-        if known is None:
-            features = load_features(side.folder, videos, side.manifest.config.feature_dim)
-            known = self._read[id(videos)] = (videos, features)
-        return known[1]
+        videos = side.videos(part)
+        key = id(videos), drawn, mapped
+        if key not in self._read:
+            folders = self._folders if mapped else None
+            self._read[key] = videos, load_part(side, part, drawn=drawn, mapped=folders)
+        return self._read[key][1]
 
 
 def run_jobs(
@@ -125,7 +136,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache)
+    data = _load(job, cache, device)
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -273,17 +284,19 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
+def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
+    load = partial(cache.load, mapped=_is_mapped(job, device))
+    drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
-    target = cache.load(job.target, job.target.train) if job.method.uses_target else None
+    target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
     videos = () if learned is None else learned.train
     if learned is not None:
-        features = cache.load(learned, videos)
+        features = load(learned, "train", drawn=drawn)
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -295,15 +308,17 @@ def _load(job: "TrainingJob", cache: FeatureCache) -> "RunData":
         ),
         source_videos=[video.clip.path for video in videos],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, cache),
-        rule_features=cache.load(job.target, job.target.train) if on_train else None,
-        val_features=cache.load(job.target, job.target.val),
+        held_out=_load_held_out(job, load),
+        rule_features=load(job.target, "train", drawn=drawn and target is not None)
+        if on_train
+        else None,
+        val_features=load(job.target, "val"),
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
 
 
-def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
+def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
     source = job.source
@@ -312,8 +327,37 @@ def _load_held_out(job: "TrainingJob", cache: FeatureCache) -> "HeldOut | None":
     videos = held_out(source, job.source_dataset)
     if not videos:
         return None
-    features = cache.load(source, source.val)
+    features = load(source, "val")
     if len(videos) < len(source.val):
         kept = set(videos)
         features = features[[video in kept for video in source.val]]
     return HeldOut(features=features, labels=labels_of(videos))
+
+
+def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
+    """Say whether features are left in their files: as asked, or where they would not fit."""
+    from ta3n.common.device import available_memory
+    from ta3n.train.data.features import size_of
+
+    if job.settings.load != "auto":
+        return job.settings.load == "mapped"
+    drawn = job.run.recipe.sampling == "random"
+    sides = [side for side in (job.source, job.target) if side is not None]
+    size = sum(size_of(side, "train", drawn=drawn) for side in sides)
+    size += sum(size_of(side, "val", drawn=False) for side in sides)
+    # Each process reads its own.
+    size *= job.settings.jobs
+    free = available_memory(device)
+    if size <= _MOST_OF_MEMORY * free:
+        return False
+    LOGGER.info(
+        "features: %.1f GB, which are more than half of the %.1f GB that are free, so each batch "
+        "reads its frames from the mapped files; --load memory holds them all the same",
+        size / 1e9,
+        free / 1e9,
+    )
+    return True
+
+
+_MOST_OF_MEMORY = 0.5
+"""Of what is free, that features may take before they are left in their files."""

@@ -93,12 +93,12 @@ def prepare_jobs(
     names = source_dataset.name, catalogue.dataset(target).name
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
-    pairs: dict[tuple[int, bool], _Pair] = {}
+    pairs: dict[tuple[object, ...], _Pair] = {}
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
         for row, run, start, published in choices:
             has_source = run.method.trains_on != "nothing"
-            key = settings.segments, has_source
+            key = settings.segments, settings.sampling, settings.views, has_source
             if key not in pairs:
                 pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
             pair = pairs[key]
@@ -179,6 +179,8 @@ def _load_pair(
             name,
             num_segments=settings.segments,
             allow_missing=settings.allow_missing,
+            num_views=settings.views,
+            sampling=settings.sampling,
         )
 
     source, target = None if start else load(source_name), load(target_name)
@@ -219,6 +221,13 @@ def _check_filled(
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
+    learned = {"source": source, "target": target}.get(method.trains_on)
+    unlabelled = [] if learned is None else [v for v in learned.train if not v.is_labelled]
+    if learned is not None and unlabelled:
+        raise DataMissingError(
+            f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
+            f"{unlabelled[0].clip.path}; {method.name} learns from them"
+        )
     if rules_on == "train" and not target.train:
         raise DataMissingError(
             f"no train videos of {target.dataset} have features in {target.folder}, which the "

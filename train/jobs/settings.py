@@ -15,9 +15,10 @@ from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
 from ta3n.train.methods.registry import METHODS, choices, find_choice
-from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Schedule
+from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Sampling, Schedule
 
 StackPolicy = Literal["auto", "on", "off"]
+LoadPolicy = Literal["auto", "memory", "mapped"]
 RulesOn = Literal["train", "val"]
 
 
@@ -140,7 +141,18 @@ class TrainSettings(Section):
     )
     seeds: str = setting("1", "A count (5 is 0 to 4), or a list: 0,3 or 2-4.", metavar="N|LIST")
     epochs: int | None = setting(None, "Default: the recipe's 30.", metavar="N", ge=1, le=10**6)
-    segments: int = setting(5, "Frames a video, 2 to 25 (default: 5).", metavar="K", ge=2, le=25)
+    segments: int = setting(5, "Frames a video, 2 to 64 (default: 5).", metavar="K", ge=2, le=64)
+    sampling: Sampling = setting(
+        "centre",
+        "The frame of each part: centre (default), or random anew each epoch, of all or every:N.",
+    )
+    views: int = setting(
+        1,
+        "Sets of frames whose logits are averaged in evaluation (default: 1).",
+        metavar="V",
+        ge=1,
+        le=100,
+    )
     batch_size: int | None = setting(
         None, "Source videos a step (default: 128).", metavar="B", ge=1
     )
@@ -164,6 +176,10 @@ class TrainSettings(Section):
         "Target videos that label-free rules look at: training (default), or those tested.",
     )
     allow_missing: bool = setting(False, "Train on the clips at hand.")
+    load: LoadPolicy = setting(
+        "auto",
+        "Features in memory, or mapped: each batch reads its frames; auto (default): what fits.",
+    )
     stack: StackPolicy = setting(
         "auto",
         "Train the seeds of a row as one program; auto (default): on a GPU, without --shard.",

@@ -60,6 +60,8 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
     changes = {
         "num_segments": settings.segments,
         "source_batch": settings.batch_size,
+        "sampling": settings.sampling,
+        "views": settings.views,
         **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
     given = _given(changes)

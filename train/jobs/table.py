@@ -11,7 +11,7 @@ from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.floors import floor_lines
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ACTION, ChosenEpoch
+from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ChosenEpoch
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     first = results[0].rules["last"]
     heads = list(first.percents()) or ["target accuracy"]
+    if first.mean_class is not None:
+        heads.append("mean of classes")
     table = _table("selection", "n", *heads, "correct videos", "epochs chosen")
     table.add_column("what it is")
     names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
@@ -42,7 +44,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
         if rules:
             epochs = ", ".join(str(rule.epoch) for rule in rules)
         if rules and rules[0].total:
-            each = [list(rule.percents().values()) or [rule.percent] for rule in rules]
+            each = [list(rule.percents().values()) or _percents(rule) for rule in rules]
             accuracies = [spread(list(column)) for column in zip(*each, strict=True)]
             correct = f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}"
         table.add_row(name, str(len(rules)), *accuracies, correct, epochs, rule_note(name))
@@ -52,6 +54,11 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     console.print(table)
     _print_what_it_is(console, config, first)
     _print_rule_notes(console, names, config, results)
+
+
+def _percents(rule: ChosenEpoch) -> list[float]:
+    """Return accuracy, and where it is recorded the mean of the classes."""
+    return [rule.percent, *([] if rule.mean_class is None else [rule.mean_class])]
 
 
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
@@ -93,6 +100,8 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     names = list(any_rule.by_head)
     action = f" of {ACTION}, where {' and '.join(names)} are right," if len(names) > 1 else ""
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
+    if any_rule.mean_class is not None:
+        console.print(MEAN_OF_CLASSES, highlight=False)
     for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
         console.print(line, highlight=False)
 

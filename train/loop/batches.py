@@ -10,13 +10,15 @@ permutation until the other is done; the videos used are counted.
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.recipe.recipes import Batches
+from ta3n.train.model.videos import StoredVideos, Videos, take_videos
+from ta3n.train.recipe.recipes import Batches, Sampling
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,7 +29,7 @@ class TrainingData:
     as source and leave out the target. Source-free adaptation has a source of no videos.
 
     Args:
-        source_features: [N_S, K, D], floating point.
+        source_features: [N_S, K, D], floating point; of `StoredVideos` an epoch may draw frames.
         source_labels: class indices, int64 [N_S], or [N_S, H] with several heads.
         target_features: [N_T, K, D], or none for methods that do not adapt.
 
@@ -35,9 +37,10 @@ class TrainingData:
         TrainingError: if shapes or types do not fit together, or a domain is empty.
     """
 
-    source_features: Tensor
+    # `Videos`, nearly everywhere a tensor, which whoever hands one over may go on taking them for.
+    source_features: Any
     source_labels: Tensor
-    target_features: Tensor | None = None
+    target_features: Any = None
 
     def __post_init__(self) -> None:
         has_target = self.target_features is not None
@@ -61,12 +64,12 @@ class TrainingData:
     @property
     def num_source(self) -> int:
         """N_S."""
-        return self.source_features.shape[0]
+        return len(self.source_features)
 
     @property
     def num_target(self) -> int:
         """N_T, 0 without a target."""
-        return 0 if self.target_features is None else self.target_features.shape[0]
+        return 0 if self.target_features is None else len(self.target_features)
 
     def to(self, device: torch.device, dtype: torch.dtype) -> "TrainingData":
         """Return the data on a device, features in the given floating-point type."""
@@ -78,7 +81,7 @@ class TrainingData:
         )
 
 
-def _check_features(name: str, features: Tensor, *, may_be_none: bool = False) -> None:
+def _check_features(name: str, features: Videos, *, may_be_none: bool = False) -> None:
     sizes = features.shape[1:] if may_be_none else features.shape
     if features.ndim != 3 or 0 in sizes or not features.is_floating_point():
         raise TrainingError(
@@ -130,12 +133,17 @@ class EpochPlan:
         target_batches: likewise for the target, or none if the target is not used.
         source_videos: number of different source videos that the epoch uses.
         target_videos: number of different target videos that the epoch uses.
+        source_frames: which frames of all source videos were drawn, int64 [N_S, K]; none for the
+            centres.
+        target_frames: likewise, of the target.
     """
 
     source_batches: tuple[Tensor, ...]
     target_batches: tuple[Tensor, ...] | None
     source_videos: int
     target_videos: int
+    source_frames: Tensor | None = None
+    target_frames: Tensor | None = None
 
     @property
     def steps(self) -> int:
@@ -154,9 +162,9 @@ class EpochPlan:
             target, features = None, None
             if self.target_batches is not None and data.target_features is not None:
                 target = self.target_batches[step]
-                features = data.target_features.index_select(0, target)
+                features = take_videos(data.target_features, target, self.target_frames)
             yield Batch(
-                source_features=data.source_features.index_select(0, source),
+                source_features=take_videos(data.source_features, source, self.source_frames),
                 source_labels=data.source_labels.index_select(0, source),
                 target_features=features,
                 source_indices=source,
@@ -171,6 +179,7 @@ def plan_epoch(
     uses_target: bool,
     generators: RunGenerators,
     policy: Batches = "zip",
+    sampling: Sampling = "centre",
 ) -> EpochPlan:
     """Shuffle both domains and cut them into batches.
 
@@ -180,6 +189,7 @@ def plan_epoch(
     Args:
         uses_target: whether the method's losses need target videos.
         policy: what happens where one domain has fewer batches, see `Recipe`.
+        sampling: whether frames are drawn anew, see `Recipe`.
     """
     device = data.source_features.device
     steps = -(-data.num_source // source_batch)
@@ -197,7 +207,19 @@ def plan_epoch(
         target_batches=target_batches,
         source_videos=_different(source, data.num_source),
         target_videos=_different(target or (), data.num_target),
+        source_frames=_drawn(data.source_features, sampling, generators.source_frames),
+        target_frames=_drawn(
+            data.target_features if uses_target else None, sampling, generators.target_frames
+        ),
     )
+
+
+def _drawn(videos: Videos | None, sampling: Sampling, generator: torch.Generator) -> Tensor | None:
+    if sampling == "centre" or videos is None:
+        return None
+    if not isinstance(videos, StoredVideos):
+        raise TrainingError("frames are drawn of StoredVideos, and these are centres already")
+    return videos.draw(generator)
 
 
 def _shuffled(count: int, batch: int, steps: int, generator: torch.Generator) -> tuple[Tensor, ...]:

@@ -10,6 +10,7 @@ from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
 from ta3n.train.methods.run_settings import RunSettings
+from ta3n.train.model.videos import StoredVideos
 
 
 def check_trainable(settings: RunSettings, data: TrainingData) -> None:
@@ -34,10 +35,15 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
     _check_labels(settings, data.source_labels)
     used = {"source": data.source_features, "target": data.target_features if uses_target else None}
     for domain, features in used.items():
-        bad = 0 if features is None else int((~features.isfinite()).flatten(1).any(1).sum())
+        if features is None:
+            bad, what = 0, ""
+        elif isinstance(features, StoredVideos):
+            bad, what = features.num_not_finite(), "rows"
+        else:
+            bad, what = int((~features.isfinite()).flatten(1).any(1).sum()), "videos"
         if bad:
             raise TrainingError(
-                f"{bad} {domain} videos have features that are not finite;"
+                f"{bad} {domain} {what} have features that are not finite;"
                 " verify the feature files and extract them again"
             )
 

@@ -12,7 +12,8 @@ from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.methods.closed_form import fit
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
-from ta3n.train.model.prediction import observe
+from ta3n.train.model.prediction import BATCH_SIZE, observe
+from ta3n.train.model.videos import batches_of
 
 
 class ClosedFormTrainer:
@@ -61,7 +62,9 @@ class ClosedFormTrainer:
         assert form is not None
         assert data.target_features is not None, "a closed form uses the target"
         source, target = (
-            features.double().mean(dim=1).cpu().numpy()
+            torch.cat([part.double().mean(dim=1) for part in batches_of(features, BATCH_SIZE)])
+            .cpu()
+            .numpy()
             for features in (data.source_features, data.target_features)
         )
         labels = data.source_labels.cpu().numpy()

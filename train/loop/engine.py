@@ -142,6 +142,7 @@ class Trainer:
             uses_target=self.settings.method.uses_target,
             generators=self._generators,
             policy=self.settings.recipe.batches,
+            sampling=self.settings.recipe.sampling,
         )
 
     def end_epoch(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:

@@ -31,6 +31,8 @@ class RunGenerators:
         weights: for the weights at the start.
         source_order: for the order of source videos, epoch by epoch.
         target_order: for the order of target videos.
+        source_frames: for the frames of source videos, where an epoch draws them.
+        target_frames: likewise, of the target.
         dropout: for the dropout masks, on the device.
     """
 
@@ -43,6 +45,8 @@ class RunGenerators:
         self.weights = stream("weights", cpu)
         self.source_order = stream("source_order", cpu)
         self.target_order = stream("target_order", cpu)
+        self.source_frames = stream("source_frames", cpu)
+        self.target_frames = stream("target_frames", cpu)
         self.dropout = stream("dropout", device)
 
     def fresh(self, name: str) -> torch.Generator:
@@ -63,6 +67,9 @@ class RunGenerators:
         numbers, always the same ones after the same epoch.
         """
         for name, generator in self._streams().items():
+            if name not in state:
+                # Of a run from before there was such a purpose: nothing was drawn for it.
+                continue
             saved = state[name].cpu()
             if saved.numel() == generator.get_state().numel():
                 generator.set_state(saved)

@@ -83,7 +83,7 @@ class RunSettings:
         """The fields of the recipe that decide what the method comes to."""
         recipe = self.recipe
         if self.method.closed_form is not None:
-            return ("num_segments",)
+            return ("num_segments", "views")
         read = {field.name for field in fields(Recipe)} - _OF_SOME - {"name"}
         read |= set(self.method.reads)
         read |= {"nesterov"} if recipe.optimizer == "sgd" else {"adam_beta2"}

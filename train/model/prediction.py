@@ -14,6 +14,7 @@ from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.methods.heads import ClassHead, columns_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
+from ta3n.train.model.videos import Videos, over_views, views_of
 
 NO_REVERSAL = Coefficients(relation=0.0, video=0.0, frame=0.0)
 """For forward passes without an adversary."""
@@ -58,7 +59,7 @@ def probabilities_of(logits: Tensor, heads: Sequence[ClassHead] = ()) -> Tensor:
 @torch.no_grad()
 def observe(
     model: TA3N | AlignedModel,
-    videos: Tensor,
+    videos: Videos,
     batch_size: int = BATCH_SIZE,
     *,
     are_source: bool = False,
@@ -67,7 +68,8 @@ def observe(
 
     Args:
         model: Its weights decide device and type.
-        videos: Frame features [N, K, D], on any device.
+        videos: Frame features [N, K, D], on any device. Of several views of a video logits and
+            features are the mean.
         batch_size: Videos per forward pass.
         are_source: Whether normalisation per domain takes them for source videos.
     """
@@ -75,13 +77,15 @@ def observe(
     was_training = model.training
     model.eval()
     try:
-        outputs = [
-            model(part.to(weight), NO_REVERSAL, num_source=len(part) if are_source else 0)
-            for part in torch.split(videos, batch_size)
-        ]
-        return Observation(
-            logits=torch.cat([output.logits for output in outputs]),
-            features=torch.cat([output.video_features for output in outputs]),
-        )
+        seen = []
+        for part, num_views in views_of(videos, batch_size):
+            output = model(part.to(weight), NO_REVERSAL, num_source=len(part) if are_source else 0)
+            seen.append(
+                Observation(
+                    logits=over_views(output.logits, num_views),
+                    features=over_views(output.video_features, num_views),
+                )
+            )
+        return Observation(*map(torch.cat, zip(*seen, strict=True)))
     finally:
         model.train(was_training)

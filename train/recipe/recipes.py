@@ -15,6 +15,7 @@ from ta3n.common.errors import UsageError
 
 Ramp = Literal["epoch", "step"]
 Batches = Literal["zip", "cycle"]
+Sampling = Literal["centre", "random"]
 MmdEstimator = Literal["paired", "biased", "unbiased"]
 JointInput = Literal["logits", "softmax"]
 McdSteps = Literal["one", "three"]
@@ -32,6 +33,10 @@ class Recipe:
     Args:
         name: what the recipe is called in run records.
         num_segments: frames K taken from each video.
+        sampling: which frame stands for each of the K parts of a video in training: that at its
+            `centre`, or one drawn at `random`, anew in each epoch.
+        views: sets of K frames, spread evenly over the parts, over whose logits the mean is taken
+            in evaluation; one is the centres.
         hidden_dim: width H of a frame's feature after the spatial module.
         relation_dim: width R of an n-frame relation.
         max_subsets: most ordered frame subsets evaluated per n.
@@ -104,11 +109,13 @@ class Recipe:
     mcd_rate: float = 1.0
     norm_layers: NormLayers = "spatial"
     norm_momentum: float = 0.1
+    sampling: Sampling = "centre"
+    views: int = 1
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
         positive = ("learning_rate", "clip_norm", "epochs", "source_batch", "bandwidth_floor")
-        for name in (*positive, "mcd_generator_updates", "mcd_rate", "norm_momentum"):
+        for name in (*positive, "views", "mcd_generator_updates", "mcd_rate", "norm_momentum"):
             if not getattr(self, name) > 0:
                 raise UsageError(f"{name} is {getattr(self, name)}; it must be above 0")
         from_zero = ("lr_decay_rate", "lr_decay_power", "reversal_ramp", "weight_decay", "momentum")
@@ -130,13 +137,15 @@ class Recipe:
 
         What came later than runs that are kept is left out where it has its default.
         """
-        later = {"lr_steps": OFFICIAL.lr_steps, "reversal_ramp": OFFICIAL.reversal_ramp}
+        later = {name: getattr(OFFICIAL, name) for name in _LATER}
         return {
             name: value
             for name, value in asdict(self).items()
             if name not in later or value != later[name]
         }
 
+
+_LATER = ("lr_steps", "reversal_ramp", "sampling", "views")
 
 OFFICIAL = Recipe(name="official")
 

@@ -227,6 +227,8 @@ class RunFolder:
         for rule in record["rules"].values():
             if not rule["by_head"]:
                 del rule["by_head"]
+            if rule["mean_class"] is None:
+                del rule["mean_class"]
         write_json(self.path / "result.json", record)
         (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()

@@ -18,7 +18,8 @@ from ta3n.train.methods.heads import ClassHead, columns_of, shares_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, classes_of, observe
-from ta3n.train.runs.selection import TargetScore
+from ta3n.train.model.videos import Videos
+from ta3n.train.runs.selection import TargetScore, mean_class_percent
 from ta3n.train.validators.rules import Score, ValidatorInputs, score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
@@ -57,7 +58,7 @@ class Evaluator:
 
     def __init__(
         self,
-        features: Tensor,
+        features: Videos,
         labels: Tensor,
         *,
         num_classes: int,
@@ -108,8 +109,13 @@ class Evaluator:
                 f"target labels run from {low} to {high}, but there are {self._num_classes}"
                 " classes; check the class map of the benchmark"
             )
-        correct = int((logits.argmax(dim=1) == labels).sum())
-        return TargetScore(epoch=epoch, correct=correct, total=len(labels))
+        predicted = logits.argmax(dim=1)
+        return TargetScore(
+            epoch=epoch,
+            correct=int((predicted == labels).sum()),
+            total=len(labels),
+            mean_class=mean_class_percent(labels.tolist(), predicted.tolist()),
+        )
 
     def _score_heads(self, logits: Tensor, labels: Tensor, epoch: int) -> TargetScore:
         known = (labels != UNLABELLED).all(dim=1)

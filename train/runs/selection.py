@@ -7,6 +7,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from math import nan
+from statistics import fmean
 
 from ta3n.common.errors import TrainingError
 from ta3n.train.validators.rules import RULES, Score
@@ -14,8 +15,19 @@ from ta3n.train.validators.rules import RULES, Score
 LAST, ORACLE = "last", "oracle"
 ACTION = "action"
 """What is right where all trained heads are."""
+MEAN_OF_CLASSES = "mean of classes: each class counts alike, however many videos it has"
 KEPT_WEIGHTS = (LAST, ORACLE, "im")
 """Rules whose weights a run keeps, where they choose an epoch."""
+
+
+def mean_class_percent(labels: Sequence[int], predicted: Sequence[int]) -> float:
+    """Return the mean over classes of the share of their videos that are told right, in percent.
+
+    Classes without videos take no part; not a number where no class has any.
+    """
+    totals = Counter(labels)
+    hits = Counter(label for label, told in zip(labels, predicted, strict=True) if told == label)
+    return 100 * fmean(hits[c] / n for c, n in totals.items()) if totals else nan
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +38,15 @@ class TargetScore:
         correct: Videos told right, with several heads by all that are trained.
         total: Labelled videos; 0 for an unlabelled target.
         by_head: Videos told right by each trained head, by its name; empty with a single head.
+        mean_class: Mean accuracy of the classes in percent, see `mean_class_percent`; None with
+            several heads, and in records that are older.
     """
 
     epoch: int
     correct: int
     total: int
     by_head: Mapping[str, int] = field(default_factory=dict)
+    mean_class: float | None = None
 
     @property
     def percent(self) -> float:

@@ -218,7 +218,7 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
     ("args", "told"),
     [
         (("--epic", "."), "give --annotations DIR as well"),
-        ((), "give the folder with the features and --dataset NAME, or --epic DIR"),
+        ((), "give the folder or file with the features and --dataset NAME, or"),
         (("--epic", ".", "--annotations", ".", "arrays"), "DIR is not for imports with --epic"),
         (("--epic", ".", "--dataset", "ucf"), "--dataset is not for imports with --epic"),
         (("arrays", "--dataset", "ucf", "--all-rows"), "--all-rows is not for imports without"),

@@ -166,3 +166,32 @@ def test_domains_of_different_features_are_refused_with_the_difference(tmp_path:
     ):
         check_same_features(ucf, hmdb)
     check_same_features(ucf, ucf)
+
+
+def test_frames_are_drawn_of_all_or_of_every_nth_alone(tmp_path: Path) -> None:
+    for frames in ("all", "every:2", "segments:5", "fps:5"):
+        folder = tmp_path / frames
+        if frames == "fps:5":
+            # Which frames those are nobody but the extraction knows; the refusal comes before.
+            make_features(folder, "ucf101", made_clips("ucf101"))
+            manifest = folder / "ucf101" / "manifest.json"
+            manifest.write_text(manifest.read_text().replace("segments:5", frames))
+        else:
+            make_features(folder, "ucf101", made_clips("ucf101"), frames=frames)
+
+        def load_random(folder: Path = folder) -> DomainVideos:
+            return load_videos(
+                folder, SMALL, "ucf101", num_segments=5, sampling="random", allow_missing=True
+            )
+
+        if frames in ("all", "every:2"):
+            assert load_random().train
+            continue
+        with pytest.raises(DataConflictError, match=f"only frames {frames}, and --sampling random"):
+            load_random()
+
+
+def test_views_need_their_frames(tmp_path: Path) -> None:
+    make_features(tmp_path, "ucf101", made_clips("ucf101"), frames="segments:5")
+    with pytest.raises(DataConflictError, match="5 segments in 2 views need others"):
+        load_videos(tmp_path, SMALL, "ucf101", num_segments=5, num_views=2, allow_missing=True)

@@ -104,7 +104,7 @@ def test_figures_are_those_of_the_probabilities_by_every_definition(
         "action top-5 (baseline)": five[0] & five[1],
     }
     groups = record["figures"]
-    assert list(groups) == ["all", "tail classes", "P02", "mean over classes"]
+    assert list(groups) == ["all", "tail classes", "P02", "class means"]
     for name, right in hits.items():
         assert groups["all"][name]["percent"] == pytest.approx(100 * right.mean())
         assert groups["P02"][name] == groups["all"][name]
@@ -116,7 +116,7 @@ def test_figures_are_those_of_the_probabilities_by_every_definition(
         assert groups["tail classes"][name]["percent"] == pytest.approx(100 * right[of].mean())
         assert groups["tail classes"][name]["total"] == of.sum()
     recalls = [first["verb"][truth[0] == each].mean() for each in range(VERBS)]
-    found = groups["mean over classes"]["verb top-1"]["percent"]
+    found = groups["class means"]["verb top-1"]["percent"]
     assert found == pytest.approx(100 * np.mean(recalls))
     assert groups["all"]["noun top-1"]["floor"] == pytest.approx(100 / NOUNS)
     assert record["action_prior"] == "none"

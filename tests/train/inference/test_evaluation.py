@@ -55,6 +55,12 @@ def test_own_target_gives_the_figures_of_the_run(
     }
     assert f"{recorded['correct']} of {recorded['total']}" in result.stdout
     assert sum(each["correct"] for each in figures["classes"]) == figures["correct"]
+    shares = [100 * c["correct"] / c["total"] for c in figures["classes"] if c["total"]]
+    mean_class = pytest.approx(sum(shares) / len(shares))
+    assert figures["mean_class_percent"] == recorded["mean_class"] == mean_class
+    assert f"│ mean of classes │ 1 │ {figures['mean_class_percent']:.2f}" in " ".join(
+        result.stdout.split()
+    )
     assert figures["correct"] <= figures["correct_top_k"] <= figures["total"]
     ours = rows_of(tmp_path / f"{name}.csv")
     theirs = rows_of(runs / "seed-1" / "predictions.csv")

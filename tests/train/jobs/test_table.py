@@ -45,3 +45,22 @@ def test_figures_of_label_free_rules_say_on_what_they_rest(
     told = " ".join(capsys.readouterr().out.split())
     assert "looked at the target's validation videos, the very ones that are tested" in told
     assert "│ dev │ 0 │ - │ - │ - │" in told
+    # Records of older runs do not tell it.
+    assert "mean of classes" not in told
+
+
+def test_the_mean_of_classes_is_beside_the_accuracy(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    results = [made_result(tmp_path, seed, scored=True) for seed in range(2)]
+    means = iter((30.0, 20.0))
+    told = [
+        replace(r, rules={n: replace(c, mean_class=mean) for n, c in r.rules.items()})
+        for r, mean in zip(results, means, strict=True)
+    ]
+    print_results(make_config(), told)
+    text = capsys.readouterr().out
+    cells = [[c.strip() for c in line.split("│")[1:-1]] for line in text.splitlines()]
+    lines = {line[0]: line[1:6] for line in cells if len(line) > 5}
+    assert lines["im"] == ["2", "10.00 ± 0.00", "25.00 ± 7.07", "2.0 of 20", "3, 3"]
+    assert "mean of classes: each class counts alike" in text

@@ -3,21 +3,26 @@
 import csv
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
-from ta3n.common.errors import UsageError
+from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.inference.trained import load_run
+from ta3n.train.jobs.execution import FeatureCache, _load, run_job
+from ta3n.train.jobs.job import prepare_jobs
 from ta3n.train.methods.heads import ClassHead
 from ta3n.train.runs.floors import floors_of
 from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.session import SeedRun
 
 from ...support.headed_features import make_epic_features
-from ...support.small_runs import ta3n_train, train
+from ...support.small_runs import small_settings, ta3n_train, train
 
 NUM = 24
 SOURCE, TARGET = "epic-source", "epic-target"
@@ -154,6 +159,35 @@ def test_what_is_of_one_heads_classes_is_refused_before_training(
     with pytest.raises(UsageError, match="MCD is for the classes of one head"):
         run_of(features, tmp_path, "epic100-tune", method="mcd")
     assert not list(tmp_path.iterdir())
+
+
+def test_nothing_is_learned_from_videos_without_labels(tmp_path: Path) -> None:
+    unlabelled = make_epic_features(tmp_path / "features", 6, target_labels=False)
+    with pytest.raises(DataMissingError, match="6 train videos of epic100-target have no labels"):
+        run_of(unlabelled, tmp_path, "epic100-final", method="target-only")
+
+
+@pytest.mark.parametrize("stack", ["on", "off"])
+def test_runs_that_were_stopped_or_stacked_are_the_same(
+    features: Path, tmp_path: Path, stack: str
+) -> None:
+    settings = {"benchmark": "epic100-tune", "seeds": "2", "batch_size": 8}
+    whole = train(SOURCE, TARGET, features, tmp_path / "whole", **settings)
+    (job,) = prepare_jobs(
+        SOURCE, TARGET, small_settings(features, tmp_path / "cut", stack=stack, **settings)
+    )
+    if stack == "off":
+        device = torch.device("cpu")
+        data = _load(job, FeatureCache(), device)
+        job.folder(0).write_start(job.config, 0)
+        first = SeedRun(replace(job.run, seed=0), data.to(device), job.folder(0), device)
+        first.note(next(iter(first.trainer.epochs())))
+        first.save()
+    run_job(job)
+    for seed in (0, 1):
+        ours, theirs = read_run(job.folder(seed).path), read_run(whole / f"seed-{seed}")
+        assert ours.predictions == theirs.predictions
+        assert ours.result.rules == theirs.result.rules
 
 
 def test_a_trained_run_is_evaluated_by_head(features: Path, tune: Run, out: Path) -> None:

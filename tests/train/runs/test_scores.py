@@ -31,6 +31,8 @@ def test_scores_are_whole_videos_and_reads_are_counted(
     hits = result.logits.argmax(1) == labels
     assert (result.score.correct, result.score.total) == (int(hits.sum()), 13)
     assert result.score.percent == 100 * result.score.correct / 13
+    of_class = [hits[labels == label].float().mean().item() for label in range(3)]
+    assert result.score.mean_class == pytest.approx(100 * sum(of_class) / 3)
     assert evaluator.label_reads == 4 * 13
 
 

@@ -1,9 +1,18 @@
 """If this breaks, a table shows an epoch that its rule did not choose."""
 
+import math
+
 import pytest
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.runs.selection import ONLY_FALLS, EpochScores, TargetScore, count_withheld, select
+from ta3n.train.runs.selection import (
+    ONLY_FALLS,
+    EpochScores,
+    TargetScore,
+    count_withheld,
+    mean_class_percent,
+    select,
+)
 from ta3n.train.validators.rules import Score
 
 
@@ -59,3 +68,10 @@ def test_density_that_only_falls_chooses_nothing() -> None:
     assert select(risen)["snd"].epoch == 5
     assert count_withheld(risen) == {}
     assert select([scores(1, 3, im=3.0), scores(2, 2, im=2.0)])["im"].epoch == 1
+
+
+def test_the_mean_of_classes_lets_each_class_count_alike() -> None:
+    """Three of four are right, but the one of class 2 is wrong; class 1 has no video."""
+    assert mean_class_percent([0, 0, 0, 2], [0, 0, 0, 1]) == 50
+    assert mean_class_percent([0, 0, 2], [0, 1, 2]) == 75
+    assert math.isnan(mean_class_percent([], []))

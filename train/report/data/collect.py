@@ -5,7 +5,7 @@ Needs no torch.
 
 import os
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
@@ -30,7 +30,7 @@ from ta3n.train.paper.labels import (
 )
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
-from ta3n.train.runs.selection import ChosenEpoch
+from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -103,6 +103,23 @@ class RunGroup:
     def percents(self, rule: str) -> list[float]:
         """Return the target accuracy of every seed in percent."""
         return [choice.percent for choice in self.chosen(rule)]
+
+    def class_means(self, rule: str) -> list[float]:
+        """Return the mean accuracy of the classes of every seed in percent; none with heads."""
+        if self.heads or rule not in self.rules or not self.total:
+            return []
+        found = []
+        for run in self.runs:
+            told = [(p.label, p.chosen[rule]) for p in run.predictions]
+            pairs = [(a, b) for a, b in told if isinstance(a, int) and isinstance(b, int)]
+            found.append(mean_class_percent([a for a, _ in pairs], [b for _, b in pairs]))
+        return found
+
+    @property
+    def tested_by_class(self) -> dict[str, int]:
+        """Tested videos of each class, by name; empty with heads."""
+        labels = Counter(p.label for p in self.runs[0].predictions if isinstance(p.label, int))
+        return {name: labels[n] for n, name in enumerate(self.classes) if labels[n]}
 
 
 @dataclass(frozen=True, kw_only=True)

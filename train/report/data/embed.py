@@ -11,16 +11,17 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
-from ta3n.train.data.features import labels_of, load_features
+from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
+from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.videos import load_videos
 from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL, classes_of
+from ta3n.train.model.videos import Videos, over_views, views_of
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run, benchmark_of
@@ -35,13 +36,13 @@ class SubsetFeatures:
     """Cached features of one subset of a benchmark.
 
     Attributes:
-        features: float32 [N, K, D].
+        features: float32 [N, K, D]; attention and logits of several views are averaged.
         labels: int64 [N], or [N, heads].
         videos: Paths [N].
         frames: Which frames of each video were sampled: N times K numbers from 0.
     """
 
-    features: Tensor
+    features: Videos
     labels: NDArray[np.int64]
     videos: tuple[str, ...]
     frames: tuple[tuple[int, ...], ...]
@@ -106,6 +107,7 @@ def load_subsets(
             benchmark_of(config),
             dataset,
             num_segments=num_segments,
+            num_views=config.settings["recipe"].get("views", 1),
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
             allow_missing=True,
         )
@@ -115,12 +117,12 @@ def load_subsets(
                 f"the features of {dataset} in {features} are not those that the runs used"
             )
         for subset in SUBSETS:
-            videos = domain.train if subset.endswith("train") else domain.val
+            part: BenchmarkRole = "train" if subset.endswith("train") else "val"
+            videos = domain.videos(part)
             if subset in subsets and subset.startswith(side) and videos:
                 frames = (segment_indices(v.clip.num_frames, num_segments) for v in videos)
-                dim = domain.manifest.config.feature_dim
                 loaded[subset] = SubsetFeatures(
-                    features=load_features(domain.folder, videos, dim),
+                    features=load_part(domain, part),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
                     frames=tuple(map(tuple, frames)),
@@ -160,16 +162,18 @@ def _embed(
     is_source: bool,
 ) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
-    outputs = [
-        model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
-        for batch in torch.split(subset.features, _BATCH)
-    ]
-    attention = [output.attention for output in outputs if output.attention is not None]
+    features, attention, predicted = [], [], []
+    for batch, num_views in views_of(subset.features, _BATCH):
+        output = model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
+        features.append(over_views(output.video_features, num_views))
+        if output.attention is not None:
+            attention.append(over_views(output.attention, num_views))
+        predicted.append(classes_of(over_views(output.logits, num_views), heads))
     return SubsetEmbedding(
-        features=torch.cat([output.video_features for output in outputs]).numpy(),
+        features=torch.cat(features).numpy(),
         attention=torch.cat(attention).numpy() if attention else None,
         labels=subset.labels,
-        predicted=torch.cat([classes_of(output.logits, heads) for output in outputs]).numpy(),
+        predicted=torch.cat(predicted).numpy(),
     )
 
 

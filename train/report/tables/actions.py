@@ -30,7 +30,7 @@ from ta3n.train.runs.records import Run
 
 _Figures = Mapping[str, Mapping[Measure, Figure]]
 
-FLOOR = "most frequent classes"
+FLOOR = "floor"
 
 
 def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None = None) -> Sheet:
@@ -50,8 +50,8 @@ def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None 
         name="actions",
         title="Verb, noun and action",
         caption="Accuracy in percent on the tested segments after the last epoch, mean ± standard "
-        f"deviation over seeds. {FLOOR.capitalize()}: what naming those of the same segments comes "
-        "to, whatever is seen.",
+        "deviation over seeds. Floor: what naming the most frequent classes of the same segments "
+        "comes to, whatever is seen.",
         columns=(
             Column("segments", ("segments",), words=True),
             Column("row", ("row",), words=True),
@@ -60,11 +60,11 @@ def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None 
         ),
         blocks=tuple(blocks),
         notes=(
-            "Action top-5 (evaluation): pairs of verb and noun ranked by the sum of their scores, "
-            "as the challenge does; (baseline): the verb among the first 5 and the noun among the "
-            "first 5, as the log of the challenge's baseline has it. No prior of actions.",
+            "Top-5 of actions has two definitions. Evaluation: pairs of verb and noun ranked by "
+            "the sum of their scores, as by the challenge; baseline: verb among the first 5 and "
+            "noun among the first 5, as in the log of its baseline. There is no prior of actions.",
             _about_tail(tail),
-            "Means over classes are no figure of the challenge.",
+            "Class means are no figure of the challenge.",
         ),
     )
 

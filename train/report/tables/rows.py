@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
+from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.compare import (
@@ -42,7 +43,7 @@ from ta3n.train.report.tables.sheet import (
 from ta3n.train.runs.floors import FLOORS
 from ta3n.train.runs.records import Run
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ACTION, ORACLE
+from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ORACLE
 
 _FEW_SEEDS = 5
 
@@ -75,6 +76,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tupl
         Column(f"{LEVEL_TEXT} interval", ends),
         Column("p (Holm)", ("p_corrected",)),
         *rest,
+        Column("mean of classes", ("mean_class_percent", "mean_class_deviation"), terminal=False),
         Column("label-free on", ("label_free_rules_on",), words=True, terminal=False),
     )
 
@@ -98,6 +100,7 @@ def accuracy_cells(
         span(accuracy_interval(hits_of(row, rule))) if chosen else EMPTY,
         probability(found.p_corrected if found else None),
         *rest,
+        over_seeds(row.class_means(rule)),
         words(rules_on(row.config.settings)),
     ]
 
@@ -124,9 +127,21 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
+    if any(row.class_means(analyses[0].rule) for row in rows):
+        notes.append(f"{MEAN_OF_CLASSES.capitalize()}; by the rule {analyses[0].rule}.")
+        notes += few_notes(analyses)
     notes += rule_notes(rows, rules)
     read = [n for n in rules if any(c.uses_target_labels for row in rows for c in row.chosen(n))]
     return (*notes, *(f"{name}: {rule_note(name)}." for name in read))
+
+
+def few_notes(analyses: Sequence[Analysis]) -> Iterator[str]:
+    """Yield for each target what one video is worth, where a class has few to test on."""
+    told = {}
+    for direction in (analysis.direction for analysis in analyses):
+        text = worth_of_one(direction.rows[0].tested_by_class)
+        told[direction.benchmark, direction.target] = text
+    yield from (f"{target} ({name}): {text}." for (name, target), text in told.items() if text)
 
 
 def rule_notes(rows: Sequence[RunGroup], rules: Sequence[str]) -> tuple[str, ...]:
@@ -510,7 +525,8 @@ def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
 
 def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
     config = row.config
-    for run in row.runs:
+    means = {rule: row.class_means(rule) for rule in row.rules}
+    for place, run in enumerate(row.runs):
         for name in judged(run):
             # None where the score was withheld in every epoch.
             rule = run.result.rules.get(name)
@@ -532,6 +548,7 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "correct": rule.correct if rule else "",
                 "total": rule.total if rule else "",
                 "accuracy_percent": repr(rule.percent) if rule and rule.total else "",
+                "mean_class_percent": repr(means[name][place]) if means.get(name) else "",
                 "target_label_reads": run.result.target_label_reads,
                 **{f"correct_{h}": rule.by_head[h] if rule else "" for h in row.heads},
             }

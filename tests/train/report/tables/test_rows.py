@@ -4,6 +4,9 @@ import csv
 import io
 from dataclasses import replace
 from pathlib import Path
+from statistics import mean
+
+import pytest
 
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import analyse
@@ -43,8 +46,43 @@ def test_a_rule_that_a_row_lacks_stays_empty(tmp_path: Path) -> None:
     it = analyse(direction, "im")
     (block,) = others_sheet([(it, direction.rows)], ("last", "im")).blocks
     source, ours = [[cell.text for cell in line] for line in block.lines]
-    assert source[2:] == ["15.00", "", "", "", "1", "", "", "val"]
+    assert source[2:] == ["15.00", "", "", "", "1", "", "", "", "val"]
     assert ours[2:4] == ["15.00", "10.00"]
+
+
+def test_classes_count_alike_beside_the_plain_accuracy(tmp_path: Path) -> None:
+    (direction,) = collect_runs(make_rows(tmp_path, {("ta3n", "relation"): (15, 13)})).directions
+    (row,) = direction.rows
+    assert row.tested_by_class == dict.fromkeys(row.classes, 5)
+    # With a class of a single video, it weighs as much as one of five.
+    first, second = (
+        replace(run, predictions=tuple(p for p in run.predictions if p.label or p is it))
+        for run in row.runs
+        for it in [next(p for p in run.predictions if p.label == 0)]
+    )
+    row = replace(row, runs=(first, second))
+    means = [
+        mean(
+            mean(float(p.chosen["last"] == p.label) for p in run.predictions if p.label == label)
+            for label in range(4)
+        )
+        for run in row.runs
+    ]
+    assert row.class_means("last") == pytest.approx([100 * each for each in means])
+    assert row.class_means("last")[0] != pytest.approx(row.percents("last")[0])
+    direction = replace(direction, rows=(row,))
+    sheet = others_sheet([(analyse(direction), direction.rows)], ("last",))
+    cells = dict(zip([c.head for c in sheet.columns], sheet.blocks[0].lines[0], strict=True))
+    assert cells["mean of classes"].values[0] == pytest.approx(100 * mean(means))
+    assert any(note.startswith("Mean of classes: each class counts alike") for note in sheet.notes)
+    (few,) = [note for note in sheet.notes if "test clips" in note]
+    assert few.startswith(
+        f"{direction.target} ({direction.benchmark}): one of 16 test clips is 6.25"
+    )
+    assert "25.00 of golf (1 of 1)" in few
+    lines = csv.DictReader(io.StringIO(results_csv([direction]).decode()))
+    told = [float(line["mean_class_percent"]) for line in lines if line["rule"] == "last"]
+    assert told == row.class_means("last")
 
 
 def test_tables_say_on_which_videos_the_label_free_rules_chose(tmp_path: Path) -> None:

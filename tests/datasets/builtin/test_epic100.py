@@ -1,0 +1,30 @@
+"""What comes as features alone must say how it is imported, wherever clips are asked for."""
+
+from pathlib import Path
+
+import pytest
+
+from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.datasets.builtin.epic100 import EPIC100_SOURCE, video_of
+from ta3n.datasets.catalogue import folders_of
+from ta3n.datasets.custom.settings import DataSections
+from ta3n.train.data.videos import load_videos
+
+IMPORT = "ta3n-features import --epic DIR --annotations DIR"
+
+
+def test_clips_and_missing_features_are_told_how_to_import(tmp_path: Path) -> None:
+    with pytest.raises(DataMissingError, match=IMPORT):
+        EPIC100_SOURCE.scan(tmp_path)
+    with pytest.raises(UsageError, match=IMPORT):
+        folders_of(EPIC100_SOURCE, DataSections())
+    tune = BUILT_IN_CATALOGUE.benchmark("epic100-tune")
+    with pytest.raises(DataMissingError, match=IMPORT):
+        load_videos(tmp_path, tune, "epic100-source", num_segments=5, allow_missing=False)
+
+
+def test_segments_of_one_recording_are_known_by_their_names() -> None:
+    assert video_of("P01_101_12") == "P01_101"
+    assert video_of("golf_01") is None
+    assert EPIC100_SOURCE.recording_of("3,14", "P01_11_0") == ("", "P01_11")
