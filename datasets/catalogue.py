@@ -39,14 +39,13 @@ def catalogue_of(settings: DataSections) -> Catalogue:
     taken = {name for dataset in mine for name in (dataset.name, dataset.short_name)}
     listed = {d.name: d for d in PUBLISHED_DATASETS if not {d.name, d.short_name} & taken}
     for name, paths in settings.data.items():
-        if not paths.train:
-            continue
-        if name not in listed:
+        if name in listed:
+            listed[name] = replace(listed[name], given=paths)
+        elif paths.for_lists:
             raise ConfigError(
-                f"[data.{name}]: train and val are for {', '.join(listed)}, which are known by "
-                "lists alone; leave them out, or describe a dataset of your own"
+                f"[data.{name}]: {' and '.join(paths.for_lists)} are for {', '.join(listed)}, "
+                "which are known by lists alone; leave them out, or describe a dataset of your own"
             )
-        listed[name] = replace(listed[name], train=paths.train, val=paths.val)
     datasets = (*BUILT_IN_CATALOGUE.datasets, *mine, *listed.values())
     known = replace(BUILT_IN_CATALOGUE, datasets=datasets)
     own = own_benchmarks(settings.benchmarks, known)

@@ -205,7 +205,7 @@ class OwnDataset(Dataset):
             first, last = self.table.first_frame, self.table.stop_frame
             if first is None or last is None:
                 raise ConfigError(
-                    f"[datasets.{self.name}]: {quoted(entry.line.file)} has sections by frames; "
+                    f"{self.section}: {quoted(entry.line.file)} has sections by frames; "
                     "say first_frame = 0 or 1, the number of a video's first frame there, and "
                     "stop_frame = 'included' or 'excluded', whether that frame is in a section"
                 )

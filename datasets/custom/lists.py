@@ -222,9 +222,15 @@ def _rows_without_heading(
         yield line, _Fields(delimiter.join(row[:-1]).strip(), row[-1].strip())
 
 
-def _epic_fields(uid: str, video_id: str, verb_class: str) -> _Fields:
-    """Return a row of EPIC-KITCHENS-55: the clip `P08/P08_01_123` is section 123 of `P08_01`."""
-    return _Fields(f"{video_id.partition('_')[0]}/{video_id}_{uid}", verb_class)
+def _epic_fields(uid: str, video_id: str, verb_class: str, **frames: str) -> _Fields:
+    """Return a row of EPIC-KITCHENS-55: `P08_01_123` is section 123 of the recording `P08/P08_01`.
+
+    Where the table lacks the frames of sections it is a clip of that name.
+    """
+    folder, name = video_id.partition("_")[0], f"{video_id}_{uid}"
+    if not frames:
+        return _Fields(f"{folder}/{name}", verb_class)
+    return _Fields(f"{folder}/{video_id}", verb_class, id=name, **frames)
 
 
 def _has_no_heading(first: Sequence[str]) -> bool:
@@ -236,7 +242,9 @@ def _has_no_heading(first: Sequence[str]) -> bool:
 def _columns(heading: Sequence[str], place: str) -> dict[str, int]:
     """Return where the columns are; a heading in which one is mistyped or lacking is refused."""
     if set(heading) >= _EPIC_COLUMNS.keys():
-        return {name: heading.index(name) for name in _EPIC_COLUMNS}
+        frames = SECTION_COLUMNS["frames"]
+        names = (*_EPIC_COLUMNS, *(frames if set(frames) <= set(heading) else ()))
+        return {name: heading.index(name) for name in names}
     found = {
         field: heading.index(name)
         for field, names in _COLUMNS.items()

@@ -47,12 +47,24 @@ class DataSettings(Section):
         train: Of a dataset that is known by published lists: one's own copies of those to train
             on, where they are not in the folder `splits` with their published names; `val`
             likewise.
+        frames: Of a dataset that is known by published lists, as in `DatasetSettings`; so are
+            `frame_rate`, `first_frame` and `stop_frame`.
     """
 
     root: Path | None = None
     splits: Path | None = None
     train: Files = ()
     val: Files = ()
+    frames: FramePattern = ""
+    frame_rate: float | None = Field(default=None, gt=0, le=10_000)
+    first_frame: Literal[0, 1] | None = None
+    stop_frame: Literal["included", "excluded"] | None = None
+
+    @property
+    def for_lists(self) -> dict[str, Any]:
+        """What is set that is for datasets known by lists alone."""
+        values = self.model_dump(exclude={"root", "splits"}, exclude_unset=True)
+        return {name: value for name, value in values.items() if value not in (None, (), "")}
 
     @model_validator(mode="after")
     def _both_parts(self) -> Self:

@@ -1,13 +1,14 @@
 """Datasets that are known by published lists, of which a user brings copies of their own."""
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, field, replace
+from pathlib import Path, PurePosixPath
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError, shorten
 from ta3n.common.files import expand_home
 from ta3n.datasets.custom.dataset import OwnDataset
-from ta3n.datasets.custom.settings import DatasetSettings
+from ta3n.datasets.custom.lists import Entry
+from ta3n.datasets.custom.settings import DatasetSettings, DataSettings
 from ta3n.datasets.reading.base import Dataset, Listing
 from ta3n.datasets.reading.folders import quoted
 from ta3n.datasets.reading.split_files import Role
@@ -16,11 +17,25 @@ _PICKLES = (".pkl", ".pickle")
 
 
 class _ByLists(OwnDataset):
-    """What reads the lists: their rows are those of an own dataset."""
+    """What reads the lists: their rows are those of an own dataset.
+
+    Sections are parts of their recordings where the settings say how frames are counted, else clips
+    that were cut from these before, of the sections' names.
+    """
 
     @property
     def section(self) -> str:
         return f"[data.{self.name}]"
+
+    def entries(self) -> Iterable[Entry]:
+        """See `OwnDataset.entries`."""
+        whole = self.table.first_frame is None and self.table.stop_frame is None
+        for entry in super().entries():
+            if whole and entry.may_be_section:
+                path = str(PurePosixPath(entry.path).with_name(entry.id))
+                yield replace(entry, path=path, may_be_section=False, section=None, id="")
+            else:
+                yield entry
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,15 +46,15 @@ class ListedDataset(Dataset):
         class_names: Names of the classes by label.
         train_names: What the list to train on may be called as published; `val_names` likewise.
         hint: Where the lists come from, for messages.
-        train: One's own copies, whatever they are called; `val` likewise.
+        given: What the settings say of it: one's own copies, whatever they are called, and how
+            its videos are read.
     """
 
     class_names: tuple[str, ...]
     train_names: tuple[str, ...]
     val_names: tuple[str, ...]
     hint: str
-    train: tuple[Path, ...] = ()
-    val: tuple[Path, ...] = ()
+    given: DataSettings = field(default_factory=DataSettings)
     by_lists = True
 
     def scan(
@@ -59,7 +74,8 @@ class ListedDataset(Dataset):
         return tuple((entry.class_name, entry.role) for entry in self._by_lists(splits).entries())
 
     def _by_lists(self, splits: Path | None) -> OwnDataset:
-        train, val = self.train, self.val
+        given = self.given.for_lists
+        train, val = given.pop("train", ()), given.pop("val", ())
         if splits is not None:
             folder = expand_home(splits).absolute()
             train = (self._find(folder, self.train_names),)
@@ -76,7 +92,7 @@ class ListedDataset(Dataset):
             group_from_name=self.group_from_name,
             groups_span_classes=self.groups_span_classes,
             default_root=self.default_root,
-            table=DatasetSettings(train=train, val=val, classes=self.class_names),
+            table=DatasetSettings(train=train, val=val, classes=self.class_names, **given),
         )
 
     def _find(self, folder: Path, names: Iterable[str]) -> Path:

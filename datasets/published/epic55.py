@@ -3,8 +3,9 @@
 The counts are those of the annotation files that were published with MM-SADA.
 """
 
+import re
+
 from ta3n.datasets.benchmarks.benchmark import About, Benchmark, Side
-from ta3n.datasets.builtin.epic100 import video_of
 from ta3n.datasets.published.dataset import ListedDataset
 
 _CLASSES = ("take", "put", "open", "close", "wash", "cut", "mix", "pour")
@@ -16,11 +17,20 @@ _DOMAINS = {
     "d3": ("P22", (919, 1121, 450, 367, 808, 110, 53, 69), (241, 280, 102, 71, 245, 29, 1, 5)),
 }
 
+_RECORDING = re.compile(r"(P\d\d_\d+)(_\d+)?")
+
+
+def _recording_of(name: str) -> str | None:
+    """Return the recording that a section was cut from: `P08_01` of `P08_01_123`, or of itself."""
+    found = _RECORDING.fullmatch(name)
+    return found and found[1]
+
+
 DATASETS = tuple(
     ListedDataset(
         name=f"epic55-{domain}",
         short_name=f"epic-{domain}",
-        group_from_name=video_of,
+        group_from_name=_recording_of,
         groups_span_classes=True,
         class_names=_CLASSES,
         train_names=(f"{domain.upper()}_train.csv", f"list_{kitchen}_train.txt"),

@@ -110,7 +110,7 @@ def test_shipped_file_shows_every_setting_with_its_default() -> None:
     extract = load_settings(ExtractSections, file, {}).settings.extract
     train = load_settings(TrainSections, file, {}).settings.train
     assert extract == ExtractSettings(out=REPOSITORY / "features")
-    assert train == TrainSettings(features=REPOSITORY / "features", out=REPOSITORY / "runs")
+    assert train == TrainSettings(features=(REPOSITORY / "features",), out=REPOSITORY / "runs")
     tree = tomllib.loads(text)
     sections: dict[str, type[Section]] = {"extract": ExtractSettings, "train": TrainSettings}
     for section, settings in sections.items():

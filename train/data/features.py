@@ -55,24 +55,31 @@ def load_part(
         mapped: Leave the rows where they lie. The folders that were mapped before, and are shared.
 
     Returns:
-        The sampled frames as a tensor, where nothing else is asked for.
+        The sampled frames as a tensor, where nothing else is asked for. Streams are joined along D.
 
     Raises:
         As `load_features`.
     """
     videos = side.videos(part)
     if mapped is None and not drawn and not videos[0].views:
-        return load_features(side.folder, videos, side.manifest.config.feature_dim)
+        streams = zip(side.streams, side.widths, strict=True)
+        each = [load_features(s.folder, s.videos(part), width) for s, width in streams]
+        return each[0] if len(each) == 1 else torch.cat(each, dim=2)
+    lengths = [[video.clip.length for video in s.videos(part)] for s in side.streams]
     return StoredVideos(
-        streams=(_stream(side, videos, drawn=drawn, mapped=mapped),),
-        lengths=torch.tensor([video.clip.length for video in videos]),
+        streams=tuple(_stream(s, s.videos(part), drawn=drawn, mapped=mapped) for s in side.streams),
+        lengths=torch.tensor(lengths).amin(dim=0),
     )
 
 
 def size_of(side: DomainVideos, part: BenchmarkRole, *, drawn: bool) -> int:
     """Return how many bytes `load_part` holds in memory, unless it leaves them where they lie."""
-    rows = sum(len(_wanted(video, drawn=drawn)) for video in side.videos(part))
-    return rows * side.manifest.config.feature_dim * _BYTES
+    values = sum(
+        len(_wanted(video, drawn=drawn)) * width
+        for stream, width in zip(side.streams, side.widths, strict=True)
+        for video in stream.videos(part)
+    )
+    return values * _BYTES
 
 
 def _wanted(video: Video, *, drawn: bool) -> Sequence[int]:

@@ -65,6 +65,7 @@ class DomainVideos:
         train: Videos of the official training split.
         val: Those that a model is tested on: videos of the official test split, or the training
             videos where the benchmark tests on those.
+        others: The same videos in the same order, in further streams of features.
     """
 
     dataset: str
@@ -72,6 +73,17 @@ class DomainVideos:
     manifest: Manifest
     train: tuple[Video, ...]
     val: tuple[Video, ...]
+    others: tuple["DomainVideos", ...] = ()
+
+    @property
+    def streams(self) -> tuple["DomainVideos", ...]:
+        """The videos in each of the streams whose features are joined; mostly in one."""
+        return self, *self.others
+
+    @property
+    def widths(self) -> tuple[int, ...]:
+        """The width of a feature in each stream."""
+        return tuple(stream.manifest.config.feature_dim for stream in self.streams)
 
     def videos(self, part: BenchmarkRole) -> tuple[Video, ...]:
         """Return the videos that are trained on, or those that are tested."""

@@ -16,7 +16,7 @@ from ta3n.common.records import IMPORTED, PYTHON_PREFIX, USABLE, ClipStatus
 from ta3n.common.sampling import FrameSelection
 from ta3n.datasets.custom.loose import find_videos
 from ta3n.train.data.videos import sampled_among
-from ta3n.train.inference.trained import TrainedRun, weights_option
+from ta3n.train.inference.trained import TrainedRun, weights_options
 from ta3n.train.methods.heads import columns_of
 from ta3n.train.runs.records import feature_differences
 
@@ -82,9 +82,9 @@ def predict(
     """
     if top_k < 1:
         raise UsageError(f"top_k is {top_k}; it must be 1 or above")
-    if run.features.profile == IMPORTED:
+    if imported := [made.backbone for made in run.streams if made.profile == IMPORTED]:
         raise DataConflictError(
-            f"{run.path} was trained on imported features ({run.features.backbone}): how clips "
+            f"{run.path} was trained on imported features ({imported[0]}): how clips "
             "become such features is not known here; evaluate it with --target"
         )
     if run.features.backbone.startswith(PYTHON_PREFIX):
@@ -94,10 +94,10 @@ def predict(
             "take those of the clips with ta3n.extract.extract_features, then predict_features"
         )
     given = [Path(video) for video in ([videos] if isinstance(videos, str | Path) else videos)]
-    option = weights_option(run, run.weights if weights is None else Path(weights))
+    chosen = weights_options(run, run.weights if weights is None else Path(weights))
     clips = list(_clips(given))
     files = [found for _, found in clips if isinstance(found, Path)]
-    done = _classify(run, files, option, top_k) if files else {}
+    done = _classify(run, files, chosen, top_k) if files else {}
     return [
         replace(done[str(found)], video=shown)
         if isinstance(found, Path)
@@ -120,12 +120,38 @@ def _clips(given: Sequence[Path]) -> Iterator[tuple[Path, Path | str]]:
 
 
 def _classify(
-    run: TrainedRun, files: Sequence[Path], weights: str, top_k: int
+    run: TrainedRun, files: Sequence[Path], weights: Sequence[str], top_k: int
 ) -> dict[str, Prediction]:
-    """Return what becomes of each clip, by its absolute path."""
+    """Return what becomes of each clip, by its absolute path.
+
+    Args:
+        weights: Of the backbone of each stream.
+    """
+    streams = [_extract(run, files, option, n) for n, option in enumerate(weights)]
+    clips = streams[0]
+    # A clip is decoded alike for every stream.
+    usable = [path for path in clips if all(each[path].status in USABLE for each in streams)]
+    top: dict[str, tuple[ClassProbability, ...]] = {}
+    if usable:
+        sampled = [[_sampled(each[path], run) for path in usable] for each in streams]
+        features = np.concatenate([np.stack(rows) for rows in sampled], axis=-1)
+        for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
+            top[path] = tuple(_likeliest(run, row, top_k))
+    return {
+        path: Prediction(
+            video=Path(path), status=clip.status, reason=clip.reason, top=top.get(path, ())
+        )
+        for path, clip in clips.items()
+    }
+
+
+def _extract(
+    run: TrainedRun, files: Sequence[Path], weights: str, stream: int
+) -> "dict[str, ClipFeatures]":
+    """Return the features of clips in a stream of the run's, by their absolute paths."""
     from ta3n.extract import extract_features
 
-    made = run.features
+    made = run.streams[stream]
     # Of all frames only those that are sampled.
     sampled = f"segments:{run.num_segments}" if run.num_views == 1 else "all"
     options: dict[str, Any] = {
@@ -141,22 +167,12 @@ def _classify(
             "window": made.window, "window_step": made.window_step, "window_pad": made.window_pad,
         }  # fmt: skip
     clips = extract_features(files, **options)
-    if differences := feature_differences(run.config, next(iter(clips.values())).config):
+    first = next(iter(clips.values()))
+    if differences := feature_differences(run.config, first.config, stream):
         raise DataConflictError(
             f"this version does not make the run's features: {'; '.join(differences)}"
         )
-    usable = [path for path, clip in clips.items() if clip.status in USABLE]
-    top: dict[str, tuple[ClassProbability, ...]] = {}
-    if usable:
-        features = np.stack([_sampled(clips[path], run) for path in usable])
-        for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
-            top[path] = tuple(_likeliest(run, row, top_k))
-    return {
-        path: Prediction(
-            video=Path(path), status=clip.status, reason=clip.reason, top=top.get(path, ())
-        )
-        for path, clip in clips.items()
-    }
+    return clips
 
 
 def _likeliest(

@@ -180,7 +180,7 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     target = load_target(runs[0], settings.features, dataset, allow_missing=settings.allow_missing)
     untested_classes(target, runs[0].classes, call.split, allow_missing=settings.allow_missing)
     evaluations = [evaluate(run, target, call.split) for run in runs]
-    challenge = _tell_challenge(call, evaluations, settings.features)
+    challenge = _tell_challenge(call, evaluations, settings.features[0])
     records = challenge.records if challenge else [{} for _ in runs]
     for each, record in zip(evaluations, records, strict=True):
         folder = each.run.path

@@ -16,12 +16,18 @@ from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
-from ta3n.train.data.videos import DomainVideos, Video, load_videos
+from ta3n.train.data.streams import load_streams
+from ta3n.train.data.videos import DomainVideos, Video
 from ta3n.train.inference.trained import TrainedRun
 from ta3n.train.methods.heads import columns_of
 from ta3n.train.model.prediction import classes_of, probabilities_of
 from ta3n.train.runs.folder import write_csv, write_json
-from ta3n.train.runs.records import benchmark_of, feature_differences, side_named
+from ta3n.train.runs.records import (
+    benchmark_of,
+    side_named,
+    stream_differences,
+    stream_records,
+)
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
 from ta3n.train.runs.selection import mean_class_percent
 
@@ -116,9 +122,9 @@ def _among(logits: Tensor, labels: Tensor, top_k: int) -> Tensor:
 
 
 def load_target(
-    run: TrainedRun, features: Path, target: str, *, allow_missing: bool
+    run: TrainedRun, features: Path | Sequence[Path], target: str, *, allow_missing: bool
 ) -> DomainVideos:
-    """Return the videos of a dataset that a run can be evaluated on, see `load_videos`.
+    """Return the videos of a dataset that a run can be evaluated on, see `load_streams`.
 
     `target` is the short or full name of a dataset of the run's benchmark.
 
@@ -135,7 +141,7 @@ def load_target(
             f"{run.path} was trained on other classes than {benchmark.name} has now: "
             f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
         )
-    videos = load_videos(
+    videos = load_streams(
         features,
         benchmark,
         dataset,
@@ -143,13 +149,14 @@ def load_target(
         allow_missing=allow_missing,
         num_views=run.num_views,
     )
-    if differences := feature_differences(run.config, videos.manifest.config):
+    streams = [stream.manifest for stream in videos.streams]
+    if differences := stream_differences(run.config, [manifest.config for manifest in streams]):
         raise DataConflictError(
             f"the features in {videos.folder} were made otherwise than those that {run.path} was "
             f"trained on: {'; '.join(differences)}"
         )
-    recorded = run.config.data["manifests"].get(dataset)
-    if recorded not in (None, videos.manifest.content_hash):
+    recorded = [each["manifests"].get(dataset) for each in stream_records(run.config)]
+    if any(r not in (None, m.content_hash) for r, m in zip(recorded, streams, strict=True)):
         LOGGER.warning("%s: these features are not those that the run used", dataset)
     return videos
 

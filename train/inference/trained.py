@@ -25,7 +25,7 @@ from ta3n.train.model.prediction import observe, probabilities_of
 from ta3n.train.model.videos import Videos, has_not_finite
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.folder import RunConfig
-from ta3n.train.runs.records import features_of, find_runs, read_config
+from ta3n.train.runs.records import features_of, find_runs, read_config, stream_records
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note
 from ta3n.train.runs.selection import LAST
 
@@ -95,7 +95,17 @@ class TrainedRun:
     @property
     def features(self) -> FeatureConfig:
         """How the features were made, and how those of new clips are: backbone, weights ..."""
-        return features_of(self.config)
+        return self.streams[0]
+
+    @property
+    def streams(self) -> tuple[FeatureConfig, ...]:
+        """The same of each stream of features that are joined; mostly of one."""
+        return tuple(features_of(self.config, n) for n in range(len(stream_records(self.config))))
+
+    @property
+    def feature_dim(self) -> int:
+        """D, the width of a frame's feature, that of all streams together."""
+        return sum(stream.feature_dim for stream in self.streams)
 
     def predict_features(
         self, features: Tensor | NDArray[np.floating[Any]], *, are_source: bool = False
@@ -115,7 +125,7 @@ class TrainedRun:
 
     def logits(self, features: Videos, *, are_source: bool = False) -> Tensor:
         """Return the class logits [N, C] on the CPU; as `predict_features` otherwise."""
-        wanted = (self.num_segments, self.features.feature_dim)
+        wanted = (self.num_segments, self.feature_dim)
         if features.ndim not in (3, 4) or tuple(features.shape[-2:]) != wanted:
             raise UsageError(
                 f"features have the shape {list(features.shape)}; this run takes [N, {wanted[0]}, "
@@ -172,17 +182,29 @@ def load_run(
         weights=None if weights is None else Path(weights),
     )
     if run.weights is not None:
-        weights_option(run, run.weights)
+        weights_options(run, run.weights)
     return run
 
 
-def weights_option(run: TrainedRun, file: Path | None) -> str:
+def weights_options(run: TrainedRun, file: Path | None) -> list[str]:
+    """Return for each stream what to give stage one as weights, see `weights_option`.
+
+    The file is that of the streams whose weights are of one.
+    """
+    of_a_file = [made.weights.startswith(_OF_A_FILE) for made in run.streams]
+    return [
+        weights_option(run, file if each or not any(of_a_file) else None, number)
+        for number, each in enumerate(of_a_file)
+    ]
+
+
+def weights_option(run: TrainedRun, file: Path | None, stream: int = 0) -> str:
     """Return what to give stage one as weights, so that they are the run's, of a file or not.
 
     Raises:
         WeightsError: If a file is needed, is not there, is another one, or is not called for.
     """
-    identity = run.features.weights
+    identity = run.streams[stream].weights
     if not identity.startswith(_OF_A_FILE):
         if file is not None:
             raise WeightsError(

@@ -1,7 +1,7 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, UsageError
@@ -9,7 +9,8 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
-from ta3n.train.data.videos import DomainVideos, check_same_features, load_videos, untested_classes
+from ta3n.train.data.streams import load_streams
+from ta3n.train.data.videos import DomainVideos, check_same_features, untested_classes
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
@@ -98,10 +99,18 @@ def prepare_jobs(
     for settings, choices in zip(variants, chosen, strict=True):
         for row, run, start, published in choices:
             has_source = run.method.trains_on != "nothing"
-            key = settings.segments, settings.sampling, settings.views, has_source
+            key = (
+                settings.features,
+                settings.segments,
+                settings.sampling,
+                settings.views,
+                has_source,
+            )
             if key not in pairs:
                 pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
             pair = pairs[key]
+            if run.recipe.fusion == "late":
+                run = replace(run, stream_dims=pair.target.widths)
             if start is not None:
                 check_fits(start, run, benchmark, names[0], pair.target)
             _check_filled(run.method, pair.source, pair.target, settings.rules_on)
@@ -173,7 +182,7 @@ def _load_pair(
     source_name, target_name = names
 
     def load(name: str) -> DomainVideos:
-        return load_videos(
+        return load_streams(
             settings.features,
             benchmark,
             name,
@@ -185,16 +194,12 @@ def _load_pair(
 
     source, target = None if start else load(source_name), load(target_name)
     if source is not None:
-        check_same_features(source.manifest, target.manifest)
+        for ours, theirs in zip(source.streams, target.streams, strict=True):
+            check_same_features(ours.manifest, theirs.manifest)
     sides = [target] if source is None else [source, target]
-    features = target.manifest.config.as_hashed()
-    # They are of the clips, not of what becomes of a frame.
-    for key in ("dataset", "reading"):
-        features.pop(key, None)
     record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
-        "features": features,
-        "manifests": {side.dataset: side.manifest.content_hash for side in sides},
+        **_stream_record(sides, 0),
         "lists": {side.dataset: side.lists_hash for side in sides},
         "videos": {
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
@@ -203,8 +208,23 @@ def _load_pair(
     if start is not None:
         for key in ("manifests", "lists", "videos"):
             record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
+    if len(target.streams) > 1:
+        record["streams"] = [_stream_record(sides, n) for n in range(1, len(target.streams))]
+        for place, each in enumerate(record["streams"]) if start else ():
+            there = start.config.data["streams"][place]["manifests"] if start else {}
+            each["manifests"] = {source_name: there.get(source_name), **each["manifests"]}
     untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
     return _Pair(source, target, record, untested)
+
+
+def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]:
+    """Return what a run records of a stream: how its features were made, and which they are."""
+    features = sides[-1].streams[number].manifest.config.as_hashed()
+    # They are of the clips, not of what becomes of a frame.
+    for key in ("dataset", "reading"):
+        features.pop(key, None)
+    hashes = {s.dataset: s.streams[number].manifest.content_hash for s in sides}
+    return {"features": features, "manifests": hashes}
 
 
 def _check_filled(

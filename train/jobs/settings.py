@@ -15,7 +15,14 @@ from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
 from ta3n.train.methods.registry import METHODS, choices, find_choice
-from ta3n.train.recipe.recipes import RECIPES, MmdEstimator, Optimizer, Sampling, Schedule
+from ta3n.train.recipe.recipes import (
+    RECIPES,
+    Fusion,
+    MmdEstimator,
+    Optimizer,
+    Sampling,
+    Schedule,
+)
 
 StackPolicy = Literal["auto", "on", "off"]
 LoadPolicy = Literal["auto", "memory", "mapped"]
@@ -72,8 +79,19 @@ class TrainSettings(Section):
     A method that is named wins over a row, and a single switch over both.
     """
 
-    features: Path = setting(
-        "features", "What ta3n-extract wrote (default: features).", metavar="DIR"
+    features: tuple[Path, ...] = setting(
+        ("features",),
+        "What ta3n-extract wrote (default: features); repeat to join streams, as of RGB and flow.",
+        metavar="DIR",
+        multiple=True,
+        min_length=1,
+    )
+    fusion: Fusion = setting(
+        "concat",
+        "Streams side by side in a feature (default), or late: an encoder each, logits summed.",
+    )
+    stream_loss: float = setting(
+        0.0, "Weight of each stream's own loss, with late (default: 0).", metavar="X", ge=0
     )
     out: Path = setting("runs", "Folder for runs (default: runs).", metavar="DIR")
     benchmark: str | None = setting(
@@ -187,6 +205,11 @@ class TrainSettings(Section):
     jobs: int = setting(1, "Processes on CPUs, one thread each.", metavar="N", ge=1, le=1024)
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
+
+    @field_validator("features", mode="before")
+    @classmethod
+    def _one_folder_or_several(cls, value: Any) -> Any:
+        return (value,) if isinstance(value, str | Path) else value
 
     @field_validator("plugins")
     @classmethod

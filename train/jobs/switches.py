@@ -57,11 +57,19 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
     Raises:
         UsageError: For a value out of its range.
     """
+    if settings.fusion == "late" and len(settings.features) < 2:
+        raise UsageError(
+            "--fusion late is for streams; give two or more --features, or leave it out"
+        )
+    if settings.stream_loss and settings.fusion != "late":
+        raise UsageError("--stream-loss is of streams that have logits of their own: --fusion late")
     changes = {
         "num_segments": settings.segments,
         "source_batch": settings.batch_size,
         "sampling": settings.sampling,
         "views": settings.views,
+        "fusion": settings.fusion,
+        "stream_loss": settings.stream_loss,
         **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
     given = _given(changes)

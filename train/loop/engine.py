@@ -70,6 +70,7 @@ class Trainer:
             num_classes=settings.num_classes,
             feature_dim=data.source_features.shape[2],
             heads=settings.heads,
+            stream_dims=settings.stream_dims,
         )
         self.model = TA3N(spec, self._generators.weights)
         if initial is not None:
@@ -181,7 +182,7 @@ class Trainer:
         return [
             draw_masks(
                 self._generators.dropout,
-                frame_shape=(num_videos, spec.num_segments, spec.hidden_dim),
+                frame_shape=(num_videos, spec.num_segments, spec.frame_dim),
                 video_dim=spec.video_dim,
                 probability=spec.dropout,
                 dtype=self.data.source_features.dtype,

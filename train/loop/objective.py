@@ -198,7 +198,10 @@ class StepContext(TermContext):
         if self.head is None:
             return output
         columns = columns_of(self.model.spec.heads)[self.head]
-        return replace(output, logits=output.logits[:, columns])
+        seen = replace(output, logits=output.logits[:, columns])
+        if output.stream_logits is None:
+            return seen
+        return replace(seen, stream_logits=output.stream_logits[..., columns])
 
     @torch.no_grad()
     def evaluate_target(self, weights: Mapping[str, Tensor] | None = None) -> Observation:
@@ -257,6 +260,13 @@ class Step(StepContext):
         batch = replace(self.batch, source_labels=self.batch.source_labels[:, place])
         seen = replace(self, batch=batch, head=head)
         return replace(seen, output=seen._seen(self.output))
+
+    def stream_classification(self) -> Tensor:
+        """Return the sum of the classification losses of the streams, each by its own logits."""
+        logits = self.output.stream_logits
+        assert logits is not None, "streams have encoders of their own"
+        losses = [F.cross_entropy(each[: self.num_source], self.labels) for each in logits]
+        return torch.stack(losses).sum()
 
     def classification(self) -> Tensor:
         """Return the classification loss on the source, of both classifiers if there are two."""
@@ -414,6 +424,11 @@ def compute_losses(step: Step, update: Update = JOINT) -> Losses:
         classification = over_heads(Step.classification, step)
         assert classification is not None, "every head has one"
         total = losses["classification"] = classification
+        if step.recipe.stream_loss:
+            streams = over_heads(Step.stream_classification, step)
+            assert streams is not None, "every head has one"
+            losses["streams"] = streams
+            total = total + step.recipe.stream_loss * streams
     for term in step.method.terms:
         loss = _loss_of(term, replace(step, term=term.name))
         if loss is None:

@@ -68,6 +68,8 @@ class RunSettings:
         seed: the run's seed.
         init_from: whose weights it starts from; none where the seed draws all of them.
         heads: where there are several.
+        stream_dims: widths of the streams of features that have an encoder each; none where they
+            share one.
     """
 
     method: Method
@@ -77,6 +79,7 @@ class RunSettings:
     seed: int
     init_from: StartingPoint | None = None
     heads: tuple[ClassHead, ...] = ()
+    stream_dims: tuple[int, ...] = ()
 
     @property
     def fields_read(self) -> tuple[str, ...]:

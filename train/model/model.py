@@ -6,7 +6,7 @@ video (the K-1 relations n = K..2 of TemRelation), C classes.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, cast
 
 import torch
@@ -20,6 +20,7 @@ from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.initialisation import Linear, drawn_from, initialise
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficients
+from ta3n.train.layers.streams import StreamEncoders, StreamLinears
 from ta3n.train.layers.temporal import EncoderModule
 from ta3n.train.methods.base import LEVELS, Level, Method
 from ta3n.train.methods.heads import ClassHead
@@ -50,6 +51,8 @@ class ModelSpec:
         second_classifier: whether there is one, as MCD needs.
         extra: what makes further modules that terms need, by name.
         heads: where there are several.
+        streams: widths of the streams of a frame's feature, each with a spatial module and an
+            encoder of its own: H and V are S times as large then. None where all share one.
 
     Raises:
         UsageError: for a value out of its range, or attention without relations.
@@ -68,6 +71,7 @@ class ModelSpec:
     second_classifier: bool = False
     extra: tuple["Callable[[ModelSpec], Mapping[str, nn.Module]]", ...] = ()
     heads: tuple[ClassHead, ...] = ()
+    streams: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
@@ -92,9 +96,14 @@ class ModelSpec:
         return ENCODERS.find(self.temporal)
 
     @property
+    def frame_dim(self) -> int:
+        """The width of a frame's feature after the spatial module."""
+        return max(1, len(self.streams)) * self.hidden_dim
+
+    @property
     def video_dim(self) -> int:
         """V, the width of a video feature."""
-        return cast(int, getattr(self, self.encoder.width))
+        return max(1, len(self.streams)) * cast(int, getattr(self, self.encoder.width))
 
 
 def model_spec(
@@ -104,6 +113,7 @@ def model_spec(
     num_classes: int,
     feature_dim: int,
     heads: tuple[ClassHead, ...] = (),
+    stream_dims: tuple[int, ...] = (),
 ) -> ModelSpec:
     """Return the model that a method needs under a recipe.
 
@@ -124,6 +134,7 @@ def model_spec(
         second_classifier=any(term.second_classifier for term in method.terms),
         extra=tuple(term.modules for term in method.terms if term.modules),
         heads=heads,
+        streams=stream_dims,
     )
 
 
@@ -141,6 +152,8 @@ class ModelOutput:
             see, [B, V].
         parts: of the videos, such as relations, before attention, [B, P, V]; none without any.
         second_logits: of the second classifier, [B, C], or none without one.
+        stream_logits: of each stream with an encoder of its own, [S, B, C], whose sum the logits
+            are; none without such.
         statistics: of the batch, by normalisation, see `Domains`; empty in evaluation.
     """
 
@@ -151,6 +164,7 @@ class ModelOutput:
     domain_logits: dict[Level, Tensor] = field(default_factory=dict)
     attention: Tensor | None = None
     second_logits: Tensor | None = None
+    stream_logits: Tensor | None = None
     statistics: dict[str, Tensor] = field(default_factory=dict)
 
     @property
@@ -176,6 +190,11 @@ class HeadedClassifier(nn.ModuleDict):
     def weight(self) -> Tensor:
         """Of the first head, [C_1, V]."""
         return cast(nn.Linear, next(iter(self.values()))).weight
+
+
+def _encoders(spec: ModelSpec) -> list[EncoderModule]:
+    alone = [replace(spec, feature_dim=width, streams=()) for width in spec.streams]
+    return [spec.encoder.build(each) for each in alone]
 
 
 class TA3N(nn.Module):
@@ -211,18 +230,22 @@ class TA3N(nn.Module):
 
     def _build(self, spec: ModelSpec) -> None:
         self.frame_fc = Linear(spec.feature_dim, spec.hidden_dim)
-        self.frame_discriminator = Discriminator(spec.hidden_dim)
+        if spec.streams:
+            self.frame_fc = cast(Linear, StreamLinears(spec.streams, spec.hidden_dim))
+        self.frame_discriminator = Discriminator(spec.frame_dim)
         self.video_discriminator = Discriminator(spec.video_dim)
         self.video_classifier: nn.Linear | HeadedClassifier = (
             HeadedClassifier(spec.video_dim, spec.heads)
             if spec.heads
             else Linear(spec.video_dim, spec.num_classes)
         )
-        self.encoder: EncoderModule = spec.encoder.build(spec)
+        self.encoder: EncoderModule = (
+            StreamEncoders(_encoders(spec)) if spec.streams else spec.encoder.build(spec)
+        )
         self.frame_norm: DomainNorm | None = None
         if spec.norm_layers != "none":
             shared = spec.norm_layers == "all"
-            self.frame_norm = DomainNorm("frame_norm", spec.hidden_dim, shared_affine=shared)
+            self.frame_norm = DomainNorm("frame_norm", spec.frame_dim, shared_affine=shared)
         self.conventional_attention: ConventionalAttention | None = None
         if spec.attention == "conventional":
             self.conventional_attention = ConventionalAttention(spec.video_dim)
@@ -358,8 +381,23 @@ class TA3N(nn.Module):
             domain_logits=domain_logits,
             attention=attention,
             second_logits=second,
+            stream_logits=self._stream_logits(dropped) if self.spec.streams else None,
             statistics=domains.statistics,
         )
+
+    def _stream_logits(self, videos: Tensor) -> Tensor:
+        """Return what each stream adds to the logits of videos [B, V], [S, B, C].
+
+        The classifier is linear, so that it is a sum over streams; each has a part of its bias.
+        """
+        count = len(self.spec.streams)
+        bias = self.video_classifier(torch.zeros_like(videos))
+        zeros = torch.zeros_like(videos).chunk(count, dim=-1)
+        alone = [
+            torch.cat([*zeros[:n], part, *zeros[n + 1 :]], dim=-1)
+            for n, part in enumerate(videos.chunk(count, dim=-1))
+        ]
+        return torch.stack([self.video_classifier(each) - bias * (1 - 1 / count) for each in alone])
 
     def _frames(self, features: Tensor, domains: Domains) -> Tensor:
         """Run the spatial module: [B, K, D] to [B, K, H]."""

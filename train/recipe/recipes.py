@@ -16,6 +16,7 @@ from ta3n.common.errors import UsageError
 Ramp = Literal["epoch", "step"]
 Batches = Literal["zip", "cycle"]
 Sampling = Literal["centre", "random"]
+Fusion = Literal["concat", "late"]
 MmdEstimator = Literal["paired", "biased", "unbiased"]
 JointInput = Literal["logits", "softmax"]
 McdSteps = Literal["one", "three"]
@@ -37,6 +38,10 @@ class Recipe:
             `centre`, or one drawn at `random`, anew in each epoch.
         views: sets of K frames, spread evenly over the parts, over whose logits the mean is taken
             in evaluation; one is the centres.
+        fusion: how streams of features are joined: `concat`, one beside another in a frame's
+            feature, or `late`, each with a spatial module and an encoder of its own, whose logits
+            are summed.
+        stream_loss: weight of the sum of the classification losses of each stream by itself.
         hidden_dim: width H of a frame's feature after the spatial module.
         relation_dim: width R of an n-frame relation.
         max_subsets: most ordered frame subsets evaluated per n.
@@ -111,6 +116,8 @@ class Recipe:
     norm_momentum: float = 0.1
     sampling: Sampling = "centre"
     views: int = 1
+    fusion: Fusion = "concat"
+    stream_loss: float = 0.0
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
@@ -145,7 +152,7 @@ class Recipe:
         }
 
 
-_LATER = ("lr_steps", "reversal_ramp", "sampling", "views")
+_LATER = ("lr_steps", "reversal_ramp", "sampling", "views", "fusion", "stream_loss")
 
 OFFICIAL = Recipe(name="official")
 

@@ -64,9 +64,10 @@ class _ReportCommand(click.Command):
 )
 @click.option(
     "--features",
+    multiple=True,
     metavar="DIR",
     type=_FOLDER,
-    help="What ta3n-extract wrote: for pictures of features and attention.",
+    help="What ta3n-extract wrote: for pictures of features and attention; repeat for streams.",
 )
 @click.option(
     "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
@@ -99,7 +100,7 @@ class _ReportCommand(click.Command):
 def main(
     runs: tuple[Path, ...],
     out: Path,
-    features: Path | None,
+    features: tuple[Path, ...],
     videos: Path | None,
     rules: tuple[str, ...],
     focal: tuple[str, ...],

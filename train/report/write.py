@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -31,7 +31,7 @@ from ta3n.train.report.tables.rows import (
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
 from ta3n.train.report.tables.summary import further_findings, main_finding
-from ta3n.train.runs.records import Run
+from ta3n.train.runs.records import Run, stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
@@ -112,7 +112,7 @@ def write_report(
     runs: Sequence[Path],
     out: Path,
     *,
-    features: Path | None,
+    features: Path | Sequence[Path] | None,
     command: str,
     videos: Path | None = None,
     pictures: bool = True,
@@ -126,7 +126,8 @@ def write_report(
         runs: What `ta3n-train --out` wrote.
         out: Folder for `report.html`, `results.csv`, `tables` and `figures`; what is there is
             replaced.
-        features: Folder that stage one wrote; None leaves out the pictures that need it.
+        features: Folder that stage one wrote, or one for each stream; None leaves out the pictures
+            that need it.
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
@@ -142,11 +143,12 @@ def write_report(
         UsageError: For a rule or a focal row that no run has.
         OSError: If the report cannot be written.
     """
-    for folder in (features, videos):
+    folders = [features] if isinstance(features, Path) else list(features or ())
+    for folder in (*folders, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
     contents = build_contents(collect_runs(*runs), rules, focal, read_tail(annotations))
-    galleries = _galleries(contents, features, videos, focal, pictures=pictures)
+    galleries = _galleries(contents, folders, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
         for gallery in galleries.values()
@@ -236,7 +238,7 @@ def _sheets(
 
 def _galleries(
     contents: Contents,
-    features: Path | None,
+    features: Sequence[Path],
     videos: Path | None,
     focal: Sequence[str],
     *,
@@ -274,18 +276,24 @@ def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: 
         no_labels=NO_LABELS,
         command=command,
         directions=directions,
-        features=directions[0].rows[0].config.data["features"],  # all runs share them
+        streams=_streams(directions[0]),  # all runs share them
         version=version("ta3n"),
     )
     # A file name need not be valid Unicode; its odd bytes are shown as such.
     return page.encode(errors="backslashreplace")
 
 
+def _streams(direction: DirectionRuns) -> list[Mapping[str, Any]]:
+    """Return how the features of each stream were made."""
+    return [each["features"] for each in stream_records(direction.rows[0].config)]
+
+
 def _warnings(direction: DirectionRuns) -> list[str]:
     """Return what makes the figures of a direction less than they seem."""
-    weights = str(direction.rows[0].config.data["features"]["weights"])
     found = []
-    if weights.startswith("random"):
+    for weights in (str(features["weights"]) for features in _streams(direction)):
+        if not weights.startswith("random"):
+            continue
         found.append(f"The backbone has random weights ({weights}): accuracies mean nothing.")
     if direction.rows[0].config.settings.get("tested") == "train":
         found.append(

@@ -37,7 +37,7 @@ from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.model.prediction import classes_of
 from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.runs.folder import RunConfig, RunFolder
-from ta3n.train.runs.records import read_config
+from ta3n.train.runs.records import read_config, stream_records
 from ta3n.train.runs.scores import Evaluation
 from ta3n.train.runs.selection import (
     KEPT_WEIGHTS,
@@ -237,12 +237,15 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
     method = method_of(config.settings["method"])
     if method.closed_form is not None:
         return AlignedModel(weights, len(config.settings["classes"]))
+    widths = tuple(each["features"]["feature_dim"] for each in stream_records(config))
+    recipe = Recipe(**config.settings["recipe"])
     spec = model_spec(
         method,
-        Recipe(**config.settings["recipe"]),
+        recipe,
         num_classes=len(config.settings["classes"]),
-        feature_dim=config.data["features"]["feature_dim"],
+        feature_dim=sum(widths),
         heads=heads_of(config.settings),
+        stream_dims=widths if recipe.fusion == "late" else (),
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.

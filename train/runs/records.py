@@ -173,18 +173,36 @@ def find_runs(path: Path) -> list[Path]:
     return [folder for _, folder in sorted(seeds.items())]
 
 
-def features_of(config: RunConfig) -> FeatureConfig:
+def features_of(config: RunConfig, stream: int = 0) -> FeatureConfig:
     """Return how the features of a run were made, and how those of other videos have to be."""
-    return FeatureConfig.model_validate({"dataset": VIDEOS, **config.data["features"]})
+    made = stream_records(config)[stream]["features"]
+    return FeatureConfig.model_validate({"dataset": VIDEOS, **made})
 
 
-def feature_differences(config: RunConfig, features: FeatureConfig) -> list[str]:
+def stream_records(config: RunConfig) -> tuple[Mapping[str, Any], ...]:
+    """Return what a run recorded of each stream of features: `features` and `manifests`."""
+    return config.data, *config.data.get("streams", ())
+
+
+def stream_differences(config: RunConfig, features: Sequence[FeatureConfig]) -> list[str]:
+    """Return in words where streams of features were made otherwise than those of a run."""
+    wanted = len(stream_records(config))
+    if len(features) != wanted:
+        return [f"{len(features)} streams (--features), in the run {wanted}"]
+    return [
+        f"{f'stream {number + 1}: ' if wanted > 1 else ''}{difference}"
+        for number, made in enumerate(features)
+        for difference in feature_differences(config, made, number)
+    ]
+
+
+def feature_differences(config: RunConfig, features: FeatureConfig, stream: int = 0) -> list[str]:
     """Return in words where features were made otherwise than those that a run was trained on.
 
     Features of all frames and of the sampled ones alone are the same where both have a frame.
     """
     of_a_dataset = {"dataset", "reading"}
-    ours = features_of(config).model_dump(exclude=of_a_dataset)
+    ours = features_of(config, stream).model_dump(exclude=of_a_dataset)
     theirs = features.model_dump(exclude=of_a_dataset)
     if not any(FrameSelection.parse(each["frames"]).is_regular for each in (ours, theirs)):
         del ours["frames"], theirs["frames"]

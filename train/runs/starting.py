@@ -10,7 +10,7 @@ from ta3n.train.data.videos import DomainVideos
 from ta3n.train.methods.registry import method_of
 from ta3n.train.methods.run_settings import RunSettings, StartingPoint
 from ta3n.train.runs.folder import RunConfig, RunFolder
-from ta3n.train.runs.records import feature_differences, find_runs, read_config
+from ta3n.train.runs.records import find_runs, read_config, stream_differences
 
 
 class Start(NamedTuple):
@@ -84,7 +84,8 @@ def check_fits(
         raise DataConflictError(
             f"{where} was trained on other classes than {benchmark.name} has now; train it again"
         )
-    if differences := feature_differences(config, target.manifest.config):
+    streams = [stream.manifest.config for stream in target.streams]
+    if differences := stream_differences(config, streams):
         raise DataConflictError(
             f"the features in {target.folder} were made otherwise than those that {where} was "
             f"trained on: {'; '.join(differences)}"
@@ -101,6 +102,7 @@ def check_fits(
     recipe = config.settings["recipe"]
     forms = {
         "--temporal": (theirs.temporal, ours.temporal),
+        "--fusion": (recipe.get("fusion", "concat"), run.recipe.fusion),
         "--segments": (recipe["num_segments"], run.recipe.num_segments),
         **{
             f"--{name.replace('_', '-')}": (recipe.get(name), getattr(run.recipe, name))

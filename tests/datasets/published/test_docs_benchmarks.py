@@ -58,4 +58,4 @@ def test_the_settings_on_the_page_are_accepted(tmp_path: Path) -> None:
     settings = load_settings(DataSections, file, {}).settings
     gameplay = catalogue_of(settings).dataset("kg-gameplay")
     assert isinstance(gameplay, ListedDataset)
-    assert [path.name for path in gameplay.val] == ["my_gameplay_val.txt"]
+    assert [path.name for path in gameplay.given.val] == ["my_gameplay_val.txt"]

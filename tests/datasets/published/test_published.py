@@ -8,6 +8,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from ta3n.common.errors import ConfigError, DataConflictError, DataMissingError, UsageError
+from ta3n.common.sampling import Section
 from ta3n.common.settings import load_settings
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of
@@ -286,6 +287,40 @@ def test_folders_of_frames_are_clips_of_jester(tmp_path: Path) -> None:
         ("58961", "gesture 0", {"1": "test"}),
         ("9287", "gesture 6", {"1": "train"}),
     ]
+
+
+def test_kitchens_are_sections_of_recordings_or_clips_cut_from_them(tmp_path: Path) -> None:
+    heading = "uid,video_id,start_frame,stop_frame,verb_class\n"
+    (tmp_path / "D1_train.csv").write_text(f"{heading}7,P08_01,60,119,0\n8,P08_01,90,99,1\n")
+    (tmp_path / "D1_test.csv").write_text(f"{heading}9,P08_02,1,60,7\n")
+    recordings = tmp_path / "recordings" / "P08"
+    recordings.mkdir(parents=True)
+    for name in ("P08_01.mp4", "P08_02.mp4"):
+        (recordings / name).write_text(name)
+    convention = "first_frame = 1\nstop_frame = 'included'\n"
+    d1 = catalogue(tmp_path, f"[data.epic55-d1]\n{convention}").dataset("epic-d1")
+    listing = d1.scan(tmp_path / "recordings", tmp_path)
+    found = {c.path: (c.video, c.section, c.class_name, c.splits["1"]) for c in listing.clips}
+    assert found == {
+        "P08_01_7": ("P08/P08_01.mp4", Section(start=59, stop=119, unit="frames"), "take", "train"),
+        "P08_01_8": ("P08/P08_01.mp4", Section(start=89, stop=99, unit="frames"), "put", "train"),
+        "P08_02_9": ("P08/P08_02.mp4", Section(start=0, stop=60, unit="frames"), "pour", "test"),
+    }
+    assert len({d1.recording_of("", c.stem, None, c.video) for c in listing.clips}) == 2
+    cut = tmp_path / "cut" / "P08"
+    cut.mkdir(parents=True)
+    for name in ("P08_01_7", "P08_01_8", "P08_02_9"):
+        (cut / f"{name}.mp4").write_text(name)
+    listing = catalogue(tmp_path, "").dataset("epic-d1").scan(tmp_path / "cut", tmp_path)
+    assert [(c.path, c.video, c.section) for c in listing.clips] == [
+        ("P08/P08_01_7.mp4", None, None),
+        ("P08/P08_01_8.mp4", None, None),
+        ("P08/P08_02_9.mp4", None, None),
+    ]
+    with pytest.raises(ConfigError, match=r"\[data.epic55-d1\]: .*D1_train.csv' has sections"):
+        catalogue(tmp_path, "[data.epic55-d1]\nfirst_frame = 1\n").dataset("epic-d1").scan(
+            tmp_path / "recordings", tmp_path
+        )
 
 
 def test_mistakes_with_lists_are_told(tmp_path: Path) -> None:

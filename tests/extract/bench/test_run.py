@@ -79,7 +79,9 @@ def test_the_plain_procedure_puts_windows_around_all_frames(
     backbone = with_window(get_backbone(write_network(tmp_path / "net.py")), None, 2, "zero")
     body = load_backbone(backbone, "random:0").body
     features = PlainProcedure(body, backbone, torch.device("cpu"), 2).extract(clip)
-    images = torch.stack([torch.from_numpy(crop(p, 32)) for p in first_frames(clip, 5)]).float()
+    images = torch.stack(
+        [torch.from_numpy(crop(p, 32).copy()) for p in first_frames(clip, 5)]
+    ).float()
     mean, std = torch.tensor(backbone.mean), torch.tensor(backbone.std)
     normalised = (images / 255 - mean) / std
     # Around the frame 3: -1, 1, 3, 5, of which the first and the last are not there.

@@ -273,6 +273,11 @@ def _data_facts(run: Run) -> dict[str, Any]:
     config, data = run.config, run.config.data
     facts = {f"feature setting {key}": value for key, value in data["features"].items()}
     facts |= {f"the manifest of {name}": value for name, value in data["manifests"].items()}
+    facts["number of feature streams"] = 1 + len(data.get("streams", ()))
+    for number, stream in enumerate(data.get("streams", ()), 2):
+        of = f"of stream {number}"
+        facts |= {f"feature setting {key} {of}": v for key, v in stream["features"].items()}
+        facts |= {f"the manifest of {name} {of}": v for name, v in stream["manifests"].items()}
     # The benchmark decides which of a dataset's videos are used.
     lists = data["lists"].items()
     facts |= {f"the list of {config.benchmark} {name}": value for name, value in lists}

@@ -16,7 +16,7 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
-from ta3n.train.data.videos import load_videos
+from ta3n.train.data.streams import load_streams
 from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
@@ -24,7 +24,7 @@ from ta3n.train.model.prediction import NO_REVERSAL, classes_of
 from ta3n.train.model.videos import Videos, over_views, views_of
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.checkpoint import load_trained
-from ta3n.train.runs.records import Run, benchmark_of
+from ta3n.train.runs.records import Run, benchmark_of, stream_records
 
 Subset = Literal["source train", "source val", "target val"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
@@ -85,12 +85,12 @@ class RunEmbedding:
 
 
 def load_subsets(
-    direction: DirectionRuns, features: Path, subsets: Sequence[Subset] = SUBSETS
+    direction: DirectionRuns, features: Path | Sequence[Path], subsets: Sequence[Subset] = SUBSETS
 ) -> dict[Subset, SubsetFeatures]:
     """Read cached features through the loading code of training.
 
     Args:
-        features: Folder that stage one wrote.
+        features: Folder that stage one wrote, or one for each stream.
         subsets: Which; one that has no videos is left out.
 
     Raises:
@@ -102,7 +102,7 @@ def load_subsets(
     num_segments = config.settings["recipe"]["num_segments"]
     loaded: dict[Subset, SubsetFeatures] = {}
     for side, dataset in (("source", direction.source), ("target", direction.target)):
-        domain = load_videos(
+        domain = load_streams(
             features,
             benchmark_of(config),
             dataset,
@@ -111,10 +111,12 @@ def load_subsets(
             # Training has refused or accepted gaps; the hashes below say that nothing changed.
             allow_missing=True,
         )
-        recorded = config.data["manifests"][dataset], config.data["lists"][dataset]
-        if recorded != (domain.manifest.content_hash, domain.lists_hash):
+        recorded = [each["manifests"][dataset] for each in stream_records(config)]
+        found = [stream.manifest.content_hash for stream in domain.streams]
+        if (recorded, config.data["lists"][dataset]) != (found, domain.lists_hash):
+            folders = " and ".join(str(stream.folder.parent) for stream in domain.streams)
             raise DataConflictError(
-                f"the features of {dataset} in {features} are not those that the runs used"
+                f"the features of {dataset} in {folders} are not those that the runs used"
             )
         for subset in SUBSETS:
             part: BenchmarkRole = "train" if subset.endswith("train") else "val"

@@ -44,7 +44,7 @@ class _Models:
 
 def draw_pictures(
     direction: DirectionRuns,
-    features: Path | None,
+    features: Path | Sequence[Path] | None,
     prefix: str = "",
     videos: Path | None = None,
     focal_names: Sequence[str] = (),
@@ -63,7 +63,10 @@ def draw_pictures(
 
 
 def _pictures(
-    direction: DirectionRuns, features: Path | None, videos: Path | None, focal: RunGroup | None
+    direction: DirectionRuns,
+    features: Path | Sequence[Path] | None,
+    videos: Path | None,
+    focal: RunGroup | None,
 ) -> Iterator[Picture | str]:
     with ThreadPoolExecutor(1) as pool:
         # The models run while the pictures that need none are drawn.
@@ -112,7 +115,9 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
     yield selection_picture(focal)
 
 
-def _run_models(direction: DirectionRuns, focal: RunGroup, features: Path) -> _Models:
+def _run_models(
+    direction: DirectionRuns, focal: RunGroup, features: Path | Sequence[Path]
+) -> _Models:
     """Run the models and place the videos: all that takes long and draws nothing."""
     # Torch and scikit-learn are imported only where they are needed.
     from ta3n.train.report.data.embed import embed_row, load_subsets
