@@ -291,10 +291,13 @@ def _streams(direction: DirectionRuns) -> list[Mapping[str, Any]]:
 def _warnings(direction: DirectionRuns) -> list[str]:
     """Return what makes the figures of a direction less than they seem."""
     found = []
-    for weights in (str(features["weights"]) for features in _streams(direction)):
-        if not weights.startswith("random"):
-            continue
-        found.append(f"The backbone has random weights ({weights}): accuracies mean nothing.")
+    weights = [str(features["weights"]) for features in _streams(direction)]
+    randomly = {n: name for n, name in enumerate(weights, 1) if name.startswith("random")}
+    if len(randomly) == len(weights):
+        found.append(f"The backbone has random weights ({weights[0]}): accuracies mean nothing.")
+    elif randomly:
+        number, name = next(iter(randomly.items()))
+        found.append(f"The backbone of stream {number} has random weights ({name}).")
     if direction.rows[0].config.settings.get("tested") == "train":
         found.append(
             "The tested videos are the target's training videos, without whose labels the rows "

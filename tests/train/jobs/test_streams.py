@@ -77,6 +77,7 @@ def test_a_run_on_two_streams_is_trained_evaluated_and_reported(
     report = write_report([tmp_path / "runs"], tmp_path / "out", features=folders, command="x")
     page = report.page.read_text()
     assert page.count("<dt>Backbone</dt>") == 2
+    assert page.count("has random weights (random:0)") == 1
     assert any("attention" in figure.name for figure in report.figures)
     line = [
         "--evaluate", made.folder(0).path, "--target", "hmdb", "--allow-missing", "--device", "cpu",
