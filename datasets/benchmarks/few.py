@@ -2,6 +2,10 @@
 
 from collections.abc import Mapping
 
+from ta3n.common.errors import shorten
+
+_SHOWN = 4
+
 FEW = 20
 """Fewer test clips than this of a class are few: one is 5 % of the class and more."""
 
@@ -18,9 +22,8 @@ def worth_of_one(counts: Mapping[str, int]) -> str:
     few = sorted((count, name) for name, count in there.items() if count < FEW)
     if not few:
         return ""
-    worth = ", ".join(
-        f"{100 / len(there) / count:.2f} of {name} (1 of {count})" for count, name in few
-    )
+    each = [f"{100 / len(there) / count:.2f} of {name} (1 of {count})" for count, name in few]
+    worth = shorten(each, _SHOWN)
     total = sum(there.values())
     return (
         f"one of {total} test clips is {100 / total:.2f} points of accuracy; of mean class "

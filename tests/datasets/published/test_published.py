@@ -12,6 +12,7 @@ from ta3n.common.sampling import Section
 from ta3n.common.settings import load_settings
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of
+from ta3n.datasets.check import find_notes, select_clips
 from ta3n.datasets.cli import main
 from ta3n.datasets.custom.settings import DataSections
 from ta3n.datasets.published.registry import PUBLISHED, PUBLISHED_DATASETS
@@ -306,6 +307,9 @@ def test_kitchens_are_sections_of_recordings_or_clips_cut_from_them(tmp_path: Pa
         "P08_01_8": ("P08/P08_01.mp4", Section(start=89, stop=99, unit="frames"), "put", "train"),
         "P08_02_9": ("P08/P08_02.mp4", Section(start=0, stop=60, unit="frames"), "pour", "test"),
     }
+    notes = list(find_notes(select_clips(d1, listing, None, None)))
+    assert notes[0] == "groups: epic55-d1: 3 of 3 names hold a group, 2 groups"
+    assert not any("archives of frames" in note for note in notes)
     assert len({d1.recording_of("", c.stem, None, c.video) for c in listing.clips}) == 2
     cut = tmp_path / "cut" / "P08"
     cut.mkdir(parents=True)
