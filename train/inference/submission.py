@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from ta3n.common.cli import say
-from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import PUBLISHED, TARGET, EpicSplit
 from ta3n.train.epic.form import HEADS, HIGHEST_LEVEL, SupervisionLevels
@@ -185,15 +185,22 @@ def run_submission(call: SubmissionCall, sections: TrainSections) -> None:
 
 def _load(paths: Sequence[Path], rule: str, settings: TrainSettings) -> list[TrainedRun]:
     from ta3n.train.inference.trained import load_run
+    from ta3n.train.runs.folder import RunFolder
     from ta3n.train.runs.records import find_runs
 
-    found = [path for given in paths for path in find_runs(given)]
-    runs = [load_run(path, rule=rule, device=settings.device) for path in dict.fromkeys(found)]
+    # A run that is named twice, in whatever way, counts once in the mean.
+    found = {path.resolve(): path for given in paths for path in find_runs(given)}
+    runs = [load_run(path, rule=rule, device=settings.device) for path in found.values()]
     for run in runs:
         if run.config.benchmark != BENCHMARK or run.config.target != TARGET:
             raise UsageError(
                 f"{run.path} is a run on {run.config.benchmark} with the target "
                 f"{run.config.target}; a submission is of runs on {BENCHMARK} to {TARGET}"
+            )
+        if not RunFolder(run.path).is_finished():
+            raise DataMissingError(
+                f"{run.path} is not finished: its last epoch so far is {run.epoch} of "
+                f"{run.config.settings['recipe']['epochs']}; train it to its end, or leave it out"
             )
     return runs
 

@@ -1,6 +1,7 @@
 """If this breaks, what is handed in is not what the runs predict, or faults are told too late."""
 
 import json
+import os
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from ta3n.train import load_run
 from ta3n.train.inference.evaluation import evaluate, load_target
+from ta3n.train.runs import session
 
 from ...support.epic import write_table
 from ...support.headed_features import make_epic_features
@@ -100,14 +102,17 @@ def test_seeds_are_averaged_however_they_are_named(
     cases: list[list[object]] = [
         [option for seed in seeds for option in ("--submit", seed)],
         ["--submit", runs["both"]],
+        ["--submit", runs["both"], "--submit", Path(os.path.relpath(seeds[1]))],
     ]
     for number, named in enumerate(cases):
         result = submit(features, tmp_path / f"{number}.zip", *named, *LEVELS)
         assert result.exit_code == 0, result.stderr
-        assert f"noun: mean of the probabilities of {seeds[0]}, epoch 2, {seeds[1]}" in (
+        assert f"noun: mean of the probabilities of {seeds[0]}, epoch 2, " in result.stdout
+        assert f"{os.path.relpath(seeds[1]) if number == 2 else seeds[1]}, epoch 2\n" in (
             result.stdout
         )
-    assert (tmp_path / "0.zip").read_bytes() == (tmp_path / "1.zip").read_bytes()
+    written = {(tmp_path / f"{number}.zip").read_bytes() for number in range(len(cases))}
+    assert len(written) == 1
     for head in CLASSES:
         mean = sum(np.exp(predicted_by(features, seed, head)) for seed in seeds) / 2
         assert np.abs(scores_in(tmp_path / "0.zip", head) - np.log(mean)).max() < 1e-6
@@ -177,3 +182,26 @@ def test_what_cannot_be_submitted_is_told_before_anything_is_done(
     result = ta3n_train(*LEVELS, "--source", "epic-source", "--target", "epic-target")
     assert result.exit_code == 2
     assert "--sls-pt, --sls-tl, --sls-td cannot go without --submit RUN" in result.stderr
+
+
+def test_a_run_that_was_interrupted_is_not_handed_in(
+    features: Path, runs: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def stop(run: session.SeedRun, _: float) -> None:
+        run.save()
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(session.SeedRun, "finish", stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(
+            "epic-source", "epic-target", features, tmp_path / "runs", benchmark="epic100-final",
+            recipe="epic100", batch_size=8, epochs=1,
+        )  # fmt: skip
+    (checkpoint,) = tmp_path.rglob("checkpoint.pt")
+    result = submit(
+        features, tmp_path / "test.zip", "--submit", runs["both"], "--submit", checkpoint.parent,
+        *LEVELS,
+    )  # fmt: skip
+    assert result.exit_code == 1
+    assert f"{checkpoint.parent} is not finished: its last epoch so far is 1 of 1" in result.stderr
+    assert not (tmp_path / "test.zip").exists()
