@@ -192,7 +192,9 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     if challenge is None:
         _print_evaluations(evaluations, call.top_k)
         return
-    for line in (challenge.table(), *challenge.notes):
+    if any(challenge.figures):
+        console.print(challenge.table(), highlight=False)
+    for line in challenge.notes:
         console.print(line, highlight=False)
 
 

@@ -177,3 +177,11 @@ def test_options_of_the_challenge_are_refused_for_other_runs(tmp_path: Path) -> 
     result = ta3n_train("--action-prior", "train", "--source", "ucf", "--target", "hmdb")
     assert result.exit_code == 2
     assert "--action-prior cannot go without --evaluate RUN" in result.stderr
+
+
+def test_without_labels_there_is_no_table(features: Path, tmp_path: Path) -> None:
+    run = trained(features, tmp_path / "runs", benchmark="epic100-final", epochs=1)
+    told, record = evaluate(features, run, tmp_path / "out")
+    assert "the videos have no labels: there is no accuracy" in told
+    assert "top-1" not in told
+    assert record["figures"] == {}
