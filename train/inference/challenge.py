@@ -7,6 +7,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any, Literal
 
 from ta3n.train.epic.metrics import (
+    ALL,
     MEASURES,
     Figure,
     Measure,
@@ -24,11 +25,14 @@ if TYPE_CHECKING:
 
 Figures = Mapping[str, Mapping[Measure, Figure]]
 
+_OF_ACTIONS = (
+    "evaluation ranks pairs by verb score + noun score, as the challenge does; baseline asks for "
+    "the verb among 5 and the noun among 5, as the log of its baseline does"
+)
 _NOTES = (
     "accuracy in percent, mean ± standard deviation over seeds; in brackets the floor: what naming "
     "the most frequent classes of the same segments comes to, whatever is seen",
-    "evaluation ranks pairs by verb score + noun score, as the challenge does; baseline asks for "
-    "the verb among 5 and the noun among 5, as the log of its baseline does",
+    _OF_ACTIONS,
     "class means are no figure of the challenge",
 )
 
@@ -71,6 +75,9 @@ class ChallengeFigures:
             if self.has_tail
             else "no figures of tail classes: their lists are in the annotations, --annotations DIR"
         )
+        if not any(measure.of == "action" for measure in self.figures[0][ALL]):
+            # One head alone is trained.
+            return (*(n for n in _NOTES if n != _OF_ACTIONS), *([] if self.has_tail else [tail]))
         return (*_NOTES, tail, f"prior of actions: {self.prior}")
 
     def table(self) -> "Table":

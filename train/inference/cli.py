@@ -205,7 +205,13 @@ def _tell_challenge(
     from ta3n.train.epic.ranking import are_of_the_challenge
     from ta3n.train.inference.challenge import tell_challenge
 
-    if are_of_the_challenge(evaluations[0].run.heads):
+    heads = evaluations[0].run.heads
+    if are_of_the_challenge(heads):
+        if call.action_prior != "none" and not all(head.weight for head in heads):
+            raise UsageError(
+                f"--action-prior weighs pairs of verb and noun, and {evaluations[0].run.path} "
+                "trains one of them alone; leave it out"
+            )
         return tell_challenge(evaluations, features, call.annotations, prior=call.action_prior)
     if call.annotations or call.action_prior != "none":
         raise UsageError(

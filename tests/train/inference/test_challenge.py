@@ -185,3 +185,16 @@ def test_without_labels_there_is_no_table(features: Path, tmp_path: Path) -> Non
     assert "the videos have no labels: there is no accuracy" in told
     assert "top-1" not in told
     assert record["figures"] == {}
+
+
+def test_of_one_head_alone_nothing_is_told_of_actions(features: Path, tmp_path: Path) -> None:
+    run = trained(features, tmp_path / "runs", heads="noun", epochs=1)
+    told, _ = evaluate(features, run, tmp_path / "out")
+    assert "noun top-5" in told
+    assert not any(word in told for word in ("prior", "ranks pairs"))
+    result = ta3n_train(
+        "--evaluate", run, "--target", "epic-target", "--features", features, "--device", "cpu",
+        "--action-prior", "train",
+    )  # fmt: skip
+    assert result.exit_code == 2
+    assert f"{run / 'seed-0'} trains one of them alone; leave it out" in result.stderr
