@@ -16,6 +16,7 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError, shorten
 from ta3n.common.files import publish_file, replace_file, temporary_beside
 from ta3n.common.log import LOGGER
 from ta3n.common.records import (
+    IMPORTED,
     MANIFEST_NAME,
     PLAN_NAME,
     AbsentClip,
@@ -404,11 +405,12 @@ def _refuse_others(
         }
         told = [f"{len(p)} {kind} ({shorten(sorted(p), 3)})" for kind, p in kinds.items() if p]
     if told:
+        retry = ", or give --retry-failed if files of failed clips were replaced"
         way_out = (
             "It holds no features yet: remove the folder, or use another --out"
             if is_untouched(folder)
-            else "Use another --out, or remove the folder to start afresh, or give --retry-failed "
-            "if files of failed clips were replaced"
+            else "Use another --out, or remove the folder to start afresh"
+            f"{'' if now.config.profile == IMPORTED else retry}"
         )
         raise DataConflictError(
             f"{folder} was made with another setting: {'; '.join(told)}. {way_out}"

@@ -7,11 +7,13 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from ta3n.common.errors import DataConflictError, DataMissingError, shorten
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.records import (
+    IMPORTED,
     MANIFEST_NAME,
     USABLE,
     AbsentClip,
@@ -127,12 +129,13 @@ def load_videos(
     manifest = _read_manifest(folder, dataset)
     _report_missing(manifest, benchmark, folder, allow_missing=allow_missing)
     selection = FrameSelection.parse(manifest.config.frames)
+    again = _WAYS[manifest.config.profile == IMPORTED]
     if sampling == "random":
-        _check_drawable(selection, folder)
+        _check_drawable(selection, folder, again)
     parts: dict[BenchmarkRole, list[Video]] = {"train": [], "val": []}
     for clip, role, label in _placed(manifest.clips, benchmark, dataset):
         if isinstance(clip, ClipRecord) and clip.status in USABLE:
-            rows = _sampled_rows(clip, selection, num_segments, num_views, folder)
+            rows = _sampled_rows(clip, selection, num_segments, num_views, folder, again)
             parts[role].append(Video(clip, label, *rows))
     _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
     train, val = tuple(parts["train"]), tuple(parts["val"])
@@ -319,11 +322,25 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     ]
 
 
-def _check_drawable(selection: FrameSelection, folder: Path) -> None:
+class _Way(NamedTuple):
+    """How to have other frames: with those of K segments, or with all that may be drawn of."""
+
+    of_segments: str
+    of_all: str
+
+
+_WAYS = (
+    _Way("extract with --frames segments:{} or all", "extract with --frames all or every:N"),
+    _Way("import with --segments {} or --all-rows", "import with --all-rows"),
+)
+"""Of extracted features, and of imported ones."""
+
+
+def _check_drawable(selection: FrameSelection, folder: Path, again: _Way) -> None:
     if selection.num_segments is not None or selection.fps is not None:
         raise DataConflictError(
             f"{folder} holds only frames {selection}, and --sampling random draws among all frames "
-            "of a clip or every N-th; extract with --frames all or every:N, or leave it out"
+            f"of a clip or every N-th; {again.of_all}, or leave it out"
         )
 
 
@@ -336,6 +353,7 @@ def _sampled_rows(
     num_segments: int,
     num_views: int,
     folder: Path,
+    again: _Way,
 ) -> tuple[_Rows, tuple[_Rows, ...]]:
     """Return where the K sampled frames lie among the clip's rows, and those of several views."""
     kept: Sequence[int] = range(clip.length)
@@ -357,13 +375,12 @@ def _sampled_rows(
         if num_views > 1:
             raise DataConflictError(
                 f"{folder} holds only frames {selection}, and {num_segments} segments in "
-                f"{num_views} views need others; extract with --frames all or every:N, or leave "
-                "out --views"
+                f"{num_views} views need others; {again.of_all}, or leave out --views"
             ) from error
         raise DataConflictError(
             f"{folder} holds only frames {selection}, but {num_segments} segments need others; "
-            f"train with --segments {selection.num_segments}, or extract with "
-            f"--frames segments:{num_segments} or all"
+            f"train with --segments {selection.num_segments}, or "
+            f"{again.of_segments.format(num_segments)}"
         ) from error
 
 

@@ -110,6 +110,8 @@ def test_modalities_are_columns_in_one_order(tmp_path: Path) -> None:
     # Other columns of the same width are other features.
     result = run(pickles, annotations, tmp_path / "out", "--modalities", "RGB")
     assert "was made with another setting" in result.stderr
+    # An import has no option --retry-failed.
+    assert result.stderr.endswith("Use another --out, or remove the folder to start afresh\n")
 
 
 def test_all_rows_or_those_of_other_segments(tmp_path: Path) -> None:
