@@ -36,8 +36,11 @@ def available_memory(device: torch.device) -> int:
     """
     import torch
 
-    lines = Path("/proc/meminfo").read_text().splitlines()
-    (free,) = (int(line.split()[1]) * 1024 for line in lines if line.startswith("MemAvailable"))
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    with suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                free = int(line.split()[1]) * 1024
     for folder, limit, used in _CGROUPS:
         with suppress(OSError, ValueError, KeyError):
             words = (folder / "memory.stat").read_text().split()

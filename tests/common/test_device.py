@@ -1,10 +1,16 @@
 """If this breaks, Ctrl-C fills the terminal with tracebacks of workers."""
 
+import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
-from ta3n.common.device import leaving_interruption_here
+import pytest
+import torch
+
+from ta3n.common import device
+from ta3n.common.device import available_memory, leaving_interruption_here
 
 BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
 
@@ -19,3 +25,18 @@ def test_only_processes_started_in_it_do_not_see_ctrl_c() -> None:
     assert inside == "True\n"
     assert start() == "False\n"
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+
+
+def test_memory_that_is_free_is_that_of_the_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cpu = torch.device("cpu")
+    monkeypatch.setattr(device, "_CGROUPS", ((tmp_path, "memory.max", "memory.current"),))
+    machine = available_memory(cpu)
+    assert 0 < machine <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    (tmp_path / "memory.stat").write_text("anon 5\ninactive_file 200\n")
+    (tmp_path / "memory.current").write_text("700\n")
+    (tmp_path / "memory.max").write_text("1000\n")
+    assert available_memory(cpu) == 500
+    (tmp_path / "memory.max").write_text("max\n")
+    assert available_memory(cpu) > 500

@@ -18,7 +18,7 @@ def ta3n_train(*args: object) -> Result:
     return CliRunner().invoke(main, [str(arg) for arg in args])
 
 
-def small_settings(features: Path, out: Path, **changes: Any) -> TrainSettings:
+def small_settings(features: Path | list[Path], out: Path, **changes: Any) -> TrainSettings:
     """Return settings of a run of a few epochs on a CPU."""
     settings: Mapping[str, Any] = {
         "features": features,
@@ -37,7 +37,7 @@ def with_settings(job: TrainingJob, **changes: Any) -> TrainingJob:
     return replace(job, settings=job.settings.model_copy(update=changes))
 
 
-def train(source: str, target: str, features: Path, out: Path, **changes: Any) -> Path:
+def train(source: str, target: str, features: Path | list[Path], out: Path, **changes: Any) -> Path:
     """Train for a few epochs on a CPU; return the folder of all seeds."""
     (job,) = prepare_jobs(source, target, small_settings(features, out, **changes))
     run_job(job)
