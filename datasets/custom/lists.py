@@ -295,11 +295,20 @@ def _check_section_columns(
     known = list(chain.from_iterable(SECTION_COLUMNS.values()))
     nearest = {n: found for n in heading if n not in columns and (found := did_you_mean(n, known))}
     paths = [row[columns["path"]] for row in rows if len(row) > columns["path"]]
-    if nearest and len(set(paths)) < len(paths):
+    if len(set(paths)) == len(paths):
+        return
+    if nearest:
         name, found = next(iter(nearest.items()))
         raise DataConflictError(
             f"{place}: videos are listed more than once, and column {quoted(name)} is not "
             f"known{found}; rename it, or list each video once"
+        )
+    at = columns.get("id")
+    if at is not None and len({row[at] for row in rows if len(row) > at}) > len(set(paths)):
+        raise DataConflictError(
+            f"{place}: videos are listed more than once by column id, and no columns start_s and "
+            "stop_s, or start_frame and stop_frame, say which part is meant; name them so, or "
+            "list each video once"
         )
 
 

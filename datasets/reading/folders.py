@@ -336,13 +336,13 @@ def is_frame_folder(path: Path, frames: str = "") -> bool:
 
 
 def _as_frames(entry: os.DirEntry[str], frames: str) -> FoundVideo | None:
-    """Return a folder of frames, or an archive that begins with a picture, as a video."""
+    """Return a folder of frames, or an archive that may hold some, as a video."""
     path, is_archive = Path(entry.path), entry.name.lower().endswith(TAR_SUFFIX)
     try:
         if entry.is_dir():
             is_video = is_frame_folder(path, frames)
         else:
-            is_video = is_archive and entry.is_file() and _begins_with_a_picture(path)
+            is_video = is_archive and entry.is_file() and _may_hold_frames(path)
         if not is_video:
             return None
         return FoundVideo(entry.name, clip_stem(entry.name), *size_and_time(path, frames))
@@ -350,11 +350,11 @@ def _as_frames(entry: os.DirEntry[str], frames: str) -> FoundVideo | None:
         return None
 
 
-def _begins_with_a_picture(archive: Path) -> bool:
+def _may_hold_frames(archive: Path) -> bool:
     try:
         first = next(tar_members(archive), None)
-    except ClipError:
-        return False
+    except ClipError:  # a damaged or compressed one: a clip that fails, with the reason
+        return True
     return first is not None and first.name.lower().endswith(IMAGE_SUFFIXES)
 
 

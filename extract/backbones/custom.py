@@ -63,8 +63,10 @@ class CustomBackbone:
                 raise UsageError(f"CustomBackbone: {name} is {value!r}, not a whole number above 0")
         for name in ("mean", "std"):
             values = getattr(self, name)
-            if not isinstance(values, tuple) or len(values) != 3 or 0 in self.std:
+            if not isinstance(values, tuple) or len(values) != 3:
                 raise UsageError(f"CustomBackbone: {name} is {values!r}, not three values, a tuple")
+        if 0 in self.std:
+            raise UsageError(f"CustomBackbone: std is {self.std!r}, and pixels are divided by it")
         if not (self.window is None or isinstance(self.window, Window)):
             raise UsageError(f"CustomBackbone: window is {self.window!r}, not a Window, or None")
         if not isinstance(self.unused, tuple):

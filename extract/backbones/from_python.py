@@ -201,7 +201,7 @@ def _run(function: Callable[[], Any], what: str) -> Any:
         return function()
     except (Ta3nError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         frames = traceback.extract_tb(error.__traceback__)
         # Where torch was called, not where in torch it ends.
         ours = [frame for frame in frames if not frame.filename.startswith(_TORCH)]

@@ -254,7 +254,8 @@ def _unwrapped(key: str) -> str:
 
 def _unreadable(path: Path, error: Exception) -> WeightsError:
     first = first_line(error)
-    if isinstance(error, UnpicklingError):  # whose text is about options of torch.load
+    # The one's text is about options of torch.load, the other's is a number that is no place in it.
+    if isinstance(error, UnpicklingError | LookupError):
         first = "it is damaged, or no file that torch.save wrote"
     return WeightsError(f"weights {path} cannot be read: {first}")
 

@@ -377,7 +377,7 @@ def _refuse_others(
     there = join_plan(parts)
     old, new = _settings_of(there), _settings_of(now)
     told = [
-        f"{key} is {old.get(key) or 'none'} there, {new.get(key) or 'none'} now"
+        f"{key} is {_said(old.get(key))} there, {_said(new.get(key))} now"
         for key in old | new
         if old.get(key) != new.get(key)
     ]
@@ -415,6 +415,11 @@ def _refuse_others(
         raise DataConflictError(
             f"{folder} was made with another setting: {'; '.join(told)}. {way_out}"
         )
+
+
+def _said(value: object) -> object:
+    # The first frame's number may be 0.
+    return "none" if value is None or value == "" else value
 
 
 def _settings_of(plan: Plan) -> dict[str, object]:

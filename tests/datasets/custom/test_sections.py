@@ -110,6 +110,11 @@ def test_sections_that_are_none_stay_in_the_list(tmp_path: Path) -> None:
             ["P01.mp4,a,train,1,3", "P01.mp4,a,train,5,6"],
             "column 'start_sec' is not known (did you mean 'start_s'?)",
         ),
+        (
+            "id,path,class,split,from,to",
+            ["a,P01.mp4,a,train,1,3", "b,P01.mp4,a,train,5,6"],
+            "listed more than once by column id, and no columns start_s and stop_s",
+        ),
     ],
 )
 def test_mistakes_are_told_with_their_line(

@@ -54,12 +54,14 @@ def test_folders_and_archives_are_found_where_they_are_looked_for(tmp_path: Path
     frames = write_frames(tmp_path / "wave" / "deep" / "v1.5", moving_square(3, 96, 64))
     tar_of(frames, tmp_path / "wave" / "two.tar")
     write_tar(tmp_path / "wave" / "backup.tar", [("notes.txt", b"x")])
+    # A clip that fails with the reason, as a damaged video does.
+    (tmp_path / "wave" / "cut.tar").write_bytes((tmp_path / "wave" / "two.tar").read_bytes()[:300])
     (tmp_path / "wave" / "three.mp4").write_bytes(b"x")
     videos, left_out = videos_below(tmp_path / "wave", frames="")
     assert [(v.name, v.stem) for v in videos] == [
-        ("deep/v1.5", "v1.5"), ("three.mp4", "three"), ("two.tar", "two"),
+        ("cut.tar", "cut"), ("deep/v1.5", "v1.5"), ("three.mp4", "three"), ("two.tar", "two"),
     ]  # fmt: skip
-    assert videos[0].size_bytes == sum(file.stat().st_size for file in frames.iterdir())
+    assert videos[1].size_bytes == sum(file.stat().st_size for file in frames.iterdir())
     assert [path for path, _ in left_out] == ["backup.tar"]
     assert [v.name for v in videos_below(tmp_path / "wave")[0]] == ["three.mp4"]
     assert [clip_stem(n) for n in ("a.b", "a.tar", "a.mp4", ".tar")] == ["a.b", "a", "a", ".tar"]

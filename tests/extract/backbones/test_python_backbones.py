@@ -173,6 +173,8 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str]] = {
     "no function": (lambda t: edited(t, "def build", "def made"), "has no function build"),
     "error": (lambda t: edited(t, "return CustomBackbone", "1 / 0\n    return CustomBackbone"),
               r"build\(\) of .*net\.py fails: ZeroDivisionError.*net\.py, line \d+\)"),
+    "exit": (lambda t: edited(t, "def build():", "def build():\n    raise SystemExit(0)"),
+             r"build\(\) of .*net\.py fails: SystemExit: 0"),
     "error at import": (lambda t: f"{t}\nraise KeyError('x')", r"net\.py fails: KeyError: x"),
     "no Python": (lambda t: f"{t}\ndef :", r"SyntaxError.*net\.py, line \d+\)"),
     "lacks a package": (lambda t: f"import not_there\n{t}", "No module named 'not_there'"),
@@ -190,7 +192,8 @@ MISTAKES: dict[str, tuple[Callable[[str], str], str]] = {
     "crop fails": (lambda t: edited(t, "window=", "crop=lambda f: f.x, window="),
                    "its crop fails: AttributeError"),
     "mean": (lambda t: edited(t, "window=", "mean=0.5, window="), "mean is 0.5, not three values"),
-    "std": (lambda t: edited(t, "window=", "std=(1.0, 0.0, 1.0), window="), "std is|mean is"),
+    "std": (lambda t: edited(t, "window=", "std=(1.0, 0.0, 1.0), window="),
+            "std is .*, and pixels are divided"),
     "window": (lambda t: edited(t, "Window(4)", "4"), "window is 4, not a Window, or None"),
 }  # fmt: skip
 

@@ -154,6 +154,13 @@ def test_new_sections_are_added_and_old_ones_stay(folder: Path, rows_in_list: li
     moved = extract("long", "--frames", "segments:2", *ALONE)
     assert moved.exit_code == 1
     assert "1 clips are other sections (late)" in moved.stderr
+    settings = folder / "pipeline.toml"
+    text = settings.read_text()
+    settings.write_text(text.replace("first_frame = 1", "first_frame = 0"))
+    from_zero = extract("long", "--frames", "segments:2", *ALONE)
+    assert from_zero.exit_code == 1
+    assert "reading.first_frame is 1 there, 0 now" in from_zero.stderr
+    settings.write_text(text)
     list_sections(folder, rows_in_list, stop_frame="excluded")
     other = extract("long", "--frames", "segments:2", *ALONE)
     assert other.exit_code == 1
