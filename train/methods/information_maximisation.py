@@ -51,9 +51,9 @@ IM = register_method(
                 uses_source=False,
                 weight=Weight(
                     name="im",
-                    default=1.0,
+                    default=0.1,
                     about="of the information maximisation",
-                    origin="published for SHOT",
+                    origin="ours, by the rule im on clips of another seed: 1 is for trained models",
                 ),
             ),
         ),

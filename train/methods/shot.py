@@ -1,5 +1,6 @@
 """SHOT: a source model adapted to the unlabelled target alone, behind its frozen classifier."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from ta3n.train.methods.atcon import ATCON
@@ -112,13 +113,24 @@ FROZEN_CLASSIFIER = Term(
     uses_source=False,
 )
 
+_INFORMATION = replace(
+    IM.terms[0],
+    name="information_shot",
+    weight=Weight(
+        name="im_shot",
+        default=1.0,
+        about="of the information maximisation of a trained model",
+        origin="published",
+    ),
+)
+
 SHOT = register_method(
     Method(
         name="shot",
         label="SHOT",
         source="Liang et al., ICML 2020",
         trains_on="nothing",
-        terms=(*IM.terms, CENTROID_LABELS, FROZEN_CLASSIFIER),
+        terms=(_INFORMATION, CENTROID_LABELS, FROZEN_CLASSIFIER),
     )
 )
 

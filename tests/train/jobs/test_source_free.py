@@ -75,7 +75,7 @@ def test_the_record_tells_where_it_started_and_that_it_saw_the_target_alone(
     assert run.config.settings["init_from"]["method"] == "source-only"
     assert run.config.settings["recipe"]["learning_rate"] == pytest.approx(0.003)
     assert list(run.result.coverage) == ["target"]
-    assert set(run.epochs[0]["losses"]) == {"centroid_labels", "information", "total"}
+    assert set(run.epochs[0]["losses"]) == {"centroid_labels", "information_shot", "total"}
     source = read_run(adapted.run("source-only"))
     for key in ("manifests", "videos", "features"):
         assert run.config.data[key] == source.config.data[key]
