@@ -4,7 +4,7 @@ Shapes: C_1, C_2, ... classes of the heads, whose logits stand side by side in t
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from itertools import accumulate
 from typing import Any
 
@@ -64,10 +64,7 @@ def trained_heads(heads: Sequence[Head], chosen: str | None) -> tuple[ClassHead,
 
 def heads_record(heads: Sequence[ClassHead]) -> list[dict[str, Any]]:
     """Return heads as plain values."""
-    return [
-        {"name": head.name, "num_classes": head.num_classes, "weight": head.weight}
-        for head in heads
-    ]
+    return [asdict(head) for head in heads]
 
 
 def heads_of(settings: Mapping[str, Any]) -> tuple[ClassHead, ...]:
