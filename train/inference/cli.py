@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 import click
 
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
@@ -106,14 +107,10 @@ def take_call(
     own = {name: options.pop(name) for name in names}
     run = options.pop("evaluate")
     if run is None:
-        if lost := [name for name, value in own.items() if value not in (None, ())]:
-            raise UsageError(f"{_dashed(lost)} cannot go without --evaluate RUN; give it too")
+        refuse_without("--evaluate", own)
         return None
-    given = {name for name, value in {**options, **others}.items() if value not in (None, ())}
-    if wrong := sorted(given - _SHARED):
-        raise UsageError(
-            f"--evaluate trains nothing and keeps to the run's settings; leave {_dashed(wrong)} out"
-        )
+    given = given_names({**options, **others})
+    refuse_training("--evaluate", "the run's", given, _SHARED)
     if (target is None) == (not own["videos"]):
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
@@ -121,14 +118,10 @@ def take_call(
     given |= {name for name, value in own.items() if value is not None}
     kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
     if wrong := sorted(given & others_only):
-        raise UsageError(f"{_dashed(wrong)} cannot go with --{kind}; use one without the other")
+        raise UsageError(f"{dashed(wrong)} cannot go with --{kind}; use one without the other")
     out = None if options["out"] is None else Path(options["out"])
     chosen = {name: value for name, value in own.items() if value is not None}
     return EvaluationCall(run=run, target=target, out=out, **chosen)
-
-
-def _dashed(names: Iterable[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def run_evaluation(call: EvaluationCall, settings: TrainSections) -> None:

@@ -5,7 +5,7 @@ Shapes: N segments, C classes of a head.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,6 +17,7 @@ from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import PUBLISHED, TARGET, EpicSplit
 from ta3n.train.epic.form import HEADS, HIGHEST_LEVEL, SupervisionLevels
+from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
 from ta3n.train.runs.selection import LAST
 
 if TYPE_CHECKING:
@@ -71,7 +72,7 @@ def submission_options(function: F) -> F:
     )(function)
     for name, what in reversed(_LEVELS.items()):
         function = click.option(
-            _dashed([name]),
+            dashed([name]),
             type=click.IntRange(0, HIGHEST_LEVEL),
             help=f"Of a submission: {what}; no default.",
         )(function)
@@ -101,18 +102,14 @@ def take_submission(
     runs = options.pop("submit")
     own = {name: options.pop(name) for name in _OWN}
     if not runs:
-        if lost := [name for name, value in own.items() if value not in (None, ())]:
-            raise UsageError(f"{_dashed(lost)} cannot go without --submit RUN; give it too")
+        refuse_without("--submit", own)
         return None
     shared = {name: options.pop(name) for name in ("rule", "annotations")}
-    given = {**options, **others, "target": target}.items()
-    if wrong := sorted({name for name, value in given if value not in (None, ())} - _SHARED):
-        raise UsageError(
-            f"--submit trains nothing and keeps to the runs' settings; leave {_dashed(wrong)} out"
-        )
+    given = given_names({**options, **others, "target": target})
+    refuse_training("--submit", "the runs'", given, _SHARED)
     if lacking := [name for name in _LEVELS if own[name] is None]:
         raise UsageError(
-            f"--submit needs {_dashed(lacking)}: the levels of supervision, 0 to {HIGHEST_LEVEL}, "
+            f"--submit needs {dashed(lacking)}: the levels of supervision, 0 to {HIGHEST_LEVEL}, "
             "are a part of what is handed in, and only you know them"
         )
     if options["out"] is None:
@@ -128,10 +125,6 @@ def take_submission(
         annotations=shared["annotations"],
         overwrite=bool(own["overwrite"]),
     )
-
-
-def _dashed(names: Iterable[str]) -> str:
-    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
 def run_submission(call: SubmissionCall, sections: TrainSections) -> None:
