@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
+from os import fspath
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType, NoneType
@@ -133,9 +135,19 @@ def _option(name: str, field: FieldInfo) -> click.Option:
     )
 
 
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts."
+)
+
+
 def say(line: str) -> None:
     """Print a line of results. Names may come from anyone: none of them steers the terminal."""
     click.echo(printable(line))
+
+
+def say_json(found: Any) -> None:
+    """Print what a script is to read, paths as text; all of it is ASCII, whatever the locale."""
+    click.echo(json.dumps(found, indent=2, default=fspath))
 
 
 def _check_folder() -> None:
