@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import config_option, handles_errors, json_option, say, say_json
+from ta3n.common.cli import (
+    complete_benchmark,
+    completes,
+    config_option,
+    handles_errors,
+    json_option,
+    say,
+    say_json,
+)
 from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
+_complete_name = completes("ta3n.datasets.catalogue:names_of_all")
 _COUNT = click.IntRange(1, MAX_CLIPS_PER_CLASS)
 _PROBLEMS = tuple(problem.word for problem in Problem)
 
@@ -134,10 +143,15 @@ def list_all(as_json: bool, config_file: Path | None) -> None:
 
 
 @main.command(epilog=_CHECK_EPILOG)
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_name)
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the dataset's clips.")
 @click.option("--splits", type=click.Path(path_type=Path), help="Its official split files.")
-@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark.")
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    shell_complete=complete_benchmark,
+    help="Only the classes of this benchmark.",
+)
 @click.option("--split", metavar="N", help="Which split (default: the benchmark's, or 1).")
 @click.option(
     "--ignore", metavar="KINDS", default="", help=f"Not to look at: of {', '.join(_PROBLEMS)}."

@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from ta3n.common.cli import config_option, handles_errors, json_option, say, say_json
+from ta3n.common.cli import (
+    complete_dataset,
+    config_option,
+    handles_errors,
+    json_option,
+    say,
+    say_json,
+)
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -137,7 +144,9 @@ def merge(folder: Path, as_json: bool) -> None:
 
 @main.command("import", epilog=_IMPORT_EPILOG)
 @click.argument("folder", metavar="[DIR|FILE]", type=_PATH, required=False)
-@click.option("--dataset", metavar="NAME", help="Whose features these are.")
+@click.option(
+    "--dataset", metavar="NAME", shell_complete=complete_dataset, help="Whose features these are."
+)
 @click.option(
     "--lists",
     multiple=True,
