@@ -150,7 +150,7 @@ def completed(command: click.Command, *words: str) -> list[str]:
         ("ta3n.train.cli", ("--target", "hm"), ["hmdb", "hmdb51"]),
         ("ta3n.extract.cli", ("--dataset", "ucf"), ["ucf", "ucf101"]),
         ("ta3n.extract.cli", ("--backbone", "resnet1"), ["resnet18", "resnet101", "resnet152"]),
-        ("ta3n.datasets.cli", ("check", "jes"), ["jester"]),
+        ("ta3n.datasets.cli", ("check", "jester-s"), ["jester-source"]),
         ("ta3n.datasets.cli", ("check", "ucf", "--benchmark", "ucf-o"), ["ucf-olympic"]),
         ("ta3n.extract.features_cli", ("verif",), ["verify"]),
     ],
