@@ -137,7 +137,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, device)
+    data = load_data(job, cache, device)
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -178,6 +178,24 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
+    agree_on_count(shares_file(tasks), share)
+    mine = share.of(tasks)
+    left = sum(len(seeds) for _, seeds in _unfinished(mine))
+    LOGGER.info(
+        "part %s: %d of %d runs, of which %d are to be trained",
+        share,
+        sum(len(seeds) for _, seeds in mine),
+        sum(len(seeds) for _, seeds in tasks),
+        left,
+    )
+    return mine
+
+
+def shares_file(tasks: Sequence[Task]) -> Path:
+    """Return where it stands into how many parts this list of runs is cut.
+
+    It is in the folder of the direction that all are of, or that of their benchmark.
+    """
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -185,22 +203,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(_common_folder(tasks) / name, share)
-    mine = share.of(tasks)
-    left = sum(len(seeds) for _, seeds in _unfinished(mine))
-    LOGGER.info(
-        "part %s: %d of %d runs, of which %d are to be trained",
-        share,
-        sum(len(seeds) for _, seeds in mine),
-        len(runs),
-        left,
-    )
-    return mine
-
-
-def _common_folder(tasks: Sequence[Task]) -> Path:
-    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
-    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks})) / name
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -237,17 +240,9 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
-    from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
 
-    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
-        raise UsageError(
-            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
-            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
-        )
-    if processes > allowed_cpus():
-        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
-    processes = min(processes, len(tasks), allowed_cpus())
+    processes = check_processes(tasks, processes)
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
     done = 0
 
@@ -264,6 +259,27 @@ def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
             f"{len(tasks)} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
+
+
+def check_processes(tasks: Sequence[Task], processes: int) -> int:
+    """Return how many processes would be started, at least one.
+
+    Raises:
+        UsageError: If several are to share a GPU.
+        DeviceError: If the device is not there.
+    """
+    from ta3n.common.device import allowed_cpus, resolve_device
+
+    if processes == 1:
+        return 1
+    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
+        raise UsageError(
+            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
+            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
+        )
+    if processes > allowed_cpus():
+        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
+    return min(processes, len(tasks), allowed_cpus())
 
 
 def _train_alone(job: "TrainingJob", seeds: Sequence[int]) -> tuple[str, list[RunResult]]:
@@ -289,12 +305,12 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "RunData":
+def load_data(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    load = partial(cache.load, mapped=_is_mapped(job, device))
+    load = partial(cache.load, mapped=is_mapped(job, device))
     drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
@@ -339,7 +355,7 @@ def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOu
     return HeldOut(features=features, labels=labels_of(videos))
 
 
-def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
+def is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of

@@ -345,18 +345,20 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(side.val),
             ", the same" if side.val is side.train else "",
         )
-    for target in targets.values():
-        if not any(video.is_labelled for video in target.val):
-            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
-        elif len(target.val) < _FEW_VIDEOS:
+    labelled = {n: any(v.is_labelled for v in target.val) for n, target in targets.items()}
+    for name in (name for name, has_labels in labelled.items() if not has_labels):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
+    for count in sorted({len(targets[name].val) for name, known in labelled.items() if known}):
+        if count < _FEW_VIDEOS:
             LOGGER.warning(
                 "with %d target validation videos one video is worth %.1f points of accuracy",
-                len(target.val),
-                100 / len(target.val),
+                count,
+                100 / count,
             )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
         names = ", ".join(dict.fromkeys(closed))
         LOGGER.info("%s: the same whatever the seed, so one is run", names)
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
-        LOGGER.info("the loss weights of this direction were never published; see the README")
+        those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
+        LOGGER.info("the loss weights of %s were never published; see the README", those)
