@@ -231,10 +231,13 @@ def _print(
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
 ) -> None:
+    from ta3n.train.data.videos import worth_of_a_video
     from ta3n.train.jobs.table import print_diverged, print_results, print_rows
 
     if len(jobs) == 1:
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
+    if few := worth_of_a_video(jobs[0].target, jobs[0].benchmark):
+        click.echo(few)
     print_diverged(diverged)

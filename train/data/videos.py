@@ -24,6 +24,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, view_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
@@ -192,6 +193,19 @@ def untested_classes(
         raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
     LOGGER.warning(message)
     return lacking
+
+
+def worth_of_a_video(side: DomainVideos, benchmark: Benchmark, split: BenchmarkRole = "val") -> str:
+    """Return in words what one of a split's videos is worth, see `worth_of_one`.
+
+    Empty where no class has few, and with several heads, whose classes have long tails.
+    """
+    labels = Counter(video.label for video in side.videos(split) if video.is_labelled)
+    if len(benchmark.heads) > 1 or not (
+        text := worth_of_one({n: labels[i] for i, n in enumerate(benchmark.class_names)})
+    ):
+        return ""
+    return f"{side.dataset} ({benchmark.name}): {text}"
 
 
 _SPLIT_NAMES: Mapping[BenchmarkRole, str] = {"train": "training", "val": "validation"}

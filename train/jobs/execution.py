@@ -246,7 +246,7 @@ def _by_job(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _results(job: "TrainingJob") -> list[RunResult]:
-    results = (job.folder(seed).read_result() for seed in job.seeds)
+    results = (job.folder(seed).read_figures() for seed in job.seeds)
     return [result for result in results if result is not None]
 
 

@@ -33,8 +33,8 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     first = results[0].rules["last"]
     heads = list(first.percents()) or ["target accuracy"]
-    if first.mean_class is not None:
-        heads.append("mean of classes")
+    if any(rule.mean_class is not None for each in results for rule in each.rules.values()):
+        heads.append(_MEAN)
     table = _table("selection", "n", *heads, "correct videos", "epochs chosen")
     table.add_column("what it is")
     names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
@@ -44,8 +44,9 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
         if rules:
             epochs = ", ".join(str(rule.epoch) for rule in rules)
         if rules and rules[0].total:
-            each = [list(rule.percents().values()) or _percents(rule) for rule in rules]
+            each = [list(rule.percents().values()) or [rule.percent] for rule in rules]
             accuracies = [spread(list(column)) for column in zip(*each, strict=True)]
+            accuracies += [_class_means(rules)] if heads[-1] == _MEAN else []
             correct = f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}"
         table.add_row(name, str(len(rules)), *accuracies, correct, epochs, rule_note(name))
     console = open_console()
@@ -56,13 +57,19 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     _print_rule_notes(console, names, config, results)
 
 
-def _percents(rule: ChosenEpoch) -> list[float]:
-    """Return accuracy, and where it is recorded the mean of the classes."""
-    return [rule.percent, *([] if rule.mean_class is None else [rule.mean_class])]
+_MEAN = "mean of classes"
+
+
+def _class_means(rules: Sequence[ChosenEpoch]) -> str:
+    """Return the mean of the classes over seeds; a dash where a seed does not tell it."""
+    means = [rule.mean_class for rule in rules if rule.mean_class is not None]
+    return spread(means) if means and len(means) == len(rules) else "-"
 
 
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
     """Print a line for each row: the main selection rules beside the paper's figure.
+
+    Beside the accuracy by a rule stands the mean of the classes, where there is one.
 
     Args:
         jobs: What was run, of one pair of datasets.
@@ -71,14 +78,18 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     first, *others = [result for runs in results for result in runs]
     judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
     rules = few_rules(list(judged))
-    table = _table("row", "method", "temporal", "n", *rules, "paper")
+    told = [rule for each in (first, *others) for rule in each.rules.values()]
+    has_means = any(rule.mean_class is not None for rule in told)
+    heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
+    table = _table("row", "method", "temporal", "n", *heads, "paper")
     for job, runs in zip(jobs, results, strict=True):
-        accuracies = [
-            spread([run.rules[rule].percent for run in runs])
-            if runs and all(rule in run.rules and run.rules[rule].total for run in runs)
-            else ("-" if runs else "diverged")
-            for rule in rules
-        ]
+        accuracies = []
+        for rule in rules:
+            chosen = [run.rules[rule] for run in runs if rule in run.rules]
+            is_told = bool(runs) and len(chosen) == len(runs) and all(c.total for c in chosen)
+            cell = spread([c.percent for c in chosen]) if is_told else "-" if runs else "diverged"
+            accuracies.append(cell)
+            accuracies += [_class_means(chosen) if is_told else "-"] if has_means else []
         name = job.row.name if job.row else ""
         table.add_row(
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
@@ -164,34 +175,45 @@ def print_grid(result: GridResult) -> None:
 
 
 def _choices(result: GridResult) -> "Table":
-    table = _table("selection", *result.grid.values, "epoch", "score", "target accuracy", "videos")
+    table = _table("selection", *result.grid.values, "epoch", "score", *_accuracy_heads(result))
     # The one that is asked for first, the odd one out last.
     order = sorted(result.picks, key=lambda rule: (rule != result.rule, rule == ORACLE))
     for rule in order:
         pick = result.picks[rule]
         values = (str(value) for value in result.trials[pick.number].values.values())
-        table.add_row(rule, *values, str(pick.epoch), f"{pick.score:.4g}", *_accuracy(pick))
+        told = (str(pick.epoch), f"{pick.score:.4g}", *_accuracy(pick, result))
+        table.add_row(rule, *values, *told)
     return table
 
 
 def _combinations(result: GridResult) -> "Table":
-    table = _table(
-        *result.grid.values, result.rule, "epoch", "target accuracy", "videos", "best accuracy"
-    )
+    heads = (result.rule, "epoch", *_accuracy_heads(result))
+    table = _table(*result.grid.values, *heads, "best accuracy")
     best = [(trial, trial.best(result.rule), trial.best(ORACLE)) for trial in result.trials]
     best.sort(key=lambda each: -each[1].score if each[1] else float("inf"))
     for trial, pick, oracle in best[:_SHOWN]:
         values = (str(value) for value in trial.values.values())
-        chosen = (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick)) if pick else ("-",) * 4
+        chosen = (
+            (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick, result))
+            if pick
+            else ("-",) * len(heads)
+        )
         otherwise = "diverged" if trial.diverged else "-"
         table.add_row(*values, *chosen, spread(oracle.percents) if oracle else otherwise)
     return table
 
 
-def _accuracy(pick: Pick) -> tuple[str, str]:
+def _accuracy_heads(result: GridResult) -> list[str]:
+    has_means = any(pick.class_means for pick in result.picks.values())
+    return ["target accuracy", *([_MEAN] if has_means else []), "videos"]
+
+
+def _accuracy(pick: Pick, result: GridResult) -> list[str]:
+    heads = _accuracy_heads(result)
     if not pick.total:
-        return "-", "-"
-    return spread(pick.percents), f"{mean(pick.correct):.1f} of {pick.total}"
+        return ["-"] * len(heads)
+    means = [spread(pick.class_means) if pick.class_means else "-"] if _MEAN in heads else []
+    return [spread(pick.percents), *means, f"{mean(pick.correct):.1f} of {pick.total}"]
 
 
 def _ahead(oracle: Pick, chosen: Pick, result: GridResult) -> str:
@@ -211,6 +233,7 @@ def _summary(result: GridResult) -> list[str]:
     return [
         "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
         "chosen by the mean over seeds",
+        *([MEAN_OF_CLASSES] if chosen.class_means else []),
         f"rules that need no target label: looked at {rules_on_note(settings)}",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
         _ahead(oracle, chosen, result) if oracle else "the tested videos have no labels: no oracle",

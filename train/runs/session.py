@@ -156,6 +156,7 @@ class SeedRun:
                 **{key: value for key, value in record.items() if value is not None},
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
+                **({} if (m := scores.target.mean_class) is None else {"target_mean_class": m}),
                 **({"target_by_head": by_head} if (by_head := scores.target.by_head) else {}),
                 "validators": scores.validators,
                 "withheld": scores.withheld,
