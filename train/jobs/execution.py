@@ -7,6 +7,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -207,7 +208,6 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
-    job, _ = tasks[0]
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -215,7 +215,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(job.folder(0).path.parents[1] / name, share)
+    agree_on_count(_common_folder(tasks) / name, share)
     mine = share.of(tasks)
     left = sum(len(seeds) for _, seeds in _unfinished(mine))
     LOGGER.info(
@@ -226,6 +226,11 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
         left,
     )
     return mine
+
+
+def _common_folder(tasks: Sequence[Task]) -> Path:
+    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:

@@ -6,6 +6,7 @@ from statistics import mean
 from typing import TYPE_CHECKING
 
 from ta3n.common.log import describe_duration
+from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.floors import floor_lines
@@ -103,6 +104,54 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     _print_rule_notes(console, rules, jobs[0].config, [first, *others])
 
 
+def print_matrix(
+    jobs: Sequence[Sequence["TrainingJob"]], results: Sequence[Sequence[Sequence[RunResult]]]
+) -> None:
+    """Print rows down and directions across with their mean, a table for each main rule.
+
+    Args:
+        jobs: What was run, one list a direction with the same rows.
+        results: For each job one result a seed that did not diverge, at least one in all.
+    """
+    first, *others = [result for each in results for runs in each for result in runs]
+    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
+    rules = few_rules(list(judged))
+    configs = [each[0].config for each in jobs]
+    short = told_apart({name for config in configs for name in (config.source, config.target)})
+    heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
+    console = open_console()
+    what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
+    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
+    for rule in rules:
+        table = _table("method", "temporal", "n", *heads, "mean", title=rule)
+        for row, job in enumerate(jobs[0]):
+            runs = [each[row] for each in results]
+            table.add_row(job.method.name, job.method.temporal, *_across(runs, rule))
+        console.print(table)
+    console.print(
+        "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
+        "all directions, and not told where one lacks the row",
+        highlight=False,
+    )
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
+    _print_rule_notes(console, rules, configs[0], [first, *others])
+
+
+def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
+    """Return n, the accuracy in each direction and their mean, as told."""
+    percents = [
+        [result.rules[rule].percent for result in each]
+        if all(rule in result.rules and result.rules[rule].total for result in each)
+        else []
+        for each in runs
+    ]
+    counts = sorted({len(each) for each in runs})
+    cells = [spread(found) if found else "-" for found in percents]
+    whole = f"{mean(map(mean, percents)):.2f}" if all(percents) else "-"
+    return ["-".join(map(str, dict.fromkeys((counts[0], counts[-1])))), *cells, whole]
+
+
 def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
     """Say what the figures are, and with several heads what they are to be held against."""
     if not any_rule.total:
@@ -152,10 +201,10 @@ def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str
     )
 
 
-def _table(*headings: str) -> "Table":
+def _table(*headings: str, title: str | None = None) -> "Table":
     from rich.table import Table
 
-    table = Table()
+    table = Table(title=title, title_justify="left")
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table
