@@ -492,6 +492,7 @@ _MEASURES = {
     "estimated_error": "estimated error",
     "neighbours": "videos in a neighbourhood",
     "videos_of_a_class": "videos of a predicted class",
+    "compared_videos": "videos compared",
 }
 
 
