@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.data.features import HeldOut, MappedFolder, RunData
-    from ta3n.train.data.videos import DomainVideos
+    from ta3n.train.data.videos import DomainVideos, Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -292,11 +292,13 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     load = partial(cache.load, mapped=_is_mapped(job, device))
     drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
+    known = None if learned is None else _known_videos(job, learned)
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if learned is None else learned.train
+    videos = () if known is None else known
     if learned is not None:
         features = load(learned, "train", drawn=drawn)
+        features = _of_some(features, learned.train, videos)
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -318,6 +320,14 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     )
 
 
+def _known_videos(job: "TrainingJob", learned: "DomainVideos") -> "tuple[Video, ...]":
+    """Return the training videos with labels that can be learned: of an open target the known."""
+    rejection = job.run.rejection
+    if rejection is None:
+        return learned.train
+    return tuple(video for video in learned.train if video.label != rejection.label)
+
+
 def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
@@ -327,11 +337,16 @@ def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOu
     videos = held_out(source, job.source_dataset)
     if not videos:
         return None
-    features = load(source, "val")
-    if len(videos) < len(source.val):
-        kept = set(videos)
-        features = features[[video in kept for video in source.val]]
+    features = _of_some(load(source, "val"), source.val, videos)
     return HeldOut(features=features, labels=labels_of(videos))
+
+
+def _of_some(features: "Videos", videos: "Sequence[Video]", kept: "Sequence[Video]") -> "Videos":
+    """Return the features of some of the videos, in their order."""
+    if len(kept) == len(videos):
+        return features
+    paths = {video.clip.path for video in kept}
+    return features[[video.clip.path in paths for video in videos]]
 
 
 def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
