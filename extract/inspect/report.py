@@ -1,5 +1,6 @@
 """A feature folder in words: what it holds, whether it is sound, what it lacks."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,8 @@ def summary(folder: Path) -> dict[str, Any]:
     plan, manifest = read_plan(folder), collect_manifest(folder)
     config, window = plan.config, plan.config.clip_window
     told = ("dataset", "backbone", "weights", "frames", "feature_dim", "profile", "transform")
-    lacking = {"pending": len(manifest.pending), "absent": len(manifest.absent)}
+    counts: Counter[str] = Counter(clip.status for clip in manifest.clips)
+    counts |= {"pending": len(manifest.pending), "absent": len(manifest.absent)}
     return {
         "folder": str(folder),
         **config.model_dump(mode="json", include=set(told)),
@@ -32,7 +34,7 @@ def summary(folder: Path) -> dict[str, Any]:
         "num_shards": manifest.num_shards,
         "num_shards_done": manifest.num_shards - len({clip.shard for clip in manifest.pending}),
         "num_rows": sum(clip.length for clip in manifest.clips),
-        "num_clips": {k: n for k, n in {**manifest.status_counts(), **lacking}.items() if n},
+        "num_clips": counts,
         "not_ok": [
             {"status": clip.status, "path": clip.path, "reason": clip.error}
             for clip in manifest.clips

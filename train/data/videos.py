@@ -4,8 +4,8 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -91,6 +91,14 @@ class DomainVideos:
     def videos(self, part: BenchmarkRole) -> tuple[Video, ...]:
         """Return the videos that are trained on, or those that are tested."""
         return self.train if part == "train" else self.val
+
+    def validated_on(self, paths: Set[str]) -> "DomainVideos":
+        """Return the same with only the tested videos of these paths, in all streams."""
+        kept = tuple(video for video in self.val if video.clip.path in paths)
+        if len(kept) == len(self.val):
+            return self
+        others = tuple(stream.validated_on(paths) for stream in self.others)
+        return replace(self, val=kept, others=others)
 
     @property
     def lists_hash(self) -> str:

@@ -79,6 +79,7 @@ def prepare_jobs(
     target: str,
     *variants: TrainSettings,
     catalogue: Catalogue = BUILT_IN_CATALOGUE,
+    loaded: dict[object, DomainVideos] | None = None,
 ) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
@@ -88,6 +89,7 @@ def prepare_jobs(
         variants: Settings that differ in switches and hyper-parameters alone: features are looked
             at once, however many there are.
         catalogue: Datasets and benchmarks that there are.
+        loaded: Videos of datasets that were looked at in another direction; added to here.
 
     Returns:
         For each of the settings a job for each of its rows, or one for its method.
@@ -116,7 +118,9 @@ def prepare_jobs(
                 has_source,
             )
             if key not in pairs:
-                pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
+                pairs[key] = _load_pair(
+                    names, benchmark, settings, None if has_source else start, loaded
+                )
             pair = pairs[key]
             if run.recipe.fusion == "late":
                 run = replace(run, stream_dims=pair.target.widths)
@@ -215,25 +219,43 @@ class _Pair:
 
 
 def _load_pair(
-    names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings, start: Start | None
+    names: tuple[str, str],
+    benchmark: Benchmark,
+    settings: TrainSettings,
+    start: Start | None,
+    loaded: dict[object, DomainVideos] | None,
 ) -> _Pair:
     """Read what there is of both domains, or of the target alone.
 
     Args:
         start: Has the record of the source where no file of it is to be opened.
+        loaded: As for `prepare_jobs`.
     """
     source_name, target_name = names
+    known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
-        return load_streams(
-            settings.features,
-            benchmark,
+        # A dataset has other classes as a source than as a partial or open target.
+        classes = tuple(sorted(benchmark.side(name).labels.items()))
+        key = (
             name,
-            num_segments=settings.segments,
-            allow_missing=settings.allow_missing,
-            num_views=settings.views,
-            sampling=settings.sampling,
+            classes,
+            settings.features,
+            settings.segments,
+            settings.views,
+            settings.sampling,
         )
+        if key not in known:
+            known[key] = load_streams(
+                settings.features,
+                benchmark,
+                name,
+                num_segments=settings.segments,
+                allow_missing=settings.allow_missing,
+                num_views=settings.views,
+                sampling=settings.sampling,
+            )
+        return known[key]
 
     source, target = None if start else load(source_name), load(target_name)
     if source is not None:
@@ -395,8 +417,9 @@ def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:
 
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
-    job = jobs[0]
-    for side in filter(None, (job.source, job.target)):
+    targets = {job.target.dataset: job.target for job in jobs}
+    sides = {side.dataset: side for job in jobs for side in (job.source, job.target) if side}
+    for side in sides.values():
         LOGGER.info(
             "%s: %d training and %d validation videos%s",
             side.dataset,
@@ -404,18 +427,21 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(side.val),
             ", the same" if side.val is side.train else "",
         )
-    if (told := label_sets_note(job.benchmark, job.target)) is not None:
-        LOGGER.info(told)
-    if not any(video.is_labelled for video in job.target.val):
-        LOGGER.info("%s: the tested videos have no labels: no accuracy", job.target.dataset)
-    elif len(job.target.val) < _FEW_VIDEOS:
-        LOGGER.warning(
-            "with %d target validation videos one video is worth %.1f points of accuracy",
-            len(job.target.val),
-            100 / len(job.target.val),
-        )
+    notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
+    for note in dict.fromkeys(filter(None, notes)):
+        LOGGER.info(note)
+    for target in targets.values():
+        if not any(video.is_labelled for video in target.val):
+            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
+        elif len(target.val) < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                len(target.val),
+                100 / len(target.val),
+            )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
-    if closed and len(parse_seeds(job.settings.seeds)) > 1:
-        LOGGER.info("%s: the same whatever the seed, so one is run", ", ".join(closed))
-    if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
+    if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
+        names = ", ".join(dict.fromkeys(closed))
+        LOGGER.info("%s: the same whatever the seed, so one is run", names)
+    if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
         LOGGER.info("the loss weights of this direction were never published; see the README")

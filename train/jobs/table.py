@@ -1,11 +1,12 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from ta3n.common.log import describe_duration
+from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import few_rules, rule_note
@@ -131,6 +132,76 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     _print_rule_notes(console, rules, jobs[0].config, [first, *others])
 
 
+def print_matrix(
+    jobs: Sequence[Sequence["TrainingJob"]], results: Sequence[Sequence[Sequence[RunResult]]]
+) -> None:
+    """Print rows down and directions across with their mean, a table for each main rule.
+
+    Args:
+        jobs: What was run, one list a direction with the same rows.
+        results: For each job one result a seed that did not diverge, at least one in all.
+    """
+    first, *others = [result for each in results for runs in each for result in runs]
+    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
+    rules = few_rules(list(judged))
+    configs = [each[0].config for each in jobs]
+    short = told_apart({name for config in configs for name in (config.source, config.target)})
+    heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
+    console = open_console()
+    what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
+    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
+    for rule in rules:
+        chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]
+        means = [_MEAN] if any(each.mean_class is not None for each in chosen) else []
+        means += [OPEN_SET["h_score"]] if any(each.open_set for each in chosen) else []
+        table = _table("method", "temporal", "n", *heads, "mean", *means, title=rule)
+        for row, job in enumerate(jobs[0]):
+            runs = [each[row] for each in results]
+            cells = (*_across(runs, rule), *_means_across(runs, rule, means))
+            table.add_row(job.method.name, job.method.temporal, *cells)
+        console.print(table)
+    console.print(
+        "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
+        "all directions, and not told where one lacks the row",
+        highlight=False,
+    )
+    if first.rules["last"].mean_class is not None:
+        console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, configs[0])
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
+    _print_rule_notes(console, rules, configs[0], [first, *others])
+
+
+def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
+    """Return n, the accuracy in each direction and their mean, as told."""
+    percents = [
+        [result.rules[rule].percent for result in each]
+        if all(rule in result.rules and result.rules[rule].total for result in each)
+        else []
+        for each in runs
+    ]
+    counts = sorted({len(each) for each in runs})
+    cells = [spread(found) if found else "-" for found in percents]
+    whole = f"{mean(map(mean, percents)):.2f}" if all(percents) else "-"
+    return ["-".join(map(str, dict.fromkeys((counts[0], counts[-1])))), *cells, whole]
+
+
+def _means_across(
+    runs: Sequence[Sequence[RunResult]], rule: str, shown: Sequence[str]
+) -> Iterator[str]:
+    """Yield means over all directions of other figures than accuracy, as told."""
+    chosen = [[each.rules[rule] for each in some if rule in each.rules] for some in runs]
+    for name in shown:
+        told = [
+            [rule.mean_class if name == _MEAN else rule.open_set.get("h_score") for rule in some]
+            for some in chosen
+        ]
+        found = [[figure for figure in some if figure is not None] for some in told]
+        is_whole = all(one and len(one) == len(each) for one, each in zip(found, runs, strict=True))
+        yield f"{mean(map(mean, found)):.2f}" if is_whole else "-"
+
+
 def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
     """Say what the figures are, and with several heads what they are to be held against."""
     if not any_rule.total:
@@ -141,11 +212,16 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
     if any_rule.mean_class is not None:
         console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, config)
+    for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
+        console.print(line, highlight=False)
+
+
+def _print_open_set(console: "Console", config: RunConfig) -> None:
+    """Say what the measures of an open set are, and how a video is told unknown."""
     if (rejection := rejection_of(config.settings)) is not None:
         console.print(MEASURES_OF_OPEN_SET, highlight=False)
         console.print(rejection.rule, highlight=False)
-    for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
-        console.print(line, highlight=False)
 
 
 def _print_rule_notes(
@@ -183,10 +259,10 @@ def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str
     )
 
 
-def _table(*headings: str) -> "Table":
+def _table(*headings: str, title: str | None = None) -> "Table":
     from rich.table import Table
 
-    table = Table()
+    table = Table(title=title, title_justify="left")
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table

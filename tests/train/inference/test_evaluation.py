@@ -12,13 +12,13 @@ import torch
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.datasets.published.epic55 import EPIC55
 from ta3n.train import load_run
-from ta3n.train.data.features import load_features
+from ta3n.train.data.features import load_part
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.model.model import TA3N
 from ta3n.train.runs import session
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
-from ...support.feature_folders import CLASSES, DIM, made_clips, make_features
+from ...support.feature_folders import CLASSES, made_clips, make_features
 from ...support.small_runs import ta3n_train, train
 
 
@@ -115,7 +115,8 @@ def test_seeds_are_evaluated_together_on_the_source_too(features: Path, runs: Pa
 def test_arrays_are_classified_each_by_itself(features: Path, runs: Path) -> None:
     run = load_run(runs / "seed-0", device="cpu")
     target = load_target(run, features, "hmdb", allow_missing=True)
-    values = load_features(target.folder, target.val, DIM)
+    values = load_part(target, "val")
+    assert isinstance(values, torch.Tensor)
     together = run.predict_features(values.numpy())
     assert together.shape == (15, 5)
     assert np.allclose(together.sum(axis=1), 1)
