@@ -299,6 +299,7 @@ def _print(
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
 ) -> None:
+    from ta3n.train.data.videos import worth_of_a_video
     from ta3n.train.jobs.table import print_diverged, print_matrix, print_results, print_rows
 
     jobs = by_direction[0]
@@ -309,4 +310,7 @@ def _print(
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
+    told = (worth_of_a_video(each[0].target, each[0].benchmark) for each in by_direction)
+    for few in dict.fromkeys(filter(None, told)):
+        click.echo(few)
     print_diverged(diverged)

@@ -174,7 +174,7 @@ def _try_all(
                 break
             job, seeds = max(of_kind, key=lambda task: _videos(task[0]))
             together = seeds if stacks(job, device) else seeds[:1]
-            data = load_data(job, cache, device)
+            data = load_data(job, cache, mapped=is_mapped(job, cache, device))
             tried.append(job)
             trials[kind] = _try(job, together, data, device, Path(folder))
             shutil.rmtree(Path(folder) / str(seeds[0]), ignore_errors=True)
@@ -191,18 +191,26 @@ def _try_all(
     side_by_side = f", {processes} processes" if processes > 1 else ""
     took = _told(sum(costs.values()) / processes)
     yield f"time: about {took} on {describe_device(device)}{side_by_side}"
-    others = _unread(state.left, tried, device) if processes == 1 else 0
-    yield from memory.tell(free, processes, others)
+    need = processes * (memory.held() - _features(tried, cache, device))
+    need += _features([job for job, _ in state.left], cache, device)
+    yield f"memory: about {_size(need)}, of {_size(free)} that are free"
+    if device.type == "cuda":
+        yield f"memory of the GPU: about {_size(memory.held_by_gpu())}"
     largest = max(trials.values(), key=lambda each: each.run_bytes)
-    need = state.num_left * largest.run_bytes + processes * largest.checkpoint_bytes
+    files = state.num_left * largest.run_bytes + processes * largest.checkpoint_bytes
     space = shutil.disk_usage(here).free
-    yield f"disk: at most {_size(need)}, of {_size(space)} that are free in {here}"
-    if need > space:
+    yield f"disk: at most {_size(files)}, of {_size(space)} that are free in {here}"
+    if files > space:
         raise TrainingError(
-            f"no space: {state.num_left} runs take up to {_size(need)}, and {_size(space)} are "
+            f"no space: {state.num_left} runs take up to {_size(files)}, and {_size(space)} are "
             f"free in {here}; make room, or give another --out"
         )
-    memory.check(free, processes)
+    # What this process has taken is not among what is free.
+    if need - memory.before > free:
+        raise TrainingError(
+            f"no memory: {processes} processes take about {_size(need)}, and {_size(free)} are "
+            "free; give fewer --jobs, or --load mapped"
+        )
     return [each.diverged for each in trials.values() if each.diverged]
 
 
@@ -236,19 +244,20 @@ def _cost(tasks: Sequence[Task], seconds_a_video: float, state: State) -> float:
     )
 
 
-def _unread(tasks: Sequence[Task], tried: "Sequence[TrainingJob]", device: "torch.device") -> int:
-    """Return how many bytes the features take that no trial has read, but the runs would."""
+def _features(jobs: "Iterable[TrainingJob]", cache: FeatureCache, device: "torch.device") -> int:
+    """Return how many bytes the features of jobs take, which they share, processes too."""
     from ta3n.train.data.features import size_of
 
-    def sides(jobs: "Iterable[TrainingJob]") -> "dict[str, DomainVideos]":
-        return {side.dataset: side for job in jobs for side in (job.source, job.target) if side}
-
-    jobs = [job for job, _ in tasks if not is_mapped(job, device)]
-    read, drawn = sides(tried), jobs and jobs[0].run.recipe.sampling == "random"
+    drawn: dict[str, tuple[DomainVideos, bool]] = {
+        side.dataset: (side, job.run.recipe.sampling == "random")
+        for job in jobs
+        if not is_mapped(job, cache, device)
+        for side in (job.source, job.target)
+        if side is not None
+    }
     return sum(
-        size_of(side, "train", drawn=bool(drawn)) + size_of(side, "val", drawn=False)
-        for name, side in sides(jobs).items()
-        if name not in read
+        size_of(side, "train", drawn=of_all) + size_of(side, "val", drawn=False)
+        for side, of_all in drawn.values()
     )
 
 
@@ -322,35 +331,19 @@ class _Memory:
         import torch
 
         self._device = device
-        self._before = _resident()
+        self.before = _resident()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
-    def taken(self) -> dict[str, int]:
-        """Return the most bytes that were held, by where."""
+    def held(self) -> int:
+        """Return the most bytes that were held here."""
+        return _resident()
+
+    def held_by_gpu(self) -> int:
+        """Return the most bytes that were held there."""
         import torch
 
-        found = {"memory": _resident()}
-        if self._device.type == "cuda":
-            found["memory of the GPU"] = torch.cuda.max_memory_reserved(self._device)
-        return found
-
-    def tell(self, free: int, processes: int, others: int) -> Iterator[str]:
-        """Yield a line for each place, given what was free before, and what is yet to be read."""
-        each = " a process" if processes > 1 else ""
-        for where, taken in self.taken().items():
-            held = taken + (others if where == "memory" else 0)
-            yield f"{where}: about {_size(held)}{each}, of {_size(free)} that are free"
-
-    def check(self, free: int, processes: int) -> None:
-        """Refuse more processes than there is memory for."""
-        # What this one holds already is not among what is free.
-        need = processes * self.taken()["memory"] - self._before
-        if self._device.type == "cpu" and need > free:
-            raise TrainingError(
-                f"no memory: {processes} processes of {_size(self.taken()['memory'])} each, and "
-                f"{_size(free)} are free; give fewer --jobs, or --load mapped"
-            )
+        return torch.cuda.max_memory_reserved(self._device)
 
 
 def _resident() -> int:
