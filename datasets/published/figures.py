@@ -23,6 +23,7 @@ class Figure:
         on_test_labels: Whether that looked at the labels that the accuracy is of; None where it is
             not known.
         read_in: Where it was read.
+        digits: After the decimal point, as printed.
     """
 
     benchmark: str
@@ -33,11 +34,12 @@ class Figure:
     selection: str = ""
     on_test_labels: bool | None = None
     read_in: str
+    digits: int = 1
 
 
-_README = "the table in the repository of TranSVAE"
-_TABLE = "a table in a public repository"
-_NOTES = "notes of others that quote it"
+_README = "TranSVAE's repository"
+_TABLE = "a public repository"
+_NOTES = "notes that quote it"
 _BEST = "best epoch on the test videos"
 _UCF_HMDB = (("ucf101", "hmdb51"), ("hmdb51", "ucf101"))
 _RESNET, _I3D = "ResNet-101, frames", "I3D, Kinetics"
@@ -86,6 +88,7 @@ def _two(
             selection=chosen,
             on_test_labels=True if chosen else None,
             read_in=read_in,
+            digits=2,
         )
         for method, *figures, mean, chosen in rows
     ]

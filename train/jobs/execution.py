@@ -262,6 +262,12 @@ def _results(job: "TrainingJob") -> list[RunResult]:
 def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResult]]) -> None:
     """Log how far everything is: a line for each job, or one for all where names would repeat."""
     counts = [len(done) for done in results], [len(job.seeds) for job in jobs]
+    directions = len({(job.config.source, job.config.target) for job in jobs})
+    if directions > 1:
+        rows = len(jobs) // directions
+        told = "%d of %d runs of %d rows in %d directions are done"
+        LOGGER.info(told, *map(sum, counts), rows, directions)
+        return
     if len({job.method.name for job in jobs}) < len(jobs):
         LOGGER.info("%d of %d runs of %d rows are done", *map(sum, counts), len(jobs))
         return

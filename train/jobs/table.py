@@ -9,7 +9,7 @@ from ta3n.common.log import describe_duration
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
-from ta3n.train.paper.labels import few_rules, rule_note
+from ta3n.train.paper.labels import few_rules, rule_note, rule_place
 from ta3n.train.runs.floors import floor_lines
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
@@ -143,7 +143,7 @@ def print_matrix(
     """
     first, *others = [result for each in results for runs in each for result in runs]
     judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
-    rules = few_rules(list(judged))
+    rules = sorted(few_rules(list(judged)), key=rule_place)
     configs = [each[0].config for each in jobs]
     short = told_apart({name for config in configs for name in (config.source, config.target)})
     heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]

@@ -11,7 +11,7 @@ from click.testing import Result
 
 from ta3n.common import device
 from ta3n.train.jobs import dry_run
-from ta3n.train.jobs.execution import FeatureCache, list_tasks, train
+from ta3n.train.jobs.execution import FeatureCache, list_tasks, load_data, train
 from ta3n.train.jobs.job import prepare_jobs
 
 from ...support.feature_folders import made_clips, make_features
@@ -106,7 +106,7 @@ def test_the_trial_is_the_first_epoch_of_the_run(domains: Path, tmp_path: Path) 
     settings = small_settings(domains, tmp_path / "runs", epochs=2, method="ta3n")
     (job,) = prepare_jobs("synthetic-a", "synthetic-b", settings)
     cpu = torch.device("cpu")
-    data = dry_run.load_data(job, FeatureCache(), mapped=False)
+    data = load_data(job, FeatureCache(), mapped=False)
     trial = dry_run._try(job, [0], data, cpu, tmp_path / "trial")
     assert trial.seconds > 0
     assert not trial.diverged

@@ -82,7 +82,6 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
     rule = analyses[0].rule
     shown = [rule, *(name for name in ("last", "im", "oracle") if name in rules and name != rule)]
     short = told_apart({name for d in directions for name in (d.source, d.target)})
-    focal = sorted({analysis.focal.label for analysis in analyses if analysis.focal})
     not_run = _not_run(directions)
     beside = () if rule == ORACLE else (Column("mean, oracle", ("oracle_mean_percent",)),)
     return Sheet(
@@ -110,19 +109,11 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
                     for called, line in zip(names, lines, strict=True)
                 ),
                 marked=next((n for n, line in enumerate(lines) if _is_focal(line, analyses)), None),
+                notes=tuple(_marks_notes(analyses) if name == rule else ()),
             )
             for name in shown
         ),
         notes=(
-            *(
-                (
-                    f"(+) better than {' or '.join(focal)} in this direction, "
-                    f"(−) worse, by the rule {rule}: p below 0.05 by the t test over "  # noqa: RUF001
-                    "seeds and videos, corrected by Holm's method for all rows of the direction.",
-                )
-                if focal
-                else ()
-            ),
             *_mean_notes(
                 lines, directions, [(short.get(a, a), short.get(b, b)) for a, b in not_run]
             ),
@@ -130,6 +121,16 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
             *(f"{name}: {rule_note(name)}." for name in shown if name == ORACLE),
         ),
     )
+
+
+def _marks_notes(analyses: Sequence[Analysis]) -> Iterator[str]:
+    """Say what the marks of a table mean, where a row is held against all others."""
+    if focal := sorted({analysis.focal.label for analysis in analyses if analysis.focal}):
+        yield (
+            f"(+) better than {' or '.join(focal)} in this direction, "
+            f"(−) worse, by the rule {analyses[0].rule}: p below 0.05 by the t test over "  # noqa: RUF001
+            "seeds and videos, corrected by Holm's method for all rows of the direction."
+        )
 
 
 def _direction_column(direction: DirectionRuns, short: Mapping[str, str]) -> Column:
@@ -194,13 +195,13 @@ def published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str = "")
         ),
         blocks=(
             Block(
-                label=f"published on {benchmark}",
+                label="as printed",
                 lines=tuple(
                     (
                         words(each.method),
                         words(each.backbone or _UNKNOWN),
-                        *(_as_printed(each.by_direction.get(pair)) for pair in pairs),
-                        _as_printed(each.mean),
+                        *(_as_printed(each.by_direction.get(pair), each) for pair in pairs),
+                        _as_printed(each.mean, each),
                         words(each.selection or _UNKNOWN),
                         words({True: "yes", False: "no", None: _UNKNOWN}[each.on_test_labels]),
                         words(each.read_in),
@@ -216,8 +217,8 @@ def published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str = "")
 _UNKNOWN = "not established"
 
 
-def _as_printed(percent: float | None) -> Cell:
-    return MISSING if percent is None else Cell(f"{percent:g}", (percent,))
+def _as_printed(percent: float | None, figure: Figure) -> Cell:
+    return MISSING if percent is None else Cell(f"{percent:.{figure.digits}f}", (percent,))
 
 
 Matched = dict[int, RunGroup]
