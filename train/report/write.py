@@ -20,6 +20,7 @@ from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.matrix import directions_sheet
+from ta3n.train.report.tables.open_set import label_sets_notes, open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -36,7 +37,10 @@ from ta3n.train.runs.records import Run, stream_records
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
+_SHEETS = (
+    *(*TITLES, "others", "heads", "open-set", "actions", "directions", "comparisons"),
+    *("rules", "epochs"),
+)
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 # Whatever comes from data is escaped, once.
@@ -227,6 +231,7 @@ def _sheets(
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
+    sheets += [open_set_sheet([a.direction for a in analyses], rules)]
     sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
     if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
@@ -303,6 +308,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "The tested videos are the target's training videos, without whose labels the rows "
             "that adapt were trained: for tuning, not for comparison with other work."
         )
+    found += label_sets_notes(direction)
     counts = {len(row.runs) for row in direction.rows}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")
