@@ -30,6 +30,7 @@ from ta3n.train.runs.floors import floors_of
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import benchmark_record
 from ta3n.train.runs.starting import Start, check_fits, find_start
+from ta3n.train.validators.rules import MOST_COMPARED
 
 _FEW_VIDEOS = 30
 
@@ -438,6 +439,12 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
                 "with %d target validation videos one video is worth %.1f points of accuracy",
                 len(target.val),
                 100 / len(target.val),
+            )
+        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
             )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:

@@ -332,7 +332,7 @@ def test_held_out_videos_that_share_a_recording_with_training_are_left_out(
     make_features(tmp_path, "ucf101", clips)
     (tmp_path / "hmdb51").symlink_to(features / "hmdb51")
     (job,) = make_jobs(tmp_path, tmp_path / "runs", method="source-only")
-    data = execution._load(job, execution.FeatureCache(), torch.device("cpu"))
+    data = execution._load(job, execution.FeatureCache(), mapped=False)
     assert data.held_out is not None
     assert len(data.held_out.features) == 10
     assert data.held_out.labels.tolist() == sorted([*range(5)] * 2, key=_place)
