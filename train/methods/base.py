@@ -165,6 +165,8 @@ class Term:
             nor labels, or `one`: then it needs a benchmark with one head. Left out, it is `one`
             for terms with modules, states, updates or a second classifier, which are made for the
             classes of one head, `once` for discriminators, and else `each`.
+        unknown_output: whether the model has an output for unknown videos, the last one. The
+            method then is for open targets alone.
     """
 
     name: str
@@ -190,6 +192,7 @@ class Term:
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
     heads: Literal["", "each", "once", "one"] = ""
+    unknown_output: bool = False
 
     def __post_init__(self) -> None:
         _check_name("term", self.name)
@@ -358,6 +361,11 @@ class Method:
     def encoder(self) -> Encoder:
         """The temporal module."""
         return ENCODERS.find(self.temporal)
+
+    @property
+    def has_unknown_output(self) -> bool:
+        """Whether the model has an output for unknown videos."""
+        return any(term.unknown_output for term in self.terms)
 
     @property
     def uses_target(self) -> bool:

@@ -14,7 +14,9 @@ from ta3n.train.runs.selection import OPEN_SET
 from ...support.reports import page_of
 from ...support.small_runs import train
 
-OPEN, PARTIAL, CLOSED = ({"unknown": "pullup,ride_horse"}, {"target_classes": "golf,pullup"}, {})
+OPEN = {"unknown": "pullup,ride_horse"}
+PARTIAL = {"target_classes": "golf,pullup"}
+CLOSED: dict[str, str] = {}
 
 
 @pytest.fixture(scope="module")
