@@ -8,7 +8,7 @@ from typing import Any
 from ta3n.train.methods.registry import default_weights
 from ta3n.train.paper.labels import rule_note
 from ta3n.train.recipe.directions import direction_weights
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variant_of
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variants_of
 from ta3n.train.report.data.compare import Analysis, Call, recipe_apart
 from ta3n.train.report.tables.rows import rule_notes
 from ta3n.train.report.tables.sheet import (
@@ -159,8 +159,8 @@ def _names(lines: Sequence[_Matched]) -> list[str]:
         )
         for row in rows
     ]
-    variants = [variant_of(config, configs) for config in configs]
-    return [f"{r.method} ({v})" if v else r.method for r, v in zip(rows, variants, strict=True)]
+    pairs = zip(rows, variants_of(configs), strict=True)
+    return [f"{row.method} ({variant})" if variant else row.method for row, variant in pairs]
 
 
 def _is_focal(line: _Matched, analyses: Sequence[Analysis]) -> bool:
