@@ -7,6 +7,7 @@ from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.data.features import Allocate, HeldOut, MappedFolder, RunData
     from ta3n.train.data.shared import SharedValue
+    from ta3n.train.data.videos import Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -207,7 +209,6 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
-    job, _ = tasks[0]
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -215,7 +216,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(job.folder(0).path.parents[1] / name, share)
+    agree_on_count(_common_folder(tasks) / name, share)
     mine = share.of(tasks)
     left = sum(len(seeds) for _, seeds in _unfinished(mine))
     LOGGER.info(
@@ -226,6 +227,11 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
         left,
     )
     return mine
+
+
+def _common_folder(tasks: Sequence[Task]) -> Path:
+    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -246,7 +252,7 @@ def _by_job(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _results(job: "TrainingJob") -> list[RunResult]:
-    results = (job.folder(seed).read_result() for seed in job.seeds)
+    results = (job.folder(seed).read_figures() for seed in job.seeds)
     return [result for result in results if result is not None]
 
 
@@ -350,11 +356,15 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     load = partial(cache.load, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
+    known = None if learned is None else _known_videos(job, learned)
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if learned is None else learned.train
+    videos = () if known is None else known
     if learned is not None:
         features = load(learned, "train", drawn=drawn)
+        if len(videos) < len(learned.train):
+            paths = {video.clip.path for video in videos}
+            features = features[[video.clip.path in paths for video in learned.train]]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -374,6 +384,14 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
+
+
+def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
+    """Return the training videos with labels that can be learned: of an open target the known."""
+    rejection = job.run.rejection
+    if rejection is None:
+        return learned.train
+    return tuple(video for video in learned.train if video.label != rejection.label)
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":

@@ -91,7 +91,8 @@ class RunState:
         new = EpochScores.of(evaluation.score, validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
-        predicted = classes_of(evaluation.logits, trainer.settings.heads)
+        settings = trainer.settings
+        predicted = classes_of(evaluation.logits, settings.heads, settings.rejection)
         predictions = dict.fromkeys(sorted(chosen), predicted)
         state = trainer.state_dict()
         # Memories are as long as the data, and nobody looks into those of an epoch that is over.
