@@ -7,7 +7,8 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,14 @@ from ta3n.common.errors import (
     DataConflictError,
     DataMissingError,
     FeatureStoreError,
+    UsageError,
     printable,
     shorten,
 )
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.train.methods.heads import heads_of
+from ta3n.train.methods.registry import method_for, method_of
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
     method_label,
@@ -28,6 +32,7 @@ from ta3n.train.paper.labels import (
     paper_methods,
     rule_place,
 )
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.report.data.kinds import Kind, kind_of, name_kinds
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
@@ -91,6 +96,24 @@ class RunGroup:
     def heads(self) -> tuple[str, ...]:
         """Names of the heads that were trained; none where there is but one."""
         return tuple(head.name for head in heads_of(self.config.settings) if head.weight)
+
+    @cached_property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields of the recipe that decide what the row comes to."""
+        recorded = self.config.settings["recipe"]
+        known = {each.name: recorded[each.name] for each in fields(Recipe) if each.name in recorded}
+        try:
+            method = method_of({"label": "", **self.config.settings["method"]})
+        except UsageError:  # of a plug-in: what matters to every method
+            method = method_for("source-only", "pooling")
+        settings = RunSettings(
+            method=method,
+            recipe=Recipe(**known),
+            weights=self.config.settings["weights"] if self.adapts else {},
+            num_classes=len(self.classes),
+            seed=0,
+        )
+        return settings.fields_read
 
     @property
     def total(self) -> int:
