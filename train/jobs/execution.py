@@ -168,7 +168,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, mapped=_is_mapped(job, cache, device))
+    data = load_data(job, cache, mapped=is_mapped(job, cache, device))
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -209,6 +209,24 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
+    agree_on_count(shares_file(tasks), share)
+    mine = share.of(tasks)
+    left = sum(len(seeds) for _, seeds in _unfinished(mine))
+    LOGGER.info(
+        "part %s: %d of %d runs, of which %d are to be trained",
+        share,
+        sum(len(seeds) for _, seeds in mine),
+        sum(len(seeds) for _, seeds in tasks),
+        left,
+    )
+    return mine
+
+
+def shares_file(tasks: Sequence[Task]) -> Path:
+    """Return where it stands into how many parts this list of runs is cut.
+
+    It is in the folder of the direction that all are of, or that of their benchmark.
+    """
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -216,22 +234,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(_common_folder(tasks) / name, share)
-    mine = share.of(tasks)
-    left = sum(len(seeds) for _, seeds in _unfinished(mine))
-    LOGGER.info(
-        "part %s: %d of %d runs, of which %d are to be trained",
-        share,
-        sum(len(seeds) for _, seeds in mine),
-        len(runs),
-        left,
-    )
-    return mine
-
-
-def _common_folder(tasks: Sequence[Task]) -> Path:
-    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
-    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks})) / name
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -268,17 +271,9 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
-    from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.data.shared import SharedMemory
 
-    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
-        raise UsageError(
-            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
-            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
-        )
-    if processes > allowed_cpus():
-        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
-    processes = min(processes, len(tasks), allowed_cpus())
+    processes = check_processes(tasks, processes)
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
     with SharedMemory() as memory:
         shared = memory.keep(_read_for_all(tasks, FeatureCache(memory.allocate)))
@@ -295,11 +290,11 @@ def _read_for_all(tasks: Sequence[Task], cache: FeatureCache) -> _Shared:
 
     settled: dict[int, TrainingJob] = {}
     for job in {id(job): job for job, _ in tasks}.values():
-        mapped = _is_mapped(job, cache, torch.device("cpu"))
+        mapped = is_mapped(job, cache, torch.device("cpu"))
         settings = job.settings.model_copy(update={"load": "mapped" if mapped else "memory"})
         settled[id(job)] = replace(job, settings=settings)
         if not mapped:
-            _load(job, cache, mapped=False)
+            load_data(job, cache, mapped=False)
     return [(settled[id(job)], seeds) for job, seeds in tasks], cache
 
 
@@ -321,6 +316,27 @@ def _train_in_processes(shared: "SharedValue[_Shared]", num_tasks: int, processe
             f"{num_tasks} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
+
+
+def check_processes(tasks: Sequence[Task], processes: int) -> int:
+    """Return how many processes would be started, at least one.
+
+    Raises:
+        UsageError: If several are to share a GPU.
+        DeviceError: If the device is not there.
+    """
+    from ta3n.common.device import allowed_cpus, resolve_device
+
+    if processes == 1:
+        return 1
+    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
+        raise UsageError(
+            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
+            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
+        )
+    if processes > allowed_cpus():
+        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
+    return min(processes, len(tasks), allowed_cpus())
 
 
 def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
@@ -348,7 +364,7 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
+def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
@@ -405,7 +421,7 @@ def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> 
     return HeldOut(features=cache.load(source, "val", mapped=mapped), labels=labels_of(source.val))
 
 
-def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
+def is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of

@@ -431,15 +431,17 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
     for note in dict.fromkeys(filter(None, notes)):
         LOGGER.info(note)
-    for target in targets.values():
-        if not any(video.is_labelled for video in target.val):
-            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
-        elif len(target.val) < _FEW_VIDEOS:
+    labelled = {n: any(v.is_labelled for v in target.val) for n, target in targets.items()}
+    for name in (name for name, has_labels in labelled.items() if not has_labels):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
+    for count in sorted({len(targets[name].val) for name, known in labelled.items() if known}):
+        if count < _FEW_VIDEOS:
             LOGGER.warning(
                 "with %d target validation videos one video is worth %.1f points of accuracy",
-                len(target.val),
-                100 / len(target.val),
+                count,
+                100 / count,
             )
+    for target in targets.values():
         judged = target.train if jobs[0].settings.rules_on == "train" else target.val
         if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
             LOGGER.info(
@@ -451,4 +453,5 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
         names = ", ".join(dict.fromkeys(closed))
         LOGGER.info("%s: the same whatever the seed, so one is run", names)
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
-        LOGGER.info("the loss weights of this direction were never published; see the README")
+        those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
+        LOGGER.info("the loss weights of %s were never published; see the README", those)
