@@ -39,6 +39,7 @@ Examples:
                                             (an array job, 0-19; any number of jobs)
   ta3n-train --source ucf --target hmdb --grid weights.toml --seeds 3     (every combination)
   ta3n-train --init-from runs/.../source-only-... --source-free --seeds 5   (SHOT: the target alone)
+  ta3n-train --source daily-mit,daily-kinetics --target hmdb --domains each   (several sources)
   ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
   ta3n-train --submit runs/.../seed-0 --out test.zip --sls-pt N --sls-tl N --sls-td N
@@ -68,7 +69,9 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     epilog=_EPILOG,
     context_settings={"max_content_width": 100},
 )
-@click.option("--source", metavar="NAME", help="Labelled dataset: ucf, hmdb, olympic ...")
+@click.option(
+    "--source", metavar="NAME", help="Labelled dataset: ucf, hmdb ...; several: hmdb,daily-mit."
+)
 @click.option("--target", metavar="NAME", help="Dataset to adapt to.")
 @click.option(
     "--list-rows",

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.data.features import HeldOut, MappedFolder, RunData
-    from ta3n.train.data.videos import DomainVideos
+    from ta3n.train.data.videos import DomainVideos, Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -38,6 +38,7 @@ class FeatureCache:
     def __init__(self) -> None:
         # By identity of the list of videos, which is held so that its identity stays its own.
         self._read: dict[tuple[int, bool, bool], tuple[object, Videos]] = {}
+        self._joined: dict[tuple[tuple[int, ...], bool, bool], tuple[object, Videos]] = {}
         self._folders: dict[Path, MappedFolder] = {}
 
     def load(
@@ -57,6 +58,28 @@ class FeatureCache:
             folders = self._folders if mapped else None
             self._read[key] = videos, load_part(side, part, drawn=drawn, mapped=folders)
         return self._read[key][1]
+
+    def join(
+        self,
+        sides: "Sequence[DomainVideos]",
+        part: "BenchmarkRole",
+        *,
+        drawn: bool = False,
+        mapped: bool = False,
+    ) -> "Videos":
+        """Return the features of several domains, those of one after those of another."""
+        from ta3n.train.data.features import load_part
+        from ta3n.train.model.videos import join_videos
+
+        if len(sides) == 1:
+            return self.load(sides[0], part, drawn=drawn, mapped=mapped)
+        lists = tuple(side.videos(part) for side in sides)
+        key = tuple(map(id, lists)), drawn, mapped
+        if key not in self._joined:
+            folders = self._folders if mapped else None
+            loaded = [load_part(side, part, drawn=drawn, mapped=folders) for side in sides]
+            self._joined[key] = lists, join_videos(loaded)
+        return self._joined[key][1]
 
 
 def run_jobs(
@@ -289,14 +312,16 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    load = partial(cache.load, mapped=_is_mapped(job, device))
+    mapped = _is_mapped(job, device)
+    load, join = partial(cache.load, mapped=mapped), partial(cache.join, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
-    learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
+    by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
+    learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if learned is None else learned.train
-    if learned is not None:
-        features = load(learned, "train", drawn=drawn)
+    videos = [video for side in learned for video in side.train]
+    if learned:
+        features = join(learned, "train", drawn=drawn)
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -305,10 +330,11 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
             source_features=features,
             source_labels=labels_of(videos),
             target_features=target,
+            source_sizes=tuple(len(s.train) for s in learned) if len(learned) > 1 else (),
         ),
-        source_videos=[video.clip.path for video in videos],
+        source_videos=[_path_of(video, side, learned) for side in learned for video in side.train],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, load),
+        held_out=_load_held_out(job, join),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
         if on_train
         else None,
@@ -318,19 +344,26 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     )
 
 
-def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOut | None":
+def _path_of(video: "Video", side: "DomainVideos", sides: "Sequence[DomainVideos]") -> str:
+    """Return what to call a video; of several datasets with the name of its own."""
+    return video.clip.path if len(sides) == 1 else f"{side.dataset}/{video.clip.path}"
+
+
+def _load_held_out(job: "TrainingJob", join: "Callable[..., Videos]") -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
-    source = job.source
-    if source is None or job.method.trains_on != "source":
+    if not job.sources or job.method.trains_on != "source":
         return None
-    videos = held_out(source, job.source_dataset)
-    if not videos:
+    pairs = zip(job.sources, job.source_datasets, strict=True)
+    each = [held_out(source, dataset) for source, dataset in pairs]
+    # Of some sources alone it would be the accuracy of a part of what is learned.
+    if not all(each):
         return None
-    features = load(source, "val")
-    if len(videos) < len(source.val):
-        kept = set(videos)
-        features = features[[video in kept for video in source.val]]
+    videos = [video for some in each for video in some]
+    features = join(job.sources, "val")
+    if len(videos) < sum(len(source.val) for source in job.sources):
+        pairs_kept = zip(job.sources, map(set, each), strict=True)
+        features = features[[video in kept for s, kept in pairs_kept for video in s.val]]
     return HeldOut(features=features, labels=labels_of(videos))
 
 
@@ -342,7 +375,7 @@ def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
     if job.settings.load != "auto":
         return job.settings.load == "mapped"
     drawn = job.run.recipe.sampling == "random"
-    sides = [side for side in (job.source, job.target) if side is not None]
+    sides = [*job.sources, job.target]
     size = sum(size_of(side, "train", drawn=drawn) for side in sides)
     size += sum(size_of(side, "val", drawn=False) for side in sides)
     # Each process reads its own.

@@ -1,5 +1,6 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,6 +10,7 @@ from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
+from ta3n.train.data.sources import report_sources
 from ta3n.train.data.streams import load_streams
 from ta3n.train.data.videos import DomainVideos, check_same_features, untested_classes
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
@@ -36,8 +38,8 @@ class TrainingJob:
         run: What is trained; its seed is that of the first run.
         settings: As given: where to train, and how.
         benchmark: Gives the classes.
-        source_dataset: Tells which clips of the source were cut from one recording.
-        source: Videos of the source; None in source-free adaptation, which looks at none.
+        source_datasets: Tell which clips of a source were cut from one recording.
+        sources: Videos of each source, mostly one; none in source-free adaptation.
         target: Videos of the target.
     """
 
@@ -46,8 +48,8 @@ class TrainingJob:
     run: RunSettings
     settings: TrainSettings
     benchmark: Benchmark
-    source_dataset: Dataset
-    source: DomainVideos | None
+    source_datasets: tuple[Dataset, ...]
+    sources: tuple[DomainVideos, ...]
     target: DomainVideos
 
     @property
@@ -75,7 +77,7 @@ def prepare_jobs(
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
     Args:
-        source: Short or full name of the source dataset.
+        source: Short or full name of the source dataset; of several, joined by commas.
         target: The same for the target.
         variants: Settings that differ in switches and hyper-parameters alone: features are looked
             at once, however many there are.
@@ -89,15 +91,19 @@ def prepare_jobs(
         DataMissingError: If videos are missing and may not be.
         DataConflictError: If the features do not fit together.
     """
-    benchmark = catalogue.find_benchmark(source, target, variants[0].benchmark)
-    source_dataset = catalogue.dataset(source)
-    names = source_dataset.name, catalogue.dataset(target).name
+    named = split_sources(source)
+    benchmark = catalogue.find_benchmark(named, target, variants[0].benchmark)
+    of_name = {dataset.name: dataset for dataset in map(catalogue.dataset, named)}
+    # In the benchmark's order: the same sources are the same run, in whatever order.
+    sources = [name for name in benchmark.sides if name in of_name]
+    names = JOIN.join(sources), catalogue.dataset(target).name
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
     pairs: dict[tuple[object, ...], _Pair] = {}
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
         for row, run, start, published in choices:
+            _check_domains(run, settings, sources)
             has_source = run.method.trains_on != "nothing"
             key = (
                 settings.features,
@@ -113,7 +119,7 @@ def prepare_jobs(
                 run = replace(run, stream_dims=pair.target.widths)
             if start is not None:
                 check_fits(start, run, benchmark, names[0], pair.target)
-            _check_filled(run.method, pair.source, pair.target, settings.rules_on)
+            _check_filled(run.method, pair.sources, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
                     config=_config(
@@ -123,12 +129,41 @@ def prepare_jobs(
                     run=run,
                     settings=settings,
                     benchmark=benchmark,
-                    source_dataset=source_dataset,
-                    source=pair.source,
+                    source_datasets=tuple(of_name[name] for name in sources),
+                    sources=pair.sources,
                     target=pair.target,
                 )
             )
     return jobs
+
+
+JOIN = "+"
+"""Between the names of several sources, in which it cannot be."""
+
+
+def split_sources(text: str) -> list[str]:
+    """Return the names of sources that a command line or a record names."""
+    return [name.strip() for name in re.split(r"[,+]", text) if name.strip()]
+
+
+def _check_domains(run: RunSettings, settings: TrainSettings, sources: Sequence[str]) -> None:
+    """Refuse sources that cannot be what is asked for.
+
+    Raises:
+        UsageError: With what to do.
+    """
+    if settings.domains == "each":
+        if len(sources) == 1:
+            raise UsageError(
+                f"--domains each is for several sources, and there is {sources[0]} alone; name "
+                "them all, as in --source hmdb,daily-mit, or leave it out"
+            )
+        run.method.check_sources()
+    if run.method.trains_on == "source" and run.recipe.source_batch < len(sources):
+        raise UsageError(
+            f"a batch of {run.recipe.source_batch} source videos has none of some of the "
+            f"{len(sources)} sources; give --batch-size {len(sources)} at least"
+        )
 
 
 def _choose(
@@ -157,15 +192,16 @@ def _choose(
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
+            domains=settings.domains,
         )
         yield choice.row, run.as_usual(), start, published
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """The videos of both domains, and what a run records of them."""
+    """The videos of all domains, and what a run records of them."""
 
-    source: DomainVideos | None
+    sources: tuple[DomainVideos, ...]
     target: DomainVideos
     record: Mapping[str, Any]
     untested: Sequence[str]
@@ -174,12 +210,12 @@ class _Pair:
 def _load_pair(
     names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings, start: Start | None
 ) -> _Pair:
-    """Read what there is of both domains, or of the target alone.
+    """Read what there is of all domains, or of the target alone.
 
     Args:
         start: Has the record of the source where no file of it is to be opened.
     """
-    source_name, target_name = names
+    source_names, target_name = split_sources(names[0]), names[1]
 
     def load(name: str) -> DomainVideos:
         return load_streams(
@@ -192,11 +228,14 @@ def _load_pair(
             sampling=settings.sampling,
         )
 
-    source, target = None if start else load(source_name), load(target_name)
-    if source is not None:
+    sources = () if start else tuple(map(load, source_names))
+    target = load(target_name)
+    for source in sources:
         for ours, theirs in zip(source.streams, target.streams, strict=True):
             check_same_features(ours.manifest, theirs.manifest)
-    sides = [target] if source is None else [source, target]
+    if len(sources) > 1:
+        report_sources(sources, benchmark.class_names)
+    sides = [*sources, target]
     record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
         **_stream_record(sides, 0),
@@ -207,14 +246,16 @@ def _load_pair(
     }
     if start is not None:
         for key in ("manifests", "lists", "videos"):
-            record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
+            there = start.config.data[key]
+            record[key] = {**{name: there.get(name) for name in source_names}, **record[key]}
     if len(target.streams) > 1:
         record["streams"] = [_stream_record(sides, n) for n in range(1, len(target.streams))]
         for place, each in enumerate(record["streams"]) if start else ():
             there = start.config.data["streams"][place]["manifests"] if start else {}
-            each["manifests"] = {source_name: there.get(source_name), **each["manifests"]}
+            known = {name: there.get(name) for name in source_names}
+            each["manifests"] = {**known, **each["manifests"]}
     untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
-    return _Pair(source, target, record, untested)
+    return _Pair(sources, target, record, untested)
 
 
 def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]:
@@ -228,11 +269,11 @@ def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]
 
 
 def _check_filled(
-    method: Method, source: DomainVideos | None, target: DomainVideos, rules_on: RulesOn
+    method: Method, sources: Sequence[DomainVideos], target: DomainVideos, rules_on: RulesOn
 ) -> None:
     needed = [(target, "val")]
-    if source is not None and method.trains_on == "source":
-        needed.append((source, "train"))
+    if method.trains_on == "source":
+        needed += [(source, "train") for source in sources]
     if method.trains_on == "target" or method.uses_target:
         needed.append((target, "train"))
     for side, role in needed:
@@ -241,13 +282,12 @@ def _check_filled(
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
-    learned = {"source": source, "target": target}.get(method.trains_on)
-    unlabelled = [] if learned is None else [v for v in learned.train if not v.is_labelled]
-    if learned is not None and unlabelled:
-        raise DataMissingError(
-            f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
-            f"{unlabelled[0].clip.path}; {method.name} learns from them"
-        )
+    for learned in {"source": sources, "target": [target]}.get(method.trains_on, ()):
+        if unlabelled := [v for v in learned.train if not v.is_labelled]:
+            raise DataMissingError(
+                f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
+                f"{unlabelled[0].clip.path}; {method.name} learns from them"
+            )
     if rules_on == "train" and not target.train:
         raise DataMissingError(
             f"no train videos of {target.dataset} have features in {target.folder}, which the "
@@ -287,6 +327,7 @@ def _config(
             "published": published,
             "rules_on": rules_on,
             "classes": classes,
+            **_sources_record(names[0], run),
             **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
@@ -295,9 +336,17 @@ def _config(
     )
 
 
+def _sources_record(joined: str, run: RunSettings) -> dict[str, Any]:
+    """Return what is recorded beside of several sources; domains where the method reads them."""
+    if len(sources := split_sources(joined)) == 1:
+        return {}
+    read = bool(run.method.telling_sources)
+    return {"sources": sources, **({"domains": run.domains} if read else {})}
+
+
 def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, Any]:
     """Return what is recorded beside where a benchmark has several heads."""
-    source = () if pair.source is None else pair.source.train
+    source = [video for side in pair.sources for video in side.train]
     learned, tested = (
         [v.labels for v in some if v.is_labelled] for some in (source, pair.target.val)
     )
@@ -323,7 +372,7 @@ def _start_record(start: Start) -> dict[str, Any]:
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
     job = jobs[0]
-    for side in filter(None, (job.source, job.target)):
+    for side in (*job.sources, job.target):
         LOGGER.info(
             "%s: %d training and %d validation videos%s",
             side.dataset,
@@ -342,5 +391,24 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(job.settings.seeds)) > 1:
         LOGGER.info("%s: the same whatever the seed, so one is run", ", ".join(closed))
+    if len(job.sources) > 1:
+        _log_sources(jobs)
     if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
         LOGGER.info("the loss weights of this direction were never published; see the README")
+
+
+def _log_sources(jobs: Sequence[TrainingJob]) -> None:
+    """Log how several sources share a batch, and to which methods they are one domain anyhow."""
+    names = [side.dataset for side in jobs[0].sources]
+    trained = [job for job in jobs if job.method.trains_on == "source"]
+    if any(job.method.closed_form is None for job in trained):
+        LOGGER.info(
+            "every batch has equal parts of %s, in each of which its classes are as frequent",
+            " and ".join(names),
+        )
+    if jobs[0].settings.domains != "each":
+        return
+    for job in {job.method.name: job for job in trained}.values():
+        telling = [term.label for term in job.method.telling_sources]
+        told = f"are told apart by {', '.join(telling)}" if telling else "are one domain to it"
+        LOGGER.info("%s: the sources %s", job.method.name, told)

@@ -15,6 +15,7 @@ from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
 from ta3n.train.methods.registry import METHODS, choices, find_choice
+from ta3n.train.methods.run_settings import Domains
 from ta3n.train.recipe.recipes import (
     RECIPES,
     Fusion,
@@ -96,6 +97,11 @@ class TrainSettings(Section):
     out: Path = setting("runs", "Folder for runs (default: runs).", metavar="DIR")
     benchmark: str | None = setting(
         None, "Default: the first one that holds the two datasets.", metavar="NAME"
+    )
+    domains: Domains = setting(
+        "one",
+        "With several sources: one domain (default), or each its own to discriminators and "
+        "discrepancies.",
     )
     heads: str | None = setting(
         None, "Heads of the benchmark to train, such as verb; default: all.", metavar="NAMES"
