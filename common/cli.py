@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import wraps
+from os import fspath
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType, NoneType
@@ -130,12 +132,46 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         metavar=extra["metavar"],
         multiple=extra["multiple"],
         help=field.description,
+        shell_complete=completes(extra["complete"]) if extra["complete"] else None,
     )
+
+
+def completes(names: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes names in a shell, each also after `,` or `+`.
+
+    Args:
+        names: `module:callable` that returns them, imported when the shell asks. A settings file
+            with a mistake completes nothing: the command says what is wrong, a shell must not.
+    """
+
+    def complete(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+        start = max(typed.rfind(","), typed.rfind("+")) + 1
+        try:
+            known = tuple(resolve_name(names)())
+        except Ta3nError:
+            return []
+        return [typed[:start] + name for name in known if name.startswith(typed[start:])]
+
+    return complete
+
+
+complete_dataset = completes("ta3n.datasets.catalogue:names_of_datasets")
+complete_benchmark = completes("ta3n.datasets.catalogue:names_of_benchmarks")
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts."
+)
 
 
 def say(line: str) -> None:
     """Print a line of results. Names may come from anyone: none of them steers the terminal."""
     click.echo(printable(line))
+
+
+def say_json(found: Any) -> None:
+    """Print what a script is to read, paths as text; all of it is ASCII, whatever the locale."""
+    click.echo(json.dumps(found, indent=2, default=fspath))
 
 
 def _check_folder() -> None:

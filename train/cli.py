@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, settings_options
 from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
@@ -70,9 +70,14 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     context_settings={"max_content_width": 100},
 )
 @click.option(
-    "--source", metavar="NAME", help="Labelled dataset: ucf, hmdb ...; several: hmdb,daily-mit."
+    "--source",
+    metavar="NAME",
+    shell_complete=complete_dataset,
+    help="Labelled dataset: ucf, hmdb ...; several: hmdb,daily-mit.",
 )
-@click.option("--target", metavar="NAME", help="Dataset to adapt to.")
+@click.option(
+    "--target", metavar="NAME", shell_complete=complete_dataset, help="Dataset to adapt to."
+)
 @click.option(
     "--list-rows",
     is_flag=True,

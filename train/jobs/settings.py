@@ -30,6 +30,7 @@ LoadPolicy = Literal["auto", "memory", "mapped"]
 RulesOn = Literal["train", "val"]
 
 
+_METHODS = "ta3n.train.methods.registry:METHODS.all"
 SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 """Settings that put a term in the place of the method's own of its group."""
 
@@ -96,7 +97,10 @@ class TrainSettings(Section):
     )
     out: Path = setting("runs", "Folder for runs (default: runs).", metavar="DIR")
     benchmark: str | None = setting(
-        None, "Default: the first one that holds the two datasets.", metavar="NAME"
+        None,
+        "Default: the first one that holds the two datasets.",
+        metavar="NAME",
+        complete="ta3n.datasets.catalogue:names_of_benchmarks",
     )
     domains: Domains = setting(
         "one",
@@ -112,6 +116,7 @@ class TrainSettings(Section):
         metavar="NAMES",
         names=("--row", "--rows"),
         multiple=True,
+        complete="ta3n.train.paper.rows:ROWS.keys",
     )
     plugins: tuple[Path, ...] = setting(
         (),
@@ -124,9 +129,14 @@ class TrainSettings(Section):
         None,
         "Default: the row's, or ta3n; see --list-methods. Several combine: coral+mcc.",
         metavar="NAME[+NAME]",
+        complete=_METHODS,
     )
     add: tuple[str, ...] = setting(
-        (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
+        (),
+        "Add the terms of another method; repeat for more.",
+        metavar="NAME",
+        multiple=True,
+        complete=_METHODS,
     )
     weight: dict[str, float] = setting(
         {},
@@ -143,7 +153,10 @@ class TrainSettings(Section):
         False, "Adapt that run to the target alone, without any source file (default: shot)."
     )
     temporal: str | None = setting(
-        None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
+        None,
+        "Default: the row's, or relation.",
+        metavar="|".join(ENCODERS.all()),
+        complete="ta3n.train.encoders.registry:ENCODERS.all",
     )
     attention: str | None = setting(
         None, "Over the relations; default: the method's.", metavar=_names("attention")
