@@ -91,7 +91,8 @@ def prepare_jobs(
         DataMissingError: If videos are missing and may not be.
         DataConflictError: If the features do not fit together.
     """
-    named = split_sources(source)
+    if not (named := split_sources(source)):
+        raise UsageError(f"--source {source!r} names no source; give a dataset, or several: a,b")
     benchmark = catalogue.find_benchmark(named, target, variants[0].benchmark)
     of_name = {dataset.name: dataset for dataset in map(catalogue.dataset, named)}
     # In the benchmark's order: the same sources are the same run, in whatever order.

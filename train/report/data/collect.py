@@ -124,7 +124,7 @@ class RunGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionRuns:
-    """The rows of one source and target.
+    """The rows of one source and target; several sources joined are another source.
 
     Attributes:
         rows: In the order of the paper's Table 3, then other methods by name.
@@ -143,6 +143,11 @@ class DirectionRuns:
         """Source, target and benchmark, in words, and the heads where not all were trained."""
         some = f", {' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
         return f"{self.source} → {self.target} ({self.benchmark}{some})"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The datasets that are the source together, mostly one."""
+        return self.rows[0].config.sources
 
     @property
     def is_of_some_heads(self) -> bool:
