@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from ta3n.common.cli import SettingsCommand, handles_errors
 from ta3n.common.errors import ConfigError, UsageError
+from ta3n.common.log import LOGGER
 from ta3n.common.settings import Section, load_settings, setting
 
 Patch = pytest.MonkeyPatch
@@ -131,6 +132,33 @@ def test_home_is_meant_by_a_tilde_in_every_path(
 
     result = CliRunner().invoke(command, ["--out=~/a", "--list=~/b"])
     assert result.output == f"{tmp_path / 'a'} {tmp_path / 'b'}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "logged"),
+    [
+        ((), ["told", "warned"]),
+        (("--quiet",), ["warned"]),
+        (("-q",), ["warned"]),
+        (("--verbose",), ["why", "told", "warned", "because of KeyError: 'deep'"]),
+    ],
+)
+def test_reasons_are_logged_when_asked_for(options: tuple[str, ...], logged: list[str]) -> None:
+    @click.command()
+    @handles_errors("x")
+    def command() -> None:
+        LOGGER.debug("why")
+        LOGGER.info("told")
+        LOGGER.warning("warned")
+        try:
+            raise KeyError("deep")
+        except KeyError as error:
+            raise UsageError("wrong") from error
+
+    result = CliRunner().invoke(command, list(options))
+    *lines, last = result.stderr.splitlines()
+    assert last == "x: error: wrong"
+    assert [line.split(" x: ")[1] for line in lines] == logged
 
 
 def completed(command: click.Command, *words: str) -> list[str]:

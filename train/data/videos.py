@@ -4,8 +4,8 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, view_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
@@ -90,6 +91,14 @@ class DomainVideos:
     def videos(self, part: BenchmarkRole) -> tuple[Video, ...]:
         """Return the videos that are trained on, or those that are tested."""
         return self.train if part == "train" else self.val
+
+    def validated_on(self, paths: Set[str]) -> "DomainVideos":
+        """Return the same with only the tested videos of these paths, in all streams."""
+        kept = tuple(video for video in self.val if video.clip.path in paths)
+        if len(kept) == len(self.val):
+            return self
+        others = tuple(stream.validated_on(paths) for stream in self.others)
+        return replace(self, val=kept, others=others)
 
     @property
     def lists_hash(self) -> str:
@@ -184,6 +193,19 @@ def untested_classes(
         raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
     LOGGER.warning(message)
     return lacking
+
+
+def worth_of_a_video(side: DomainVideos, benchmark: Benchmark, split: BenchmarkRole = "val") -> str:
+    """Return in words what one of a split's videos is worth, see `worth_of_one`.
+
+    Empty where no class has few, and with several heads, whose classes have long tails.
+    """
+    labels = Counter(video.label for video in side.videos(split) if video.is_labelled)
+    if len(benchmark.heads) > 1 or not (
+        text := worth_of_one({n: labels[i] for i, n in enumerate(benchmark.class_names)})
+    ):
+        return ""
+    return f"{side.dataset} ({benchmark.name}): {text}"
 
 
 _SPLIT_NAMES: Mapping[BenchmarkRole, str] = {"train": "training", "val": "validation"}

@@ -159,10 +159,10 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
 
 
 def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> None:
-    from ta3n.train.data.videos import untested_classes
+    from ta3n.train.data.videos import untested_classes, worth_of_a_video
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
     from ta3n.train.inference.trained import load_run
-    from ta3n.train.runs.records import find_runs
+    from ta3n.train.runs.records import benchmark_of, find_runs
     from ta3n.train.runs.tables import open_console
 
     paths = find_runs(call.run)
@@ -184,6 +184,8 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     console.print(_title(evaluations), highlight=False)
     if challenge is None:
         _print_evaluations(evaluations, call.top_k)
+        if few := worth_of_a_video(target, benchmark_of(runs[0].config), call.split):
+            console.print(few, highlight=False)
         return
     if any(challenge.figures):
         console.print(challenge.table(), highlight=False)

@@ -2,84 +2,109 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from os.path import commonpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
-from ta3n.train.data.videos import held_out
+from ta3n.train.data.videos import DomainVideos, Video, held_out
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
 
 if TYPE_CHECKING:
     import torch
 
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
-    from ta3n.train.data.features import HeldOut, MappedFolder, RunData
-    from ta3n.train.data.videos import DomainVideos, Video
+    from ta3n.train.data.features import Allocate, HeldOut, MappedFolder, RunData
+    from ta3n.train.data.shared import SharedValue
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
 Task = tuple["TrainingJob", Sequence[int]]
 """A job and those of its seeds that are trained together, or one after another."""
 
+_Lists = tuple[tuple[Video, ...], ...]
+
 _HASH_DIGITS = 8
 
 
 class FeatureCache:
-    """The features that the jobs of one call share, read once."""
+    """The features that the jobs of one call share, read once.
 
-    def __init__(self) -> None:
-        # By identity of the list of videos, which is held so that its identity stays its own.
-        self._read: dict[tuple[int, bool, bool], tuple[object, Videos]] = {}
-        self._joined: dict[tuple[tuple[int, ...], bool, bool], tuple[object, Videos]] = {}
+    Args:
+        allocate: Gives the memory that they are read into; None for that of this process.
+    """
+
+    def __init__(self, allocate: "Allocate | None" = None) -> None:
+        self._given = {} if allocate is None else {"allocate": allocate}
+        # By identity of the lists of videos, which are held so that their identity stays their own.
+        self._read: dict[tuple[tuple[int, ...], bool, bool], tuple[_Lists, Videos]] = {}
+        self._held_out: dict[int, tuple[DomainVideos, DomainVideos]] = {}
         self._folders: dict[Path, MappedFolder] = {}
 
     def load(
-        self,
-        side: "DomainVideos",
-        part: "BenchmarkRole",
-        *,
-        drawn: bool = False,
-        mapped: bool = False,
+        self, side: DomainVideos, part: "BenchmarkRole", *, drawn: bool = False, mapped: bool
     ) -> "Videos":
         """Return the features of a part of a domain's videos, see `load_part`."""
-        from ta3n.train.data.features import load_part
-
-        videos = side.videos(part)
-        key = id(videos), drawn, mapped
-        if key not in self._read:
-            folders = self._folders if mapped else None
-            self._read[key] = videos, load_part(side, part, drawn=drawn, mapped=folders)
-        return self._read[key][1]
+        return self.join((side,), part, drawn=drawn, mapped=mapped)
 
     def join(
         self,
-        sides: "Sequence[DomainVideos]",
+        sides: Sequence[DomainVideos],
         part: "BenchmarkRole",
         *,
         drawn: bool = False,
-        mapped: bool = False,
+        mapped: bool,
     ) -> "Videos":
         """Return the features of several domains, those of one after those of another."""
         from ta3n.train.data.features import load_part
-        from ta3n.train.model.videos import join_videos
+        from ta3n.train.data.joined import join_videos
 
-        if len(sides) == 1:
-            return self.load(sides[0], part, drawn=drawn, mapped=mapped)
         lists = tuple(side.videos(part) for side in sides)
         key = tuple(map(id, lists)), drawn, mapped
-        if key not in self._joined:
+        if key not in self._read:
+            # What is joined is copied to where it is to be.
+            given = self._given if len(sides) == 1 else {}
             folders = self._folders if mapped else None
-            loaded = [load_part(side, part, drawn=drawn, mapped=folders) for side in sides]
-            self._joined[key] = lists, join_videos(loaded)
-        return self._joined[key][1]
+            read = [load_part(side, part, drawn=drawn, mapped=folders, **given) for side in sides]
+            self._read[key] = lists, join_videos(read, **self._given)
+        return self._read[key][1]
+
+    def lacks(self, sides: Sequence[DomainVideos], part: "BenchmarkRole", *, drawn: bool) -> bool:
+        """Say whether features are not in memory yet."""
+        return (tuple(id(side.videos(part)) for side in sides), drawn, False) not in self._read
+
+    def held_out(self, job: "TrainingJob") -> tuple[DomainVideos, ...]:
+        """Return the sources of a job with held-out videos alone to validate on, see `held_out`."""
+        for source, dataset in zip(job.sources, job.source_datasets, strict=True):
+            if id(source) not in self._held_out:
+                kept = {video.clip.path for video in held_out(source, dataset)}
+                self._held_out[id(source)] = source, source.validated_on(kept)
+        return tuple(self._held_out[id(source)][1] for source in job.sources)
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        # Without identities, which are those of this process, and mapped files.
+        read = [(drawn, *kept) for (_, drawn, mapped), kept in self._read.items() if not mapped]
+        return read, list(self._held_out.values())
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__()  # type: ignore[misc]
+        read, held_out = state
+        self._read = {
+            (tuple(map(id, lists)), drawn, False): (lists, kept) for drawn, lists, kept in read
+        }
+        self._held_out = {id(source): (source, kept) for source, kept in held_out}
+
+
+_Shared = tuple[Sequence[Task], FeatureCache]
+"""What the processes of one call share."""
 
 
 def run_jobs(
@@ -159,7 +184,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, device)
+    data = _load(job, cache, mapped=_is_mapped(job, cache, device))
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -200,7 +225,6 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
-    job, _ = tasks[0]
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -208,7 +232,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(job.folder(0).path.parents[1] / name, share)
+    agree_on_count(_common_folder(tasks) / name, share)
     mine = share.of(tasks)
     left = sum(len(seeds) for _, seeds in _unfinished(mine))
     LOGGER.info(
@@ -219,6 +243,11 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
         left,
     )
     return mine
+
+
+def _common_folder(tasks: Sequence[Task]) -> Path:
+    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -239,7 +268,7 @@ def _by_job(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _results(job: "TrainingJob") -> list[RunResult]:
-    results = (job.folder(seed).read_result() for seed in job.seeds)
+    results = (job.folder(seed).read_figures() for seed in job.seeds)
     return [result for result in results if result is not None]
 
 
@@ -256,7 +285,7 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
-    from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
+    from ta3n.train.data.shared import SharedMemory
 
     if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
         raise UsageError(
@@ -267,30 +296,58 @@ def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
         LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
     processes = min(processes, len(tasks), allowed_cpus())
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
+    with SharedMemory() as memory:
+        shared = memory.keep(_read_for_all(tasks, FeatureCache(memory.allocate)))
+        _train_in_processes(shared, len(tasks), processes)
+
+
+def _read_for_all(tasks: Sequence[Task], cache: FeatureCache) -> _Shared:
+    """Read the features of all tasks, but for those that are to be left in their files.
+
+    Returns:
+        The tasks, for which that is decided, and what has the features.
+    """
+    import torch
+
+    settled: dict[int, TrainingJob] = {}
+    for job in {id(job): job for job, _ in tasks}.values():
+        mapped = _is_mapped(job, cache, torch.device("cpu"))
+        settings = job.settings.model_copy(update={"load": "mapped" if mapped else "memory"})
+        settled[id(job)] = replace(job, settings=settings)
+        if not mapped:
+            _load(job, cache, mapped=False)
+    return [(settled[id(job)], seeds) for job, seeds in tasks], cache
+
+
+def _train_in_processes(shared: "SharedValue[_Shared]", num_tasks: int, processes: int) -> None:
+    from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
+
     done = 0
 
     def note(finished: tuple[str, list[RunResult]]) -> None:
         nonlocal done
         done += 1
-        _log_done(*finished, done, len(tasks))
+        _log_done(*finished, done, num_tasks)
 
     try:
-        run_in_processes(_train_alone, tasks, processes, note)
+        run_in_processes(_train_alone, [(n,) for n in range(num_tasks)], processes, note, shared)
     except TerminatedWorkerError as error:
         raise TrainingError(
             f"a worker process died, most likely killed for want of memory ({done} of "
-            f"{len(tasks)} pieces of work are done and kept); run the same command line again, "
+            f"{num_tasks} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
 
 
-def _train_alone(job: "TrainingJob", seeds: Sequence[int]) -> tuple[str, list[RunResult]]:
+def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
     """Train in a worker process, with one thread: the processes are what runs side by side."""
     import torch
 
     torch.set_num_threads(1)
+    tasks, cache = shared
+    job, seeds = tasks[number]
     with redirect_stderr(_NoTerminal()):
-        return job.method.name, train(job, seeds, FeatureCache())
+        return job.method.name, train(job, seeds, cache)
 
 
 class _NoTerminal(io.TextIOBase):
@@ -307,12 +364,11 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "RunData":
+def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    mapped = _is_mapped(job, device)
     load, join = partial(cache.load, mapped=mapped), partial(cache.join, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
     by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
@@ -332,9 +388,9 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
             target_features=target,
             source_sizes=tuple(len(s.train) for s in learned) if len(learned) > 1 else (),
         ),
-        source_videos=[_path_of(video, side, learned) for side in learned for video in side.train],
+        source_videos=[path for side in learned for path in _paths(side, learned)],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, join),
+        held_out=_load_held_out(job, cache, mapped=mapped),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
         if on_train
         else None,
@@ -344,30 +400,26 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     )
 
 
-def _path_of(video: "Video", side: "DomainVideos", sides: "Sequence[DomainVideos]") -> str:
-    """Return what to call a video; of several datasets with the name of its own."""
-    return video.clip.path if len(sides) == 1 else f"{side.dataset}/{video.clip.path}"
-
-
-def _load_held_out(job: "TrainingJob", join: "Callable[..., Videos]") -> "HeldOut | None":
+def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
     if not job.sources or job.method.trains_on != "source":
         return None
-    pairs = zip(job.sources, job.source_datasets, strict=True)
-    each = [held_out(source, dataset) for source, dataset in pairs]
+    sources = cache.held_out(job)
     # Of some sources alone it would be the accuracy of a part of what is learned.
-    if not all(each):
+    if not all(source.val for source in sources):
         return None
-    videos = [video for some in each for video in some]
-    features = join(job.sources, "val")
-    if len(videos) < sum(len(source.val) for source in job.sources):
-        pairs_kept = zip(job.sources, map(set, each), strict=True)
-        features = features[[video in kept for s, kept in pairs_kept for video in s.val]]
-    return HeldOut(features=features, labels=labels_of(videos))
+    labels = labels_of([video for source in sources for video in source.val])
+    return HeldOut(features=cache.join(sources, "val", mapped=mapped), labels=labels)
 
 
-def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
+def _paths(side: DomainVideos, sides: Sequence[DomainVideos]) -> Iterator[str]:
+    """Yield what training videos are called; of several datasets with the name of their own."""
+    for video in side.train:
+        yield video.clip.path if len(sides) == 1 else f"{side.dataset}/{video.clip.path}"
+
+
+def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of
@@ -375,11 +427,17 @@ def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
     if job.settings.load != "auto":
         return job.settings.load == "mapped"
     drawn = job.run.recipe.sampling == "random"
-    sides = [*job.sources, job.target]
-    size = sum(size_of(side, "train", drawn=drawn) for side in sides)
-    size += sum(size_of(side, "val", drawn=False) for side in sides)
-    # Each process reads its own.
-    size *= job.settings.jobs
+    domains = filter(None, (job.sources, (job.target,)))
+    parts: list[tuple[tuple[DomainVideos, ...], BenchmarkRole, bool]] = []
+    for sides in domains:
+        parts += [(sides, "train", drawn), (sides, "val", False)]
+    # What another job has read is there.
+    size = sum(
+        size_of(side, part, drawn=of_all)
+        for sides, part, of_all in parts
+        if cache.lacks(sides, part, drawn=of_all)
+        for side in sides
+    )
     free = available_memory(device)
     if size <= _MOST_OF_MEMORY * free:
         return False

@@ -73,6 +73,7 @@ def prepare_jobs(
     target: str,
     *variants: TrainSettings,
     catalogue: Catalogue = BUILT_IN_CATALOGUE,
+    loaded: dict[object, DomainVideos] | None = None,
 ) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
@@ -82,6 +83,7 @@ def prepare_jobs(
         variants: Settings that differ in switches and hyper-parameters alone: features are looked
             at once, however many there are.
         catalogue: Datasets and benchmarks that there are.
+        loaded: Videos of datasets that were looked at in another direction; added to here.
 
     Returns:
         For each of the settings a job for each of its rows, or one for its method.
@@ -114,7 +116,9 @@ def prepare_jobs(
                 has_source,
             )
             if key not in pairs:
-                pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
+                pairs[key] = _load_pair(
+                    names, benchmark, settings, None if has_source else start, loaded
+                )
             pair = pairs[key]
             if run.recipe.fusion == "late":
                 run = replace(run, stream_dims=pair.target.widths)
@@ -209,25 +213,34 @@ class _Pair:
 
 
 def _load_pair(
-    names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings, start: Start | None
+    names: tuple[str, str],
+    benchmark: Benchmark,
+    settings: TrainSettings,
+    start: Start | None,
+    loaded: dict[object, DomainVideos] | None,
 ) -> _Pair:
     """Read what there is of all domains, or of the target alone.
 
     Args:
         start: Has the record of the source where no file of it is to be opened.
+        loaded: As for `prepare_jobs`.
     """
     source_names, target_name = split_sources(names[0]), names[1]
+    known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
-        return load_streams(
-            settings.features,
-            benchmark,
-            name,
-            num_segments=settings.segments,
-            allow_missing=settings.allow_missing,
-            num_views=settings.views,
-            sampling=settings.sampling,
-        )
+        key = name, settings.features, settings.segments, settings.views, settings.sampling
+        if key not in known:
+            known[key] = load_streams(
+                settings.features,
+                benchmark,
+                name,
+                num_segments=settings.segments,
+                allow_missing=settings.allow_missing,
+                num_views=settings.views,
+                sampling=settings.sampling,
+            )
+        return known[key]
 
     sources = () if start else tuple(map(load, source_names))
     target = load(target_name)
@@ -372,8 +385,9 @@ def _start_record(start: Start) -> dict[str, Any]:
 
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
-    job = jobs[0]
-    for side in (*job.sources, job.target):
+    targets = {job.target.dataset: job.target for job in jobs}
+    sides = {side.dataset: side for job in jobs for side in (*job.sources, job.target)}
+    for side in sides.values():
         LOGGER.info(
             "%s: %d training and %d validation videos%s",
             side.dataset,
@@ -381,20 +395,22 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(side.val),
             ", the same" if side.val is side.train else "",
         )
-    if not any(video.is_labelled for video in job.target.val):
-        LOGGER.info("%s: the tested videos have no labels: no accuracy", job.target.dataset)
-    elif len(job.target.val) < _FEW_VIDEOS:
-        LOGGER.warning(
-            "with %d target validation videos one video is worth %.1f points of accuracy",
-            len(job.target.val),
-            100 / len(job.target.val),
-        )
+    for target in targets.values():
+        if not any(video.is_labelled for video in target.val):
+            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
+        elif len(target.val) < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                len(target.val),
+                100 / len(target.val),
+            )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
-    if closed and len(parse_seeds(job.settings.seeds)) > 1:
-        LOGGER.info("%s: the same whatever the seed, so one is run", ", ".join(closed))
-    if len(job.sources) > 1:
+    if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
+        names = ", ".join(dict.fromkeys(closed))
+        LOGGER.info("%s: the same whatever the seed, so one is run", names)
+    if len(jobs[0].sources) > 1:
         _log_sources(jobs)
-    if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
+    if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
         LOGGER.info("the loss weights of this direction were never published; see the README")
 
 

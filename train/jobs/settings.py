@@ -35,6 +35,10 @@ SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 """Settings that put a term in the place of the method's own of its group."""
 
 
+ALL_METHODS = "all"
+"""In the place of names of methods."""
+
+
 def _names(group: Group) -> str:
     return "|".join(["none", *choices(group)])
 
@@ -130,6 +134,12 @@ class TrainSettings(Section):
         "Default: the row's, or ta3n; see --list-methods. Several combine: coral+mcc.",
         metavar="NAME[+NAME]",
         complete=_METHODS,
+    )
+    methods: tuple[str, ...] = setting(
+        (),
+        "Several methods, each a row of its own: dan,coral+mcc, or all that have a source.",
+        metavar="NAMES",
+        multiple=True,
     )
     add: tuple[str, ...] = setting(
         (),
@@ -238,13 +248,17 @@ class TrainSettings(Section):
             load_plugins(map(str, value))
         return value
 
-    @field_validator("method", "add", "temporal", *SWITCHES)
+    @field_validator("method", "methods", "add", "temporal", *SWITCHES)
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         names = (value,) if isinstance(value, str) else value or ()
         group = next((switch for switch in SWITCHES if switch == info.field_name), None)
-        if info.field_name == "method":
-            names = tuple(part for name in names for part in name.split("+"))
+        if info.field_name in ("method", "methods"):
+            names = (
+                ()
+                if names == (ALL_METHODS,)
+                else tuple(part for name in names for part in name.split("+"))
+            )
         with _told_with_its_origin():
             for name in names:
                 if group is None:
@@ -260,7 +274,7 @@ class TrainSettings(Section):
             return value
         return {str(name).replace("-", "_"): number for name, number in value.items()}
 
-    @field_validator("add", "plugins", "rows", mode="before")
+    @field_validator("add", "methods", "plugins", "rows", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         names = [value] if isinstance(value, str) else value

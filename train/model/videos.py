@@ -5,8 +5,7 @@ Legend: N videos, B of them, K segments, V views, D feature width, R rows, F_n r
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from itertools import accumulate
-from typing import ClassVar, Protocol, Self
+from typing import Protocol, Self
 
 import torch
 from torch import Tensor
@@ -84,7 +83,7 @@ class HeldRows:
 
     def num_not_finite(self) -> int:
         """Return how many rows hold values that are not finite."""
-        return int((~self.rows.isfinite()).any(1).sum())
+        return count_not_finite(self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -236,85 +235,6 @@ Videos = Tensor | StoredVideos
 """Frame features [N, K, D]."""
 
 
-@dataclass(frozen=True)
-class JoinedRows:
-    """Rows of several places, of which each has numbers of its own: `number + place * STRIDE`."""
-
-    parts: tuple[Rows, ...]
-
-    STRIDE: ClassVar[int] = 1 << 40
-    """More rows than any place has."""
-
-    @property
-    def width(self) -> int:
-        """D."""
-        return self.parts[0].width
-
-    @property
-    def device(self) -> torch.device:
-        """Of what is taken."""
-        return self.parts[0].device
-
-    @property
-    def asked_on(self) -> torch.device:
-        """Of the numbers that are asked for."""
-        return self.parts[0].asked_on
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of what is taken."""
-        return self.parts[0].dtype
-
-    def take(self, numbers: Tensor) -> Tensor:
-        """Return the rows of these numbers, int64 [...] to [..., D]."""
-        flat = numbers.flatten()
-        rows = torch.empty(len(flat), self.width, device=self.device, dtype=self.dtype)
-        for place, part in enumerate(self.parts):
-            here = torch.nonzero(flat // self.STRIDE == place).flatten()
-            rows[here.to(self.device)] = part.take(flat[here] % self.STRIDE)
-        return rows.reshape(*numbers.shape, self.width)
-
-    def to(self, device: torch.device, dtype: torch.dtype) -> "JoinedRows":
-        """Return the rows such that what is taken is on a device, in a type."""
-        return JoinedRows(tuple(part.to(device, dtype) for part in self.parts))
-
-    def num_not_finite(self) -> int:
-        """Return how many rows hold values that are not finite, as far as it is known."""
-        return sum(part.num_not_finite() for part in self.parts)
-
-
-def join_videos(parts: Sequence[Videos]) -> Videos:
-    """Return the videos of several datasets, those of one after those of another.
-
-    Args:
-        parts: all tensors, or all stored; at least one.
-    """
-    if len(parts) == 1:
-        return parts[0]
-    stored = [part for part in parts if isinstance(part, StoredVideos)]
-    if not stored:
-        return torch.cat([part for part in parts if isinstance(part, Tensor)])
-    streams = zip(*(part.streams for part in stored), strict=True)
-    return StoredVideos(
-        streams=tuple(_joined(each) for each in streams),
-        lengths=torch.cat([part.lengths for part in stored]),
-    )
-
-
-def _joined(streams: Sequence[Stream]) -> Stream:
-    held = [stream.rows.rows for stream in streams if isinstance(stream.rows, HeldRows)]
-    rows: Rows = JoinedRows(tuple(stream.rows for stream in streams))
-    firsts = [place * JoinedRows.STRIDE for place in range(len(streams))]
-    if held:
-        rows, firsts = HeldRows(torch.cat(held)), [0, *accumulate(map(len, held))][:-1]
-    return Stream(
-        rows=rows,
-        starts=torch.cat([s.starts + first for s, first in zip(streams, firsts, strict=True)]),
-        centres=torch.cat([stream.centres for stream in streams]),
-        views=torch.cat([stream.views for stream in streams]),
-    )
-
-
 def take_videos(videos: Videos, numbers: Tensor, frames: Tensor | None = None) -> Tensor:
     """Return some of the videos, [..., K, D] of numbers int64 [...].
 
@@ -358,10 +278,22 @@ def views_of(videos: Videos, batch_size: int) -> Iterator[tuple[Tensor, int]]:
         yield (part, 1) if part.ndim == 3 else (part.flatten(0, 1), part.shape[1])
 
 
+def count_not_finite(features: Tensor) -> int:
+    """Return how many of features [N, ...] hold values that are not finite.
+
+    They are looked at in parts: what is found of all at once would take more memory than they do.
+    """
+    parts = torch.split(features, _LOOKED_AT)
+    return sum(int((~part.isfinite()).flatten(1).any(1).sum()) for part in parts)
+
+
+_LOOKED_AT = 512
+
+
 def has_not_finite(videos: Videos) -> bool:
     """Say whether there are values that are not finite, as far as it is known."""
     if isinstance(videos, Tensor):
-        return not videos.isfinite().all()
+        return count_not_finite(videos) > 0
     return videos.num_not_finite() > 0
 
 

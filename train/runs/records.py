@@ -27,6 +27,7 @@ from ta3n.datasets.benchmarks.benchmark import (
 )
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.datasets.published.registry import PUBLISHED_DATASETS
 from ta3n.train.methods.heads import ClassHead, columns_of, heads_of
 from ta3n.train.paper.labels import method_label
 from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
@@ -254,14 +255,19 @@ def benchmark_of(config: RunConfig) -> Benchmark:
 
 
 def side_named(benchmark: Benchmark, name: str) -> str:
-    """Return the full name of a dataset of a benchmark; built-in ones have their short names too.
+    """Return the full name of a dataset of a benchmark.
+
+    Built-in ones, and those that are known by published lists, have their short names too.
 
     Raises:
         UsageError: The benchmark does not hold it.
     """
-    full = {d.short_name: d.name for d in BUILT_IN_DATASETS}.get(name.lower(), name.lower())
-    benchmark.side(full)
-    return full
+    wanted = name.lower()
+    if wanted not in benchmark.sides:
+        known = (*BUILT_IN_DATASETS, *PUBLISHED_DATASETS)
+        wanted = {d.short_name: d.name for d in known}.get(wanted, wanted)
+    benchmark.side(wanted)
+    return wanted
 
 
 def read_config(path: Path) -> tuple[RunConfig, int]:

@@ -218,7 +218,7 @@ def test_an_interrupted_growth_goes_on(
     root: Path, tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ta3n.common import store
-    from ta3n.extract.worker import shards
+    from ta3n.extract.worker import publishing
 
     folder = tmp_path / "f"
     run_job(job(root, folder))
@@ -236,7 +236,7 @@ def test_an_interrupted_growth_goes_on(
         return store.write_shard(*args, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as broken:
-        broken.setattr(shards, "write_shard", write_one)
+        broken.setattr(publishing, "write_shard", write_one)
         with pytest.raises(KeyboardInterrupt):
             run_job(job(root, folder))
     half = read_record(Manifest, folder / MANIFEST_NAME)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 import torch
 
+from ta3n.common import device
 from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.common.shares import JobShare
-from ta3n.train.jobs import execution
+from ta3n.common.store import ShardReader
+from ta3n.train.jobs import execution, workers
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
@@ -143,6 +146,46 @@ def test_processes_give_the_bits_of_the_sequential_runs(features: Path, tmp_path
             assert json.loads(environment)["threads"] == 1
     # A second call finds everything done, and starts no process.
     assert run_jobs(together, processes=2) == run_jobs(apart)
+
+
+@pytest.mark.parametrize("load", ["auto", "mapped"])
+def test_processes_share_what_is_read_once(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: str
+) -> None:
+    """If it breaks, each of many runs side by side reads the features again, and holds them."""
+    shutil.copytree(features, tmp_path / "features")
+    rows = "table3/revgrad/relation,table4/relation/gsd"
+    jobs = make_jobs(tmp_path / "features", tmp_path, rows=rows, seeds="2", load=load, epochs=1)
+    opened: list[Path] = []
+    open_shard, run = ShardReader.__init__, workers.run_in_processes
+
+    def note(reader: ShardReader, path: Path) -> None:
+        opened.append(path)
+        open_shard(reader, path)
+
+    def without_shards(*args: Any) -> None:
+        for path in set(opened):
+            path.unlink()
+        run(*args)
+
+    monkeypatch.setattr(ShardReader, "__init__", note)
+    monkeypatch.setattr(workers, "run_in_processes", without_shards)
+    results = run_jobs(jobs, processes=2)
+    assert [len(each) for each in results] == [2, 2]
+    # Training and validation of each domain; what is mapped, the processes open.
+    assert len(opened) == (4 if load == "auto" else 0)
+
+
+def test_what_one_job_has_read_counts_for_no_other(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it breaks, the second row finds too little memory for what the first one holds."""
+    one, other = make_jobs(features, tmp_path, rows="table3/revgrad/relation,table4/relation/gsd")
+    cpu, cache = torch.device("cpu"), execution.FeatureCache()
+    execution._load(one, cache, mapped=False)
+    monkeypatch.setattr(device, "available_memory", lambda _: 0)
+    assert not execution._is_mapped(other, cache, cpu)
+    assert execution._is_mapped(other, execution.FeatureCache(), cpu)
 
 
 def test_work_is_cut_into_seeds_or_stacks_and_no_run_comes_twice(

@@ -16,12 +16,13 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
+from ta3n.train.data.joined import join_videos
 from ta3n.train.data.streams import load_streams
 from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL, classes_of
-from ta3n.train.model.videos import Videos, join_videos, over_views, views_of
+from ta3n.train.model.videos import Videos, over_views, views_of
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.checkpoint import load_trained
 from ta3n.train.runs.records import Run, benchmark_of, stream_records

@@ -76,7 +76,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tupl
         Column(f"{LEVEL_TEXT} interval", ends),
         Column("p (Holm)", ("p_corrected",)),
         *rest,
-        Column("mean of classes", ("mean_class_percent", "mean_class_deviation"), terminal=False),
+        Column("mean of classes", ("mean_class_percent", "mean_class_deviation")),
         Column("label-free on", ("label_free_rules_on",), words=True, terminal=False),
     )
 
