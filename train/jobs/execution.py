@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.data.features import Allocate, HeldOut, MappedFolder, RunData
     from ta3n.train.data.shared import SharedValue
+    from ta3n.train.data.videos import Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -373,11 +374,15 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     drawn = job.run.recipe.sampling == "random"
     by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
     learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
+    known = [_known_videos(job, side) for side in learned]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = [video for side in learned for video in side.train]
+    videos = [video for some in known for video in some]
     if learned:
         features = join(learned, "train", drawn=drawn)
+        if len(videos) < sum(len(side.train) for side in learned):
+            kept = zip(learned, map(set, known), strict=True)
+            features = features[[video in some for side, some in kept for video in side.train]]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -398,6 +403,14 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
+
+
+def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
+    """Return the training videos with labels that can be learned: of an open target the known."""
+    rejection = job.run.rejection
+    if rejection is None:
+        return learned.train
+    return tuple(video for video in learned.train if video.label != rejection.label)
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":

@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import ClassHead, heads_record
+from ta3n.train.methods.rejection import Rejection
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
 
 Domains = Literal["one", "each"]
@@ -74,6 +75,8 @@ class RunSettings:
             share one.
         domains: whether several sources are `one` domain to discriminators and discrepancies, or
             `each` is one of its own.
+        rejection: how unknown videos of an open target are told; none for a closed set. It is no
+            part of training.
     """
 
     method: Method
@@ -85,6 +88,7 @@ class RunSettings:
     heads: tuple[ClassHead, ...] = ()
     stream_dims: tuple[int, ...] = ()
     domains: Domains = "one"
+    rejection: Rejection | None = None
 
     @property
     def fields_read(self) -> tuple[str, ...]:
