@@ -37,13 +37,14 @@ from ta3n.train.report.tables.rows import (
     rules_sheet,
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.sources import sources_sheet
 from ta3n.train.report.tables.summary import main_finding
 from ta3n.train.runs.records import stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "actions", "comparisons", "rules", "epochs")
+_SHEETS = (*TITLES, "others", "heads", "actions", "sources", "comparisons", "rules", "epochs")
 _OF_BENCHMARKS = ("directions", "published")
 """Starts of names of tables, where several benchmarks have one each."""
 _KINDS = "kinds"
@@ -279,8 +280,11 @@ def _sheets(
     sheets += [heads_sheet(analyses, rules)]
     sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
-    if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
-        sheets += matrix_sheets(whole, rules)
+    whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
+    # Several sources have a table of their own, and no part in the mean of all directions.
+    if single := [analysis for analysis in whole if len(analysis.direction.sources) == 1]:
+        sheets += matrix_sheets(single, rules)
+    sheets.append(sources_sheet(analyses, rules))
     sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)

@@ -254,6 +254,7 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         feature_dim=sum(widths),
         heads=heads_of(config.settings),
         stream_dims=widths if recipe.fusion == "late" else (),
+        num_domains=1 + len(config.sources) if config.are_domains else 2,
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.

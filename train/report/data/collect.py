@@ -148,7 +148,7 @@ class RunGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionRuns:
-    """The rows of one source and target.
+    """The rows of one source and target; several sources joined are another source.
 
     Attributes:
         rows: In the order of the paper's Table 3, then other methods by name.
@@ -170,6 +170,11 @@ class DirectionRuns:
         some = f"{' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
         inside = ", ".join(filter(None, (self.benchmark, some, self.kind)))
         return f"{self.source} → {self.target} ({inside})"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The datasets that are the source together, mostly one."""
+        return self.rows[0].config.sources
 
     @property
     def is_of_some_heads(self) -> bool:

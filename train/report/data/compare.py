@@ -183,6 +183,10 @@ def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     if starts[0] != starts[1] and starts[1].get("hash") != reference.config.hash:
         told = [f"started from {start['label']}" if start else "afresh" for start in starts]
         apart.append(f"{told[0]}, not {told[1]}")
+    # Told only by what tells several sources apart.
+    domains = [settings["domains"] for settings in (theirs, ours) if "domains" in settings]
+    if len(set(domains)) > 1:
+        apart.append(f"domains {domains[0]}, not {domains[1]}")
     if theirs["classes"] != ours["classes"]:
         apart.append("other classes")
     if rules_on(theirs) != rules_on(ours):
@@ -228,14 +232,17 @@ def pick_like(
 def _usual(rows: Sequence[RunGroup]) -> RunGroup | None:
     """Return the row with most seeds, of equals the nearest to its recipe, `official` first.
 
+    Of several sources those that are one domain come first.
+
     Accuracy plays no part in it.
     """
 
-    def place(row: RunGroup) -> tuple[int, int, bool]:
+    def place(row: RunGroup) -> tuple[int, int, bool, bool]:
         recipe = row.config.settings["recipe"]
         usual = RECIPES.get(recipe["name"], OFFICIAL)
         departs = sum(getattr(usual, name, value) != value for name, value in recipe.items())
-        return -len(row.runs), departs, recipe["name"] != OFFICIAL.name
+        named = recipe["name"] != OFFICIAL.name
+        return -len(row.runs), departs, named, row.config.are_domains
 
     return min(rows, key=place, default=None)
 
