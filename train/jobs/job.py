@@ -481,23 +481,7 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
     for note in dict.fromkeys(filter(None, notes)):
         LOGGER.info(note)
-    labelled = {n: any(v.is_labelled for v in target.val) for n, target in targets.items()}
-    for name in (name for name, has_labels in labelled.items() if not has_labels):
-        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
-    for count in sorted({len(targets[name].val) for name, known in labelled.items() if known}):
-        if count < _FEW_VIDEOS:
-            LOGGER.warning(
-                "with %d target validation videos one video is worth %.1f points of accuracy",
-                count,
-                100 / count,
-            )
-    for target in targets.values():
-        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
-        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
-            LOGGER.info(
-                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
-                *(target.dataset, len(judged), MOST_COMPARED),
-            )
+    _log_tested(jobs[0], list(targets.values()))
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
         names = ", ".join(dict.fromkeys(closed))
@@ -507,6 +491,27 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
         those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
         LOGGER.info("the loss weights of %s were never published; see the README", those)
+
+
+def _log_tested(job: TrainingJob, targets: Sequence[DomainVideos]) -> None:
+    """Log what the tested videos of some targets cannot tell, or not to the point."""
+    labelled = {target.dataset: any(v.is_labelled for v in target.val) for target in targets}
+    for name in (name for name, has_labels in labelled.items() if not has_labels):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
+    for count in sorted({len(target.val) for target in targets if labelled[target.dataset]}):
+        if count < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                count,
+                100 / count,
+            )
+    for target in targets:
+        judged = target.train if job.settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not job.run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
+            )
 
 
 def _log_sources(jobs: Sequence[TrainingJob]) -> None:

@@ -27,6 +27,7 @@ from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, build_page, build_
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.kinds import kinds_sheet
 from ta3n.train.report.tables.matrix import matrix_sheets
+from ta3n.train.report.tables.open_set import alike_label_sets, open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -44,7 +45,10 @@ from ta3n.train.runs.records import stream_records
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "actions", "sources", "comparisons", "rules", "epochs")
+_SHEETS = (
+    *(*TITLES, "others", "heads", "open-set", "actions", "sources", "comparisons", "rules"),
+    "epochs",
+)
 _OF_BENCHMARKS = ("directions", "published")
 """Starts of names of tables, where several benchmarks have one each."""
 _KINDS = "kinds"
@@ -278,12 +282,14 @@ def _sheets(
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
+    sheets += [open_set_sheet([a.direction for a in analyses], rules)]
     sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
     whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
     # Several sources have a table of their own, and no part in the mean of all directions.
-    if single := [analysis for analysis in whole if len(analysis.direction.sources) == 1]:
-        sheets += matrix_sheets(single, rules)
+    single = [analysis for analysis in whole if len(analysis.direction.sources) == 1]
+    if alike := alike_label_sets(single):
+        sheets += matrix_sheets(alike, rules)
     sheets.append(sources_sheet(analyses, rules))
     sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]

@@ -22,8 +22,10 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.common.files import canonical_json, sha256_of
+from ta3n.datasets.benchmarks.benchmark import UNKNOWN
 from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_for, method_of
+from ta3n.train.methods.rejection import Rejection, rejection_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
@@ -36,7 +38,7 @@ from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.report.data.kinds import Kind, kind_of, name_kinds
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
-from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
+from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent, open_set_percents
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -84,8 +86,14 @@ class RunGroup:
 
     @property
     def classes(self) -> list[str]:
-        """Class names; the index is the label."""
-        return list(self.config.settings["classes"])
+        """Class names; the index is the label. In an open set the last one is unknown."""
+        names = list(self.config.settings["classes"])
+        return names if self.rejection is None else [*names, UNKNOWN]
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """How unknown videos are told; None in a closed set."""
+        return rejection_of(self.config.settings)
 
     @property
     def rules(self) -> list[str]:
@@ -138,6 +146,20 @@ class RunGroup:
             pairs = [(a, b) for a, b in told if isinstance(a, int) and isinstance(b, int)]
             found.append(mean_class_percent([a for a, _ in pairs], [b for _, b in pairs]))
         return found
+
+    def open_set(self, rule: str) -> list[dict[str, float]]:
+        """Return the measures of an open set of every seed in percent; none of a closed one."""
+        if self.rejection is None or rule not in self.rules:
+            return []
+        told = [[(p.label, p.chosen[rule]) for p in run.predictions] for run in self.runs]
+        pairs = [
+            [(a, b) for a, b in each if isinstance(a, int) and isinstance(b, int)] for each in told
+        ]
+        found = [
+            open_set_percents([a for a, _ in each], [b for _, b in each], self.rejection.label)
+            for each in pairs
+        ]
+        return found if all(found) else []
 
     @property
     def tested_by_class(self) -> dict[str, int]:
