@@ -18,7 +18,7 @@ from ta3n.train.model.model import TA3N
 from ta3n.train.runs import session
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
-from ...support.feature_folders import CLASSES, DIM, made_clips, make_features
+from ...support.feature_folders import CLASSES, made_clips, make_features
 from ...support.small_runs import ta3n_train, train
 
 
