@@ -295,6 +295,7 @@ def _print(
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
-    if few := worth_of_a_video(jobs[0].target, jobs[0].benchmark):
+    told = (worth_of_a_video(each[0].target, each[0].benchmark) for each in by_direction)
+    for few in dict.fromkeys(filter(None, told)):
         click.echo(few)
     print_diverged(diverged)

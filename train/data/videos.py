@@ -4,7 +4,7 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
@@ -158,12 +158,24 @@ def load_videos(
     )
 
 
+def class_folders_of(features: Path, dataset: str) -> set[str]:
+    """Return the class folders that a dataset has features of.
+
+    Raises:
+        DataMissingError: If there is no manifest.
+        FeatureStoreError: If it is damaged.
+    """
+    clips = _read_manifest(features / dataset, dataset).clips
+    return {clip.class_name for clip in clips if clip.status in USABLE}
+
+
 def untested_classes(
     side: DomainVideos,
     classes: Sequence[str],
     split: BenchmarkRole = "val",
     *,
     allow_missing: bool,
+    wanted: Collection[int] | None = None,
 ) -> list[str]:
     """Return the classes that no video of a split is of, after saying so.
 
@@ -175,6 +187,7 @@ def untested_classes(
         classes: All class names, in order of label.
         split: That accuracy is told on.
         allow_missing: Warn instead of refusing.
+        wanted: Labels that there should be; None means all.
 
     Raises:
         DataMissingError: If there are such classes and may not be.
@@ -183,11 +196,12 @@ def untested_classes(
     if any(not isinstance(video.label, int) for video in videos):
         return []
     labels = {video.label for video in videos}
-    if not labels or not (lacking := [c for n, c in enumerate(classes) if n not in labels]):
+    named = {n: c for n, c in enumerate(classes) if wanted is None or n in wanted}
+    if not labels or not (lacking := [c for n, c in named.items() if n not in labels]):
         return []
     message = (
         f"{side.dataset}: no {_SPLIT_NAMES[split]} videos of {shorten(lacking)} in {side.folder}, "
-        f"so that accuracy is of {len(labels)} of {len(classes)} classes"
+        f"so that accuracy is of {len(labels)} of {len(named)} classes"
     )
     if not allow_missing:
         raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
@@ -202,7 +216,7 @@ def worth_of_a_video(side: DomainVideos, benchmark: Benchmark, split: BenchmarkR
     """
     labels = Counter(video.label for video in side.videos(split) if video.is_labelled)
     if len(benchmark.heads) > 1 or not (
-        text := worth_of_one({n: labels[i] for i, n in enumerate(benchmark.class_names)})
+        text := worth_of_one({n: labels[i] for i, n in enumerate(benchmark.label_names)})
     ):
         return ""
     return f"{side.dataset} ({benchmark.name}): {text}"
@@ -333,11 +347,11 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     roles: tuple[BenchmarkRole, ...] = ("train", "val")
     if expected is None:
         # How many there should be only the lists know; none at all is a class that is not learned.
-        labels = range(len(benchmark.class_names))
+        labels = benchmark.labels_in(dataset)
         lacking = [label for label in labels if not known["train", label]]
-        return [f"all train videos of {benchmark.class_names[label]}" for label in lacking]
+        return [f"all train videos of {benchmark.label_names[label]}" for label in lacking]
     return [
-        f"{count - known[role, label]} {role} videos of {benchmark.class_names[label]}"
+        f"{count - known[role, label]} {role} videos of {benchmark.label_names[label]}"
         for label, counts in enumerate(expected)
         for role, count in zip(roles, counts, strict=True)
         if known[role, label] < count

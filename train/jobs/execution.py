@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
     from ta3n.train.data.features import Allocate, HeldOut, MappedFolder, RunData
     from ta3n.train.data.shared import SharedValue
+    from ta3n.train.data.videos import Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -355,11 +356,15 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     load = partial(cache.load, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
+    known = None if learned is None else _known_videos(job, learned)
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if learned is None else learned.train
+    videos = () if known is None else known
     if learned is not None:
         features = load(learned, "train", drawn=drawn)
+        if len(videos) < len(learned.train):
+            paths = {video.clip.path for video in videos}
+            features = features[[video.clip.path in paths for video in learned.train]]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -379,6 +384,14 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
+
+
+def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
+    """Return the training videos with labels that can be learned: of an open target the known."""
+    rejection = job.run.rejection
+    if rejection is None:
+        return learned.train
+    return tuple(video for video in learned.train if video.label != rejection.label)
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":

@@ -97,7 +97,8 @@ class Trial:
 
     def _class_means(self, epoch: int) -> tuple[float, ...]:
         found = [run.epochs[epoch - 1].get("target_mean_class") for run in self.runs]
-        return () if None in found else tuple(map(float, found))
+        known = tuple(value for value in found if value is not None)
+        return known if len(known) == len(found) else ()
 
     def _scores(self, rule: str) -> list[list[Any]]:
         if rule == ORACLE:

@@ -1,27 +1,36 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.errors import DataMissingError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.streams import load_streams
-from ta3n.train.data.videos import DomainVideos, check_same_features, untested_classes
+from ta3n.train.data.videos import (
+    DomainVideos,
+    check_same_features,
+    class_folders_of,
+    untested_classes,
+)
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import heads_record, trained_heads
 from ta3n.train.methods.registry import plugins_of
+from ta3n.train.methods.rejection import DEFAULT_THRESHOLD, Rejection
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
 from ta3n.train.runs.floors import floors_of
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import benchmark_record
 from ta3n.train.runs.starting import Start, check_fits, find_start
+from ta3n.train.validators.rules import MOST_COMPARED
 
 _FEW_VIDEOS = 30
 
@@ -94,6 +103,7 @@ def prepare_jobs(
     benchmark = catalogue.find_benchmark(source, target, variants[0].benchmark)
     source_dataset = catalogue.dataset(source)
     names = source_dataset.name, catalogue.dataset(target).name
+    benchmark = _with_label_sets(benchmark, names, variants[0])
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
     pairs: dict[tuple[object, ...], _Pair] = {}
@@ -135,6 +145,39 @@ def prepare_jobs(
     return jobs
 
 
+def _with_label_sets(
+    benchmark: Benchmark, names: tuple[str, str], settings: TrainSettings
+) -> Benchmark:
+    """Return the benchmark with the classes that the target is to have."""
+    source, target = names
+    read = partial(class_folders_of, settings.features[0], target)
+    given = benchmark
+    if settings.target_classes or settings.unknown:
+        given = with_label_sets(
+            benchmark,
+            (source,),
+            TargetFolders(dataset=target, read=read),
+            target_classes=settings.target_classes,
+            unknown=settings.unknown,
+        )
+    if settings.unknown_threshold is not None and not given.is_open:
+        raise UsageError(
+            "--unknown-threshold is for an open set; name the unknown classes by --unknown"
+        )
+    return given
+
+
+def _rejection(benchmark: Benchmark, settings: TrainSettings) -> Rejection | None:
+    """Return how unknown videos are told, where there are any."""
+    if not benchmark.is_open:
+        return None
+    threshold = settings.unknown_threshold
+    return Rejection(
+        label=len(benchmark.class_names),
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+    )
+
+
 def _choose(
     settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]
 ) -> Iterator[tuple[Row | None, RunSettings, Start | None, bool]]:
@@ -152,7 +195,7 @@ def _choose(
         heads = trained_heads(benchmark.heads, settings.heads)
         if heads:
             choice.method.check_heads([head.name for head in heads])
-        weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
+        weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
         run = RunSettings(
             method=choice.method,
             recipe=choose_recipe(settings, choice.method),
@@ -161,8 +204,9 @@ def _choose(
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
+            rejection=_rejection(benchmark, settings),
         )
-        yield choice.row, run.as_usual(), start, published
+        yield choice.row, run.as_usual(), start, published and benchmark.label_sets is None
 
 
 @dataclass(frozen=True)
@@ -192,7 +236,16 @@ def _load_pair(
     known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
-        key = name, settings.features, settings.segments, settings.views, settings.sampling
+        # A dataset has other classes as a source than as a partial or open target.
+        classes = tuple(sorted(benchmark.side(name).labels.items()))
+        key = (
+            name,
+            classes,
+            settings.features,
+            settings.segments,
+            settings.views,
+            settings.sampling,
+        )
         if key not in known:
             known[key] = load_streams(
                 settings.features,
@@ -226,7 +279,12 @@ def _load_pair(
         for place, each in enumerate(record["streams"]) if start else ():
             there = start.config.data["streams"][place]["manifests"] if start else {}
             each["manifests"] = {source_name: there.get(source_name), **each["manifests"]}
-    untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
+    untested = untested_classes(
+        target,
+        benchmark.label_names,
+        allow_missing=settings.allow_missing,
+        wanted=benchmark.labels_in(target_name),
+    )
     return _Pair(source, target, record, untested)
 
 
@@ -284,6 +342,8 @@ def _config(
     if rules_on != "val":
         # Runs that do not tell are older than the choice, and keep their hash: they are of `val`.
         identity["rules_on"] = rules_on
+    others = _label_sets_record(benchmark, run)
+    identity |= others
     return RunConfig(
         benchmark=benchmark.name,
         source=names[0],
@@ -300,12 +360,21 @@ def _config(
             "published": published,
             "rules_on": rules_on,
             "classes": classes,
+            **others,
             **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )
+
+
+def _label_sets_record(benchmark: Benchmark, run: RunSettings) -> dict[str, Any]:
+    """Return what is recorded beside where the target has other classes than the source."""
+    if benchmark.label_sets is None:
+        return {}
+    rejection = {} if run.rejection is None else {"rejection": run.rejection.record()}
+    return {"label_sets": asdict(benchmark.label_sets), **rejection}
 
 
 def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, Any]:
@@ -333,6 +402,20 @@ def _start_record(start: Start) -> dict[str, Any]:
     }
 
 
+def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:
+    """Return in words which classes a target has, where they are not those of the source."""
+    if benchmark.label_sets is None:
+        return None
+    num_known = len(benchmark.class_names)
+    known = [label for label in benchmark.labels_in(target.dataset) if label < num_known]
+    told = f"{target.dataset}: {len(known)} of the {num_known} classes of the source"
+    if benchmark.is_open:
+        unknown = sum(video.label == num_known for video in (*target.train, *target.val))
+        named = shorten(benchmark.label_sets.unknown)
+        told += f", and {unknown} of {len(target.train) + len(target.val)} videos unknown ({named})"
+    return told
+
+
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
     targets = {job.target.dataset: job.target for job in jobs}
@@ -345,6 +428,9 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(side.val),
             ", the same" if side.val is side.train else "",
         )
+    notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
+    for note in dict.fromkeys(filter(None, notes)):
+        LOGGER.info(note)
     for target in targets.values():
         if not any(video.is_labelled for video in target.val):
             LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
@@ -353,6 +439,12 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
                 "with %d target validation videos one video is worth %.1f points of accuracy",
                 len(target.val),
                 100 / len(target.val),
+            )
+        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
             )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:

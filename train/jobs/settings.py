@@ -105,6 +105,26 @@ class TrainSettings(Section):
         metavar="NAME",
         complete="ta3n.datasets.catalogue:names_of_benchmarks",
     )
+    target_classes: tuple[str, ...] = setting(
+        (),
+        "Partial: of the source's classes the target has these alone; repeat or separate by ','.",
+        metavar="NAMES",
+        multiple=True,
+    )
+    unknown: tuple[str, ...] = setting(
+        (),
+        "Open set: these of the target's are one unknown class, and the source has none of them; "
+        "others: all that the benchmark does not use.",
+        metavar="NAMES",
+        multiple=True,
+    )
+    unknown_threshold: float | None = setting(
+        None,
+        "Entropy, of its highest, above which a video is told unknown (default: 0.5).",
+        metavar="X",
+        ge=0,
+        le=1,
+    )
     heads: str | None = setting(
         None, "Heads of the benchmark to train, such as verb; default: all.", metavar="NAMES"
     )
@@ -229,9 +249,9 @@ class TrainSettings(Section):
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
 
-    @field_validator("features", mode="before")
+    @field_validator("features", "target_classes", "unknown", mode="before")
     @classmethod
-    def _one_folder_or_several(cls, value: Any) -> Any:
+    def _one_or_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
     @field_validator("plugins")

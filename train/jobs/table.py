@@ -1,6 +1,6 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -8,11 +8,18 @@ from typing import TYPE_CHECKING
 from ta3n.common.log import describe_duration
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
+from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.floors import floor_lines
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ChosenEpoch
+from ta3n.train.runs.selection import (
+    ACTION,
+    MEAN_OF_CLASSES,
+    MEASURES_OF_OPEN_SET,
+    OPEN_SET,
+    ChosenEpoch,
+)
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -36,18 +43,21 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     heads = list(first.percents()) or ["target accuracy"]
     if any(rule.mean_class is not None for each in results for rule in each.rules.values()):
         heads.append(_MEAN)
-    table = _table("selection", "n", *heads, "correct videos", "epochs chosen")
+    shown = _open_set_shown(results)
+    measures = [OPEN_SET[name] for name in shown]
+    table = _table("selection", "n", *heads, *measures, "correct videos", "epochs chosen")
     table.add_column("what it is")
     names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
     for name in names:
         rules = [result.rules[name] for result in results if name in result.rules]
-        accuracies, correct, epochs = ["-"] * len(heads), "-", "-"
+        accuracies, correct, epochs = ["-"] * (len(heads) + len(shown)), "-", "-"
         if rules:
             epochs = ", ".join(str(rule.epoch) for rule in rules)
         if rules and rules[0].total:
             each = [list(rule.percents().values()) or [rule.percent] for rule in rules]
             accuracies = [spread(list(column)) for column in zip(*each, strict=True)]
             accuracies += [_class_means(rules)] if heads[-1] == _MEAN else []
+            accuracies += _open_set_cells(rules, shown)
             correct = f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}"
         table.add_row(name, str(len(rules)), *accuracies, correct, epochs, rule_note(name))
     console = open_console()
@@ -61,6 +71,19 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
 _MEAN = "mean of classes"
 
 
+def _open_set_shown(results: Sequence[RunResult]) -> list[str]:
+    """Return the measures of an open set to show beside the mean of classes, which is OS."""
+    told = any(rule.open_set for each in results for rule in each.rules.values())
+    return [name for name in OPEN_SET if name != "os"] if told else []
+
+
+def _open_set_cells(rules: Sequence[ChosenEpoch], shown: Sequence[str]) -> list[str]:
+    """Return measures of an open set over seeds; dashes where a seed does not tell them."""
+    if not rules or not all(rule.open_set for rule in rules):
+        return ["-"] * len(shown)
+    return [spread([rule.open_set[name] for rule in rules]) for name in shown]
+
+
 def _class_means(rules: Sequence[ChosenEpoch]) -> str:
     """Return the mean of the classes over seeds; a dash where a seed does not tell it."""
     means = [rule.mean_class for rule in rules if rule.mean_class is not None]
@@ -70,7 +93,8 @@ def _class_means(rules: Sequence[ChosenEpoch]) -> str:
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
     """Print a line for each row: the main selection rules beside the paper's figure.
 
-    Beside the accuracy by a rule stands the mean of the classes, where there is one.
+    Beside the accuracy by a rule stands the mean of the classes, where there is one, and behind
+    all of them the measures of an open set, by the first rule.
 
     Args:
         jobs: What was run, of one pair of datasets.
@@ -82,7 +106,9 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     told = [rule for each in (first, *others) for rule in each.rules.values()]
     has_means = any(rule.mean_class is not None for rule in told)
     heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
-    table = _table("row", "method", "temporal", "n", *heads, "paper")
+    shown = _open_set_shown([first, *others])
+    named = [f"{OPEN_SET[name]} ({rules[0]})" for name in shown]
+    table = _table("row", "method", "temporal", "n", *heads, *named, "paper")
     for job, runs in zip(jobs, results, strict=True):
         accuracies = []
         for rule in rules:
@@ -91,6 +117,8 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
             cell = spread([c.percent for c in chosen]) if is_told else "-" if runs else "diverged"
             accuracies.append(cell)
             accuracies += [_class_means(chosen) if is_told else "-"] if has_means else []
+        by_first = [run.rules[rules[0]] for run in runs if rules[0] in run.rules]
+        accuracies += _open_set_cells(by_first if len(by_first) == len(runs) else [], shown)
         name = job.row.name if job.row else ""
         table.add_row(
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
@@ -123,16 +151,23 @@ def print_matrix(
     what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
     console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
     for rule in rules:
-        table = _table("method", "temporal", "n", *heads, "mean", title=rule)
+        chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]
+        means = [_MEAN] if any(each.mean_class is not None for each in chosen) else []
+        means += [OPEN_SET["h_score"]] if any(each.open_set for each in chosen) else []
+        table = _table("method", "temporal", "n", *heads, "mean", *means, title=rule)
         for row, job in enumerate(jobs[0]):
             runs = [each[row] for each in results]
-            table.add_row(job.method.name, job.method.temporal, *_across(runs, rule))
+            cells = (*_across(runs, rule), *_means_across(runs, rule, means))
+            table.add_row(job.method.name, job.method.temporal, *cells)
         console.print(table)
     console.print(
         "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
         "all directions, and not told where one lacks the row",
         highlight=False,
     )
+    if first.rules["last"].mean_class is not None:
+        console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, configs[0])
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
     _print_rule_notes(console, rules, configs[0], [first, *others])
@@ -152,6 +187,21 @@ def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
     return ["-".join(map(str, dict.fromkeys((counts[0], counts[-1])))), *cells, whole]
 
 
+def _means_across(
+    runs: Sequence[Sequence[RunResult]], rule: str, shown: Sequence[str]
+) -> Iterator[str]:
+    """Yield means over all directions of other figures than accuracy, as told."""
+    chosen = [[each.rules[rule] for each in some if rule in each.rules] for some in runs]
+    for name in shown:
+        told = [
+            [rule.mean_class if name == _MEAN else rule.open_set.get("h_score") for rule in some]
+            for some in chosen
+        ]
+        found = [[figure for figure in some if figure is not None] for some in told]
+        is_whole = all(one and len(one) == len(each) for one, each in zip(found, runs, strict=True))
+        yield f"{mean(map(mean, found)):.2f}" if is_whole else "-"
+
+
 def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
     """Say what the figures are, and with several heads what they are to be held against."""
     if not any_rule.total:
@@ -162,8 +212,16 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
     if any_rule.mean_class is not None:
         console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, config)
     for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
         console.print(line, highlight=False)
+
+
+def _print_open_set(console: "Console", config: RunConfig) -> None:
+    """Say what the measures of an open set are, and how a video is told unknown."""
+    if (rejection := rejection_of(config.settings)) is not None:
+        console.print(MEASURES_OF_OPEN_SET, highlight=False)
+        console.print(rejection.rule, highlight=False)
 
 
 def _print_rule_notes(

@@ -229,6 +229,8 @@ class RunFolder:
                 del rule["by_head"]
             if rule["mean_class"] is None:
                 del rule["mean_class"]
+            if not rule["open_set"]:
+                del rule["open_set"]
         write_json(self.path / "result.json", record)
         (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()

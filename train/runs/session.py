@@ -60,6 +60,7 @@ class SeedRun:
             data.val_labels,
             num_classes=settings.num_classes,
             heads=settings.heads,
+            rejection=settings.rejection,
         )
         self._data = data
         self._folder = folder
@@ -157,6 +158,7 @@ class SeedRun:
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
                 **({} if (m := scores.target.mean_class) is None else {"target_mean_class": m}),
+                **({"target_open_set": m} if (m := scores.target.open_set) else {}),
                 **({"target_by_head": by_head} if (by_head := scores.target.by_head) else {}),
                 "validators": scores.validators,
                 "withheld": scores.withheld,

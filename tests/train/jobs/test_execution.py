@@ -21,6 +21,7 @@ from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunFolder
 
+from ...support.feature_folders import CLASSES, MadeClip, make_features
 from ...support.small_runs import small_settings, with_settings
 
 
@@ -308,3 +309,36 @@ def test_the_record_says_every_switch(features: Path, tmp_path: Path) -> None:
     assert "conventional_attention" in record["settings"]["method"]["terms"]
     assert record["settings"]["recipe"]["batches"] == "cycle"
     assert record["settings"]["weights"]["beta_frame"] == 0.5
+
+
+class _Grouped(MadeClip):
+    """A clip of UCF101 by its name, which tells from which recording it was cut."""
+
+    @property
+    def path(self) -> str:
+        part = 1 if self.role == "train" else 2
+        return f"{self.class_name}/v_{self.class_name}_g{self.number:02d}_c{part:02d}.avi"
+
+
+def test_held_out_videos_that_share_a_recording_with_training_are_left_out(
+    features: Path, tmp_path: Path
+) -> None:
+    clips = [
+        _Grouped(class_name=name, number=number, role=role)
+        for name in CLASSES["ucf101"]
+        for role, numbers in (("train", range(6)), ("test", range(4, 8)))
+        for number in numbers
+    ]
+    make_features(tmp_path, "ucf101", clips)
+    (tmp_path / "hmdb51").symlink_to(features / "hmdb51")
+    (job,) = make_jobs(tmp_path, tmp_path / "runs", method="source-only")
+    data = execution._load(job, execution.FeatureCache(), torch.device("cpu"))
+    assert data.held_out is not None
+    assert len(data.held_out.features) == 10
+    assert data.held_out.labels.tolist() == sorted([*range(5)] * 2, key=_place)
+    run_jobs([job])
+    assert job.folder(0).is_finished()
+
+
+def _place(label: int) -> str:
+    return CLASSES["ucf101"][label]
