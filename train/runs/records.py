@@ -324,7 +324,7 @@ def _check_keys(config: RunConfig) -> None:
     settings, data = config.settings, config.data
     _ = [settings["recipe"][key] for key in _RECIPE_KEYS]
     _ = [data["features"][key] for key in _FEATURE_KEYS]
-    _ = [data[key][name] for key in _DATA_KEYS for name in (config.source, config.target)]
+    _ = [data[key][name] for key in _DATA_KEYS for name in (*config.sources, config.target)]
     _ = settings["method"], settings["classes"], settings["weights"], settings["published"]
 
 

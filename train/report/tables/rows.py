@@ -549,6 +549,7 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "variant": row.variant,
                 "recipe": config.settings["recipe"]["name"],
                 "config_hash": config.hash,
+                **({"domains": told} if (told := config.settings.get("domains")) else {}),
                 "seed": run.seed,
                 "rule": name,
                 "rule_on": rules_on(config.settings) if looks_at_target(name) else "",
