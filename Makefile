@@ -21,16 +21,23 @@ define test_with
 	$(VENV)/$(1)/bin/pytest $(SIDE_BY_SIDE) -m 'not slow' $(TESTS)
 endef
 
-.PHONY: help install references demo test test-oldest test-versions test-slow lint typecheck format
+.PHONY: help install lock references demo test test-oldest test-versions test-slow lint typecheck format
 .PHONY: bench soak clean docs
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
 
-$(INSTALLED): pyproject.toml
+# LOCKED=1 takes the versions of the lock file, each file by its SHA-256; else the newest allowed.
+LOCK := requirements.lock
+$(INSTALLED): pyproject.toml $(if $(LOCKED),$(LOCK))
 	$(PYTHON) -m venv $(VENV)
+ifdef LOCKED
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes --requirement $(LOCK)
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
+else
 	$(BIN)/pip install --quiet --disable-pip-version-check --upgrade pip
 	$(BIN)/pip install --quiet --disable-pip-version-check --editable '.[offline,dev]'
+endif
 	touch $@
 
 # Tests hold losses and validators against these. Their pinned dependencies no longer import, so they
@@ -41,7 +48,14 @@ $(REFERENCES): $(INSTALLED)
 	    pytorch-adapt==0.0.83 pytorch-metric-learning==1.6.3
 	touch $@
 
-install: $(INSTALLED)  ## create the virtual environment with everything in it
+install: $(INSTALLED)  ## create the virtual environment with everything in it (LOCKED=1: to the byte)
+
+# For all Pythons and systems at once. `make lock UPGRADE=--upgrade` takes newer versions.
+lock: $(INSTALLED)  ## write the lock file anew from pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip compile --quiet --universal --generate-hashes --no-emit-index-url \
+	  --extra offline --extra dev --custom-compile-command 'make lock' $(UPGRADE) \
+	  --output-file $(LOCK) pyproject.toml
 
 demo: $(INSTALLED)  ## both stages on rendered videos, from nothing to a report
 	$(BIN)/ta3n-demo

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+import logging
 import signal
 import sys
 from collections.abc import Callable, Mapping
-from functools import wraps
+from functools import partial, wraps
+from os import fspath
 from pathlib import Path
 from pkgutil import resolve_name
 from types import FrameType, NoneType
@@ -21,7 +24,7 @@ from ta3n.common.errors import (
     printable,
 )
 from ta3n.common.files import expand_home
-from ta3n.common.log import set_up_logging, set_up_streams
+from ta3n.common.log import LOGGER, set_up_logging, set_up_streams
 
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
@@ -33,14 +36,17 @@ F = TypeVar("F", bound=Callable[..., Any])
 def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, None]]:
     """Turn our errors into one line and an exit code; a signal ends with 75 and a hint.
 
-    Paths that begin with `~` are given to the command as paths in the home folder.
+    The command gets `--quiet` and `--verbose`. Paths that begin with `~` are given to it as paths
+    in the home folder.
     """
 
     def decorate(function: Callable[P, None]) -> Callable[P, None]:
+        @_option_of_log("--verbose", "-v", help="Log reasons as well.")
+        @_option_of_log("--quiet", "-q", help="Log warnings and errors alone, no progress.")
         @wraps(function)
         def run(*args: P.args, **kwargs: P.kwargs) -> None:
             set_up_streams()
-            set_up_logging(command)
+            set_up_logging(command, _level(kwargs))
             for name, value in kwargs.items():
                 kwargs[name] = _at_home(value)
             signal.signal(signal.SIGTERM, _raise_interrupted)
@@ -48,6 +54,7 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
                 _check_folder()
                 function(*args, **kwargs)
             except Ta3nError as error:
+                _log_causes(error)
                 _end(command, str(error), error.exit_code)
             except KeyboardInterrupt:
                 _end(command, _interrupted("Ctrl-C"), InterruptedRunError.exit_code)
@@ -61,6 +68,22 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
         return run
 
     return decorate
+
+
+_option_of_log = partial(click.option, is_flag=True)
+
+
+def _level(options: dict[str, Any]) -> int:
+    """Take `--quiet` and `--verbose` out of the options; return the least level that is logged."""
+    quiet, verbose = options.pop("quiet"), options.pop("verbose")
+    return logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+
+
+def _log_causes(error: BaseException) -> None:
+    cause = error.__cause__
+    while cause is not None:
+        LOGGER.debug("because of %s: %s", type(cause).__name__, " ".join(str(cause).split()))
+        cause = cause.__cause__
 
 
 def _at_home(value: Any) -> Any:
@@ -130,12 +153,46 @@ def _option(name: str, field: FieldInfo) -> click.Option:
         metavar=extra["metavar"],
         multiple=extra["multiple"],
         help=field.description,
+        shell_complete=completes(extra["complete"]) if extra["complete"] else None,
     )
+
+
+def completes(names: str) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    """Return what completes names in a shell, each also after `,` or `+`.
+
+    Args:
+        names: `module:callable` that returns them, imported when the shell asks. A settings file
+            with a mistake completes nothing: the command says what is wrong, a shell must not.
+    """
+
+    def complete(_context: click.Context, _option: click.Parameter, typed: str) -> list[str]:
+        start = max(typed.rfind(","), typed.rfind("+")) + 1
+        try:
+            known = tuple(resolve_name(names)())
+        except Ta3nError:
+            return []
+        return [typed[:start] + name for name in known if name.startswith(typed[start:])]
+
+    return complete
+
+
+complete_dataset = completes("ta3n.datasets.catalogue:names_of_datasets")
+complete_benchmark = completes("ta3n.datasets.catalogue:names_of_benchmarks")
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON document instead, for scripts."
+)
 
 
 def say(line: str) -> None:
     """Print a line of results. Names may come from anyone: none of them steers the terminal."""
     click.echo(printable(line))
+
+
+def say_json(found: Any) -> None:
+    """Print what a script is to read, paths as text; all of it is ASCII, whatever the locale."""
+    click.echo(json.dumps(found, indent=2, default=fspath))
 
 
 def _check_folder() -> None:

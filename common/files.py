@@ -171,6 +171,24 @@ def fsync_path(path: Path) -> None:
         os.close(descriptor)
 
 
+def fsync_and_forget(path: Path) -> None:
+    """Flush a file to the disk and drop it from memory: what is read then is what the disk holds.
+
+    Where the system or the file system cannot drop it, it is flushed alone.
+
+    Raises:
+        OSError: If the file cannot be flushed.
+    """
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+        if hasattr(os, "posix_fadvise"):
+            with suppress(OSError):
+                os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
+    finally:
+        os.close(descriptor)
+
+
 def replace_file(path: Path, data: bytes) -> None:
     """Write `data` under `path`: a reader sees the old content or the new, never a part.
 

@@ -9,6 +9,7 @@ import os
 import sys
 import time
 import unicodedata
+from collections import deque
 from typing import Any, Self, TextIO
 
 LOGGER = logging.getLogger("ta3n")
@@ -58,21 +59,22 @@ class _StderrHandler(logging.StreamHandler[TextIO]):
         super().emit(record)
 
 
-def set_up_logging(command: str) -> None:
-    """Send log lines of this process to standard error, each with time and command."""
+def set_up_logging(command: str, level: int = logging.INFO) -> None:
+    """Send log lines of this process from a level on to standard error, with time and command."""
     handler = _StderrHandler()
     handler.setFormatter(
         logging.Formatter(f"%(asctime)s {command}: %(message)s", datefmt="%H:%M:%S")
     )
     LOGGER.handlers[:] = [handler]
-    LOGGER.setLevel(logging.INFO)
+    LOGGER.setLevel(level)
     LOGGER.propagate = False
 
 
 class ProgressLine:
     """How far a job is: a bar on a terminal, elsewhere a log line every `plain_every_s` seconds.
 
-    Use as a context manager; `unit` names what is counted, plural.
+    Use as a context manager; `unit` names what is counted, plural. It ends with how long the rest
+    takes, as soon as that can be told.
     """
 
     def __init__(self, total: int, unit: str, *, plain_every_s: float = 15.0) -> None:
@@ -80,10 +82,11 @@ class ProgressLine:
         self._unit = unit
         self._plain_every_s = plain_every_s
         self._last_s = time.monotonic()
+        self._pace = Pace()
         self._bar: Any = None
 
     def __enter__(self) -> Self:
-        if sys.stderr.isatty():
+        if sys.stderr.isatty() and LOGGER.isEnabledFor(logging.INFO):
             from rich.console import Console
             from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 
@@ -105,6 +108,9 @@ class ProgressLine:
     def update(self, done: int, details: str) -> None:
         """Show that `done` items are finished, with details in words."""
         now = time.monotonic()
+        left_s = self._pace.left_s(done, self._total, now)
+        if left_s is not None and done < self._total:
+            details = f"{details}, {describe_duration(left_s)} left"
         if self._bar is not None:
             self._bar.update(self._task, completed=done, description=f"{self._unit}, {details}")
         elif now - self._last_s >= self._plain_every_s:
@@ -112,9 +118,35 @@ class ProgressLine:
             LOGGER.info("%d of %d %s, %s", done, self._total, self._unit, details)
 
 
-def describe_time_left(elapsed_s: float, done: int, total: int) -> str:
-    """Return how long the rest will take at the pace so far: `3:05 min left`."""
-    return f"{describe_duration(max(elapsed_s / done * (total - done), 0.0))} left"
+class Pace:
+    """How fast something goes now: over the last minute, or the last two steps if they take longer.
+
+    What comes before the first step is finished (loading a network, compiling it) is no pace.
+    """
+
+    def __init__(self, *, window_s: float = 60.0, least_s: float = 2.0) -> None:
+        self._window_s = window_s
+        self._least_s = least_s
+        self._steps: deque[tuple[float, int]] = deque()
+
+    def left_s(self, done: int, total: int, now_s: float) -> float | None:
+        """Return how many seconds the rest takes; None as long as that cannot be told.
+
+        Args:
+            done: How many of `total` are finished, counted anew at every call.
+            now_s: Of a clock that never goes back.
+        """
+        if not self._steps or done > self._steps[-1][1]:
+            self._steps.append((now_s, done))
+        while len(self._steps) > 2 and now_s - self._steps[1][0] > self._window_s:
+            self._steps.popleft()
+        (first_s, first), (last_s, last) = self._steps[0], self._steps[-1]
+        if last_s - first_s < self._least_s:
+            return None
+        # A step that takes longer than those before it slows the pace while it is waited for.
+        steps = last - first
+        took_s = max(last_s - first_s, (now_s - first_s) * steps / (steps + 1))
+        return took_s / steps * (total - last)
 
 
 def describe_duration(seconds: float) -> str:

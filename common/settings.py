@@ -67,6 +67,7 @@ def setting(
     names: Sequence[str] = (),
     choices: Sequence[str] = (),
     multiple: bool = False,
+    complete: str = "",
     **limits: Any,
 ) -> Any:
     """Declare a setting that is an option of its command as well; `about` is the option's help.
@@ -74,10 +75,12 @@ def setting(
     Args:
         names: The option's names, where they are not that of the setting with dashes.
         choices: The values that there are; a `Literal` without metavar has them by its type.
+        complete: `module:callable` with the names that a shell completes.
         limits: Bounds such as `ge=1`, as `pydantic.Field` takes them.
     """
     option = {"metavar": metavar, "names": names, "choices": choices, "multiple": multiple}
-    return Field(default, description=about, json_schema_extra=option, **limits)  # type: ignore[arg-type]
+    extra = option | {"complete": complete}
+    return Field(default, description=about, json_schema_extra=extra, **limits)  # type: ignore[arg-type]
 
 
 @dataclass(frozen=True, slots=True)

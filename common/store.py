@@ -12,6 +12,8 @@ import os
 import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, Protocol, Self
 
@@ -26,6 +28,7 @@ from numpy.typing import NDArray
 from ta3n.common.errors import FeatureStoreError, first_line
 from ta3n.common.files import (
     ErrorKeepingFile,
+    fsync_and_forget,
     fsync_path,
     publish_file,
     replace_file,
@@ -79,6 +82,56 @@ def crc32_of(rows: Features, before: int = 0) -> int:
     return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data, before)
 
 
+def joined_crc32(row_crcs: NDArray[np.uint32], width: int) -> int:
+    """Return the CRC-32 of rows of D = `width` one after another, given that of each row [F].
+
+    A checksum moves past the bytes of a row by a linear map of its 32 bits, as in zlib's
+    `crc32_combine`; rows have one length, so one map serves, and no row is read again.
+    """
+    low, second, third, high = _moved_past_row(width)
+    joined = 0
+    for crc in row_crcs.tolist():
+        moved = low[joined & 255] ^ second[joined >> 8 & 255]
+        joined = crc ^ moved ^ third[joined >> 16 & 255] ^ high[joined >> 24]
+    return joined
+
+
+@lru_cache(maxsize=4)
+def _moved_past_row(width: int) -> list[list[int]]:
+    """Return, for each of a checksum's four bytes, where its 256 values go past a row."""
+    zeros = bytes(4 * width)
+    own = zlib.crc32(zeros)
+    return [
+        [zlib.crc32(zeros, value << shift) ^ own for value in range(256)]
+        for shift in (0, 8, 16, 24)
+    ]
+
+
+@dataclass(frozen=True, slots=True)
+class RowChecks:
+    """What one look at rows tells of each: its CRC-32, uint32 [F], and whether it is finite [F]."""
+
+    crc32: NDArray[np.uint32]
+    finite: NDArray[np.bool_]
+
+    def take(self, numbers: NDArray[np.int64]) -> "RowChecks":
+        """Return those of the rows of these numbers."""
+        return RowChecks(self.crc32[numbers], self.finite[numbers])
+
+
+def check_rows(source: RowSource) -> RowChecks:
+    """Look at rows [F, D] once, block by block."""
+    crcs = np.empty(source.shape[0], np.uint32)
+    finite = np.empty(source.shape[0], np.bool_)
+    first = 0
+    for block in row_blocks(source):
+        rows = np.ascontiguousarray(block, "<f4")
+        crcs[first : first + len(rows)] = [zlib.crc32(row) for row in rows]
+        finite[first : first + len(rows)] = np.isfinite(rows).all(axis=1)
+        first += len(rows)
+    return RowChecks(crcs, finite)
+
+
 def shard_path(folder: Path, shard: str) -> Path:
     """Return where a shard lies."""
     return folder / f"{shard}.h5"
@@ -100,15 +153,19 @@ def write_shard(
     features: RowSource,
     frames: NDArray[np.int32],
     *,
+    checks: RowChecks | None = None,
     replace: bool = False,
 ) -> ShardRecord:
     """Write a shard and its sidecar, each complete or not at all.
+
+    What was written is held to the rows, as the disk holds it, before the shard has its name.
 
     Args:
         folder: Feature folder of the dataset.
         record: Its clips, with rows and checksums filled in.
         features: Rows [F, D].
         frames: Frame number of each row [F].
+        checks: Of the rows, where they were looked at before.
         replace: Put it in the place of a shard that is damaged or lacks clips. A kill on the way
             leaves the old shard or the new one; both have their record inside.
 
@@ -116,19 +173,21 @@ def write_shard(
         The record of the published shard: another job's, if that one was first.
 
     Raises:
-        FeatureStoreError: If what was written does not read back.
+        FeatureStoreError: If what was written does not read back, or is not as the record says.
         OSError: If the disk is full or the folder cannot be written.
     """
     path = shard_path(folder, record.shard)
     if not folder.is_dir():
         # It was there when the job began: nothing may appear in a new, empty one.
         raise FileNotFoundError(errno.ENOENT, "the feature folder is gone", str(folder))
+    checks = check_rows(features) if checks is None else checks
+    _check_record(path, record, checks, features.shape[1])
     with temporary_beside(path) as temporary:
-        _write_file(temporary, record, features, frames)
+        _write_file(temporary, record, features, frames, checks.crc32)
+        fsync_and_forget(temporary)
         with ShardReader(temporary) as shard:
-            shard.verify()
+            shard.compare(record, features, frames, checks.crc32)
         if replace:
-            fsync_path(temporary)
             sidecar_path(folder, record.shard).unlink(missing_ok=True)
             temporary.replace(path)
             fsync_path(folder)
@@ -155,13 +214,31 @@ def restore_sidecar(folder: Path, shard: str) -> ShardRecord:
         written = record
 
 
+def _check_record(path: Path, record: ShardRecord, checks: RowChecks, width: int) -> None:
+    """Refuse rows that are not finite, or not those whose checksums the record has."""
+    for clip in record.clips:
+        rows = slice(clip.start, clip.start + clip.length)
+        if not checks.finite[rows].all():
+            raise FeatureStoreError(f"{path}: {clip.path} holds values that are not finite")
+        if joined_crc32(checks.crc32[rows], width) != clip.crc32:
+            raise FeatureStoreError(f"{path} is damaged: {clip.path} fails its checksum")
+
+
 def _write_file(
-    path: Path, record: ShardRecord, features: RowSource, frames: NDArray[np.int32]
+    path: Path,
+    record: ShardRecord,
+    features: RowSource,
+    frames: NDArray[np.int32],
+    row_crcs: NDArray[np.uint32],
 ) -> None:
     index = np.array([_index_row(clip) for clip in record.clips], dtype=_INDEX_DTYPE)
     try:
         with ErrorKeepingFile(path) as target, h5py.File(target, "w") as file:
-            row_crcs = _write_rows(file, features)
+            dataset = file.create_dataset("features", shape=features.shape, dtype="<f4")
+            first = 0
+            for block in row_blocks(features):
+                dataset[first : first + len(block)] = block
+                first += len(block)
             file.create_dataset("frame", data=frames)
             file.create_dataset("row_crc32", data=row_crcs)
             file.create_dataset("index", data=index)
@@ -176,19 +253,6 @@ def _write_file(
 
 def _index_row(clip: ClipRecord) -> tuple[int, ...]:
     return clip.id, clip.start, clip.length, _STATUS_CODES[clip.status], clip.crc32
-
-
-def _write_rows(file: h5py.File, features: RowSource) -> NDArray[np.uint32]:
-    """Write the rows block by block; return the checksum of each [F]."""
-    dataset = file.create_dataset("features", shape=features.shape, dtype="<f4")
-    row_crcs = np.empty(features.shape[0], np.uint32)
-    first = 0
-    for block in row_blocks(features):
-        end = first + len(block)
-        dataset[first:end] = block
-        row_crcs[first:end] = [crc32_of(row) for row in block]
-        first = end
-    return row_crcs
 
 
 class ShardReader:
@@ -277,16 +341,41 @@ class ShardReader:
             FeatureStoreError: At the first clip that does not match.
         """
         for clip in self.record.clips:
-            crc = 0
             for first in range(0, clip.length, ROWS_AT_ONCE):
                 block = range(first, min(first + ROWS_AT_ONCE, clip.length))
-                rows = self.rows(clip.start, block)
-                crc = crc32_of(rows, crc)
-                if not np.isfinite(rows).all():
+                if not np.isfinite(self.rows(clip.start, block)).all():
                     what = f"{clip.path} holds values that are not finite"
                     raise FeatureStoreError(f"{self.path}: {what}")
-            if crc != clip.crc32:
+            # Its rows match their own checksums, so those stand for the rows.
+            row_crcs = self._row_crcs[clip.start : clip.start + clip.length]
+            if joined_crc32(row_crcs, self.feature_dim) != clip.crc32:
                 raise FeatureStoreError(f"{self.path} is damaged: {clip.path} fails its checksum")
+
+    def compare(
+        self,
+        record: ShardRecord,
+        features: RowSource,
+        frames: NDArray[np.int32],
+        row_crcs: NDArray[np.uint32],
+    ) -> None:
+        """Hold all of the shard to what was to be written, byte by byte.
+
+        Raises:
+            FeatureStoreError: If anything differs.
+        """
+        parts = [(self.frames, frames), (self._row_crcs, row_crcs)]
+        is_record = dump_record(self.record) == dump_record(record)
+        if not is_record or not all(np.array_equal(*pair) for pair in parts):
+            raise FeatureStoreError(f"{self.path} does not read back as it was written")
+        with _told(self.path, "cannot be read"), self.path.open("rb") as file:
+            # Plain reading is faster than HDF5's, and other threads go on meanwhile.
+            file.seek(self._features.id.get_offset() or 0)
+            for block in row_blocks(features):
+                expected = np.ascontiguousarray(block, "<f4").view(np.uint32)
+                found = np.empty_like(expected)
+                size = file.readinto(found.data.cast("B"))
+                if size != found.nbytes or not np.array_equal(found, expected):
+                    raise FeatureStoreError("it does not read back as it was written")
 
     def _check_parts(self) -> None:
         features, num_rows = self._features, self.record.num_rows

@@ -18,7 +18,15 @@ if TYPE_CHECKING:
 
     from ta3n.datasets.custom.settings import DataSections
 
-__all__ = ["BUILT_IN_CATALOGUE", "Catalogue", "catalogue_of", "folders_of"]
+__all__ = [
+    "BUILT_IN_CATALOGUE",
+    "Catalogue",
+    "catalogue_of",
+    "folders_of",
+    "names_of_all",
+    "names_of_benchmarks",
+    "names_of_datasets",
+]
 
 
 def catalogue_of(settings: DataSections) -> Catalogue:
@@ -54,6 +62,29 @@ def catalogue_of(settings: DataSections) -> Catalogue:
         b for b in PUBLISHED if b.name not in settings.benchmarks and b.sides.keys() <= there
     )
     return replace(known, benchmarks=(*known.benchmarks, *own, *published))
+
+
+def names_of_datasets() -> list[str]:
+    """Return all names, short ones too, of built-in datasets and those of `pipeline.toml` here."""
+    datasets = _catalogue_here().datasets
+    return sorted({name for dataset in datasets for name in (dataset.name, dataset.short_name)})
+
+
+def names_of_benchmarks() -> list[str]:
+    """Return the names of built-in benchmarks and those of `pipeline.toml` here."""
+    return sorted(benchmark.name for benchmark in _catalogue_here().benchmarks)
+
+
+def names_of_all() -> list[str]:
+    """Return what can be checked: the names of datasets and of benchmarks."""
+    return sorted({*names_of_datasets(), *names_of_benchmarks()})
+
+
+def _catalogue_here() -> Catalogue:
+    from ta3n.common.settings import load_settings
+    from ta3n.datasets.custom.settings import DataSections
+
+    return catalogue_of(load_settings(DataSections, None, {}).settings)
 
 
 def folders_of(

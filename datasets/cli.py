@@ -6,11 +6,19 @@ import sys
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import config_option, handles_errors, say
+from ta3n.common.cli import (
+    complete_benchmark,
+    completes,
+    config_option,
+    handles_errors,
+    json_option,
+    say,
+    say_json,
+)
 from ta3n.common.errors import UsageError, printable
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
@@ -39,6 +47,7 @@ if TYPE_CHECKING:
 
 COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
+_complete_name = completes("ta3n.datasets.catalogue:names_of_all")
 _COUNT = click.IntRange(1, MAX_CLIPS_PER_CLASS)
 _PROBLEMS = tuple(problem.word for problem in Problem)
 
@@ -92,14 +101,37 @@ def main() -> None:
 
 
 @main.command("list")
+@json_option
 @config_option
 @handles_errors(COMMAND)
-def list_all(config_file: Path | None) -> None:
+def list_all(as_json: bool, config_file: Path | None) -> None:
     """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
     settings, catalogue = _load(config_file)
+    if as_json:
+        say_json(
+            {
+                "datasets": [
+                    {
+                        "name": dataset.name,
+                        "short_name": dataset.short_name,
+                        "folder": _folder(dataset, settings),
+                    }
+                    for dataset in catalogue.datasets
+                ],
+                "benchmarks": [
+                    {
+                        "name": benchmark.name,
+                        "datasets": [*benchmark.sides],
+                        "classes": {head.name: head.class_names for head in benchmark.heads},
+                    }
+                    for benchmark in catalogue.benchmarks
+                ],
+            }
+        )
+        return
     for dataset in catalogue.datasets:
         short = "" if dataset.short_name == dataset.name else f" ({dataset.short_name})"
-        say(f"dataset {dataset.name}{short}: {_place(dataset, settings)}")
+        say(f"dataset {dataset.name}{short}: {_folder(dataset, settings) or 'no folder set'}")
     for benchmark in catalogue.benchmarks:
         sides = ", ".join(benchmark.sides)
         if len(benchmark.heads) > 1:
@@ -111,14 +143,20 @@ def list_all(config_file: Path | None) -> None:
 
 
 @main.command(epilog=_CHECK_EPILOG)
-@click.argument("name")
+@click.argument("name", shell_complete=_complete_name)
 @click.option("--root", type=click.Path(path_type=Path), help="Folder of the dataset's clips.")
 @click.option("--splits", type=click.Path(path_type=Path), help="Its official split files.")
-@click.option("--benchmark", metavar="NAME", help="Only the classes of this benchmark.")
+@click.option(
+    "--benchmark",
+    metavar="NAME",
+    shell_complete=complete_benchmark,
+    help="Only the classes of this benchmark.",
+)
 @click.option("--split", metavar="N", help="Which split (default: the benchmark's, or 1).")
 @click.option(
     "--ignore", metavar="KINDS", default="", help=f"Not to look at: of {', '.join(_PROBLEMS)}."
 )
+@json_option
 @config_option
 @handles_errors(COMMAND)
 def check(
@@ -128,6 +166,7 @@ def check(
     benchmark: str | None,
     split: str | None,
     ignore: str,
+    as_json: bool,
     config_file: Path | None,
 ) -> None:
     """Count the clips of a dataset, or of all datasets of a benchmark, and name what is wrong."""
@@ -137,22 +176,31 @@ def check(
     lists = any(dataset.by_lists for dataset in datasets)
     if len(datasets) > 1 and (root or (splits and not lists)):
         raise UsageError("--root and --splits are of one dataset; name one, not a benchmark")
-    parts = []
+    parts, left_out = [], []
     for dataset in datasets:
         if lists and not dataset.by_lists and not _has_folder(dataset, settings, root):
-            say(f"{dataset.name}: left out, as no folder is set; its split is the official one")
+            left_out.append(
+                f"{dataset.name}: left out, as no folder is set; its split is the official one"
+            )
             continue
         # Beside datasets that lists tell, official split files are in a folder of their own.
         given = splits if dataset.by_lists or not lists else None
         parts.append(_looked_at(dataset, settings, root, given, chosen, split))
-    _print_counts(parts)
-    for part in parts:
-        for note in (*find_notes(part), *find_few(part)):
-            say(note)
+    notes = [note for part in parts for note in (*find_notes(part), *find_few(part))]
     found = [f for f in find_problems(parts, chosen, split) if f.problem.word not in ignored]
-    for finding in found:
-        say(f"{finding.problem.word}: {finding.text}")
-    say(f"problems: {len(found)}" if found else "nothing wrong")
+    if as_json:
+        say_json(
+            {
+                "datasets": {part.dataset.name: _counts(part) for part in parts},
+                "notes": [*left_out, *notes],
+                "problems": [{"problem": f.problem.word, "text": f.text} for f in found],
+            }
+        )
+    else:
+        _print_counts(parts)
+        for line in (*left_out, *notes, *(f"{f.problem.word}: {f.text}" for f in found)):
+            say(line)
+        say(f"problems: {len(found)}" if found else "nothing wrong")
     if found:
         sys.exit(int(min(finding.problem for finding in found)))
 
@@ -247,11 +295,11 @@ def _has_folder(dataset: Dataset, settings: DataSections, root: Path | None) -> 
     return bool(root or (paths and paths.root) or dataset.default_root)
 
 
-def _place(dataset: Dataset, settings: DataSections) -> str:
+def _folder(dataset: Dataset, settings: DataSections) -> Path | None:
     try:
-        return str(folders_of(dataset, settings)[0])
+        return folders_of(dataset, settings)[0]
     except UsageError:
-        return "no folder set"
+        return None
 
 
 def _ignored(text: str) -> set[str]:
@@ -274,6 +322,19 @@ def _chosen(
     whole = catalogue.benchmark(benchmark)
     whole.side(dataset.name)  # it must hold it
     return [dataset], whole
+
+
+def _counts(part: DatasetClips) -> dict[str, Any]:
+    """Return where the clips are, and how many there are by class and part of the split."""
+    counted = part.counted
+    return {
+        "folder": None if part.only_lists else part.listing.root,
+        "splits": part.listing.splits_origin,
+        "classes": {
+            name: {word: counted.get((name, role), 0) for role, word in _WORDS.items()}
+            for name in part.class_names
+        },
+    }
 
 
 def _print_counts(parts: Sequence[DatasetClips]) -> None:

@@ -31,7 +31,8 @@ from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.messages import Pass
 from ta3n.extract.worker.passes import Outcomes, decode_pass
-from ta3n.extract.worker.shards import ShardBuilder, ShardContent
+from ta3n.extract.worker.publishing import ShardContent, ShardOrigin
+from ta3n.extract.worker.shards import ShardBuilder
 
 _NETWORKS_KEPT = 2
 # A network, and torch's switches, are for one call at a time.
@@ -234,7 +235,7 @@ def _extract(
     with feed:
         for passed, crops in feed:
             builder.add(passed, crops)
-    return builder.finish(runner.flush(), config.hash, engine.provenance)
+    return builder.finish(runner.flush(), ShardOrigin(config.hash, engine.provenance))
 
 
 def _clip(clip: ClipRecord, content: ShardContent, config: FeatureConfig) -> ClipFeatures:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, settings_options
 from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare
@@ -53,6 +53,7 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option(
     "--dataset",
     metavar="NAME",
+    shell_complete=complete_dataset,
     help=f"{', '.join(d.name for d in BUILT_IN_DATASETS)}, or your own.",
 )
 @click.option("--root", metavar="DIR", help="Folder of the dataset's class folders.")

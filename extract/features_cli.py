@@ -7,7 +7,14 @@ from pathlib import Path
 
 import click
 
-from ta3n.common.cli import config_option, handles_errors, say
+from ta3n.common.cli import (
+    complete_dataset,
+    config_option,
+    handles_errors,
+    json_option,
+    say,
+    say_json,
+)
 from ta3n.common.errors import DataMissingError, FeatureStoreError, UsageError, printable
 
 COMMAND = "ta3n-features"
@@ -66,23 +73,32 @@ def main() -> None:
 
 @main.command()
 @_FOLDER
+@json_option
 @handles_errors(COMMAND)
-def info(folder: Path) -> None:
+def info(folder: Path, as_json: bool) -> None:
     """Say what is there, by status, with the reason for each clip that is not ok."""
     # Here and below: numpy and pydantic are imported late, --help must answer at once.
-    from ta3n.extract.inspect.report import contents
+    from ta3n.extract.inspect.report import contents, summary
+    from ta3n.extract.job.feature_folder import feature_folders
 
-    _tell(folder, contents)
+    found = [summary(part) for part in feature_folders(folder)]
+    if as_json:
+        say_json(found)
+        return
+    for part in found:
+        for line in contents(part):
+            say(line)
 
 
 @main.command()
 @_FOLDER
+@json_option
 @handles_errors(COMMAND)
-def verify(folder: Path) -> None:
+def verify(folder: Path, as_json: bool) -> None:
     """Check every checksum, count, value and origin; name what is damaged."""
     from ta3n.extract.inspect.report import damage
 
-    if num_damaged := sum(_tell(folder, damage, "sound").values()):
+    if num_damaged := sum(_tell(folder, damage, "sound", as_json=as_json).values()):
         raise FeatureStoreError(
             f"{num_damaged} damaged; ta3n-extract --repair, with the line that made the features, "
             "mends this"
@@ -91,21 +107,27 @@ def verify(folder: Path) -> None:
 
 @main.command()
 @_FOLDER
+@json_option
 @handles_errors(COMMAND)
-def missing(folder: Path) -> None:
+def missing(folder: Path, as_json: bool) -> None:
     """List the clips without features, a line each: what became of it, path, reason."""
     from ta3n.extract.inspect.report import clips_without_features
     from ta3n.extract.job.feature_folder import feature_folders
 
-    for part in feature_folders(folder):
-        for fields in clips_without_features(part):
-            click.echo("\t".join(map(printable, fields)))
+    found = [(part, *of) for part in feature_folders(folder) for of in clips_without_features(part)]
+    if as_json:
+        names = ("folder", "status", "path", "reason")
+        say_json([dict(zip(names, each, strict=True)) for each in found])
+        return
+    for _, *fields in found:
+        click.echo("\t".join(map(printable, fields)))
 
 
 @main.command()
 @_FOLDER
+@json_option
 @handles_errors(COMMAND)
-def merge(folder: Path) -> None:
+def merge(folder: Path, as_json: bool) -> None:
     """Bring the manifest up to date; end with 1 and say what to run if shards are missing.
 
     Every job does so at its end, so that this changes nothing after a sound array. It may be run
@@ -113,7 +135,7 @@ def merge(folder: Path) -> None:
     """
     from ta3n.extract.inspect.report import missing_shards
 
-    num_lines = _tell(folder, missing_shards, "complete")
+    num_lines = _tell(folder, missing_shards, "complete", as_json=as_json)
     if incomplete := [str(part) for part, count in num_lines.items() if count]:
         raise DataMissingError(
             f"{', '.join(incomplete)}: shards are missing; give the jobs that make them again"
@@ -122,7 +144,9 @@ def merge(folder: Path) -> None:
 
 @main.command("import", epilog=_IMPORT_EPILOG)
 @click.argument("folder", metavar="[DIR|FILE]", type=_PATH, required=False)
-@click.option("--dataset", metavar="NAME", help="Whose features these are.")
+@click.option(
+    "--dataset", metavar="NAME", shell_complete=complete_dataset, help="Whose features these are."
+)
 @click.option(
     "--lists",
     multiple=True,
@@ -371,8 +395,9 @@ def show_command(folder: Path, clip: str, root: Path | None, out: Path | None) -
 
 @main.command("duplicates")
 @_FOLDER
+@json_option
 @handles_errors(COMMAND)
-def duplicates_command(folder: Path) -> None:
+def duplicates_command(folder: Path, as_json: bool) -> None:
     """List pairs of training and test clips whose features are nearly the same, a line each.
 
     The clips are those of one dataset. Each line has the similarity (0.85 to 1), the two clips, and
@@ -385,26 +410,36 @@ def duplicates_command(folder: Path) -> None:
     folder = only_feature_folder(folder)
     clips = collect_manifest(folder).clips
     pairs = list(AlikeClips(folder, clips).near_duplicates())
-    for pair in pairs:
-        paths = f"{printable(pair.clip.path)}\t{printable(pair.other.path)}"
-        click.echo(f"{pair.similarity:.3f}\t{paths}\tsplit {','.join(pair.splits)}")
-    found = f"{len(pairs)} pairs of similarity {NEAR} or more among {len(clips)} clips"
-    click.echo(found, err=True)
+    found = [(p.similarity, p.clip.path, p.other.path, p.splits) for p in pairs]
+    if as_json:
+        names = ("similarity", "clip", "other", "splits")
+        say_json([dict(zip(names, pair, strict=True)) for pair in found])
+        return
+    for similarity, *paths, splits in found:
+        both = "\t".join(map(printable, paths))
+        click.echo(f"{similarity:.3f}\t{both}\tsplit {','.join(splits)}")
+    told = f"{len(pairs)} pairs of similarity {NEAR} or more among {len(clips)} clips"
+    click.echo(told, err=True)
 
 
 def _tell(
-    folder: Path, lines_about: Callable[[Path], Iterator[str]], otherwise: str = ""
+    folder: Path,
+    lines_about: Callable[[Path], Iterator[str]],
+    otherwise: str,
+    *,
+    as_json: bool,
 ) -> dict[Path, int]:
     """Print the lines about each feature folder, or `otherwise`; return how many there were."""
     from ta3n.extract.job.feature_folder import feature_folders
 
-    num_lines = {}
+    told: dict[Path, list[str]] = {}
     for part in feature_folders(folder):
-        lines = list(lines_about(part))
-        num_lines[part] = len(lines)
-        for line in lines or [f"{part}: {otherwise}"]:
+        told[part] = list(lines_about(part))
+        for line in () if as_json else told[part] or [f"{part}: {otherwise}"]:
             say(line)
-    return num_lines
+    if as_json:
+        say_json({str(part): lines for part, lines in told.items()})
+    return {part: len(lines) for part, lines in told.items()}
 
 
 if __name__ == "__main__":

@@ -1,9 +1,5 @@
-"""If this breaks, folders or rooms depend on each other, or the wheel lacks a part."""
+"""If this breaks, folders or rooms depend on each other."""
 
-import shutil
-import subprocess
-import sys
-import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
@@ -125,42 +121,8 @@ def test_no_room_is_crowded() -> None:
     assert crowded.keys() <= SIBLINGS, crowded
 
 
-def test_wheel_holds_every_module_and_all_data(tmp_path: Path) -> None:
-    """Built from a copy: what an earlier build left behind would hide a missing package."""
-    source = tmp_path / "source"
-    source.mkdir()
-    for name in ("pyproject.toml", "README.md", "LICENSE"):
-        shutil.copy(REPOSITORY / name, source)
-    for folder in FOLDERS:
-        shutil.copytree(
-            REPOSITORY / folder, source / folder, ignore=shutil.ignore_patterns("__pycache__")
-        )
-    # Modules, and what is not Python: markers, templates, style sheets.
-    expected = {
-        f"ta3n/{path.relative_to(source).as_posix()}"
-        for folder in FOLDERS
-        for path in (source / folder).rglob("*")
-        if path.is_file()
-    }
-    assert {f"ta3n/{folder}/py.typed" for folder in FOLDERS} <= expected
-    subprocess.run(
-        [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path, source],
-        check=True,
-        capture_output=True,
-    )
-    (wheel,) = tmp_path.glob("*.whl")
-    with zipfile.ZipFile(wheel) as archive:
-        assert not expected - set(archive.namelist())
-
-
 @pytest.mark.parametrize("path", modules_of_tests(), ids=lambda p: str(p.relative_to(REPOSITORY)))
 def test_what_tests_share_is_in_support(path: Path) -> None:
     """A helper in a test module is found by nobody, and importing it runs that module's imports."""
     shared = [one.module.lstrip(".") for one in imports_of(path) if one.module.startswith(".")]
     assert all(name.split(".")[0] == "support" for name in shared), shared
-
-
-def test_version_is_told_by_the_package() -> None:
-    from importlib.metadata import version
-
-    assert f'version = "{version("ta3n")}"' in (REPOSITORY / "pyproject.toml").read_text()

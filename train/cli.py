@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, settings_options
 from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
@@ -19,9 +19,10 @@ from ta3n.train.paper.rows import describe_rows
 from ta3n.train.validators.rules import RULES
 
 if TYPE_CHECKING:
+    from ta3n.datasets.catalogue import Catalogue
     from ta3n.train.jobs.grid import Grid
     from ta3n.train.jobs.job import TrainingJob
-    from ta3n.train.jobs.settings import TrainSections
+    from ta3n.train.jobs.settings import TrainSections, TrainSettings
     from ta3n.train.runs.folder import Divergence, RunResult
 
 COMMAND = "ta3n-train"
@@ -34,6 +35,7 @@ Examples:
   ta3n-train --source ucf --target hmdb --row table3/ta3n --attention none   (an ablation)
   ta3n-train --source ucf --target hmdb --method dan --add mcd --weight alpha=0.3
   ta3n-train --source ucf --target hmdb --rows table3,table4 --seeds 5 --jobs 8
+  ta3n-train --benchmark epic55 --directions all --methods ta3n,mcc --seeds 3   (every pair of it)
   ta3n-train --source ucf --target hmdb --allow-missing     (on the clips at hand)
   ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --shard $SLURM_ARRAY_TASK_ID/20
                                             (an array job, 0-19; any number of jobs)
@@ -68,8 +70,20 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     epilog=_EPILOG,
     context_settings={"max_content_width": 100},
 )
-@click.option("--source", metavar="NAME", help="Labelled dataset: ucf, hmdb, olympic ...")
-@click.option("--target", metavar="NAME", help="Dataset to adapt to.")
+@click.option(
+    "--source",
+    metavar="NAME",
+    shell_complete=complete_dataset,
+    help="Labelled dataset: ucf, hmdb, olympic ...",
+)
+@click.option(
+    "--target", metavar="NAME", shell_complete=complete_dataset, help="Dataset to adapt to."
+)
+@click.option(
+    "--directions",
+    metavar="LIST",
+    help="Instead of both: all ordered pairs of --benchmark, or some: ucf-hmdb,hmdb-ucf.",
+)
 @click.option(
     "--list-rows",
     is_flag=True,
@@ -99,6 +113,7 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 def main(
     source: str | None,
     target: str | None,
+    directions: str | None,
     config_file: Path | None,
     show_config: bool,
     list_methods: bool,
@@ -115,7 +130,13 @@ def main(
     from ta3n.common.settings import load_settings
     from ta3n.train.jobs.settings import TrainSections, weights_given
 
-    others = {"source": source, "shard": shard, "grid": grid_file, "select": select}
+    others = {
+        "source": source,
+        "directions": directions,
+        "shard": shard,
+        "grid": grid_file,
+        "select": select,
+    }
     submission = take_submission(options, target, others)
     evaluation = take_call(options, target, others)
     weights = weights_given(options)
@@ -135,27 +156,45 @@ def main(
     if evaluation is not None:
         run_evaluation(evaluation, resolved.settings)
         return
-    if init_from := resolved.settings.train.init_from:
+    if directions is not None:
+        _check_alone(directions, source, target, resolved.settings.train)
+    elif init_from := resolved.settings.train.init_from:
         from ta3n.train.runs.starting import direction_of
 
         pair = direction_of(init_from)
         source, target = source or pair.source, target or pair.target
-    if source is None or target is None:
+    if directions is None and (source is None or target is None):
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
     if resolved.settings.train.tensorboard:
         from ta3n.train.runs.scalars import check_tensorboard
 
         check_tensorboard()
-    call = _Call(source, target, shard, grid_file, select)
+    call = _Call(source, target, directions, shard, grid_file, select)
     _train(call, given, resolved.settings)
+
+
+def _check_alone(
+    directions: str, source: str | None, target: str | None, settings: TrainSettings
+) -> None:
+    """Refuse what names one direction beside what names several."""
+    if source is not None or target is not None:
+        raise UsageError(
+            f"--directions {directions} names sources and targets; leave out --source and --target"
+        )
+    if settings.init_from is not None:
+        raise UsageError(
+            f"{settings.init_from} is of one direction; leave out --directions, and give a line "
+            "for each that has a run to start from"
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class _Call:
     """Options that are not settings: they hold for one call."""
 
-    source: str
-    target: str
+    source: str | None
+    target: str | None
+    directions: str | None
     shard: str | None
     grid_file: Path | None
     select: str | None
@@ -164,9 +203,10 @@ class _Call:
 def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
     from ta3n.common.shares import JobShare
     from ta3n.datasets.catalogue import catalogue_of
+    from ta3n.train.jobs.directions import prepare_directions
     from ta3n.train.jobs.execution import diverged_runs, run_jobs
     from ta3n.train.jobs.grid import read_grid
-    from ta3n.train.jobs.job import log_data, prepare_jobs
+    from ta3n.train.jobs.job import log_data
 
     settings = all_settings.train
     share = None if call.shard is None else JobShare.parse(call.shard)
@@ -174,19 +214,25 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         raise UsageError("--select chooses among the combinations of a grid; give --grid as well")
     grid = None if call.grid_file is None else read_grid(call.grid_file, given)
     variants = [settings] if grid is None else grid.apply(settings)
-    jobs = prepare_jobs(call.source, call.target, *variants, catalogue=catalogue_of(all_settings))
+    catalogue = catalogue_of(all_settings)
+    pairs = _pairs(call, settings, catalogue)
+    by_direction = prepare_directions(pairs, *variants, catalogue=catalogue)
+    jobs = [job for each in by_direction for job in each]
     log_data(jobs)
+    num_runs = sum(len(job.seeds) for job in jobs)
     if grid is not None:
-        if (different := len({job.config.hash for job in jobs})) < len(jobs):
+        first = by_direction[0]
+        if (different := len({job.config.hash for job in first})) < len(first):
             raise UsageError(
-                f"{len(jobs)} combinations come to {different} runs: {jobs[0].method.name} does "
+                f"{len(first)} combinations come to {different} runs: {jobs[0].method.name} does "
                 f"not read all of {', '.join(grid.values)}; leave out what it does not"
             )
-        num_runs = sum(len(job.seeds) for job in jobs)
-        LOGGER.info("a grid of %d combinations: %d runs", len(jobs), num_runs)
+        LOGGER.info("a grid of %d combinations: %d runs", len(first), num_runs)
+    if len(pairs) > 1:
+        LOGGER.info("%d directions of %d rows: %d runs", len(pairs), len(by_direction[0]), num_runs)
     results = run_jobs(jobs, settings.jobs, share)
     diverged = diverged_runs(jobs)
-    _tell(call, grid, jobs, results, diverged)
+    _tell(call, grid, by_direction, results, diverged)
     if diverged:
         named = [f"{path} {divergence.reason}" for path, divergence in diverged.items()]
         raise DivergedError(
@@ -195,15 +241,26 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         )
 
 
+def _pairs(call: _Call, settings: TrainSettings, catalogue: Catalogue) -> Sequence[tuple[str, str]]:
+    """Return source and target of every direction that is asked for."""
+    from ta3n.train.jobs.directions import find_directions
+
+    if call.directions is not None:
+        return find_directions(call.directions, settings.benchmark, catalogue)
+    assert call.source is not None, "it was looked at before"
+    assert call.target is not None, "likewise"
+    return [(call.source, call.target)]
+
+
 def _tell(
     call: _Call,
     grid: Grid | None,
-    jobs: Sequence[TrainingJob],
+    by_direction: Sequence[Sequence[TrainingJob]],
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
 ) -> None:
     """Print what the runs came to, once all are over."""
-    runs = [job.folder(seed).path for job in jobs for seed in job.seeds]
+    runs = [job.folder(n).path for jobs in by_direction for job in jobs for n in job.seeds]
     num_left = sum(path not in diverged for path in runs) - sum(map(len, results))
     if num_left:
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
@@ -213,21 +270,32 @@ def _tell(
         from ta3n.train.jobs.grid_result import choose
         from ta3n.train.jobs.table import print_grid
 
-        folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
-        print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
+        for jobs in by_direction:
+            if len(by_direction) > 1:
+                click.echo(f"{jobs[0].config.source} → {jobs[0].config.target}")
+            folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
+            print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
     else:
-        _print(jobs, results, diverged)
+        _print(by_direction, results, diverged)
 
 
 def _print(
-    jobs: Sequence[TrainingJob],
+    by_direction: Sequence[Sequence[TrainingJob]],
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
 ) -> None:
-    from ta3n.train.jobs.table import print_diverged, print_results, print_rows
+    from ta3n.train.data.videos import worth_of_a_video
+    from ta3n.train.jobs.table import print_diverged, print_matrix, print_results, print_rows
 
-    if len(jobs) == 1:
+    jobs = by_direction[0]
+    if len(by_direction) > 1:
+        several = iter(results)
+        print_matrix(by_direction, [[next(several) for _ in each] for each in by_direction])
+    elif len(jobs) == 1:
         print_results(jobs[0].config, results[0])
     else:
         print_rows(jobs, results)
+    told = (worth_of_a_video(each[0].target, each[0].benchmark) for each in by_direction)
+    for few in dict.fromkeys(filter(None, told)):
+        click.echo(few)
     print_diverged(diverged)

@@ -30,6 +30,25 @@ UNLABELLED = -1
 """What stands for the class of a clip without a label, in every head."""
 
 
+UNKNOWN = "unknown"
+"""What the classes of an open target are called that the source has not."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelSets:
+    """Which classes a target has, where they are not those of its source; see `label_sets.py`.
+
+    Attributes:
+        base: Name of the benchmark whose classes these are.
+        target_classes: Those of the source's that the target has; empty where it has all.
+        unknown: Those of the target that the source has not.
+    """
+
+    base: str
+    target_classes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
+
+
 class Place(NamedTuple):
     """Where a clip stands in a benchmark; "val" is what the official split tests on."""
 
@@ -103,6 +122,8 @@ class Benchmark:
         sides: Full dataset name -> its part.
         heads: What each clip has a class of; a single head, `class`, where nothing else is said.
         about: What is published about it, of which nothing decides a number.
+        label_sets: Where the target has other classes than the source. The label behind those of
+            `class_names` then stands for unknown.
 
     Raises:
         ConfigError: The sides do not fit the classes.
@@ -114,6 +135,7 @@ class Benchmark:
     sides: Mapping[str, Side]
     heads: tuple[Head, ...] = ()
     about: About | None = None
+    label_sets: LabelSets | None = None
 
     def __post_init__(self) -> None:
         if len(self.heads) > 1:
@@ -121,6 +143,8 @@ class Benchmark:
             object.__setattr__(self, "class_names", names)
             return
         object.__setattr__(self, "heads", (Head("class", self.class_names),))
+        if self.label_sets is not None:
+            return
         labels = set(range(len(self.class_names)))
         for dataset, side in self.sides.items():
             if set(side.labels.values()) != labels:
@@ -134,6 +158,25 @@ class Benchmark:
                     f"benchmark {quoted(self.name)}: {dataset} has {len(side.expected)} expected "
                     f"counts for {len(labels)} classes"
                 )
+
+    @property
+    def base(self) -> str:
+        """Its name, or where its target has other classes that of the benchmark behind it."""
+        return self.label_sets.base if self.label_sets is not None else self.name
+
+    @property
+    def is_open(self) -> bool:
+        """Whether there are classes that the source has not."""
+        return self.label_sets is not None and bool(self.label_sets.unknown)
+
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """What each label is called, the unknown one included."""
+        return (*self.class_names, *((UNKNOWN,) if self.is_open else ()))
+
+    def labels_in(self, dataset: str) -> tuple[int, ...]:
+        """Return the labels that videos of a dataset may have; with a single head."""
+        return tuple(sorted(set(self.side(dataset).labels.values())))
 
     def side(self, dataset: str) -> Side:
         """Return the part of a dataset, named in full.

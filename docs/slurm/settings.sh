@@ -1,14 +1,16 @@
 # What the scripts beside this file have in common; edit it once. Every job reads it.
 BENCHMARK=ucf-hmdb-full
-DATASETS=(ucf101 hmdb51) # names as --dataset takes them; [data.*] in pipeline.toml says where they lie
-PAIRS=(ucf:hmdb hmdb:ucf) # source:target
-ROWS=table3,table4
+# Names as --dataset takes them; [data.*] in pipeline.toml says where they lie. None where the
+# features are there already: DATASETS=()
+DATASETS=(ucf101 hmdb51)
+DIRECTIONS=all # every ordered pair of the benchmark, or some: ucf-hmdb,hmdb-ucf
+ROWS=table3,table4 # or nothing, and --methods ta3n,mcc among TRAIN_OPTIONS
 SEEDS=5
 
 FEATURES=features
 RUNS=runs
 EXTRACT_JOBS=16 # jobs for each dataset: N of --shard i/N
-TRAIN_JOBS=20   # jobs for each pair
+TRAIN_JOBS=40   # jobs for all directions
 
 # The environment that ta3n is installed in, and options of your own.
 # source "$HOME/ta3n/.venv/bin/activate"

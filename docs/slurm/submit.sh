@@ -10,11 +10,8 @@ extract=()
 for dataset in "${DATASETS[@]}"; do
   extract+=("$(submit --array="0-$((EXTRACT_JOBS - 1))" "$TA3N_SLURM/extract.sbatch" "$dataset")")
 done
-merge=$(submit --dependency="afterok:$(IFS=:; echo "${extract[*]}")" "$TA3N_SLURM/merge.sbatch")
-train=()
-for pair in "${PAIRS[@]}"; do
-  train+=("$(submit --dependency="afterok:$merge" --array="0-$((TRAIN_JOBS - 1))" \
-    "$TA3N_SLURM/train.sbatch" "${pair%:*}" "${pair#*:}")")
-done
-report=$(submit --dependency="afterok:$(IFS=:; echo "${train[*]}")" "$TA3N_SLURM/report.sbatch")
-echo "extract ${extract[*]}, merge $merge, train ${train[*]}, report $report"
+extracted=(${extract:+--dependency="afterok:$(IFS=:; echo "${extract[*]}")"})
+merge=$(submit "${extracted[@]}" "$TA3N_SLURM/merge.sbatch")
+train=$(submit --dependency="afterok:$merge" --array="0-$((TRAIN_JOBS - 1))" "$TA3N_SLURM/train.sbatch")
+report=$(submit --dependency="afterok:$train" "$TA3N_SLURM/report.sbatch")
+echo "extract ${extract[*]:-nothing}, merge $merge, train $train, report $report"

@@ -1,7 +1,9 @@
 """A feature folder in words: what it holds, whether it is sound, what it lacks."""
 
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from ta3n.common.errors import DataMissingError, FeatureStoreError, shorten
 from ta3n.common.records import (
@@ -17,28 +19,47 @@ from ta3n.common.shares import SHARES_NAME, read_count
 from ta3n.extract.job.feature_folder import damage_of, mend_sidecar
 
 
-def contents(folder: Path) -> Iterator[str]:
-    """Yield what is there, by status, and the reason for each clip that is not ok."""
+def summary(folder: Path) -> dict[str, Any]:
+    """Return what is there, by status, and the reason for each clip that is not ok."""
     plan, manifest = read_plan(folder), collect_manifest(folder)
-    config = plan.config
-    windows = f", windows of {config.clip_window}" if config.clip_window else ""
-    rows = sum(clip.length for clip in manifest.clips)
-    done = manifest.num_shards - len({clip.shard for clip in manifest.pending})
+    config, window = plan.config, plan.config.clip_window
+    told = ("dataset", "backbone", "weights", "frames", "feature_dim", "profile", "transform")
+    counts: Counter[str] = Counter(clip.status for clip in manifest.clips)
+    counts |= {"pending": len(manifest.pending), "absent": len(manifest.absent)}
+    return {
+        "folder": str(folder),
+        **config.model_dump(mode="json", include=set(told)),
+        "window": None if window is None else str(window),
+        "selection": plan.selection,
+        "num_shards": manifest.num_shards,
+        "num_shards_done": manifest.num_shards - len({clip.shard for clip in manifest.pending}),
+        "num_rows": sum(clip.length for clip in manifest.clips),
+        "num_clips": counts,
+        "not_ok": [
+            {"status": clip.status, "path": clip.path, "reason": clip.error}
+            for clip in manifest.clips
+            if clip.status != "ok"
+        ],
+        "warnings": [{"path": c.path, "warning": c.warning} for c in manifest.clips if c.warning],
+    }
+
+
+def contents(found: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a summary as lines."""
+    windows = f", windows of {found['window']}" if found["window"] else ""
+    transform = f" ({found['transform']})" if found["transform"] else ""
     yield (
-        f"{folder}: {config.dataset}, {config.backbone}, weights {config.weights}, frames "
-        f"{config.frames}{windows}, {config.feature_dim} values a row, profile {config.profile}"
-        f"{config.transform and f' ({config.transform})'}; {plan.selection}"
+        f"{found['folder']}: {found['dataset']}, {found['backbone']}, weights {found['weights']}, "
+        f"frames {found['frames']}{windows}, {found['feature_dim']} values a row, profile "
+        f"{found['profile']}{transform}; {found['selection']}"
     )
-    yield f"{done} of {manifest.num_shards} shards, {rows} rows"
-    lacking = [("pending", len(manifest.pending)), ("absent", len(manifest.absent))]
-    for status, count in [*manifest.status_counts().items(), *lacking]:
-        if count:
-            yield f"{count:7d} {status}"
-    for clip in manifest.clips:
-        if clip.status != "ok":
-            yield f"{clip.status} {clip.path}: {clip.error}"
-        if clip.warning:
-            yield f"warning {clip.path}: {clip.warning}"
+    yield (f"{found['num_shards_done']} of {found['num_shards']} shards, {found['num_rows']} rows")
+    for status, count in found["num_clips"].items():
+        yield f"{count:7d} {status}"
+    for clip in found["not_ok"]:
+        yield f"{clip['status']} {clip['path']}: {clip['reason']}"
+    for clip in found["warnings"]:
+        yield f"warning {clip['path']}: {clip['warning']}"
 
 
 def damage(folder: Path) -> Iterator[str]:

@@ -20,6 +20,7 @@ class ExtractSettings(Section):
         "resnet101",
         "resnet101 (default), any of torchvision, timm:NAME, video:NAME, python:MODULE:FACTORY.",
         metavar="NAME",
+        complete="ta3n.extract.backbones:BACKBONES.keys",
     )
     weights: str | None = setting(
         None, "imagenet1k_v1 (default), FILE, or random:SEED.", metavar="W"
@@ -41,7 +42,10 @@ class ExtractSettings(Section):
     )
     timing: Timing = setting("frames", "frames (default), or cfr: at a constant rate.", metavar="T")
     benchmark: str | None = setting(
-        None, "Only the classes of this benchmark, or all.", metavar="NAME"
+        None,
+        "Only the classes of this benchmark, or all.",
+        metavar="NAME",
+        complete="ta3n.datasets.catalogue:names_of_benchmarks",
     )
     classes: tuple[str, ...] = setting((), "Only these class folders.", metavar="A,B")
     limit: int | None = setting(None, "Only N clips, spread over the dataset.", metavar="N", ge=1)

@@ -5,7 +5,7 @@ import time
 from collections.abc import Sequence
 from concurrent.futures import CancelledError
 
-from ta3n.common.log import LOGGER, ProgressLine, describe_duration, describe_time_left
+from ta3n.common.log import LOGGER, ProgressLine, describe_duration
 from ta3n.extract.worker.messages import Advanced, Logged, Message, ShardDone, ShardTask
 
 
@@ -41,8 +41,7 @@ class JobProgress(ProgressLine):
         with self._showing:
             done, elapsed_s = self._done(), self._elapsed_s()
             if done.num_clips:
-                left = describe_time_left(elapsed_s, done.num_clips, self._total)
-                self.update(done.num_clips, f"{_rates(done, elapsed_s)}, {left}")
+                self.update(done.num_clips, _rates(done, elapsed_s))
 
     def _done(self) -> Advanced:
         states = [worker.now for worker in self._workers]

@@ -17,6 +17,7 @@ import pytest
 from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.datasets.synthetic.generate import generate
 
+from ..support.feature_folders import made_clips, make_features
 from ..support.slurm import Slurm, wait_until
 
 pytestmark = pytest.mark.slow
@@ -36,7 +37,7 @@ TRAIN = ("--segments", "3", "--epochs", "100", "--batch-size", "8", "--device", 
 SETTINGS = f"""
 BENCHMARK=synthetic
 DATASETS=({" ".join(DATASETS)})
-PAIRS=(synthetic-a:synthetic-b)
+DIRECTIONS=a-b
 ROWS={ROWS}
 SEEDS=1
 EXTRACT_JOBS=2
@@ -89,18 +90,23 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
         )
         tables.append(f'[data.{dataset}]\nroot = "{dataset}"\n')
     (folder / "pipeline.toml").write_text("\n".join(tables))
+    write_scripts(folder, SETTINGS)
+    return folder
+
+
+def write_scripts(folder: Path, edited: str) -> None:
+    """Write our scripts with settings as a user has edited them, and the commands."""
     scripts = folder / "slurm"
     scripts.mkdir()
     for script in SCRIPTS.iterdir():
         shutil.copyfile(script, scripts / script.name)
     settings = (scripts / "settings.sh").read_text()
-    (scripts / "settings.sh").write_text(settings + SETTINGS)
+    (scripts / "settings.sh").write_text(settings + edited)
     for name in ("ta3n-extract", "ta3n-features", "ta3n-train", "ta3n-report"):
         command = folder / "bin" / name
         command.parent.mkdir(exist_ok=True)
         command.write_text(f'#!/bin/sh\nexec {sys.executable} -P {COMMANDS} {name} "$@"\n')
         command.chmod(0o755)
-    return folder
 
 
 def start_undisturbed(project: Path) -> subprocess.Popen[str]:
@@ -192,3 +198,54 @@ def test_a_second_chain_finds_all_done(slurm: Slurm, project: Path) -> None:
     states = slurm.wait_for_all()
     assert set(states.values()) == {"COMPLETED"}, f"{states}\n{logs(project)}"
     assert manifests == {path: path.stat().st_mtime_ns for path in manifests}
+
+
+MATRIX = ("--methods", "source-only,ta3n", "--epochs", "2", "--batch-size", "4", "--device", "cpu")
+MATRIX_SETTINGS = f"""
+BENCHMARK=synthetic
+DATASETS=()
+DIRECTIONS=all
+ROWS=
+SEEDS=2
+TRAIN_JOBS=4
+SBATCH_OPTIONS=(--mem=0 --time=5 --cpus-per-task=1)
+TRAIN_OPTIONS=({" ".join(MATRIX)})
+REPORT_OPTIONS=(--no-pictures)
+"""
+
+
+@pytest.mark.shared
+def test_a_chain_trains_all_directions_as_one_line_does(slurm: Slurm, tmp_path: Path) -> None:
+    """Features are there, so that the chain begins with their merge."""
+    for seed, domain in enumerate("abc"):
+        dataset = f"synthetic-{domain}"
+        make_features(tmp_path / "features", dataset, made_clips(dataset, 1, 1), seed=seed)
+    write_scripts(tmp_path, MATRIX_SETTINGS)
+    slurm.environment["PATH"] = f"{tmp_path / 'bin'}:{os.environ['PATH']}"
+    told = slurm.call("bash", tmp_path / "slurm" / "submit.sh", cwd=tmp_path)
+    assert re.fullmatch(r"extract nothing, merge \d+, train \d+, report \d+\n", told)
+    line = ["bin/ta3n-train", "--benchmark", "synthetic", "--directions", "all", "--seeds", "2"]
+    alone = subprocess.run(
+        [*line, "--features", "features", "--out", "alone", *MATRIX],
+        cwd=tmp_path,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+        check=False,
+        capture_output=True,
+        text=True,
+    )
+    assert alone.returncode == 0, alone.stderr
+    states = slurm.wait_for_all()
+    assert set(states.values()) == {"COMPLETED"}, f"{states}\n{logs(tmp_path)}"
+    found = sorted(
+        path.relative_to(tmp_path / "alone") for path in tmp_path.rglob("alone/**/*.csv")
+    )
+    assert len(found) == 6 * 2 * 2
+    for path in found:
+        for name in ("result.json", "metrics.jsonl", "predictions.csv"):
+            ours, theirs = (tmp_path / out / path.with_name(name) for out in ("runs", "alone"))
+            assert ours.read_bytes() == theirs.read_bytes(), path
+    tables = "".join(file.read_text() for file in (tmp_path / "logs").glob("ta3n-train-*"))
+    for heading in ("a → b", "c → b", "mean"):
+        assert heading in tables
+    directions = (tmp_path / "report" / "tables" / "directions.csv").read_text()
+    assert directions.splitlines()[0].count("_percent") >= 7

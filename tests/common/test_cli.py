@@ -1,15 +1,20 @@
 """If this breaks, an option of a command is another one than the setting that it sets."""
 
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 import pytest
+from click.shell_completion import ShellComplete
 from click.testing import CliRunner
 
 from ta3n.common.cli import SettingsCommand, handles_errors
 from ta3n.common.errors import ConfigError, UsageError
+from ta3n.common.log import LOGGER
 from ta3n.common.settings import Section, load_settings, setting
+
+Patch = pytest.MonkeyPatch
 
 
 class Kitchen(Section):
@@ -127,3 +132,68 @@ def test_home_is_meant_by_a_tilde_in_every_path(
 
     result = CliRunner().invoke(command, ["--out=~/a", "--list=~/b"])
     assert result.output == f"{tmp_path / 'a'} {tmp_path / 'b'}\n"
+
+
+@pytest.mark.parametrize(
+    ("options", "logged"),
+    [
+        ((), ["told", "warned"]),
+        (("--quiet",), ["warned"]),
+        (("-q",), ["warned"]),
+        (("--verbose",), ["why", "told", "warned", "because of KeyError: 'deep'"]),
+    ],
+)
+def test_reasons_are_logged_when_asked_for(options: tuple[str, ...], logged: list[str]) -> None:
+    @click.command()
+    @handles_errors("x")
+    def command() -> None:
+        LOGGER.debug("why")
+        LOGGER.info("told")
+        LOGGER.warning("warned")
+        try:
+            raise KeyError("deep")
+        except KeyError as error:
+            raise UsageError("wrong") from error
+
+    result = CliRunner().invoke(command, list(options))
+    *lines, last = result.stderr.splitlines()
+    assert last == "x: error: wrong"
+    assert [line.split(" x: ")[1] for line in lines] == logged
+
+
+def completed(command: click.Command, *words: str) -> list[str]:
+    """Return what a shell offers for the last word."""
+    *before, last = words
+    found = ShellComplete(command, {}, "x", "_X").get_completions(list(before), last)
+    return [item.value for item in found]
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "offered"),
+    [
+        ("ta3n.train.cli", ("--method", "sou"), ["source-only"]),
+        ("ta3n.train.cli", ("--method", "coral+sour"), ["coral+source-only"]),
+        ("ta3n.train.cli", ("--row", "table3/ta3n,table3/ta2"), ["table3/ta3n,table3/ta2n"]),
+        ("ta3n.train.cli", ("--temporal", "rela"), ["relation"]),
+        ("ta3n.train.cli", ("--target", "hm"), ["hmdb", "hmdb51"]),
+        ("ta3n.extract.cli", ("--dataset", "ucf"), ["ucf", "ucf101"]),
+        ("ta3n.extract.cli", ("--backbone", "resnet1"), ["resnet18", "resnet101", "resnet152"]),
+        ("ta3n.datasets.cli", ("check", "jester-s"), ["jester-source"]),
+        ("ta3n.datasets.cli", ("check", "ucf", "--benchmark", "ucf-o"), ["ucf-olympic"]),
+        ("ta3n.extract.features_cli", ("verif",), ["verify"]),
+    ],
+)
+def test_a_shell_completes_names(
+    command: str, words: tuple[str, ...], offered: list[str], tmp_path: Path, monkeypatch: Patch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert completed(import_module(command).main, *words) == offered
+
+
+def test_a_broken_settings_file_completes_nothing_and_says_nothing(
+    tmp_path: Path, monkeypatch: Patch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "pipeline.toml").write_text("[datasets\n")
+    monkeypatch.chdir(tmp_path)
+    assert completed(import_module("ta3n.extract.cli").main, "--dataset", "ucf") == []
+    assert capfd.readouterr() == ("", "")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from ta3n.common.log import ProgressLine, describe_duration, describe_time_left
+from ta3n.common.log import Pace, ProgressLine, describe_duration
 
 
 @pytest.mark.parametrize(
@@ -13,9 +13,31 @@ def test_durations_are_for_people(seconds: float, text: str) -> None:
     assert describe_duration(seconds) == text
 
 
-def test_the_rest_takes_as_long_as_what_is_done() -> None:
-    assert describe_time_left(10.0, 2, 20) == "1:30 min left"
-    assert describe_time_left(10.0, 20, 20) == "0 s left"
+def test_what_comes_before_the_first_step_is_no_pace() -> None:
+    """A network is loaded for 17 s, then a clip takes half a second."""
+    pace = Pace()
+    assert pace.left_s(1, 47, 17.5) is None
+    told = [pace.left_s(done, 47, 17.0 + done / 2) for done in range(2, 12)]
+    assert told[:2] == [None, None]
+    assert told[-1] == pytest.approx((47 - 11) / 2)
+
+
+def test_the_pace_is_that_of_the_last_minute() -> None:
+    pace = Pace()
+    for done in range(1, 101):
+        pace.left_s(done, 1000, done * 0.1)
+    for done in range(101, 201):
+        left_s = pace.left_s(done, 1000, 10.0 + (done - 100) * 5.0)
+    assert left_s == pytest.approx(800 * 5.0)
+
+
+def test_steps_longer_than_a_minute_have_a_pace_too_and_waiting_slows_it() -> None:
+    pace = Pace()
+    assert pace.left_s(1, 4, 100.0) is None
+    assert pace.left_s(2, 4, 400.0) == pytest.approx(600.0)
+    assert pace.left_s(2, 4, 500.0) == pytest.approx(600.0)
+    assert pace.left_s(2, 4, 1300.0) == pytest.approx(1200.0)
+    assert pace.left_s(4, 4, 1400.0) == 0.0
 
 
 def test_a_log_file_gets_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -> None:

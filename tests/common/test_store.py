@@ -1,14 +1,20 @@
 """If this breaks, wrong features reach training unnoticed."""
 
+import os
+import zlib
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
+from ta3n.common import files, store
 from ta3n.common.errors import FeatureStoreError
 from ta3n.common.store import (
     ShardReader,
+    check_rows,
     crc32_of,
+    joined_crc32,
     restore_sidecar,
     shard_path,
     sidecar_path,
@@ -99,3 +105,72 @@ def test_unwritable_folder_is_an_os_error(tmp_path: Path) -> None:
     blocked.write_text("not a folder")
     with pytest.raises(OSError, match="file"):
         write_shard(blocked, *content())
+
+
+@pytest.mark.parametrize("width", [1, 3, 2048])
+@pytest.mark.parametrize("num_rows", [0, 1, 2, 77])
+def test_checksum_of_a_clip_follows_from_those_of_its_rows(width: int, num_rows: int) -> None:
+    rows = np.random.default_rng(width).standard_normal((num_rows, width)).astype(np.float32)
+    assert joined_crc32(check_rows(rows).crc32, width) == zlib.crc32(rows.tobytes())
+
+
+def test_every_row_is_summed_up_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    record, rows, frames = content()
+    summed: list[bytes] = []
+    real = zlib.crc32
+
+    def counting(data: object, before: int = 0) -> int:
+        summed.append(bytes(memoryview(data)))  # type: ignore[arg-type]
+        return real(summed[-1], before)
+
+    joined_crc32(np.zeros(1, np.uint32), rows.shape[1])  # its tables are made once
+    monkeypatch.setattr(zlib, "crc32", counting)
+    write_shard(tmp_path, record, rows, frames)
+    assert summed == [row.tobytes() for row in rows]
+
+
+@pytest.mark.parametrize("part", ["features", "frame", "row_crc32", "index", "record"])
+def test_what_the_disk_holds_is_read_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: str
+) -> None:
+    """A disk that lost a bit when it was flushed is found out before the shard has its name."""
+    record, rows, frames = content()
+
+    def flush_and_lose_a_bit(path: Path) -> None:
+        files.fsync_and_forget(path)
+        with h5py.File(path, "r", locking=False) as file:
+            position = file[part].id.get_offset()
+        data = bytearray(path.read_bytes())
+        data[position] ^= 1
+        path.write_bytes(data)
+
+    monkeypatch.setattr(store, "fsync_and_forget", flush_and_lose_a_bit)
+    with pytest.raises(FeatureStoreError, match=r"shard-00000\.h5"):
+        write_shard(tmp_path, record, rows, frames)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system keeps files in memory")
+def test_a_file_is_flushed_before_it_is_dropped_from_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[str] = []
+    for name in ("fsync", "posix_fadvise"):
+        real = getattr(os, name)
+
+        def noted(*args: int, name: str = name, real: object = real) -> object:
+            calls.append(name)
+            return real(*args)  # type: ignore[operator]
+
+        monkeypatch.setattr(os, name, noted)
+    (tmp_path / "file").write_bytes(b"data")
+    files.fsync_and_forget(tmp_path / "file")
+    assert calls == ["fsync", "posix_fadvise"]
+    assert (tmp_path / "file").read_bytes() == b"data"
+
+
+def test_rows_that_are_not_those_of_the_record_are_refused(tmp_path: Path) -> None:
+    record, rows, frames = content()
+    with pytest.raises(FeatureStoreError, match="fails its checksum"):
+        write_shard(tmp_path, record, rows[::-1], frames)
+    assert list(tmp_path.iterdir()) == []

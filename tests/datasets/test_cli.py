@@ -1,5 +1,6 @@
 """If this breaks, a script goes on with clips that leak, clash or are missing."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -62,6 +63,24 @@ def test_sound_data_passes_with_counts(folder: Path) -> None:
     assert "nothing wrong" in result.stdout
     row = next(line for line in result.stdout.splitlines() if "turn" in line)
     assert [cell.strip() for cell in row.strip("│").split("│")] == ["turn", *"110110"]
+
+
+def test_scripts_read_the_same_as_json(folder: Path) -> None:
+    listed = json.loads(run("list", "--json").stdout)
+    folders = {dataset["name"]: dataset["folder"] for dataset in listed["datasets"]}
+    assert (folders["one"], folders["ucf101"]) == ("one", None)
+    (both,) = (b for b in listed["benchmarks"] if b["name"] == "both")
+    assert both == {
+        "name": "both",
+        "datasets": ["one", "two"],
+        "classes": {"class": ["turn", "wave"]},
+    }
+    (folder / "two/wave/wave_s3_v.mp4").unlink()
+    result = run("check", "two", "--json")
+    assert result.exit_code == 14
+    found = json.loads(result.stdout)
+    assert found["datasets"]["two"]["classes"]["wave"] == {"train": 1, "val": 0, "unused": 0}
+    assert [problem["problem"] for problem in found["problems"]] == ["parts"]
 
 
 def write(path: Path, text: str) -> None:

@@ -22,14 +22,20 @@ from ta3n.common.records import (
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, crc32_of, write_shard
 from ta3n.datasets.reading.split_files import Role
+from ta3n.datasets.synthetic.dataset import SYNTHETIC_LABELS
+from ta3n.datasets.synthetic.looks import LOOKS
 
 DIM = 8
 SHARD = "shard-00000"
 CLASSES = {
     "ucf101": ("GolfSwing", "PullUps", "Biking", "HorseRiding", "Basketball"),
     "hmdb51": ("golf", "pullup", "ride_bike", "ride_horse", "shoot_ball"),
+    **{f"synthetic-{domain}": tuple(SYNTHETIC_LABELS) for domain in LOOKS},
 }
-"""Folders of benchmark ucf-hmdb-small, by label."""
+"""Folders of the benchmarks ucf-hmdb-small and synthetic, by label."""
+
+_SHIFTS = {"hmdb51": 0.5, "synthetic-b": 0.5, "synthetic-c": -0.5}
+"""Of all features of a domain, where there is any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +57,7 @@ ROLES: tuple[Role, ...] = ("train", "test")
 
 
 def made_clips(dataset: str, num_train: int = 6, num_test: int = 3) -> list[MadeClip]:
-    """Return so many clips of every class of ucf-hmdb-small."""
+    """Return so many clips of every class."""
     return [
         MadeClip(class_name=name, number=number, role=role)
         for name in CLASSES[dataset]
@@ -137,7 +143,7 @@ def _write_rows(
     rng: np.random.Generator,
 ) -> None:
     selection = FrameSelection.parse(config.frames)
-    shift = 0.5 if config.dataset == "hmdb51" else 0.0
+    shift = _SHIFTS.get(config.dataset, 0.0)
     records: list[ClipRecord] = []
     rows: list[Features] = []
     frames: list[int] = []
@@ -145,7 +151,8 @@ def _write_rows(
         usable = clip.status in ("ok", "partial")
         kept = list(selection.indices(clip.num_frames)) if usable else []
         centre = np.zeros(DIM)
-        centre[CLASSES[config.dataset].index(clip.class_name)] = 3
+        around, place = divmod(CLASSES[config.dataset].index(clip.class_name), DIM)
+        centre[place] = 3 * (1 - 2 * around)
         values = rng.normal(centre + shift, 0.3, (len(kept), DIM)).astype(np.float32)
         record = ClipRecord(
             **plan.model_dump(),

@@ -1,6 +1,7 @@
-"""Trained rows and their report, which the fixture `trained` makes."""
+"""Trained rows and their report, which the fixture `trained` makes, and what is on its pages."""
 
 from dataclasses import dataclass
+from html.parser import HTMLParser
 from pathlib import Path
 
 from ta3n.train.report.write import Report
@@ -13,3 +14,40 @@ class Trained:
     runs: Path
     features: Path
     report: Report
+
+
+_VOID = {"meta", "img", "br", "link"}
+
+
+class Page(HTMLParser):
+    """Fails on tags that do not close; collects what the tests look at."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.text = self.style = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, {name: value or "" for name, value in attrs}))
+        if tag not in _VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] == ["style"]:
+            self.style += data
+        else:
+            self.text += data
+
+    def attributes(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+def page_of(report: Report) -> Page:
+    return Page(report.page.read_text())

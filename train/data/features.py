@@ -4,7 +4,7 @@ Legend: N videos, M held-out source videos, K segments, V views, D feature width
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from itertools import accumulate
@@ -26,18 +26,13 @@ from ta3n.train.model.videos import HeldRows, StoredVideos, Stream, Videos
 
 _BYTES = 4
 
+Allocate = Callable[[tuple[int, int]], Features]
+"""Returns an array of a shape, whatever is in it."""
 
-def load_features(folder: Path, videos: Sequence[Video], feature_dim: int) -> Tensor:
-    """Read the sampled frames of videos, float32 [N, K, D], each row against its checksum.
 
-    N is at least 1, D that of the manifest.
-
-    Raises:
-        FeatureStoreError: If a shard is missing or damaged.
-        DataConflictError: If a shard does not hold what the manifest says.
-    """
-    rows = _read_rows(folder, videos, [video.rows for video in videos], feature_dim)
-    return torch.from_numpy(rows.reshape(len(videos), -1, feature_dim))
+def in_own_memory(shape: tuple[int, int]) -> Features:
+    """Return an array that this process alone has."""
+    return np.empty(shape, np.float32)
 
 
 def load_part(
@@ -46,30 +41,49 @@ def load_part(
     *,
     drawn: bool = False,
     mapped: "dict[Path, MappedFolder] | None" = None,
+    allocate: Allocate = in_own_memory,
 ) -> Videos:
     """Return the features of a domain's training or validation videos, of which there are some.
+
+    Each row is held against its checksum.
 
     Args:
         side: With the videos.
         drawn: Whether frames are to be drawn among all rows of a video.
         mapped: Leave the rows where they lie. The folders that were mapped before, and are shared.
+        allocate: Gives the memory that rows are read into.
 
     Returns:
         The sampled frames as a tensor, where nothing else is asked for. Streams are joined along D.
 
     Raises:
-        As `load_features`.
+        FeatureStoreError: If a shard is missing or damaged.
+        DataConflictError: If a shard does not hold what the manifest says.
     """
     videos = side.videos(part)
     if mapped is None and not drawn and not videos[0].views:
-        streams = zip(side.streams, side.widths, strict=True)
-        each = [load_features(s.folder, s.videos(part), width) for s, width in streams]
-        return each[0] if len(each) == 1 else torch.cat(each, dim=2)
+        return _load_centres(side, part, allocate)
     lengths = [[video.clip.length for video in s.videos(part)] for s in side.streams]
     return StoredVideos(
-        streams=tuple(_stream(s, s.videos(part), drawn=drawn, mapped=mapped) for s in side.streams),
+        streams=tuple(
+            _stream(s, s.videos(part), drawn=drawn, mapped=mapped, allocate=allocate)
+            for s in side.streams
+        ),
         lengths=torch.tensor(lengths).amin(dim=0),
     )
+
+
+def _load_centres(side: DomainVideos, part: BenchmarkRole, allocate: Allocate) -> Tensor:
+    """Read the sampled frames of all streams side by side, [N, K, D]: each where it is to be."""
+    num_videos, num_segments = len(side.videos(part)), len(side.videos(part)[0].rows)
+    rows = allocate((num_videos * num_segments, sum(side.widths)))
+    first = 0
+    for stream, width in zip(side.streams, side.widths, strict=True):
+        videos = stream.videos(part)
+        columns = rows[:, first : first + width]
+        _read_rows(stream.folder, videos, [video.rows for video in videos], columns)
+        first += width
+    return torch.from_numpy(rows.reshape(num_videos, num_segments, first))
 
 
 def size_of(side: DomainVideos, part: BenchmarkRole, *, drawn: bool) -> int:
@@ -95,6 +109,7 @@ def _stream(
     *,
     drawn: bool,
     mapped: "dict[Path, MappedFolder] | None",
+    allocate: Allocate,
 ) -> Stream:
     width = side.manifest.config.feature_dim
     centres = [video.rows for video in videos]
@@ -108,7 +123,8 @@ def _stream(
             views=torch.tensor(views),
         )
     wanted = [_wanted(video, drawn=drawn) for video in videos]
-    held = _read_rows(side.folder, videos, wanted, width)
+    held = allocate((sum(map(len, wanted)), width))
+    _read_rows(side.folder, videos, wanted, held)
     return Stream(
         rows=HeldRows(torch.from_numpy(held)),
         starts=torch.tensor([0, *accumulate(map(len, wanted))][:-1]),
@@ -124,17 +140,15 @@ def _places(wanted: Sequence[Sequence[int]], rows: Sequence[Any]) -> Tensor:
 
 
 def _read_rows(
-    folder: Path, videos: Sequence[Video], wanted: Sequence[Sequence[int]], feature_dim: int
-) -> Features:
-    """Read rows of videos, those of one after those of another, [R, D]."""
+    folder: Path, videos: Sequence[Video], wanted: Sequence[Sequence[int]], features: Features
+) -> None:
+    """Read rows of videos into [R, D], those of one after those of another."""
     starts = [0, *accumulate(map(len, wanted))]
-    features = np.empty((starts[-1], feature_dim), np.float32)
     for shard_name, numbers in _by_shard(videos).items():
         with _opened(folder, shard_name, [videos[number] for number in numbers]) as shard:
             for number in numbers:
                 rows = shard.rows(videos[number].clip.start, wanted[number])
                 features[starts[number] : starts[number + 1]] = rows
-    return features
 
 
 def _by_shard(videos: Sequence[Video]) -> dict[str, list[int]]:
@@ -178,7 +192,7 @@ class MappedFolder:
         """Return the number of the first row of each video, int64 [N]; its shard is mapped.
 
         Raises:
-            As `load_features`, but for the rows, which are checked when they are read.
+            As `load_part`, but for the rows, which are checked when they are read.
         """
         starts = np.empty(len(videos), np.int64)
         for shard_name, numbers in _by_shard(videos).items():

@@ -4,8 +4,8 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 """
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Iterator, Mapping, Sequence, Set
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
@@ -24,6 +24,7 @@ from ta3n.common.records import (
 )
 from ta3n.common.sampling import FrameSelection, view_indices
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkRole, Label
+from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset, inner_name_of
@@ -91,6 +92,14 @@ class DomainVideos:
         """Return the videos that are trained on, or those that are tested."""
         return self.train if part == "train" else self.val
 
+    def validated_on(self, paths: Set[str]) -> "DomainVideos":
+        """Return the same with only the tested videos of these paths, in all streams."""
+        kept = tuple(video for video in self.val if video.clip.path in paths)
+        if len(kept) == len(self.val):
+            return self
+        others = tuple(stream.validated_on(paths) for stream in self.others)
+        return replace(self, val=kept, others=others)
+
     @property
     def lists_hash(self) -> str:
         """SHA-256 of which videos are used, with role and label."""
@@ -149,12 +158,24 @@ def load_videos(
     )
 
 
+def class_folders_of(features: Path, dataset: str) -> set[str]:
+    """Return the class folders that a dataset has features of.
+
+    Raises:
+        DataMissingError: If there is no manifest.
+        FeatureStoreError: If it is damaged.
+    """
+    clips = _read_manifest(features / dataset, dataset).clips
+    return {clip.class_name for clip in clips if clip.status in USABLE}
+
+
 def untested_classes(
     side: DomainVideos,
     classes: Sequence[str],
     split: BenchmarkRole = "val",
     *,
     allow_missing: bool,
+    wanted: Collection[int] | None = None,
 ) -> list[str]:
     """Return the classes that no video of a split is of, after saying so.
 
@@ -166,6 +187,7 @@ def untested_classes(
         classes: All class names, in order of label.
         split: That accuracy is told on.
         allow_missing: Warn instead of refusing.
+        wanted: Labels that there should be; None means all.
 
     Raises:
         DataMissingError: If there are such classes and may not be.
@@ -174,16 +196,30 @@ def untested_classes(
     if any(not isinstance(video.label, int) for video in videos):
         return []
     labels = {video.label for video in videos}
-    if not labels or not (lacking := [c for n, c in enumerate(classes) if n not in labels]):
+    named = {n: c for n, c in enumerate(classes) if wanted is None or n in wanted}
+    if not labels or not (lacking := [c for n, c in named.items() if n not in labels]):
         return []
     message = (
         f"{side.dataset}: no {_SPLIT_NAMES[split]} videos of {shorten(lacking)} in {side.folder}, "
-        f"so that accuracy is of {len(labels)} of {len(classes)} classes"
+        f"so that accuracy is of {len(labels)} of {len(named)} classes"
     )
     if not allow_missing:
         raise DataMissingError(f"{message}; --allow-missing goes on with the clips at hand")
     LOGGER.warning(message)
     return lacking
+
+
+def worth_of_a_video(side: DomainVideos, benchmark: Benchmark, split: BenchmarkRole = "val") -> str:
+    """Return in words what one of a split's videos is worth, see `worth_of_one`.
+
+    Empty where no class has few, and with several heads, whose classes have long tails.
+    """
+    labels = Counter(video.label for video in side.videos(split) if video.is_labelled)
+    if len(benchmark.heads) > 1 or not (
+        text := worth_of_one({n: labels[i] for i, n in enumerate(benchmark.label_names)})
+    ):
+        return ""
+    return f"{side.dataset} ({benchmark.name}): {text}"
 
 
 _SPLIT_NAMES: Mapping[BenchmarkRole, str] = {"train": "training", "val": "validation"}
@@ -311,11 +347,11 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     roles: tuple[BenchmarkRole, ...] = ("train", "val")
     if expected is None:
         # How many there should be only the lists know; none at all is a class that is not learned.
-        labels = range(len(benchmark.class_names))
+        labels = benchmark.labels_in(dataset)
         lacking = [label for label in labels if not known["train", label]]
-        return [f"all train videos of {benchmark.class_names[label]}" for label in lacking]
+        return [f"all train videos of {benchmark.label_names[label]}" for label in lacking]
     return [
-        f"{count - known[role, label]} {role} videos of {benchmark.class_names[label]}"
+        f"{count - known[role, label]} {role} videos of {benchmark.label_names[label]}"
         for label, counts in enumerate(expected)
         for role, count in zip(roles, counts, strict=True)
         if known[role, label] < count

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
+import torch
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.records import IMPORTED, PYTHON_PREFIX, USABLE, ClipStatus
@@ -43,12 +44,14 @@ class Prediction:
         reason: Why the status is not `ok`, or empty.
         top: The most likely classes, the likeliest first, with several heads those of each; empty
             where there are no features.
+        is_unknown: Whether a run of an open set tells the clip to be of no class that it knows.
     """
 
     video: Path
     status: ClipStatus
     reason: str
     top: tuple[ClassProbability, ...]
+    is_unknown: bool = False
 
 
 def predict(
@@ -132,14 +135,23 @@ def _classify(
     # A clip is decoded alike for every stream.
     usable = [path for path in clips if all(each[path].status in USABLE for each in streams)]
     top: dict[str, tuple[ClassProbability, ...]] = {}
+    unknown: dict[str, bool] = {}
     if usable:
         sampled = [[_sampled(each[path], run) for path in usable] for each in streams]
         features = np.concatenate([np.stack(rows) for rows in sampled], axis=-1)
-        for path, row in zip(usable, run.predict_features(features).tolist(), strict=True):
+        probabilities = run.predict_features(features)
+        for path, row in zip(usable, probabilities.tolist(), strict=True):
             top[path] = tuple(_likeliest(run, row, top_k))
+        if run.rejection is not None:
+            rejected = run.rejection.rejects(torch.from_numpy(probabilities)).tolist()
+            unknown = dict(zip(usable, rejected, strict=True))
     return {
         path: Prediction(
-            video=Path(path), status=clip.status, reason=clip.reason, top=top.get(path, ())
+            video=Path(path),
+            status=clip.status,
+            reason=clip.reason,
+            top=top.get(path, ()),
+            is_unknown=unknown.get(path, False),
         )
         for path, clip in clips.items()
     }

@@ -148,21 +148,24 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
     _print_predictions(run, predictions, call.top_k)
     if call.out is not None:
         rows: list[Sequence[object]] = []
+        is_open = run.rejection is not None
         for each in predictions:
             about = (str(each.video), each.status, each.reason)
-            ranked = [(*about, n, *top) for n, top in enumerate(each.top, 1)]
-            rows += ranked or [(*about, "", "", "")]
-        header = ("video", "status", "reason", "rank", "class", "probability")
+            unknown = (("yes" if each.is_unknown else "no",) if each.top else ("",)) * is_open
+            ranked = [(*about, n, *top, *unknown) for n, top in enumerate(each.top, 1)]
+            rows += ranked or [(*about, "", "", "", *unknown)]
+        columns = ("video", "status", "reason", "rank", "class", "probability")
+        header = (*columns, *(("unknown",) * is_open))
         write_csv(call.out / f"predictions-{run.rule}.csv", header, rows)
     if not any(each.top for each in predictions):
         raise DataMissingError("no clip could be classified, for the reasons above")
 
 
 def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> None:
-    from ta3n.train.data.videos import untested_classes
+    from ta3n.train.data.videos import untested_classes, worth_of_a_video
     from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
     from ta3n.train.inference.trained import load_run
-    from ta3n.train.runs.records import find_runs
+    from ta3n.train.runs.records import benchmark_of, find_runs
     from ta3n.train.runs.tables import open_console
 
     paths = find_runs(call.run)
@@ -171,7 +174,14 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     if len(hashes) > 1:
         raise UsageError(f"{call.run} holds seeds of {len(hashes)} configurations; name one run")
     target = load_target(runs[0], settings.features, dataset, allow_missing=settings.allow_missing)
-    untested_classes(target, runs[0].classes, call.split, allow_missing=settings.allow_missing)
+    benchmark = benchmark_of(runs[0].config)
+    untested_classes(
+        target,
+        benchmark.label_names,
+        call.split,
+        allow_missing=settings.allow_missing,
+        wanted=benchmark.labels_in(target.dataset),
+    )
     evaluations = [evaluate(run, target, call.split) for run in runs]
     challenge = _tell_challenge(call, evaluations, settings.features[0])
     records = challenge.records if challenge else [{} for _ in runs]
@@ -184,6 +194,8 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     console.print(_title(evaluations), highlight=False)
     if challenge is None:
         _print_evaluations(evaluations, call.top_k)
+        if few := worth_of_a_video(target, benchmark, call.split):
+            console.print(few, highlight=False)
         return
     if any(challenge.figures):
         console.print(challenge.table(), highlight=False)
@@ -227,6 +239,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     """Print accuracy over all videos and by class, mean and standard deviation over seeds."""
     from rich.table import Column, Table
 
+    from ta3n.train.runs.selection import MEASURES_OF_OPEN_SET, OPEN_SET
     from ta3n.train.runs.tables import open_console, spread
 
     first, total = evaluations[0], len(evaluations[0].videos)
@@ -244,10 +257,17 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
         if name == f"all, top-{tops[-1]}":
             if means := [e.mean_class for e in evaluations if e.mean_class is not None]:
                 table.add_row("mean of classes", str(len(means)), spread(means), "")
+            measures = [e.open_set for e in evaluations if e.open_set]
+            for measure, called in OPEN_SET.items() if measures else ():
+                told = spread([each[measure] for each in measures])
+                table.add_row(called, str(len(measures)), told, "")
             table.add_section()
     console = open_console()
     console.print(table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
+    if first.run.rejection is not None:
+        console.print(MEASURES_OF_OPEN_SET, highlight=False)
+        console.print(first.run.rejection.rule, highlight=False)
 
 
 def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k: int) -> None:
@@ -262,6 +282,7 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     table = Table(*(Column(heading, overflow="fold") for heading in headings))
     for each in predictions:
         top = ", ".join(f"{c.name} {100 * c.probability:.1f} %" for c in each.top)
+        top = f"unknown; {top}" if each.is_unknown else top
         # Names of files are data, never markup.
         table.add_row(
             Text(printable(str(each.video))), each.status, Text(top or printable(each.reason))

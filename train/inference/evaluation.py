@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
-from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
+from ta3n.datasets.benchmarks.benchmark import UNKNOWN, UNLABELLED, BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.streams import load_streams
 from ta3n.train.data.videos import DomainVideos, Video
@@ -29,7 +29,7 @@ from ta3n.train.runs.records import (
     stream_records,
 )
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
-from ta3n.train.runs.selection import mean_class_percent
+from ta3n.train.runs.selection import mean_class_percent, open_set_percents
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,8 +52,11 @@ class RunEvaluation:
 
     @property
     def predicted(self) -> Tensor:
-        """The class with the largest logit, int64 [N]; of each trained head [N, H]."""
-        return classes_of(self.logits, self.run.heads)
+        """The class with the largest logit, int64 [N]; of each trained head [N, H].
+
+        In an open set unknown videos have the label behind those of the classes.
+        """
+        return classes_of(self.logits, self.run.heads, self.run.rejection)
 
     @property
     def num_labelled(self) -> int:
@@ -68,12 +71,18 @@ class RunEvaluation:
     def correct(self, top_k: int = 1, head: str | None = None) -> int:
         """Return how many videos have their class among the `top_k` likeliest.
 
+        What is told unknown has none among them, and is right where it is.
+
         Args:
             head: One of several; without it all that were trained count together.
         """
         names = self.heads if head is None else (head,)
         if not names:
-            return int(_among(self.logits, self.labels, top_k).sum())
+            among = _among(self.logits, self.labels, top_k)
+            if (rejection := self.run.rejection) is not None:
+                unknown = self.predicted == rejection.label
+                among = torch.where(unknown, self.labels == rejection.label, among)
+            return int(among.sum())
         columns, places = columns_of(self.run.heads), [h.name for h in self.run.heads]
         right = [
             _among(self.logits[:, columns[name]], self.labels[:, places.index(name)], top_k)
@@ -84,7 +93,8 @@ class RunEvaluation:
     def by_class(self) -> list[tuple[str, int, int]]:
         """Return name, correct and total of each class of the benchmark; of each trained head."""
         if not self.heads:
-            return self._by_class(self.run.classes, self.labels, self.predicted)
+            more = () if self.run.rejection is None else (UNKNOWN,)
+            return self._by_class((*self.run.classes, *more), self.labels, self.predicted)
         columns, predicted = columns_of(self.run.heads), self.predicted
         return [
             line
@@ -103,6 +113,14 @@ class RunEvaluation:
         if self.run.heads or not self.num_labelled:
             return None
         return mean_class_percent(self.labels.tolist(), self.predicted.tolist())
+
+    @property
+    def open_set(self) -> Mapping[str, float]:
+        """Measures of an open set in percent; none of a closed one, or without unknown videos."""
+        if self.run.rejection is None:
+            return {}
+        told = self.labels.tolist(), self.predicted.tolist()
+        return open_set_percents(*told, self.run.rejection.label)
 
     @staticmethod
     def _by_class(
@@ -208,6 +226,8 @@ def write_evaluation(
         "total": total,
         "correct": evaluation.correct(),
         **({} if evaluation.mean_class is None else {"mean_class_percent": evaluation.mean_class}),
+        **({"open_set_percent": measures} if (measures := evaluation.open_set) else {}),
+        **({} if run.rejection is None else {"rejection": run.rejection.record()}),
         "top_k": top_k,
         **(
             {"heads": _by_head(evaluation, top_k)}

@@ -19,6 +19,7 @@ from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
 from ta3n.common.registry import load_plugins
 from ta3n.train.methods.heads import ClassHead, heads_of
+from ta3n.train.methods.rejection import Rejection, rejection_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import observe, probabilities_of
@@ -81,6 +82,11 @@ class TrainedRun:
     def heads(self) -> tuple[ClassHead, ...]:
         """What a video has a class of, in the order of logits and classes; none for one head."""
         return heads_of(self.config.settings)
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """How unknown videos are told; None where all classes are known."""
+        return rejection_of(self.config.settings)
 
     @property
     def num_segments(self) -> int:

@@ -2,27 +2,29 @@
 
 import io
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
 from itertools import groupby
+from os.path import commonpath
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
-from ta3n.train.data.videos import held_out
+from ta3n.train.data.videos import DomainVideos, held_out
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
 
 if TYPE_CHECKING:
     import torch
 
     from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
-    from ta3n.train.data.features import HeldOut, MappedFolder, RunData
-    from ta3n.train.data.videos import DomainVideos
+    from ta3n.train.data.features import Allocate, HeldOut, MappedFolder, RunData
+    from ta3n.train.data.shared import SharedValue
+    from ta3n.train.data.videos import Video
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.model.videos import Videos
 
@@ -33,20 +35,21 @@ _HASH_DIGITS = 8
 
 
 class FeatureCache:
-    """The features that the jobs of one call share, read once."""
+    """The features that the jobs of one call share, read once.
 
-    def __init__(self) -> None:
+    Args:
+        allocate: Gives the memory that they are read into; None for that of this process.
+    """
+
+    def __init__(self, allocate: "Allocate | None" = None) -> None:
+        self._given = {} if allocate is None else {"allocate": allocate}
         # By identity of the list of videos, which is held so that its identity stays its own.
         self._read: dict[tuple[int, bool, bool], tuple[object, Videos]] = {}
+        self._held_out: dict[int, tuple[DomainVideos, DomainVideos]] = {}
         self._folders: dict[Path, MappedFolder] = {}
 
     def load(
-        self,
-        side: "DomainVideos",
-        part: "BenchmarkRole",
-        *,
-        drawn: bool = False,
-        mapped: bool = False,
+        self, side: DomainVideos, part: "BenchmarkRole", *, drawn: bool = False, mapped: bool
     ) -> "Videos":
         """Return the features of a part of a domain's videos, see `load_part`."""
         from ta3n.train.data.features import load_part
@@ -55,8 +58,37 @@ class FeatureCache:
         key = id(videos), drawn, mapped
         if key not in self._read:
             folders = self._folders if mapped else None
-            self._read[key] = videos, load_part(side, part, drawn=drawn, mapped=folders)
+            features = load_part(side, part, drawn=drawn, mapped=folders, **self._given)
+            self._read[key] = videos, features
         return self._read[key][1]
+
+    def lacks(self, side: DomainVideos, part: "BenchmarkRole", *, drawn: bool) -> bool:
+        """Say whether features are not in memory yet."""
+        return (id(side.videos(part)), drawn, False) not in self._read
+
+    def held_out(self, job: "TrainingJob") -> DomainVideos:
+        """Return the source of a job with held-out videos alone to validate on, see `held_out`."""
+        source = job.source
+        assert source is not None, "the job learns from the source"
+        if id(source) not in self._held_out:
+            kept = {video.clip.path for video in held_out(source, job.source_dataset)}
+            self._held_out[id(source)] = source, source.validated_on(kept)
+        return self._held_out[id(source)][1]
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        # Without identities, which are those of this process, and mapped files.
+        read = [(drawn, *kept) for (_, drawn, mapped), kept in self._read.items() if not mapped]
+        return read, list(self._held_out.values())
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        self.__init__()  # type: ignore[misc]
+        read, held_out = state
+        self._read = {(id(videos), drawn, False): (videos, kept) for drawn, videos, kept in read}
+        self._held_out = {id(source): (source, kept) for source, kept in held_out}
+
+
+_Shared = tuple[Sequence[Task], FeatureCache]
+"""What the processes of one call share."""
 
 
 def run_jobs(
@@ -136,7 +168,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, device)
+    data = _load(job, cache, mapped=_is_mapped(job, cache, device))
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -177,7 +209,6 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
-    job, _ = tasks[0]
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -185,7 +216,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(job.folder(0).path.parents[1] / name, share)
+    agree_on_count(_common_folder(tasks) / name, share)
     mine = share.of(tasks)
     left = sum(len(seeds) for _, seeds in _unfinished(mine))
     LOGGER.info(
@@ -196,6 +227,11 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
         left,
     )
     return mine
+
+
+def _common_folder(tasks: Sequence[Task]) -> Path:
+    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -216,7 +252,7 @@ def _by_job(tasks: Sequence[Task]) -> list[Task]:
 
 
 def _results(job: "TrainingJob") -> list[RunResult]:
-    results = (job.folder(seed).read_result() for seed in job.seeds)
+    results = (job.folder(seed).read_figures() for seed in job.seeds)
     return [result for result in results if result is not None]
 
 
@@ -233,7 +269,7 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
     from ta3n.common.device import allowed_cpus, resolve_device
-    from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
+    from ta3n.train.data.shared import SharedMemory
 
     if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
         raise UsageError(
@@ -244,30 +280,58 @@ def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
         LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
     processes = min(processes, len(tasks), allowed_cpus())
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
+    with SharedMemory() as memory:
+        shared = memory.keep(_read_for_all(tasks, FeatureCache(memory.allocate)))
+        _train_in_processes(shared, len(tasks), processes)
+
+
+def _read_for_all(tasks: Sequence[Task], cache: FeatureCache) -> _Shared:
+    """Read the features of all tasks, but for those that are to be left in their files.
+
+    Returns:
+        The tasks, for which that is decided, and what has the features.
+    """
+    import torch
+
+    settled: dict[int, TrainingJob] = {}
+    for job in {id(job): job for job, _ in tasks}.values():
+        mapped = _is_mapped(job, cache, torch.device("cpu"))
+        settings = job.settings.model_copy(update={"load": "mapped" if mapped else "memory"})
+        settled[id(job)] = replace(job, settings=settings)
+        if not mapped:
+            _load(job, cache, mapped=False)
+    return [(settled[id(job)], seeds) for job, seeds in tasks], cache
+
+
+def _train_in_processes(shared: "SharedValue[_Shared]", num_tasks: int, processes: int) -> None:
+    from ta3n.train.jobs.workers import TerminatedWorkerError, run_in_processes
+
     done = 0
 
     def note(finished: tuple[str, list[RunResult]]) -> None:
         nonlocal done
         done += 1
-        _log_done(*finished, done, len(tasks))
+        _log_done(*finished, done, num_tasks)
 
     try:
-        run_in_processes(_train_alone, tasks, processes, note)
+        run_in_processes(_train_alone, [(n,) for n in range(num_tasks)], processes, note, shared)
     except TerminatedWorkerError as error:
         raise TrainingError(
             f"a worker process died, most likely killed for want of memory ({done} of "
-            f"{len(tasks)} pieces of work are done and kept); run the same command line again, "
+            f"{num_tasks} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
 
 
-def _train_alone(job: "TrainingJob", seeds: Sequence[int]) -> tuple[str, list[RunResult]]:
+def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
     """Train in a worker process, with one thread: the processes are what runs side by side."""
     import torch
 
     torch.set_num_threads(1)
+    tasks, cache = shared
+    job, seeds = tasks[number]
     with redirect_stderr(_NoTerminal()):
-        return job.method.name, train(job, seeds, FeatureCache())
+        return job.method.name, train(job, seeds, cache)
 
 
 class _NoTerminal(io.TextIOBase):
@@ -284,19 +348,23 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "RunData":
+def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    load = partial(cache.load, mapped=_is_mapped(job, device))
+    load = partial(cache.load, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
     learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
+    known = None if learned is None else _known_videos(job, learned)
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if learned is None else learned.train
+    videos = () if known is None else known
     if learned is not None:
         features = load(learned, "train", drawn=drawn)
+        if len(videos) < len(learned.train):
+            paths = {video.clip.path for video in videos}
+            features = features[[video.clip.path in paths for video in learned.train]]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -308,7 +376,7 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
         ),
         source_videos=[video.clip.path for video in videos],
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
-        held_out=_load_held_out(job, load),
+        held_out=_load_held_out(job, cache, mapped=mapped),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
         if on_train
         else None,
@@ -318,23 +386,26 @@ def _load(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> "R
     )
 
 
-def _load_held_out(job: "TrainingJob", load: "Callable[..., Videos]") -> "HeldOut | None":
+def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
+    """Return the training videos with labels that can be learned: of an open target the known."""
+    rejection = job.run.rejection
+    if rejection is None:
+        return learned.train
+    return tuple(video for video in learned.train if video.label != rejection.label)
+
+
+def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
-    source = job.source
-    if source is None or job.method.trains_on != "source":
+    if job.source is None or job.method.trains_on != "source":
         return None
-    videos = held_out(source, job.source_dataset)
-    if not videos:
+    source = cache.held_out(job)
+    if not source.val:
         return None
-    features = load(source, "val")
-    if len(videos) < len(source.val):
-        kept = set(videos)
-        features = features[[video in kept for video in source.val]]
-    return HeldOut(features=features, labels=labels_of(videos))
+    return HeldOut(features=cache.load(source, "val", mapped=mapped), labels=labels_of(source.val))
 
 
-def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
+def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of
@@ -343,10 +414,15 @@ def _is_mapped(job: "TrainingJob", device: "torch.device") -> bool:
         return job.settings.load == "mapped"
     drawn = job.run.recipe.sampling == "random"
     sides = [side for side in (job.source, job.target) if side is not None]
-    size = sum(size_of(side, "train", drawn=drawn) for side in sides)
-    size += sum(size_of(side, "val", drawn=False) for side in sides)
-    # Each process reads its own.
-    size *= job.settings.jobs
+    parts: list[tuple[DomainVideos, BenchmarkRole, bool]] = []
+    for side in sides:
+        parts += [(side, "train", drawn), (side, "val", False)]
+    # What another job has read is there.
+    size = sum(
+        size_of(side, part, drawn=of_all)
+        for side, part, of_all in parts
+        if cache.lacks(side, part, drawn=of_all)
+    )
     free = available_memory(device)
     if size <= _MOST_OF_MEMORY * free:
         return False

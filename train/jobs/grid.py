@@ -82,10 +82,11 @@ class Grid:
             UsageError: If the settings ask for several rows.
             ConfigError: If a value is refused.
         """
-        if len(settings.rows) > 1:
+        if len(settings.rows) > 1 or settings.methods:
+            several = f"{len(settings.rows)} rows" if settings.rows else "--methods"
             raise UsageError(
-                f"a grid is of one row or method, and {len(settings.rows)} rows are asked for; "
-                "give one command line each"
+                f"a grid is of one row or method, and {several} are asked for; give one command "
+                "line each"
             )
         common = settings.model_dump()
         return [self._validate(_with(common, each)) for each in self.combinations]

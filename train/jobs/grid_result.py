@@ -36,6 +36,8 @@ class Pick:
         score: Of the rule, mean over the seeds; higher is better.
         correct: Target validation videos classified correctly at that epoch, by seed.
         total: All of them.
+        class_means: Mean accuracy of the classes in percent, by seed; empty where a run of an
+            earlier version, or of several heads, does not tell it.
     """
 
     number: int
@@ -43,6 +45,7 @@ class Pick:
     score: float
     correct: tuple[int, ...]
     total: int
+    class_means: tuple[float, ...] = ()
 
     @property
     def percents(self) -> list[float]:
@@ -85,11 +88,17 @@ class Trial:
                 score=mean(scores),
                 correct=tuple(run.epochs[epoch - 1]["target_correct"] for run in self.runs),
                 total=self.runs[0].epochs[epoch - 1]["target_total"],
+                class_means=self._class_means(epoch),
             )
             for epoch, scores in enumerate(zip(*self._scores(rule), strict=True), start=1)
             if None not in scores
         ]
         return max(picks, key=lambda pick: pick.score, default=None)
+
+    def _class_means(self, epoch: int) -> tuple[float, ...]:
+        found = [run.epochs[epoch - 1].get("target_mean_class") for run in self.runs]
+        known = tuple(value for value in found if value is not None)
+        return known if len(known) == len(found) else ()
 
     def _scores(self, rule: str) -> list[list[Any]]:
         if rule == ORACLE:
@@ -287,6 +296,8 @@ def _told(pick: Pick, trials: Sequence[Trial] = ()) -> dict[str, Any]:
         "total": pick.total,
         "accuracy_mean": mean(percents) if percents else None,
         "accuracy_stdev": stdev(percents) if len(percents) > 1 else None,
+        "class_mean": mean(pick.class_means) if pick.class_means else None,
+        "class_mean_stdev": stdev(pick.class_means) if len(pick.class_means) > 1 else None,
     }
     if not trials:
         return figures

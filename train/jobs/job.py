@@ -1,27 +1,36 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
+from functools import partial
 from typing import Any
 
-from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.errors import DataMissingError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
+from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.streams import load_streams
-from ta3n.train.data.videos import DomainVideos, check_same_features, untested_classes
+from ta3n.train.data.videos import (
+    DomainVideos,
+    check_same_features,
+    class_folders_of,
+    untested_classes,
+)
 from ta3n.train.jobs.settings import RulesOn, TrainSettings, parse_seeds
 from ta3n.train.jobs.switches import choose_methods, choose_recipe, choose_weights
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import heads_record, trained_heads
 from ta3n.train.methods.registry import plugins_of
+from ta3n.train.methods.rejection import DEFAULT_THRESHOLD, Rejection
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.rows import Row
 from ta3n.train.runs.floors import floors_of
 from ta3n.train.runs.folder import RunConfig, RunFolder
 from ta3n.train.runs.records import benchmark_record
 from ta3n.train.runs.starting import Start, check_fits, find_start
+from ta3n.train.validators.rules import MOST_COMPARED
 
 _FEW_VIDEOS = 30
 
@@ -71,6 +80,7 @@ def prepare_jobs(
     target: str,
     *variants: TrainSettings,
     catalogue: Catalogue = BUILT_IN_CATALOGUE,
+    loaded: dict[object, DomainVideos] | None = None,
 ) -> list[TrainingJob]:
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
@@ -80,6 +90,7 @@ def prepare_jobs(
         variants: Settings that differ in switches and hyper-parameters alone: features are looked
             at once, however many there are.
         catalogue: Datasets and benchmarks that there are.
+        loaded: Videos of datasets that were looked at in another direction; added to here.
 
     Returns:
         For each of the settings a job for each of its rows, or one for its method.
@@ -92,6 +103,7 @@ def prepare_jobs(
     benchmark = catalogue.find_benchmark(source, target, variants[0].benchmark)
     source_dataset = catalogue.dataset(source)
     names = source_dataset.name, catalogue.dataset(target).name
+    benchmark = _with_label_sets(benchmark, names, variants[0])
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
     pairs: dict[tuple[object, ...], _Pair] = {}
@@ -107,7 +119,9 @@ def prepare_jobs(
                 has_source,
             )
             if key not in pairs:
-                pairs[key] = _load_pair(names, benchmark, settings, None if has_source else start)
+                pairs[key] = _load_pair(
+                    names, benchmark, settings, None if has_source else start, loaded
+                )
             pair = pairs[key]
             if run.recipe.fusion == "late":
                 run = replace(run, stream_dims=pair.target.widths)
@@ -131,6 +145,39 @@ def prepare_jobs(
     return jobs
 
 
+def _with_label_sets(
+    benchmark: Benchmark, names: tuple[str, str], settings: TrainSettings
+) -> Benchmark:
+    """Return the benchmark with the classes that the target is to have."""
+    source, target = names
+    read = partial(class_folders_of, settings.features[0], target)
+    given = benchmark
+    if settings.target_classes or settings.unknown:
+        given = with_label_sets(
+            benchmark,
+            (source,),
+            TargetFolders(dataset=target, read=read),
+            target_classes=settings.target_classes,
+            unknown=settings.unknown,
+        )
+    if settings.unknown_threshold is not None and not given.is_open:
+        raise UsageError(
+            "--unknown-threshold is for an open set; name the unknown classes by --unknown"
+        )
+    return given
+
+
+def _rejection(benchmark: Benchmark, settings: TrainSettings) -> Rejection | None:
+    """Return how unknown videos are told, where there are any."""
+    if not benchmark.is_open:
+        return None
+    threshold = settings.unknown_threshold
+    return Rejection(
+        label=len(benchmark.class_names),
+        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
+    )
+
+
 def _choose(
     settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]
 ) -> Iterator[tuple[Row | None, RunSettings, Start | None, bool]]:
@@ -148,7 +195,7 @@ def _choose(
         heads = trained_heads(benchmark.heads, settings.heads)
         if heads:
             choice.method.check_heads([head.name for head in heads])
-        weights, published = choose_weights(settings, choice.method, benchmark.name, *names)
+        weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
         run = RunSettings(
             method=choice.method,
             recipe=choose_recipe(settings, choice.method),
@@ -157,8 +204,9 @@ def _choose(
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
+            rejection=_rejection(benchmark, settings),
         )
-        yield choice.row, run.as_usual(), start, published
+        yield choice.row, run.as_usual(), start, published and benchmark.label_sets is None
 
 
 @dataclass(frozen=True)
@@ -172,25 +220,43 @@ class _Pair:
 
 
 def _load_pair(
-    names: tuple[str, str], benchmark: Benchmark, settings: TrainSettings, start: Start | None
+    names: tuple[str, str],
+    benchmark: Benchmark,
+    settings: TrainSettings,
+    start: Start | None,
+    loaded: dict[object, DomainVideos] | None,
 ) -> _Pair:
     """Read what there is of both domains, or of the target alone.
 
     Args:
         start: Has the record of the source where no file of it is to be opened.
+        loaded: As for `prepare_jobs`.
     """
     source_name, target_name = names
+    known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
-        return load_streams(
-            settings.features,
-            benchmark,
+        # A dataset has other classes as a source than as a partial or open target.
+        classes = tuple(sorted(benchmark.side(name).labels.items()))
+        key = (
             name,
-            num_segments=settings.segments,
-            allow_missing=settings.allow_missing,
-            num_views=settings.views,
-            sampling=settings.sampling,
+            classes,
+            settings.features,
+            settings.segments,
+            settings.views,
+            settings.sampling,
         )
+        if key not in known:
+            known[key] = load_streams(
+                settings.features,
+                benchmark,
+                name,
+                num_segments=settings.segments,
+                allow_missing=settings.allow_missing,
+                num_views=settings.views,
+                sampling=settings.sampling,
+            )
+        return known[key]
 
     source, target = None if start else load(source_name), load(target_name)
     if source is not None:
@@ -213,7 +279,12 @@ def _load_pair(
         for place, each in enumerate(record["streams"]) if start else ():
             there = start.config.data["streams"][place]["manifests"] if start else {}
             each["manifests"] = {source_name: there.get(source_name), **each["manifests"]}
-    untested = untested_classes(target, benchmark.class_names, allow_missing=settings.allow_missing)
+    untested = untested_classes(
+        target,
+        benchmark.label_names,
+        allow_missing=settings.allow_missing,
+        wanted=benchmark.labels_in(target_name),
+    )
     return _Pair(source, target, record, untested)
 
 
@@ -271,6 +342,8 @@ def _config(
     if rules_on != "val":
         # Runs that do not tell are older than the choice, and keep their hash: they are of `val`.
         identity["rules_on"] = rules_on
+    others = _label_sets_record(benchmark, run)
+    identity |= others
     return RunConfig(
         benchmark=benchmark.name,
         source=names[0],
@@ -287,12 +360,21 @@ def _config(
             "published": published,
             "rules_on": rules_on,
             "classes": classes,
+            **others,
             **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )
+
+
+def _label_sets_record(benchmark: Benchmark, run: RunSettings) -> dict[str, Any]:
+    """Return what is recorded beside where the target has other classes than the source."""
+    if benchmark.label_sets is None:
+        return {}
+    rejection = {} if run.rejection is None else {"rejection": run.rejection.record()}
+    return {"label_sets": asdict(benchmark.label_sets), **rejection}
 
 
 def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, Any]:
@@ -320,10 +402,25 @@ def _start_record(start: Start) -> dict[str, Any]:
     }
 
 
+def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:
+    """Return in words which classes a target has, where they are not those of the source."""
+    if benchmark.label_sets is None:
+        return None
+    num_known = len(benchmark.class_names)
+    known = [label for label in benchmark.labels_in(target.dataset) if label < num_known]
+    told = f"{target.dataset}: {len(known)} of the {num_known} classes of the source"
+    if benchmark.is_open:
+        unknown = sum(video.label == num_known for video in (*target.train, *target.val))
+        named = shorten(benchmark.label_sets.unknown)
+        told += f", and {unknown} of {len(target.train) + len(target.val)} videos unknown ({named})"
+    return told
+
+
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
-    job = jobs[0]
-    for side in filter(None, (job.source, job.target)):
+    targets = {job.target.dataset: job.target for job in jobs}
+    sides = {side.dataset: side for job in jobs for side in (job.source, job.target) if side}
+    for side in sides.values():
         LOGGER.info(
             "%s: %d training and %d validation videos%s",
             side.dataset,
@@ -331,16 +428,27 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
             len(side.val),
             ", the same" if side.val is side.train else "",
         )
-    if not any(video.is_labelled for video in job.target.val):
-        LOGGER.info("%s: the tested videos have no labels: no accuracy", job.target.dataset)
-    elif len(job.target.val) < _FEW_VIDEOS:
-        LOGGER.warning(
-            "with %d target validation videos one video is worth %.1f points of accuracy",
-            len(job.target.val),
-            100 / len(job.target.val),
-        )
+    notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
+    for note in dict.fromkeys(filter(None, notes)):
+        LOGGER.info(note)
+    for target in targets.values():
+        if not any(video.is_labelled for video in target.val):
+            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
+        elif len(target.val) < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                len(target.val),
+                100 / len(target.val),
+            )
+        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
+            )
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
-    if closed and len(parse_seeds(job.settings.seeds)) > 1:
-        LOGGER.info("%s: the same whatever the seed, so one is run", ", ".join(closed))
-    if any(job.method.uses_target for job in jobs) and not job.config.settings["published"]:
-        LOGGER.info("the loss weights of this direction were never published; see the README")
+    if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
+        names = ", ".join(dict.fromkeys(closed))
+        LOGGER.info("%s: the same whatever the seed, so one is run", names)
+    if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
+        LOGGER.info("the loss weights of this direction were never published; see docs/recipes.md")

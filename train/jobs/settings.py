@@ -29,8 +29,13 @@ LoadPolicy = Literal["auto", "memory", "mapped"]
 RulesOn = Literal["train", "val"]
 
 
+_METHODS = "ta3n.train.methods.registry:METHODS.all"
 SWITCHES: tuple[Group, ...] = ("attention", "entropy", "alignment", "norm")
 """Settings that put a term in the place of the method's own of its group."""
+
+
+ALL_METHODS = "all"
+"""In the place of names of methods."""
 
 
 def _names(group: Group) -> str:
@@ -95,7 +100,30 @@ class TrainSettings(Section):
     )
     out: Path = setting("runs", "Folder for runs (default: runs).", metavar="DIR")
     benchmark: str | None = setting(
-        None, "Default: the first one that holds the two datasets.", metavar="NAME"
+        None,
+        "Default: the first one that holds the two datasets.",
+        metavar="NAME",
+        complete="ta3n.datasets.catalogue:names_of_benchmarks",
+    )
+    target_classes: tuple[str, ...] = setting(
+        (),
+        "Partial: of the source's classes the target has these alone; repeat or separate by ','.",
+        metavar="NAMES",
+        multiple=True,
+    )
+    unknown: tuple[str, ...] = setting(
+        (),
+        "Open set: these of the target's are one unknown class, and the source has none of them; "
+        "others: all that the benchmark does not use.",
+        metavar="NAMES",
+        multiple=True,
+    )
+    unknown_threshold: float | None = setting(
+        None,
+        "Entropy, of its highest, above which a video is told unknown (default: 0.5).",
+        metavar="X",
+        ge=0,
+        le=1,
     )
     heads: str | None = setting(
         None, "Heads of the benchmark to train, such as verb; default: all.", metavar="NAMES"
@@ -106,6 +134,7 @@ class TrainSettings(Section):
         metavar="NAMES",
         names=("--row", "--rows"),
         multiple=True,
+        complete="ta3n.train.paper.rows:ROWS.keys",
     )
     plugins: tuple[Path, ...] = setting(
         (),
@@ -118,9 +147,20 @@ class TrainSettings(Section):
         None,
         "Default: the row's, or ta3n; see --list-methods. Several combine: coral+mcc.",
         metavar="NAME[+NAME]",
+        complete=_METHODS,
+    )
+    methods: tuple[str, ...] = setting(
+        (),
+        "Several methods, each a row of its own: dan,coral+mcc, or all that have a source.",
+        metavar="NAMES",
+        multiple=True,
     )
     add: tuple[str, ...] = setting(
-        (), "Add the terms of another method; repeat for more.", metavar="NAME", multiple=True
+        (),
+        "Add the terms of another method; repeat for more.",
+        metavar="NAME",
+        multiple=True,
+        complete=_METHODS,
     )
     weight: dict[str, float] = setting(
         {},
@@ -137,7 +177,10 @@ class TrainSettings(Section):
         False, "Adapt that run to the target alone, without any source file (default: shot)."
     )
     temporal: str | None = setting(
-        None, "Default: the row's, or relation.", metavar="|".join(ENCODERS.all())
+        None,
+        "Default: the row's, or relation.",
+        metavar="|".join(ENCODERS.all()),
+        complete="ta3n.train.encoders.registry:ENCODERS.all",
     )
     attention: str | None = setting(
         None, "Over the relations; default: the method's.", metavar=_names("attention")
@@ -206,9 +249,9 @@ class TrainSettings(Section):
     tensorboard: bool = setting(False, "Write TensorBoard scalars too.")
     device: str = setting("auto", "auto (default), cpu or cuda:N.", metavar="D")
 
-    @field_validator("features", mode="before")
+    @field_validator("features", "target_classes", "unknown", mode="before")
     @classmethod
-    def _one_folder_or_several(cls, value: Any) -> Any:
+    def _one_or_a_list(cls, value: Any) -> Any:
         return (value,) if isinstance(value, str | Path) else value
 
     @field_validator("plugins")
@@ -219,13 +262,17 @@ class TrainSettings(Section):
             load_plugins(map(str, value))
         return value
 
-    @field_validator("method", "add", "temporal", *SWITCHES)
+    @field_validator("method", "methods", "add", "temporal", *SWITCHES)
     @classmethod
     def _known(cls, value: Any, info: ValidationInfo) -> Any:
         names = (value,) if isinstance(value, str) else value or ()
         group = next((switch for switch in SWITCHES if switch == info.field_name), None)
-        if info.field_name == "method":
-            names = tuple(part for name in names for part in name.split("+"))
+        if info.field_name in ("method", "methods"):
+            names = (
+                ()
+                if names == (ALL_METHODS,)
+                else tuple(part for name in names for part in name.split("+"))
+            )
         with _told_with_its_origin():
             for name in names:
                 if group is None:
@@ -241,7 +288,7 @@ class TrainSettings(Section):
             return value
         return {str(name).replace("-", "_"): number for name, number in value.items()}
 
-    @field_validator("add", "plugins", "rows", mode="before")
+    @field_validator("add", "methods", "plugins", "rows", mode="before")
     @classmethod
     def _one_or_several(cls, value: Any) -> Any:
         names = [value] if isinstance(value, str) else value

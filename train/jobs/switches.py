@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ta3n.common.errors import UsageError
-from ta3n.train.jobs.settings import SWITCHES, TrainSettings
+from ta3n.train.jobs.settings import ALL_METHODS, SWITCHES, TrainSettings
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import (
     METHODS,
@@ -36,7 +36,7 @@ class Choice:
 
 
 def choose_methods(settings: TrainSettings) -> list[Choice]:
-    """Return what is to be run: each row asked for, or else one method, with switches over it.
+    """Return what is to be run: each row or method asked for, else one, with switches over it.
 
     A method that is named takes the place of the row's, and keeps the row's temporal module; a
     single switch wins over both.
@@ -45,10 +45,26 @@ def choose_methods(settings: TrainSettings) -> list[Choice]:
         UsageError: For an unknown row, level, method or weight, or switches that contradict each
             other.
     """
-    rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
-    chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
+    if settings.methods:
+        chosen = [
+            Choice(method=_method(None, settings.model_copy(update={"method": name})))
+            for name in _several(settings)
+        ]
+    else:
+        rows: tuple[Row | None, ...] = find_rows(settings.rows) or (None,)
+        chosen = [Choice(method=_method(row, settings), row=row) for row in rows]
     _check_weights(settings, [choice.method for choice in chosen])
     return chosen
+
+
+def _several(settings: TrainSettings) -> list[str]:
+    if settings.rows or settings.method:
+        raise UsageError(
+            "--methods are rows of their own, beside which no --rows and no --method can be given"
+        )
+    if settings.methods != (ALL_METHODS,):
+        return list(dict.fromkeys(settings.methods))
+    return [name for name, method in METHODS.all().items() if method.trains_on != "nothing"]
 
 
 def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:

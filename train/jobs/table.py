@@ -1,17 +1,25 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
 from ta3n.common.log import describe_duration
+from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
+from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import few_rules, rule_note
 from ta3n.train.runs.floors import floor_lines
 from ta3n.train.runs.folder import Divergence, RunConfig, RunResult
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ChosenEpoch
+from ta3n.train.runs.selection import (
+    ACTION,
+    MEAN_OF_CLASSES,
+    MEASURES_OF_OPEN_SET,
+    OPEN_SET,
+    ChosenEpoch,
+)
 from ta3n.train.runs.tables import open_console, spread
 
 if TYPE_CHECKING:
@@ -33,19 +41,23 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     first = results[0].rules["last"]
     heads = list(first.percents()) or ["target accuracy"]
-    if first.mean_class is not None:
-        heads.append("mean of classes")
-    table = _table("selection", "n", *heads, "correct videos", "epochs chosen")
+    if any(rule.mean_class is not None for each in results for rule in each.rules.values()):
+        heads.append(_MEAN)
+    shown = _open_set_shown(results)
+    measures = [OPEN_SET[name] for name in shown]
+    table = _table("selection", "n", *heads, *measures, "correct videos", "epochs chosen")
     table.add_column("what it is")
     names = list(dict.fromkeys(rule for each in results for rule in (*each.rules, *each.withheld)))
     for name in names:
         rules = [result.rules[name] for result in results if name in result.rules]
-        accuracies, correct, epochs = ["-"] * len(heads), "-", "-"
+        accuracies, correct, epochs = ["-"] * (len(heads) + len(shown)), "-", "-"
         if rules:
             epochs = ", ".join(str(rule.epoch) for rule in rules)
         if rules and rules[0].total:
-            each = [list(rule.percents().values()) or _percents(rule) for rule in rules]
+            each = [list(rule.percents().values()) or [rule.percent] for rule in rules]
             accuracies = [spread(list(column)) for column in zip(*each, strict=True)]
+            accuracies += [_class_means(rules)] if heads[-1] == _MEAN else []
+            accuracies += _open_set_cells(rules, shown)
             correct = f"{mean(rule.correct for rule in rules):.1f} of {rules[0].total}"
         table.add_row(name, str(len(rules)), *accuracies, correct, epochs, rule_note(name))
     console = open_console()
@@ -56,13 +68,33 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     _print_rule_notes(console, names, config, results)
 
 
-def _percents(rule: ChosenEpoch) -> list[float]:
-    """Return accuracy, and where it is recorded the mean of the classes."""
-    return [rule.percent, *([] if rule.mean_class is None else [rule.mean_class])]
+_MEAN = "mean of classes"
+
+
+def _open_set_shown(results: Sequence[RunResult]) -> list[str]:
+    """Return the measures of an open set to show beside the mean of classes, which is OS."""
+    told = any(rule.open_set for each in results for rule in each.rules.values())
+    return [name for name in OPEN_SET if name != "os"] if told else []
+
+
+def _open_set_cells(rules: Sequence[ChosenEpoch], shown: Sequence[str]) -> list[str]:
+    """Return measures of an open set over seeds; dashes where a seed does not tell them."""
+    if not rules or not all(rule.open_set for rule in rules):
+        return ["-"] * len(shown)
+    return [spread([rule.open_set[name] for rule in rules]) for name in shown]
+
+
+def _class_means(rules: Sequence[ChosenEpoch]) -> str:
+    """Return the mean of the classes over seeds; a dash where a seed does not tell it."""
+    means = [rule.mean_class for rule in rules if rule.mean_class is not None]
+    return spread(means) if means and len(means) == len(rules) else "-"
 
 
 def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResult]]) -> None:
     """Print a line for each row: the main selection rules beside the paper's figure.
+
+    Beside the accuracy by a rule stands the mean of the classes, where there is one, and behind
+    all of them the measures of an open set, by the first rule.
 
     Args:
         jobs: What was run, of one pair of datasets.
@@ -71,14 +103,22 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     first, *others = [result for runs in results for result in runs]
     judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
     rules = few_rules(list(judged))
-    table = _table("row", "method", "temporal", "n", *rules, "paper")
+    told = [rule for each in (first, *others) for rule in each.rules.values()]
+    has_means = any(rule.mean_class is not None for rule in told)
+    heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
+    shown = _open_set_shown([first, *others])
+    named = [f"{OPEN_SET[name]} ({rules[0]})" for name in shown]
+    table = _table("row", "method", "temporal", "n", *heads, *named, "paper")
     for job, runs in zip(jobs, results, strict=True):
-        accuracies = [
-            spread([run.rules[rule].percent for run in runs])
-            if runs and all(rule in run.rules and run.rules[rule].total for run in runs)
-            else ("-" if runs else "diverged")
-            for rule in rules
-        ]
+        accuracies = []
+        for rule in rules:
+            chosen = [run.rules[rule] for run in runs if rule in run.rules]
+            is_told = bool(runs) and len(chosen) == len(runs) and all(c.total for c in chosen)
+            cell = spread([c.percent for c in chosen]) if is_told else "-" if runs else "diverged"
+            accuracies.append(cell)
+            accuracies += [_class_means(chosen) if is_told else "-"] if has_means else []
+        by_first = [run.rules[rules[0]] for run in runs if rules[0] in run.rules]
+        accuracies += _open_set_cells(by_first if len(by_first) == len(runs) else [], shown)
         name = job.row.name if job.row else ""
         table.add_row(
             name, job.method.name, job.method.temporal, str(len(runs)), *accuracies, _paper(job)
@@ -92,6 +132,76 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     _print_rule_notes(console, rules, jobs[0].config, [first, *others])
 
 
+def print_matrix(
+    jobs: Sequence[Sequence["TrainingJob"]], results: Sequence[Sequence[Sequence[RunResult]]]
+) -> None:
+    """Print rows down and directions across with their mean, a table for each main rule.
+
+    Args:
+        jobs: What was run, one list a direction with the same rows.
+        results: For each job one result a seed that did not diverge, at least one in all.
+    """
+    first, *others = [result for each in results for runs in each for result in runs]
+    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
+    rules = few_rules(list(judged))
+    configs = [each[0].config for each in jobs]
+    short = told_apart({name for config in configs for name in (config.source, config.target)})
+    heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
+    console = open_console()
+    what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
+    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
+    for rule in rules:
+        chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]
+        means = [_MEAN] if any(each.mean_class is not None for each in chosen) else []
+        means += [OPEN_SET["h_score"]] if any(each.open_set for each in chosen) else []
+        table = _table("method", "temporal", "n", *heads, "mean", *means, title=rule)
+        for row, job in enumerate(jobs[0]):
+            runs = [each[row] for each in results]
+            cells = (*_across(runs, rule), *_means_across(runs, rule, means))
+            table.add_row(job.method.name, job.method.temporal, *cells)
+        console.print(table)
+    console.print(
+        "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
+        "all directions, and not told where one lacks the row",
+        highlight=False,
+    )
+    if first.rules["last"].mean_class is not None:
+        console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, configs[0])
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
+    _print_rule_notes(console, rules, configs[0], [first, *others])
+
+
+def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
+    """Return n, the accuracy in each direction and their mean, as told."""
+    percents = [
+        [result.rules[rule].percent for result in each]
+        if all(rule in result.rules and result.rules[rule].total for result in each)
+        else []
+        for each in runs
+    ]
+    counts = sorted({len(each) for each in runs})
+    cells = [spread(found) if found else "-" for found in percents]
+    whole = f"{mean(map(mean, percents)):.2f}" if all(percents) else "-"
+    return ["-".join(map(str, dict.fromkeys((counts[0], counts[-1])))), *cells, whole]
+
+
+def _means_across(
+    runs: Sequence[Sequence[RunResult]], rule: str, shown: Sequence[str]
+) -> Iterator[str]:
+    """Yield means over all directions of other figures than accuracy, as told."""
+    chosen = [[each.rules[rule] for each in some if rule in each.rules] for some in runs]
+    for name in shown:
+        told = [
+            [rule.mean_class if name == _MEAN else rule.open_set.get("h_score") for rule in some]
+            for some in chosen
+        ]
+        found = [[figure for figure in some if figure is not None] for some in told]
+        is_whole = all(one and len(one) == len(each) for one, each in zip(found, runs, strict=True))
+        yield f"{mean(map(mean, found)):.2f}" if is_whole else "-"
+
+
 def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
     """Say what the figures are, and with several heads what they are to be held against."""
     if not any_rule.total:
@@ -102,8 +212,16 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
     if any_rule.mean_class is not None:
         console.print(MEAN_OF_CLASSES, highlight=False)
+    _print_open_set(console, config)
     for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
         console.print(line, highlight=False)
+
+
+def _print_open_set(console: "Console", config: RunConfig) -> None:
+    """Say what the measures of an open set are, and how a video is told unknown."""
+    if (rejection := rejection_of(config.settings)) is not None:
+        console.print(MEASURES_OF_OPEN_SET, highlight=False)
+        console.print(rejection.rule, highlight=False)
 
 
 def _print_rule_notes(
@@ -141,10 +259,10 @@ def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str
     )
 
 
-def _table(*headings: str) -> "Table":
+def _table(*headings: str, title: str | None = None) -> "Table":
     from rich.table import Table
 
-    table = Table()
+    table = Table(title=title, title_justify="left")
     for heading in headings:
         table.add_column(heading, no_wrap=True)
     return table
@@ -164,34 +282,45 @@ def print_grid(result: GridResult) -> None:
 
 
 def _choices(result: GridResult) -> "Table":
-    table = _table("selection", *result.grid.values, "epoch", "score", "target accuracy", "videos")
+    table = _table("selection", *result.grid.values, "epoch", "score", *_accuracy_heads(result))
     # The one that is asked for first, the odd one out last.
     order = sorted(result.picks, key=lambda rule: (rule != result.rule, rule == ORACLE))
     for rule in order:
         pick = result.picks[rule]
         values = (str(value) for value in result.trials[pick.number].values.values())
-        table.add_row(rule, *values, str(pick.epoch), f"{pick.score:.4g}", *_accuracy(pick))
+        told = (str(pick.epoch), f"{pick.score:.4g}", *_accuracy(pick, result))
+        table.add_row(rule, *values, *told)
     return table
 
 
 def _combinations(result: GridResult) -> "Table":
-    table = _table(
-        *result.grid.values, result.rule, "epoch", "target accuracy", "videos", "best accuracy"
-    )
+    heads = (result.rule, "epoch", *_accuracy_heads(result))
+    table = _table(*result.grid.values, *heads, "best accuracy")
     best = [(trial, trial.best(result.rule), trial.best(ORACLE)) for trial in result.trials]
     best.sort(key=lambda each: -each[1].score if each[1] else float("inf"))
     for trial, pick, oracle in best[:_SHOWN]:
         values = (str(value) for value in trial.values.values())
-        chosen = (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick)) if pick else ("-",) * 4
+        chosen = (
+            (f"{pick.score:.4g}", str(pick.epoch), *_accuracy(pick, result))
+            if pick
+            else ("-",) * len(heads)
+        )
         otherwise = "diverged" if trial.diverged else "-"
         table.add_row(*values, *chosen, spread(oracle.percents) if oracle else otherwise)
     return table
 
 
-def _accuracy(pick: Pick) -> tuple[str, str]:
+def _accuracy_heads(result: GridResult) -> list[str]:
+    has_means = any(pick.class_means for pick in result.picks.values())
+    return ["target accuracy", *([_MEAN] if has_means else []), "videos"]
+
+
+def _accuracy(pick: Pick, result: GridResult) -> list[str]:
+    heads = _accuracy_heads(result)
     if not pick.total:
-        return "-", "-"
-    return spread(pick.percents), f"{mean(pick.correct):.1f} of {pick.total}"
+        return ["-"] * len(heads)
+    means = [spread(pick.class_means) if pick.class_means else "-"] if _MEAN in heads else []
+    return [spread(pick.percents), *means, f"{mean(pick.correct):.1f} of {pick.total}"]
 
 
 def _ahead(oracle: Pick, chosen: Pick, result: GridResult) -> str:
@@ -211,6 +340,7 @@ def _summary(result: GridResult) -> list[str]:
     return [
         "target accuracy in percent, mean ± standard deviation over seeds; score and epoch are "
         "chosen by the mean over seeds",
+        *([MEAN_OF_CLASSES] if chosen.class_means else []),
         f"rules that need no target label: looked at {rules_on_note(settings)}",
         f"chosen by {result.rule}: {result.trials[chosen.number].options}, epoch {chosen.epoch}",
         _ahead(oracle, chosen, result) if oracle else "the tested videos have no labels: no oracle",

@@ -9,15 +9,19 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Sequence
+from functools import cached_property
 from multiprocessing import active_children
 from types import FrameType
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ta3n.common.device import leaving_interruption_here
 from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
+
+if TYPE_CHECKING:
+    from ta3n.train.data.shared import SharedValue
 
 __all__ = ["TerminatedWorkerError", "run_in_processes"]
 
@@ -32,6 +36,7 @@ def run_in_processes(
     tasks: Sequence[tuple[Any, ...]],
     num_processes: int,
     note: Callable[[R], None],
+    shared: "SharedValue[Any] | None" = None,
 ) -> None:
     """Call a function with the arguments of each task, and take the results as they come.
 
@@ -40,12 +45,15 @@ def run_in_processes(
         tasks: Arguments of each call.
         num_processes: How many workers.
         note: Takes a result, here.
+        shared: What each worker gets once, and hands to the function before the arguments.
 
     Raises:
         TerminatedWorkerError: If a worker died.
         Exception: What a task raised; the other workers are stopped first.
     """
-    executor = ProcessPoolExecutor(num_processes, initializer=_start, initargs=(os.getpid(),))
+    executor = ProcessPoolExecutor(
+        num_processes, initializer=_start, initargs=(os.getpid(), shared)
+    )
     with leaving_interruption_here():
         futures = [executor.submit(_run_task, function, *task) for task in tasks]
     try:
@@ -68,6 +76,12 @@ class _Worker:
     def __init__(self) -> None:
         self.has_task = False
         self.is_stopping = False
+        self.handed: SharedValue[Any] | None = None
+
+    @cached_property
+    def shared(self) -> tuple[Any, ...]:
+        """What it was handed when it was started; nothing, if it was handed nothing."""
+        return () if self.handed is None else (self.handed.get(),)
 
     def stop(self, number: int, _frame: FrameType | None) -> None:
         """Handle a signal: leave the task that is worked on, and begin no other."""
@@ -87,10 +101,11 @@ class _Worker:
 _WORKER = _Worker()
 
 
-def _start(parent: int) -> None:
+def _start(parent: int, shared: "SharedValue[Any] | None") -> None:
     """Prepare a worker process."""
     signal.signal(signal.SIGTERM, _WORKER.stop)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    _WORKER.handed = shared
 
 
 def _end_with(parent: int) -> None:
@@ -104,6 +119,6 @@ def _run_task(function: Callable[..., R], *arguments: Any) -> R:
     try:
         if _WORKER.is_stopping:
             _WORKER.raise_interrupted("a signal")
-        return function(*arguments)
+        return function(*_WORKER.shared, *arguments)
     finally:
         _WORKER.has_task = False

@@ -10,7 +10,7 @@ from ta3n.common.errors import DataConflictError, TrainingError
 from ta3n.train.loop.batches import EpochPlan, TrainingData
 from ta3n.train.loop.measurements import EpochTable
 from ta3n.train.methods.run_settings import RunSettings
-from ta3n.train.model.videos import StoredVideos
+from ta3n.train.model.videos import StoredVideos, count_not_finite
 
 
 def check_trainable(settings: RunSettings, data: TrainingData) -> None:
@@ -40,7 +40,7 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
         elif isinstance(features, StoredVideos):
             bad, what = features.num_not_finite(), "rows"
         else:
-            bad, what = int((~features.isfinite()).flatten(1).any(1).sum()), "videos"
+            bad, what = count_not_finite(features), "videos"
         if bad:
             raise TrainingError(
                 f"{bad} {domain} {what} have features that are not finite;"

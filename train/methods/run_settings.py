@@ -10,6 +10,7 @@ from typing import Any
 
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import ClassHead, heads_record
+from ta3n.train.methods.rejection import Rejection
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
 
 _OF_SOME = frozenset(
@@ -70,6 +71,8 @@ class RunSettings:
         heads: where there are several.
         stream_dims: widths of the streams of features that have an encoder each; none where they
             share one.
+        rejection: how unknown videos of an open target are told; none for a closed set. It is no
+            part of training.
     """
 
     method: Method
@@ -80,6 +83,7 @@ class RunSettings:
     init_from: StartingPoint | None = None
     heads: tuple[ClassHead, ...] = ()
     stream_dims: tuple[int, ...] = ()
+    rejection: Rejection | None = None
 
     @property
     def fields_read(self) -> tuple[str, ...]:

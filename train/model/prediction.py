@@ -12,6 +12,7 @@ from torch import Tensor
 
 from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.methods.heads import ClassHead, columns_of
+from ta3n.train.methods.rejection import Rejection
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.videos import Videos, over_views, views_of
@@ -35,15 +36,21 @@ class Observation(NamedTuple):
     features: Tensor
 
 
-def classes_of(logits: Tensor, heads: Sequence[ClassHead] = ()) -> Tensor:
+def classes_of(
+    logits: Tensor, heads: Sequence[ClassHead] = (), rejection: Rejection | None = None
+) -> Tensor:
     """Return the class with the largest logit, int64 [N]; of each trained head [N, H].
 
     Args:
         logits: [N, C].
         heads: All there are; none for a single one.
+        rejection: Tells what is unknown instead, with a single head.
     """
     if not heads:
-        return logits.argmax(dim=1)
+        told = logits.argmax(dim=1)
+        if rejection is None:
+            return told
+        return told.masked_fill(rejection.rejects(logits.softmax(dim=1)), rejection.label)
     columns = columns_of(heads)
     return torch.stack([logits[:, columns[h.name]].argmax(dim=1) for h in heads if h.weight], dim=1)
 

@@ -83,7 +83,7 @@ class HeldRows:
 
     def num_not_finite(self) -> int:
         """Return how many rows hold values that are not finite."""
-        return int((~self.rows.isfinite()).any(1).sum())
+        return count_not_finite(self.rows)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -278,10 +278,22 @@ def views_of(videos: Videos, batch_size: int) -> Iterator[tuple[Tensor, int]]:
         yield (part, 1) if part.ndim == 3 else (part.flatten(0, 1), part.shape[1])
 
 
+def count_not_finite(features: Tensor) -> int:
+    """Return how many of features [N, ...] hold values that are not finite.
+
+    They are looked at in parts: what is found of all at once would take more memory than they do.
+    """
+    parts = torch.split(features, _LOOKED_AT)
+    return sum(int((~part.isfinite()).flatten(1).any(1).sum()) for part in parts)
+
+
+_LOOKED_AT = 512
+
+
 def has_not_finite(videos: Videos) -> bool:
     """Say whether there are values that are not finite, as far as it is known."""
     if isinstance(videos, Tensor):
-        return not videos.isfinite().all()
+        return count_not_finite(videos) > 0
     return videos.num_not_finite() > 0
 
 

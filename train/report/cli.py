@@ -19,12 +19,13 @@ _EPILOG = """
 Examples:
   ta3n-report runs --features features
   ta3n-report runs more-runs --out paper --no-pictures
+  ta3n-report runs --features resnet101 --features i3d    kinds of features side by side
   ta3n-report runs --rule im --rule oracle    compare by im, chosen without target labels
   ta3n-report check-submission test.zip --annotations DIR    see its own --help
 
 \b
-Exit codes: 0 done, 1 runs missing, or made from different features, 2 wrong usage,
-75 interrupted. Runs that are unfinished or broken are left out and named.
+Exit codes: 0 done, 1 runs missing, or made from different features of one kind,
+2 wrong usage, 75 interrupted. Runs that are unfinished or broken are left out and named.
 """
 
 _FOLDER = click.Path(path_type=Path)
@@ -67,7 +68,8 @@ class _ReportCommand(click.Command):
     multiple=True,
     metavar="DIR",
     type=_FOLDER,
-    help="What ta3n-extract wrote: for pictures of features and attention; repeat for streams.",
+    help="What ta3n-extract wrote: for pictures of features and attention; repeat for streams, "
+    "and for runs on several kinds of features.",
 )
 @click.option(
     "--videos", metavar="DIR", type=_FOLDER, help="The target's videos: for pictures of frames."
@@ -110,7 +112,9 @@ def main(
 ) -> None:
     """Turn the runs under the folders RUNS into the paper's tables, a summary and a page.
 
-    The runs are only read. Target accuracy is told by every selection rule side by side.
+    The runs are only read. Target accuracy is told by every selection rule side by side. Runs on
+    features of several kinds (backbones, frames, pixels) stand side by side, and are never
+    averaged.
     """
     # NumPy and Matplotlib are imported late: --help must answer at once.
     from ta3n.train.report.write import write_report

@@ -1,24 +1,31 @@
 """The one way into the report: run folders in, page, pictures and tables out."""
 
-import re
-from base64 import b64encode
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from importlib.metadata import version
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-from ta3n.common.errors import DataMissingError, UsageError, did_you_mean, printable
+from ta3n.common.errors import (
+    DataMissingError,
+    FeatureStoreError,
+    UsageError,
+    did_you_mean,
+    printable,
+)
 from ta3n.common.files import replace_file
+from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.train.epic.metrics import TailClasses
 from ta3n.train.epic.ranking import read_tail
 from ta3n.train.paper.labels import rule_place
-from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_runs
+from ta3n.train.report.contents import AllKinds, Contents, direction_stems, file_stems
+from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_kinds
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
+from ta3n.train.report.pages import NO_LABELS, build_page
 from ta3n.train.report.tables.actions import actions_sheet
+from ta3n.train.report.tables.kinds import kinds_sheet
 from ta3n.train.report.tables.matrix import directions_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
@@ -30,47 +37,15 @@ from ta3n.train.report.tables.rows import (
     rules_sheet,
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
-from ta3n.train.report.tables.summary import further_findings, main_finding
-from ta3n.train.runs.records import Run, stream_records
+from ta3n.train.report.tables.summary import main_finding
+from ta3n.train.runs.records import stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
 _SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
+_KINDS = "kinds"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
-
-# Whatever comes from data is escaped, once.
-_TEMPLATES = Environment(
-    loader=FileSystemLoader(Path(__file__).parent / "templates"),
-    autoescape=True,
-    undefined=StrictUndefined,
-    trim_blocks=True,
-    lstrip_blocks=True,
-    keep_trailing_newline=True,
-)
-NO_LABELS = "The tested videos have no labels, so that there is no accuracy."
-
-_TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
-_TEMPLATES.globals["ran_with"] = lambda row: ", ".join(sorted(set(map(_where, row.runs))))
-
-
-@dataclass(frozen=True, kw_only=True)
-class Contents:
-    """Everything that tables and sentences of a report are made of.
-
-    Attributes:
-        analyses: One for each direction with an accuracy, in the order of `runs`.
-        sheets: All tables, those without a single run included.
-    """
-
-    runs: RunSet
-    analyses: tuple[Analysis, ...]
-    sheets: tuple[Sheet, ...]
-
-    @property
-    def unlabelled(self) -> tuple[DirectionRuns, ...]:
-        """The directions whose tested videos have no labels."""
-        return tuple(each for each in self.runs.directions if not each.is_labelled)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,6 +56,7 @@ class Report:
         csv: The tidy table of all seeds.
         tables: Every table as Markdown, LaTeX and CSV.
         figures: Every picture as PNG and SVG.
+        found: What is told of each kind of features.
         notes: Runs and pictures that were left out, and why.
     """
 
@@ -88,23 +64,29 @@ class Report:
     csv: Path
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
-    contents: Contents
+    found: AllKinds
     notes: tuple[str, ...]
+
+    @property
+    def contents(self) -> Contents:
+        """What is told of the first kind of features, or the only one."""
+        return self.found.kinds[0]
 
     def print(self) -> None:
         """Print the tables of what was run, the summary, and what was left out or written."""
         told: set[str] = set()
-        for sheet in (sheet for sheet in self.contents.sheets if sheet.has_runs):
+        kinds = self.found.kinds
+        for sheet in (sheet for _, sheet in self.found.sheets if sheet.has_runs):
             print_sheet(sheet, told)
             told |= {sheet.caption, *sheet.notes}
-        for analysis in self.contents.analyses:
+        for analysis in (analysis for contents in kinds for analysis in contents.analyses):
             for each in (analysis, *analysis.further):
                 print(f"\n{printable(each.direction.label)}: {printable(main_finding(each))}")
-        for direction in self.contents.unlabelled:
+        for direction in (each for contents in kinds for each in contents.unlabelled):
             print(f"\n{printable(direction.label)}: {NO_LABELS}")
         for note in self.notes:
             print(f"note: {printable(note)}")
-        print(f"tables: {self.tables[0].parent}")
+        print(f"tables: {self.csv.parent / 'tables'}")
         print(f"report: {self.page}")
 
 
@@ -122,12 +104,14 @@ def write_report(
 ) -> Report:
     """Write the report of all finished runs under some folders, which are only read.
 
+    Runs on features of different kinds are told apart; then `tables` has a folder for each kind.
+
     Args:
         runs: What `ta3n-train --out` wrote.
         out: Folder for `report.html`, `results.csv`, `tables` and `figures`; what is there is
             replaced.
-        features: Folder that stage one wrote, or one for each stream; None leaves out the pictures
-            that need it.
+        features: Folder that stage one wrote, or one for each stream, and so for each kind of
+            features; None leaves out the pictures that need it.
         command: The command line, told on the page.
         videos: Folder with the target's videos; None leaves out the pictures that need it.
         rules: Selection rules to show, the first to compare by; none means all, and `last`.
@@ -138,8 +122,8 @@ def write_report(
 
     Raises:
         DataMissingError: If there is no finished run, or a folder is not there.
-        DataConflictError: If runs were made from different features, or annotations are not of
-            the published form.
+        DataConflictError: If runs were made from different features of one kind, or annotations
+            are not of the published form.
         UsageError: For a rule or a focal row that no run has.
         OSError: If the report cannot be written.
     """
@@ -147,8 +131,8 @@ def write_report(
     for folder in (*folders, videos):
         if folder is not None and not folder.is_dir():
             raise DataMissingError(f"{folder} is no folder")
-    contents = build_contents(collect_runs(*runs), rules, focal, read_tail(annotations))
-    galleries = _galleries(contents, folders, videos, focal, pictures=pictures)
+    found = build_kinds(collect_kinds(*runs), rules, focal, read_tail(annotations))
+    galleries = _galleries(found, folders, videos, focal, pictures=pictures)
     figures = {
         out / "figures" / f"{panel.name}.{suffix}": data
         for gallery in galleries.values()
@@ -157,29 +141,69 @@ def write_report(
         for suffix, data in (("png", panel.png), ("svg", panel.svg))
     }
     tables = {
-        out / "tables" / f"{sheet.name}.{suffix}": render(sheet).encode(errors="backslashreplace")
-        for sheet in contents.sheets
-        for suffix, render in _FORMATS.items()
+        out / "tables" / folder / f"{sheet.name}.{suffix}": text(sheet).encode(
+            errors="backslashreplace"
+        )
+        for folder, sheet in found.sheets
+        for suffix, text in _FORMATS.items()
     }
     table, page = out / "results.csv", out / "report.html"
-    whole = {
-        table: results_csv(contents.runs.directions),
-        page: build_page(contents, galleries, command),
-    }
+    whole = {table: results_csv(found.directions), page: build_page(found, galleries, command)}
     for path, data in {**figures, **tables, **whole}.items():
         replace_file(path, data)
-    for name, suffix in product(_SHEETS, _FORMATS):
-        # An earlier report may have had it.
-        if (path := out / "tables" / f"{name}.{suffix}") not in tables:
-            path.unlink(missing_ok=True)
+    _remove_tables_but(tables, out / "tables")
     missing = [line for gallery in galleries.values() for line in gallery.missing]
     return Report(
         page=page,
         csv=table,
         tables=tuple(tables),
         figures=tuple(figures),
-        contents=contents,
-        notes=(*contents.runs.notes, *missing),
+        found=found,
+        notes=(*found.notes, *missing),
+    )
+
+
+def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:
+    """Remove what an earlier report had, of other kinds of features too."""
+    for name, suffix in product((*_SHEETS, _KINDS), _FORMATS):
+        file = f"{name}.{suffix}"
+        for path in [folder / file, *folder.glob(f"*/{file}")]:
+            if path not in tables:
+                path.unlink(missing_ok=True)
+    for path in folder.iterdir():
+        if path.is_dir() and not any(path.iterdir()):
+            path.rmdir()
+
+
+def build_kinds(
+    kinds: Sequence[RunSet],
+    rules: Sequence[str] = (),
+    focal: Sequence[str] = (),
+    tail: TailClasses | None = None,
+) -> AllKinds:
+    """Compare rows of each kind of features and make all tables; see `build_contents`.
+
+    Raises:
+        UsageError: For a rule or a focal row that no run has.
+    """
+    directions = [direction for each in kinds for direction in each.directions]
+    for name in focal:
+        check_focal(directions, name)
+    known = {rule for direction in directions for rule in direction.rules}
+    for rule in rules:
+        if rule not in known:
+            listed = ", ".join(sorted(known, key=rule_place))
+            hint = did_you_mean(rule, known)
+            raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
+    shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
+    rule = shown[0] if rules else "last"
+    several = len(kinds) > 1
+    folders = file_stems([[runs.kind] for runs in kinds]) if several else [""]
+    found = [_contents(runs, shown, rule, focal, tail) for runs in kinds]
+    beside = (kinds_sheet(kinds, shown, rule),) if several else ()
+    return AllKinds(
+        kinds=tuple(replace(each, folder=f) for each, f in zip(found, folders, strict=True)),
+        beside=tuple(sheet for sheet in beside if sheet.blocks),
     )
 
 
@@ -200,16 +224,17 @@ def build_contents(
     Raises:
         UsageError: For a rule or a focal row that no run has.
     """
-    for name in focal:
-        check_focal(runs.directions, name)
-    known = {rule for direction in runs.directions for rule in direction.rules}
-    for rule in rules:
-        if rule not in known:
-            listed = ", ".join(sorted(known, key=rule_place))
-            hint = did_you_mean(rule, known)
-            raise UsageError(f"no run has the rule {rule!r}{hint}; they have {listed}")
-    shown = tuple(dict.fromkeys(rules)) or tuple(sorted(known, key=rule_place))
-    rule = shown[0] if rules else "last"
+    (found,) = build_kinds([runs], rules, focal, tail).kinds
+    return found
+
+
+def _contents(
+    runs: RunSet,
+    shown: Sequence[str],
+    rule: str,
+    focal: Sequence[str],
+    tail: TailClasses | None,
+) -> Contents:
     labelled = [direction for direction in runs.directions if direction.is_labelled]
     analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
     sheets = _sheets(analyses, shown, tail) if analyses else ()
@@ -237,7 +262,7 @@ def _sheets(
 
 
 def _galleries(
-    contents: Contents,
+    found: AllKinds,
     features: Sequence[Path],
     videos: Path | None,
     focal: Sequence[str],
@@ -249,73 +274,37 @@ def _galleries(
     # Matplotlib is slow to import: a mistake in the arguments is told before.
     from ta3n.train.report.figures.pictures import draw_pictures
 
-    directions = contents.runs.directions
+    directions = found.directions
+    # Manifests are long, and asked for again and again.
+    content_of = cache(_content_hash)
     galleries = {}
-    for direction in directions:
-        parts = (direction.benchmark, direction.source, direction.target, *direction.heads)
-        name = f"{'-'.join(parts)}-"
-        prefix = re.sub(r"[^\w.-]", "_", name) if len(directions) > 1 else ""
-        galleries[direction.label] = draw_pictures(direction, features, prefix, videos, focal)
+    for direction, stem in zip(directions, direction_stems(directions), strict=True):
+        several = len(found.kinds) > 1
+        own = _features_of(direction, features, content_of) if several else features
+        prefix = f"{stem}-" if len(directions) > 1 else ""
+        galleries[direction.label] = draw_pictures(direction, own, prefix, videos, focal)
     return galleries
 
 
-def build_page(contents: Contents, galleries: Mapping[str, "Gallery"], command: str) -> bytes:
-    """Return the page: one HTML file that needs no network, no script and no other file.
+def _features_of(
+    direction: DirectionRuns, folders: Sequence[Path], content_of: Callable[[Path], str | None]
+) -> Sequence[Path]:
+    """Return the folders that hold the features of a direction, one for each stream.
 
-    The galleries are by label of the direction, if any were to be drawn.
+    Where some are not among them, all are returned: who reads them says what is wrong.
     """
-    directions = contents.runs.directions
-    page = _TEMPLATES.get_template("page.html.j2").render(
-        title="Results" if len(directions) > 1 else directions[0].label,
-        num_runs=sum(len(row.runs) for direction in directions for row in direction.rows),
-        contents=contents,
-        galleries=galleries,
-        main_finding=main_finding,
-        further_findings=further_findings,
-        warnings=_warnings,
-        no_labels=NO_LABELS,
-        command=command,
-        directions=directions,
-        streams=_streams(directions[0]),  # all runs share them
-        version=version("ta3n"),
-    )
-    # A file name need not be valid Unicode; its odd bytes are shown as such.
-    return page.encode(errors="backslashreplace")
+    there = []
+    for stream in stream_records(direction.rows[0].config):
+        wanted = {name: content for name, content in stream["manifests"].items() if content}
+        there += [
+            folder
+            for folder in folders
+            if all(content_of(folder / name) == content for name, content in wanted.items())
+        ][:1]
+    return there if len(there) == len(stream_records(direction.rows[0].config)) else folders
 
 
-def _streams(direction: DirectionRuns) -> list[Mapping[str, Any]]:
-    """Return how the features of each stream were made."""
-    return [each["features"] for each in stream_records(direction.rows[0].config)]
-
-
-def _warnings(direction: DirectionRuns) -> list[str]:
-    """Return what makes the figures of a direction less than they seem."""
-    found = []
-    weights = [str(features["weights"]) for features in _streams(direction)]
-    randomly = {n: name for n, name in enumerate(weights, 1) if name.startswith("random")}
-    if len(randomly) == len(weights):
-        found.append(f"The backbone has random weights ({weights[0]}): accuracies mean nothing.")
-    elif randomly:
-        number, name = next(iter(randomly.items()))
-        found.append(f"The backbone of stream {number} has random weights ({name}).")
-    if direction.rows[0].config.settings.get("tested") == "train":
-        found.append(
-            "The tested videos are the target's training videos, without whose labels the rows "
-            "that adapt were trained: for tuning, not for comparison with other work."
-        )
-    counts = {len(row.runs) for row in direction.rows}
-    if 1 in counts:
-        found.append("Rows of one seed have no standard deviation.")
-    if len(counts) > 1:
-        found.append(f"The rows have between {min(counts)} and {max(counts)} seeds.")
-    if any(row.adapts and not row.config.settings["published"] for row in direction.rows):
-        found.append(
-            "The loss weights of this direction were never published; those used are ours."
-        )
-    return found
-
-
-def _where(run: Run) -> str:
-    kept = run.environment
-    versions = " ".join(f"{name} {kept[name]}" for name in ("ta3n", "torch") if name in kept)
-    return f"{versions} on {kept.get('device', 'not recorded')}" if kept else "not recorded"
+def _content_hash(folder: Path) -> str | None:
+    with suppress(DataMissingError, FeatureStoreError):
+        return read_record(Manifest, folder / MANIFEST_NAME).content_hash
+    return None

@@ -91,7 +91,8 @@ class RunState:
         new = EpochScores.of(evaluation.score, validators)
         scores = (*(before.scores if before else ()), new)
         chosen = [r for r, choice in select(scores).items() if choice.epoch == new.target.epoch]
-        predicted = classes_of(evaluation.logits, trainer.settings.heads)
+        settings = trainer.settings
+        predicted = classes_of(evaluation.logits, settings.heads, settings.rejection)
         predictions = dict.fromkeys(sorted(chosen), predicted)
         state = trainer.state_dict()
         weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}

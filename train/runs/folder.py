@@ -12,7 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from typing import Any
 from ta3n.common.errors import FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.common.log import LOGGER
-from ta3n.train.runs.selection import ChosenEpoch
+from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
 
 _RECORDED_PACKAGES = ("ta3n", "torch", "numpy", "h5py")
 _HASH_DIGITS = 8
@@ -229,9 +229,36 @@ class RunFolder:
                 del rule["by_head"]
             if rule["mean_class"] is None:
                 del rule["mean_class"]
+            if not rule["open_set"]:
+                del rule["open_set"]
         write_json(self.path / "result.json", record)
         (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()
+
+    def read_figures(self) -> RunResult | None:
+        """Return the figures of a finished run with the mean of the classes, or None.
+
+        Older records do not tell that mean: it is computed from the predictions, and stays unknown
+        where these cannot be read.
+
+        Raises:
+            As `read_result`.
+        """
+        result = self.read_result()
+        if result is None or all(r.mean_class is not None for r in result.rules.values()):
+            return result
+        try:
+            text = (self.path / "predictions.csv").read_bytes().decode(errors="surrogateescape")
+            rows = list(csv.DictReader(io.StringIO(text)))
+            rules = {
+                name: replace(rule, mean_class=_mean_class(rows, name))
+                if rule.mean_class is None and rule.total and not rule.by_head
+                else rule
+                for name, rule in result.rules.items()
+            }
+        except (OSError, ValueError, KeyError, TypeError):
+            return result
+        return replace(result, rules=rules)
 
     def read_result(self) -> RunResult | None:
         """Return the figures of a finished run, or None.
@@ -251,6 +278,11 @@ class RunFolder:
             raise FeatureStoreError(
                 f"{path} is damaged: {error}; remove the folder and train this seed again"
             ) from error
+
+
+def _mean_class(rows: Sequence[Mapping[str, str]], rule: str) -> float:
+    """Return the mean of the classes by what a rule's epoch predicts."""
+    return mean_class_percent(*([int(row[column]) for row in rows] for column in ("label", rule)))
 
 
 def read_divergences(folders: Iterable[Path]) -> dict[Path, Divergence]:

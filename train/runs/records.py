@@ -23,11 +23,14 @@ from ta3n.datasets.benchmarks.benchmark import (
     Benchmark,
     Head,
     Label,
+    LabelSets,
     Side,
 )
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.custom.loose import VIDEOS
+from ta3n.datasets.published.registry import PUBLISHED_DATASETS
 from ta3n.train.methods.heads import ClassHead, columns_of, heads_of
+from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import method_label
 from ta3n.train.runs.folder import OLD_HASH, RunConfig, RunFolder, RunResult
 
@@ -245,23 +248,34 @@ def benchmark_of(config: RunConfig) -> Benchmark:
     names = tuple(config.settings["classes"])
     heads = heads_of(config.settings)
     columns = columns_of(heads)
+    sets = config.settings.get("label_sets")
     return Benchmark(
         name=config.benchmark,
         class_names=names,
         sides={name: Side(**side) for name, side in sides.items()},
         heads=tuple(Head(h.name, names[columns[h.name]], h.weight) for h in heads),
+        label_sets=None if sets is None else LabelSets(**{k: _tupled(v) for k, v in sets.items()}),
     )
 
 
+def _tupled(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
 def side_named(benchmark: Benchmark, name: str) -> str:
-    """Return the full name of a dataset of a benchmark; built-in ones have their short names too.
+    """Return the full name of a dataset of a benchmark.
+
+    Built-in ones, and those that are known by published lists, have their short names too.
 
     Raises:
         UsageError: The benchmark does not hold it.
     """
-    full = {d.short_name: d.name for d in BUILT_IN_DATASETS}.get(name.lower(), name.lower())
-    benchmark.side(full)
-    return full
+    wanted = name.lower()
+    if wanted not in benchmark.sides:
+        known = (*BUILT_IN_DATASETS, *PUBLISHED_DATASETS)
+        wanted = {d.short_name: d.name for d in known}.get(wanted, wanted)
+    benchmark.side(wanted)
+    return wanted
 
 
 def read_config(path: Path) -> tuple[RunConfig, int]:
@@ -392,6 +406,7 @@ def _check(run: Run, seed: int) -> None:
     try:
         last, planned = run.result.rules["last"], run.config.settings["recipe"]["epochs"]
         num_classes = len(run.config.settings["classes"])
+        num_classes += rejection_of(run.config.settings) is not None
         heads = heads_of(run.config.settings)
         counts = [head.num_classes for head in heads if head.weight]
         checks = {

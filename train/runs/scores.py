@@ -15,11 +15,12 @@ from ta3n.common.errors import DataConflictError
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.train.data.features import RunData
 from ta3n.train.methods.heads import ClassHead, columns_of, shares_of
+from ta3n.train.methods.rejection import Rejection
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import BATCH_SIZE, Observation, classes_of, observe
 from ta3n.train.model.videos import Videos
-from ta3n.train.runs.selection import TargetScore, mean_class_percent
+from ta3n.train.runs.selection import TargetScore, mean_class_percent, open_set_percents
 from ta3n.train.validators.rules import Score, ValidatorInputs, score_by_rule
 
 # More source training videos than this make an epoch slower and hardly move a score.
@@ -48,6 +49,7 @@ class Evaluator:
         features: Of target validation videos, [N, K, D].
         labels: Class indices below C, int64 [N], or [N, heads]; -1 where there is none.
         heads: Where there are several.
+        rejection: How unknown videos are told, where there are any.
 
     Attributes:
         label_reads: How many target videos' labels were read so far: all N for each evaluation.
@@ -64,6 +66,7 @@ class Evaluator:
         num_classes: int,
         heads: Sequence[ClassHead] = (),
         batch_size: int = BATCH_SIZE,
+        rejection: Rejection | None = None,
     ) -> None:
         shape = (len(features), len(heads)) if heads else (len(features),)
         if len(features) == 0 or labels.shape != shape or labels.dtype != torch.int64:
@@ -74,6 +77,7 @@ class Evaluator:
         self._features = features
         self._labels = labels.cpu()
         self._num_classes = num_classes
+        self._rejection = rejection
         self._heads = tuple(heads)
         self._trained = [place for place, head in enumerate(heads) if head.weight]
         self._batch_size = batch_size
@@ -104,17 +108,20 @@ class Evaluator:
 
     def _score(self, logits: Tensor, labels: Tensor, epoch: int) -> TargetScore:
         low, high = int(labels.min()), int(labels.max())
-        if low < 0 or high >= self._num_classes:
+        unknown = -1 if self._rejection is None else self._rejection.label
+        if low < 0 or (high >= self._num_classes and high != unknown):
             raise DataConflictError(
                 f"target labels run from {low} to {high}, but there are {self._num_classes}"
                 " classes; check the class map of the benchmark"
             )
-        predicted = logits.argmax(dim=1)
+        predicted = classes_of(logits, rejection=self._rejection)
+        told = labels.tolist(), predicted.tolist()
         return TargetScore(
             epoch=epoch,
             correct=int((predicted == labels).sum()),
             total=len(labels),
-            mean_class=mean_class_percent(labels.tolist(), predicted.tolist()),
+            mean_class=mean_class_percent(*told),
+            open_set={} if self._rejection is None else open_set_percents(*told, unknown),
         )
 
     def _score_heads(self, logits: Tensor, labels: Tensor, epoch: int) -> TargetScore:

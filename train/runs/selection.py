@@ -30,6 +30,53 @@ def mean_class_percent(labels: Sequence[int], predicted: Sequence[int]) -> float
     return 100 * fmean(hits[c] / n for c, n in totals.items()) if totals else nan
 
 
+OPEN_SET = {
+    "os_star": "OS*",
+    "unk": "UNK",
+    "os": "OS",
+    "h_score": "H-score",
+}
+"""Measures of an open set by the names that records have for them: those of the field."""
+
+MEASURES_OF_OPEN_SET = (
+    "OS*: mean accuracy of the known classes, a video that is told unknown being wrong; UNK: "
+    "accuracy of unknown videos; OS: the mean of classes, all that are unknown being one of them; "
+    "H-score: harmonic mean of OS* and UNK"
+)
+
+
+def open_set_percents(
+    labels: Sequence[int], predicted: Sequence[int], unknown: int
+) -> dict[str, float]:
+    """Return the measures of an open set in percent, see `OPEN_SET`.
+
+    OS is the mean of all classes, as in Saito et al. 2018; the harmonic mean is that of Fu et al.,
+    Learning to Detect Open Classes for Universal Domain Adaptation, ECCV 2020, and Bucci et al.,
+    On the Effectiveness of Image Rotation for Open Set Domain Adaptation, ECCV 2020.
+
+    Args:
+        labels: of the videos.
+        predicted: likewise.
+        unknown: the label that stands for unknown.
+
+    Returns:
+        Nothing where known or unknown videos are missing.
+    """
+    pairs = list(zip(labels, predicted, strict=True))
+    known = [pair for pair in pairs if pair[0] != unknown]
+    others = [told for label, told in pairs if label == unknown]
+    if not known or not others:
+        return {}
+    os_star = mean_class_percent(*zip(*known, strict=True))
+    unk = 100 * sum(told == unknown for told in others) / len(others)
+    return {
+        "os_star": os_star,
+        "unk": unk,
+        "os": mean_class_percent(labels, predicted),
+        "h_score": 2 * os_star * unk / (os_star + unk) if os_star + unk else 0.0,
+    }
+
+
 @dataclass(frozen=True, kw_only=True)
 class TargetScore:
     """One epoch (from 1) on the labelled target, in whole videos: no rounding is ever compared.
@@ -40,6 +87,7 @@ class TargetScore:
         by_head: Videos told right by each trained head, by its name; empty with a single head.
         mean_class: Mean accuracy of the classes in percent, see `mean_class_percent`; None with
             several heads, and in records that are older.
+        open_set: Measures of an open set, see `open_set_percents`; empty for a closed one.
     """
 
     epoch: int
@@ -47,6 +95,7 @@ class TargetScore:
     total: int
     by_head: Mapping[str, int] = field(default_factory=dict)
     mean_class: float | None = None
+    open_set: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def percent(self) -> float:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from ta3n.common.device import describe_device
 from ta3n.common.errors import DivergedError, shorten
-from ta3n.common.log import LOGGER, ProgressLine, describe_time_left
+from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.train.data.features import RunData
 from ta3n.train.epic.ranking import are_of_the_challenge, ranks_of
@@ -60,6 +60,7 @@ class SeedRun:
             data.val_labels,
             num_classes=settings.num_classes,
             heads=settings.heads,
+            rejection=settings.rejection,
         )
         self._data = data
         self._folder = folder
@@ -156,6 +157,8 @@ class SeedRun:
                 **{key: value for key, value in record.items() if value is not None},
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
+                **({} if (m := scores.target.mean_class) is None else {"target_mean_class": m}),
+                **({"target_open_set": m} if (m := scores.target.open_set) else {}),
                 **({"target_by_head": by_head} if (by_head := scores.target.by_head) else {}),
                 "validators": scores.validators,
                 "withheld": scores.withheld,
@@ -339,9 +342,7 @@ def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> floa
             if not notes:
                 break
             more = f", {len(notes) - 1} more stacked" if len(notes) > 1 else ""
-            elapsed_s, done = time.monotonic() - started, runs[0].trainer.epoch
-            left = describe_time_left(elapsed_s, done - done_before, total - done_before)
-            line.update(done, f"{notes[0]}{more}, {left}")
+            line.update(runs[0].trainer.epoch, f"{notes[0]}{more}")
             if time.monotonic() - saved > _SECONDS_BETWEEN_CHECKPOINTS:
                 for run in runs:
                     run.save()

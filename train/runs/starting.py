@@ -75,14 +75,18 @@ def check_fits(
     """
     config, where = start.config, start.point.path
     theirs, ours = method_of(config.settings["method"]), run.method
-    if (config.benchmark, config.source) != (benchmark.name, source):
+    # A partial target has the classes of the benchmark behind it.
+    base = config.settings.get("label_sets", {}).get("base", config.benchmark)
+    if (base, config.source) != (benchmark.base, source):
         raise DataConflictError(
             f"{where} was trained on {config.source} of {config.benchmark}, and this run is of "
             f"{source} of {benchmark.name}; start from a run of the same"
         )
     if tuple(config.settings["classes"]) != benchmark.class_names:
         raise DataConflictError(
-            f"{where} was trained on other classes than {benchmark.name} has now; train it again"
+            f"{where} was trained on other classes than the source has in {benchmark.name} now: "
+            f"{len(config.settings['classes'])} there, {len(benchmark.class_names)} here; give the "
+            "same --unknown, or train it again"
         )
     streams = [stream.manifest.config for stream in target.streams]
     if differences := stream_differences(config, streams):

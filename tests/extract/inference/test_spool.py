@@ -8,7 +8,7 @@ import pytest
 from ta3n.common.store import crc32_of, row_blocks
 from ta3n.extract.inference import batches
 from ta3n.extract.inference.batches import RowSpool
-from ta3n.extract.worker.shards import PickedRows
+from ta3n.extract.worker.publishing import PickedRows
 
 ROWS = np.random.default_rng(0).normal(size=(10_000, 8)).astype(np.float32)
 

@@ -1,5 +1,6 @@
 """If this breaks, nobody can tell whether a folder of features is complete and sound."""
 
+import json
 import shutil
 import subprocess
 import sys
@@ -62,6 +63,21 @@ def test_missing_lists_clips_without_features(features: Path) -> None:
     for path in features.glob("shard-*"):
         path.unlink()
     assert len(run("missing", features).stdout.splitlines()) == 3
+
+
+def test_scripts_read_the_same_as_json(features: Path) -> None:
+    (whole,) = json.loads(run("info", features, "--json").stdout)
+    assert whole["folder"] == str(features)
+    assert whole["num_clips"] == {"ok": 2, "failed": 1}
+    (lacking,) = json.loads(run("missing", features, "--json").stdout)
+    assert lacking["path"] == "Archery/v_Archery_g03_c01.avi"
+    assert lacking["reason"] == whole["not_ok"][0]["reason"]
+    assert json.loads(run("merge", features, "--json").stdout) == {str(features): []}
+    sidecar_path(features, "shard-00000").unlink()
+    result = run("verify", features, "--json")
+    assert result.exit_code == 1
+    (line,) = json.loads(result.stdout)[str(features)]
+    assert line.endswith("shard-00000.h5: its sidecar is missing")
 
 
 def test_merge_mends_what_a_kill_left_and_changes_nothing_else(features: Path) -> None:

@@ -1,5 +1,6 @@
 """If this breaks, a video in training and test goes unnoticed, and accuracies are too high."""
 
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -124,6 +125,9 @@ def test_command_lists_pairs_and_show_warns(folder: Path) -> None:
     assert float(similarity) > 0.95
     assert "A/again.avi" in paths
     assert splits == "split 1"
+    told = json.loads(run("duplicates", folder, "--json").stdout)[0]
+    assert f"{told['similarity']:.3f}" == similarity
+    assert [told["clip"], told["other"], told["splits"]] == [*paths, ["1"]]
     shown = run("show", folder, "first")
     assert "NEAR-DUPLICATE on the other side of split 1: A/again.avi" in shown.stdout
     harmless = run("show", folder, "other3").stdout

@@ -17,7 +17,7 @@ from ta3n.common.records import Manifest
 from ta3n.common.store import shard_path, sidecar_path
 from ta3n.extract.cli import main
 from ta3n.extract.job.run import run_job
-from ta3n.extract.worker import shards
+from ta3n.extract.worker import publishing
 
 from ...support.extract_jobs import (
     check_sound,
@@ -149,7 +149,7 @@ def test_feature_folder_that_vanishes_ends_the_job_and_is_not_made_anew(
         shutil.rmtree(folder)
         return store.write_shard(folder, *args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shards, "write_shard", vanish)
+    monkeypatch.setattr(publishing, "write_shard", vanish)
     with pytest.raises(FileNotFoundError, match="the feature folder is gone"):
         run_job(job(ucf_tree, tmp_path / "out"))
     assert not (tmp_path / "out").exists()

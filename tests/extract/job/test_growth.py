@@ -26,7 +26,7 @@ from ta3n.common.shares import JobShare
 from ta3n.datasets.reading.base import Clip, ListedClip, Listing
 from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.datasets.reading.split_files import Role
-from ta3n.extract.inspect.report import contents, damage, missing_shards
+from ta3n.extract.inspect.report import damage, missing_shards, summary
 from ta3n.extract.job import plan as plan_module
 from ta3n.extract.job import run as run_module
 from ta3n.extract.job.plan import Scope, agree_on_plan, describe_plan, make_plan
@@ -76,7 +76,8 @@ def test_one_clip_more_is_appended(root: Path, tmp_path: Path, write_clip: Write
         np.testing.assert_allclose(rows, fresh[path], rtol=1e-4, atol=1e-5)
     check_sound(folder)
     assert not list(damage(folder))
-    assert any(line == "2 of 2 shards, 18 rows" for line in contents(folder))
+    found = summary(folder)
+    assert (found["num_shards_done"], found["num_shards"], found["num_rows"]) == (2, 2, 18)
     # Once more: nothing is left to do.
     assert run_job(job(root, folder)) == second
     assert shards_in(folder) == after
@@ -217,7 +218,7 @@ def test_an_interrupted_growth_goes_on(
     root: Path, tmp_path: Path, write_clip: WriteClip, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ta3n.common import store
-    from ta3n.extract.worker import shards
+    from ta3n.extract.worker import publishing
 
     folder = tmp_path / "f"
     run_job(job(root, folder))
@@ -235,7 +236,7 @@ def test_an_interrupted_growth_goes_on(
         return store.write_shard(*args, **options)  # type: ignore[arg-type]
 
     with monkeypatch.context() as broken:
-        broken.setattr(shards, "write_shard", write_one)
+        broken.setattr(publishing, "write_shard", write_one)
         with pytest.raises(KeyboardInterrupt):
             run_job(job(root, folder))
     half = read_record(Manifest, folder / MANIFEST_NAME)

@@ -130,7 +130,7 @@ def test_interruption_keeps_finished_shards_and_a_true_manifest(
     ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from ta3n.common import store
-    from ta3n.extract.worker import shards
+    from ta3n.extract.worker import publishing
 
     written: list[object] = []
 
@@ -140,7 +140,7 @@ def test_interruption_keeps_finished_shards_and_a_true_manifest(
         written.append(args)
         return store.write_shard(*args, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(shards, "write_shard", write_three)
+    monkeypatch.setattr(publishing, "write_shard", write_three)
     with pytest.raises(KeyboardInterrupt):
         run_job(job(ucf_tree, tmp_path))
     from ta3n.common.records import read_record

@@ -11,7 +11,6 @@ from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.data.features import (
     labels_of,
-    load_features,
     load_part,
     size_of,
 )
@@ -34,7 +33,8 @@ def side(tmp_path: Path) -> DomainVideos:
 
 
 def test_each_video_gets_its_own_sampled_rows(side: DomainVideos) -> None:
-    features = load_features(side.folder, side.val, DIM)
+    features = load_part(side, "val")
+    assert isinstance(features, torch.Tensor)
     assert features.shape == (15, 5, DIM)
     assert features.dtype == torch.float32
     with ShardReader(shard_path(side.folder, SHARD)) as shard:
@@ -52,7 +52,7 @@ def test_damaged_row_stops_training(side: DomainVideos) -> None:
     data[data.index(row.tobytes())] ^= 1
     path.write_bytes(data)
     with pytest.raises(FeatureStoreError, match="does not match its checksum"):
-        load_features(side.folder, side.train, DIM)
+        load_part(side, "train")
 
 
 def test_shard_of_another_extraction_is_refused(side: DomainVideos, tmp_path: Path) -> None:
@@ -60,13 +60,13 @@ def test_shard_of_another_extraction_is_refused(side: DomainVideos, tmp_path: Pa
     other = shard_path(tmp_path / "b" / "ucf101", SHARD)
     shard_path(side.folder, SHARD).write_bytes(other.read_bytes())
     with pytest.raises(DataConflictError, match="and the manifest disagree on"):
-        load_features(side.folder, side.train, DIM)
+        load_part(side, "train")
 
 
 def test_missing_shard_is_named(side: DomainVideos) -> None:
     shard_path(side.folder, SHARD).unlink()
     with pytest.raises(FeatureStoreError, match=r"shard-00000\.h5 cannot be read"):
-        load_features(side.folder, side.train, DIM)
+        load_part(side, "train")
 
 
 def flip(path: Path, place: int) -> None:
@@ -80,7 +80,8 @@ def flip(path: Path, place: int) -> None:
 
 @pytest.mark.parametrize("drawn", [False, True])
 def test_mapped_rows_are_those_in_memory(side: DomainVideos, drawn: bool) -> None:
-    tensor = load_features(side.folder, side.val, DIM)
+    tensor = load_part(side, "val")
+    assert isinstance(tensor, torch.Tensor)
     numbers = torch.tensor([14, 0, 3, 3])
     mapped = load_part(side, "val", drawn=drawn, mapped={})
     assert isinstance(mapped, StoredVideos)

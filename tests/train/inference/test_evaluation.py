@@ -10,14 +10,15 @@ import pytest
 import torch
 
 from ta3n.common.errors import DataConflictError, UsageError
+from ta3n.datasets.published.epic55 import EPIC55
 from ta3n.train import load_run
-from ta3n.train.data.features import load_features
+from ta3n.train.data.features import load_part
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.model.model import TA3N
 from ta3n.train.runs import session
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
-from ...support.feature_folders import DIM, made_clips, make_features
+from ...support.feature_folders import CLASSES, made_clips, make_features
 from ...support.small_runs import ta3n_train, train
 
 
@@ -114,7 +115,8 @@ def test_seeds_are_evaluated_together_on_the_source_too(features: Path, runs: Pa
 def test_arrays_are_classified_each_by_itself(features: Path, runs: Path) -> None:
     run = load_run(runs / "seed-0", device="cpu")
     target = load_target(run, features, "hmdb", allow_missing=True)
-    values = load_features(target.folder, target.val, DIM)
+    values = load_part(target, "val")
+    assert isinstance(values, torch.Tensor)
     together = run.predict_features(values.numpy())
     assert together.shape == (15, 5)
     assert np.allclose(together.sum(axis=1), 1)
@@ -241,3 +243,36 @@ def test_options_of_an_evaluation_need_one(tmp_path: Path) -> None:
     result = ta3n_train("--evaluate", tmp_path, "--target", "hmdb")
     assert result.exit_code == 1
     assert "no run in" in result.stderr
+
+
+def test_published_datasets_have_their_short_names_and_say_what_a_clip_is_worth(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One test section of `mix` is a class of its own, as in the third kitchen."""
+    names = EPIC55.class_names
+    for place, dataset in enumerate(("epic55-d1", "epic55-d3")):
+        monkeypatch.setitem(CLASSES, dataset, names)
+        clips = [
+            clip for clip in made_clips(dataset) if clip.number < 1 or clip.class_name != "mix"
+        ]
+        make_features(tmp_path / "features", dataset, clips, seed=place)
+    common = ("--features", tmp_path / "features", "--allow-missing", "--device", "cpu")
+    trained = ta3n_train(
+        "--source", "epic-d1", "--target", "epic-d3", *common, "--out", tmp_path / "runs",
+        "--method", "source-only", "--epochs", 1,
+    )  # fmt: skip
+    assert trained.exit_code == 0, trained.stderr
+    worth = "epic55-d3 (epic55): one of 22 test clips is 4.55 points of accuracy; of mean class"
+    assert f"{worth} accuracy it is 12.50 of mix (1 of 1)" in trained.stdout
+    (run,) = (tmp_path / "runs").rglob("seed-0")
+    (line,) = (run / "metrics.jsonl").read_text().splitlines()
+    result = json.loads((run / "result.json").read_text())
+    assert json.loads(line)["target_mean_class"] == result["rules"]["last"]["mean_class"]
+    for name in ("epic-d3", "EPIC55-D3"):
+        told = ta3n_train("--evaluate", run, "--target", name, *common)
+        assert told.exit_code == 0, told.stderr
+        assert "on epic55-d3 val" in told.stdout
+        assert worth in " ".join(told.stdout.split())
+    other = ta3n_train("--evaluate", run, "--target", "jester-target", *common)
+    assert other.exit_code == 2
+    assert "'epic55' does not hold dataset 'jester-target'" in other.stderr

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from dataclasses import replace
 from pathlib import Path
@@ -10,14 +11,17 @@ from typing import Any
 import pytest
 import torch
 
+from ta3n.common import device
 from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.common.shares import JobShare
-from ta3n.train.jobs import execution
+from ta3n.common.store import ShardReader
+from ta3n.train.jobs import execution, workers
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.runs import session
 from ta3n.train.runs.folder import RunFolder
 
+from ...support.feature_folders import CLASSES, MadeClip, make_features
 from ...support.small_runs import small_settings, with_settings
 
 
@@ -145,6 +149,46 @@ def test_processes_give_the_bits_of_the_sequential_runs(features: Path, tmp_path
     assert run_jobs(together, processes=2) == run_jobs(apart)
 
 
+@pytest.mark.parametrize("load", ["auto", "mapped"])
+def test_processes_share_what_is_read_once(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, load: str
+) -> None:
+    """If it breaks, each of many runs side by side reads the features again, and holds them."""
+    shutil.copytree(features, tmp_path / "features")
+    rows = "table3/revgrad/relation,table4/relation/gsd"
+    jobs = make_jobs(tmp_path / "features", tmp_path, rows=rows, seeds="2", load=load, epochs=1)
+    opened: list[Path] = []
+    open_shard, run = ShardReader.__init__, workers.run_in_processes
+
+    def note(reader: ShardReader, path: Path) -> None:
+        opened.append(path)
+        open_shard(reader, path)
+
+    def without_shards(*args: Any) -> None:
+        for path in set(opened):
+            path.unlink()
+        run(*args)
+
+    monkeypatch.setattr(ShardReader, "__init__", note)
+    monkeypatch.setattr(workers, "run_in_processes", without_shards)
+    results = run_jobs(jobs, processes=2)
+    assert [len(each) for each in results] == [2, 2]
+    # Training and validation of each domain; what is mapped, the processes open.
+    assert len(opened) == (4 if load == "auto" else 0)
+
+
+def test_what_one_job_has_read_counts_for_no_other(
+    features: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If it breaks, the second row finds too little memory for what the first one holds."""
+    one, other = make_jobs(features, tmp_path, rows="table3/revgrad/relation,table4/relation/gsd")
+    cpu, cache = torch.device("cpu"), execution.FeatureCache()
+    execution._load(one, cache, mapped=False)
+    monkeypatch.setattr(device, "available_memory", lambda _: 0)
+    assert not execution._is_mapped(other, cache, cpu)
+    assert execution._is_mapped(other, execution.FeatureCache(), cpu)
+
+
 def test_work_is_cut_into_seeds_or_stacks_and_no_run_comes_twice(
     features: Path, tmp_path: Path
 ) -> None:
@@ -265,3 +309,36 @@ def test_the_record_says_every_switch(features: Path, tmp_path: Path) -> None:
     assert "conventional_attention" in record["settings"]["method"]["terms"]
     assert record["settings"]["recipe"]["batches"] == "cycle"
     assert record["settings"]["weights"]["beta_frame"] == 0.5
+
+
+class _Grouped(MadeClip):
+    """A clip of UCF101 by its name, which tells from which recording it was cut."""
+
+    @property
+    def path(self) -> str:
+        part = 1 if self.role == "train" else 2
+        return f"{self.class_name}/v_{self.class_name}_g{self.number:02d}_c{part:02d}.avi"
+
+
+def test_held_out_videos_that_share_a_recording_with_training_are_left_out(
+    features: Path, tmp_path: Path
+) -> None:
+    clips = [
+        _Grouped(class_name=name, number=number, role=role)
+        for name in CLASSES["ucf101"]
+        for role, numbers in (("train", range(6)), ("test", range(4, 8)))
+        for number in numbers
+    ]
+    make_features(tmp_path, "ucf101", clips)
+    (tmp_path / "hmdb51").symlink_to(features / "hmdb51")
+    (job,) = make_jobs(tmp_path, tmp_path / "runs", method="source-only")
+    data = execution._load(job, execution.FeatureCache(), torch.device("cpu"))
+    assert data.held_out is not None
+    assert len(data.held_out.features) == 10
+    assert data.held_out.labels.tolist() == sorted([*range(5)] * 2, key=_place)
+    run_jobs([job])
+    assert job.folder(0).is_finished()
+
+
+def _place(label: int) -> str:
+    return CLASSES["ucf101"][label]

@@ -117,3 +117,24 @@ def test_table_puts_the_oracle_beside_the_choice(
     assert "looked at the target's validation videos, the very ones that are tested" in text
     assert "--gamma 0.3, epoch 3, 3.0 videos (15.00 points) ahead" in text
     assert "cost: 3 combinations x 2 seeds = 6 runs, 18 epochs, 2 s of training" in text
+
+
+def test_the_mean_of_classes_stands_beside_the_accuracy_where_epochs_have_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folders = made_grid(tmp_path)
+    for number, paths in enumerate(folders):
+        for path in paths:
+            lines = [json.loads(line) for line in (path / "metrics.jsonl").read_text().splitlines()]
+            told = [{**line, "target_mean_class": 10.0 * line["epoch"] + number} for line in lines]
+            (path / "metrics.jsonl").write_text("".join(json.dumps(line) + "\n" for line in told))
+    result = choose(GRID, folders, "im")
+    assert result.chosen.class_means == (11.0, 11.0)
+    record = json.loads(result.path.read_text())
+    assert (record["chosen"]["class_mean"], record["chosen"]["class_mean_stdev"]) == (11.0, 0.0)
+    print_grid(result)
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
+    assert cells[0] == ["im", "0.2", "1", "0.55", "40.00 ± 0.00", "11.00 ± 0.00", "8.0 of 20"]
+    assert "mean of classes: each class counts alike" in text

@@ -15,8 +15,9 @@ from ta3n.common.errors import (
     FeatureStoreError,
     UsageError,
 )
+from ta3n.train.jobs import job as jobs_module
 from ta3n.train.jobs.execution import run_job
-from ta3n.train.jobs.job import TrainingJob, prepare_jobs
+from ta3n.train.jobs.job import TrainingJob, log_data, prepare_jobs
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
@@ -238,3 +239,19 @@ def test_rows_that_do_not_adapt_look_at_the_target_as_well(
         run_job(each)
     pairs = zip(read_metrics(on_train), read_metrics(on_val), strict=True)
     assert all(one["validators"]["im"] != other["validators"]["im"] for one, other in pairs)
+
+
+def test_a_rule_that_looks_at_some_of_the_target_says_so(
+    features: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    caplog.set_level("INFO")
+    log_data([job(features, tmp_path)])
+    assert "snd" not in caplog.text
+    monkeypatch.setattr(jobs_module, "MOST_COMPARED", 20)
+    log_data([job(features, tmp_path, rules_on="val")])
+    assert "snd" not in caplog.text
+    log_data([job(features, tmp_path)])
+    assert "hmdb51: of 30 target videos the rule snd compares 20, drawn with" in caplog.text

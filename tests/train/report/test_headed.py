@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.write import NO_LABELS, Report, write_report
+from ta3n.train.report.pages import NO_LABELS
+from ta3n.train.report.write import Report, write_report
 from ta3n.train.runs.records import read_run
 
 from ...support.headed_features import make_epic_features

@@ -2,53 +2,16 @@
 
 import re
 import shutil
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from ta3n.train.report.write import Report, write_report
+from ta3n.train.report.write import write_report
 
 from ...support.made_runs import make_config, make_rows, make_run
-from ...support.reports import Trained
-
-_VOID = {"meta", "img", "br", "link"}
-
-
-class Page(HTMLParser):
-    """Fails on tags that do not close; collects what the tests look at."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = self.style = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, {name: value or "" for name, value in attrs}))
-        if tag not in _VOID:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        if self.open[-1:] == ["style"]:
-            self.style += data
-        else:
-            self.text += data
-
-    def attributes(self, tag: str) -> list[dict[str, str]]:
-        return [attributes for name, attributes in self.tags if name == tag]
-
-
-def page_of(report: Report) -> Page:
-    return Page(report.page.read_text())
+from ...support.reports import Page, Trained, page_of
 
 
 @pytest.fixture(scope="module")

@@ -178,7 +178,7 @@ def test_runs_that_were_stopped_or_stacked_are_the_same(
     )
     if stack == "off":
         device = torch.device("cpu")
-        data = _load(job, FeatureCache(), device)
+        data = _load(job, FeatureCache(), mapped=False)
         job.folder(0).write_start(job.config, 0)
         first = SeedRun(replace(job.run, seed=0), data.to(device), job.folder(0), device)
         first.note(next(iter(first.trainer.epochs())))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from ta3n.train.validators import rules
 from ta3n.train.validators.rules import (
     class_correlation,
     information_maximisation,
@@ -107,6 +108,33 @@ def test_density_does_not_depend_on_the_block_size() -> None:
     chances = similarities.softmax(1)
     expected = float(-(chances * chances.log()).sum(1).mean())
     assert soft_neighbourhood_density(logits) == pytest.approx(expected, abs=1e-12)
+
+
+def test_density_compares_so_many_videos_at_most_and_the_same_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """If it breaks, the rule takes longer than training does where there are many videos."""
+    monkeypatch.setattr(rules, "MOST_COMPARED", 50)
+    seen: list[Tensor] = []
+
+    def note(logits: Tensor) -> float:
+        seen.append(logits)
+        return soft_neighbourhood_density(logits)
+
+    monkeypatch.setattr(rules, "soft_neighbourhood_density", note)
+    logits = draw(200, 4)
+    first, again = judged_density(logits), judged_density(logits)
+    assert first == again
+    assert first.measures["compared_videos"] == 50
+    assert first.value == pytest.approx(soft_neighbourhood_density(seen[0]))
+    assert [len(each) for each in seen] == [50, 50]
+    # Some of all parts of the list, which is sorted by class, in their order.
+    places = [int((logits == row).all(dim=1).nonzero()) for row in seen[0]]
+    assert places == sorted(set(places))
+    assert places[10] < 100 < places[40]
+    whole = judged_density(logits[:50])
+    assert torch.equal(seen[2], logits[:50])
+    assert "compared_videos" not in whole.measures
 
 
 def test_source_accuracy_counts_correct_videos() -> None:

@@ -28,6 +28,7 @@ from ta3n.train.paper.labels import (
     paper_methods,
     rule_place,
 )
+from ta3n.train.report.data.kinds import Kind, kind_of, name_kinds
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
@@ -130,6 +131,7 @@ class DirectionRuns:
         rows: In the order of the paper's Table 3, then other methods by name.
         heads: Names of the heads that were trained, in all rows the same; none where there is but
             one.
+        kind: What the features are called, where a report has several kinds of them.
     """
 
     benchmark: str
@@ -137,12 +139,14 @@ class DirectionRuns:
     target: str
     rows: tuple[RunGroup, ...]
     heads: tuple[str, ...] = ()
+    kind: str = ""
 
     @property
     def label(self) -> str:
-        """Source, target and benchmark, in words, and the heads where not all were trained."""
-        some = f", {' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
-        return f"{self.source} → {self.target} ({self.benchmark}{some})"
+        """Source, target, benchmark and kind in words, and the heads where not all were trained."""
+        some = f"{' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
+        inside = ", ".join(filter(None, (self.benchmark, some, self.kind)))
+        return f"{self.source} → {self.target} ({inside})"
 
     @property
     def is_of_some_heads(self) -> bool:
@@ -163,19 +167,47 @@ class DirectionRuns:
 
 @dataclass(frozen=True, kw_only=True)
 class RunSet:
-    """What a report is made of, with a line on each run that was left out, and why."""
+    """What a report is made of, with a line on each run that was left out, and why.
+
+    All runs are on features of one kind, which has a name where there are others.
+    """
 
     directions: tuple[DirectionRuns, ...]
     notes: tuple[str, ...]
+    kind: str = ""
 
 
 def collect_runs(*folders: Path) -> RunSet:
-    """Find and group the finished runs under some folders, at any depth.
+    """Find and group the finished runs under some folders, at any depth, all of one kind.
 
     Raises:
         DataMissingError: If there is no such folder, or no finished run in any.
         DataConflictError: If runs were made from different features.
     """
+    found = _find(folders)
+    return _run_set(found, [*found.runs.values()])
+
+
+def collect_kinds(*folders: Path) -> tuple[RunSet, ...]:
+    """Find the finished runs under some folders likewise, in a set for each kind of features.
+
+    The sets are in the order of their kinds' names; each has the notes on all folders.
+
+    Raises:
+        DataMissingError: If there is no such folder, or no finished run in any.
+        DataConflictError: If runs were made from different features of one kind.
+    """
+    found = _find(folders)
+    by_kind: dict[Kind, list[Run]] = defaultdict(list)
+    for run in found.runs.values():
+        by_kind[kind_of(run.config)].append(run)
+    if len(by_kind) == 1:
+        return (_run_set(found, [*found.runs.values()]),)
+    named = zip(name_kinds([*by_kind]), by_kind.values(), strict=True)
+    return tuple(_run_set(found, runs, kind) for kind, runs in sorted(named, key=lambda n: n[0]))
+
+
+def _find(folders: Sequence[Path]) -> "_Found":
     for folder in folders:
         if not folder.is_dir():
             raise DataMissingError(
@@ -186,20 +218,34 @@ def collect_runs(*folders: Path) -> RunSet:
         told = f"; found: {shorten(found.notes, _SHOWN_DIFFERENCES)}" if found.notes else ""
         where = " or ".join(map(str, folders))
         raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
-    _check_same_features(found)
+    return found
+
+
+def _run_set(found: "_Found", runs: Sequence[Run], kind: str = "") -> RunSet:
+    """Group runs by direction and row.
+
+    Raises:
+        DataConflictError: If they were made from different features.
+    """
+    _check_same_features(found, runs)
     grouped: dict[tuple[str, str, str, tuple[str, ...]], list[Run]] = defaultdict(list)
-    for run in found.runs.values():
+    for run in runs:
         config = run.config
         heads = tuple(head.name for head in heads_of(config.settings) if head.weight)
         # Right by one head and right by all are no figures of one table.
         grouped[config.benchmark, config.source, config.target, heads].append(run)
     directions = tuple(
         DirectionRuns(
-            benchmark=key[0], source=key[1], target=key[2], rows=_rows(group), heads=key[3]
+            benchmark=key[0],
+            source=key[1],
+            target=key[2],
+            rows=_rows(group),
+            heads=key[3],
+            kind=kind,
         )
         for key, group in sorted(grouped.items())
     )
-    return RunSet(directions=directions, notes=tuple(found.notes))
+    return RunSet(directions=directions, notes=tuple(found.notes), kind=kind)
 
 
 class _Found:
@@ -251,10 +297,10 @@ def _run_folders(folder: Path, notes: list[str]) -> Iterator[Path]:
             yield Path(root)
 
 
-def _check_same_features(found: _Found) -> None:
+def _check_same_features(found: _Found, runs: Sequence[Run]) -> None:
     """Refuse a mixture: accuracies on other features, or other videos, are not comparable."""
     seen: dict[str, tuple[Any, Run]] = {}
-    for run in found.runs.values():
+    for run in runs:
         differences = [
             f"{key} is {_short(seen[key][0])} in {found.name(seen[key][1].path)} but "
             f"{_short(value)} in {found.name(run.path)}"

@@ -18,6 +18,7 @@ from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.streams import load_streams
 from ta3n.train.methods.heads import ClassHead, heads_of
+from ta3n.train.methods.rejection import Rejection, rejection_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
 from ta3n.train.model.prediction import NO_REVERSAL, classes_of
@@ -144,9 +145,10 @@ def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[R
 
 def _embed_run(run: Run, subsets: Mapping[Subset, SubsetFeatures]) -> RunEmbedding:
     model = load_trained(run.path, run.config, seed=run.seed).model
-    heads = heads_of(run.config.settings)
+    settings = run.config.settings
+    told = heads_of(settings), rejection_of(settings)
     embedded = {
-        name: _embed(model, subset, heads, is_source=name != "target val")
+        name: _embed(model, subset, *told, is_source=name != "target val")
         for name, subset in subsets.items()
     }
     if not all(np.isfinite(subset.features).all() for subset in embedded.values()):
@@ -160,6 +162,7 @@ def _embed(
     model: TA3N | AlignedModel,
     subset: SubsetFeatures,
     heads: Sequence[ClassHead],
+    rejection: Rejection | None,
     *,
     is_source: bool,
 ) -> SubsetEmbedding:
@@ -170,7 +173,7 @@ def _embed(
         features.append(over_views(output.video_features, num_views))
         if output.attention is not None:
             attention.append(over_views(output.attention, num_views))
-        predicted.append(classes_of(over_views(output.logits, num_views), heads))
+        predicted.append(classes_of(over_views(output.logits, num_views), heads, rejection))
     return SubsetEmbedding(
         features=torch.cat(features).numpy(),
         attention=torch.cat(attention).numpy() if attention else None,

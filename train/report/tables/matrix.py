@@ -37,8 +37,8 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Shee
         rules: to show, see `Analysis.rule` for the one that comes first.
     """
     directions = [analysis.direction for analysis in analyses]
-    lines = _match(directions)
-    names = _names(lines)
+    lines = match_rows(directions)
+    names = line_names(lines)
     rule = analyses[0].rule
     shown = [rule, *(name for name in ("last", "im", "oracle") if name in rules and name != rule)]
     heads = [f"{d.source} → {d.target}" for d in directions]
@@ -86,17 +86,17 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Shee
     )
 
 
-_Matched = dict[int, RunGroup]
+Matched = dict[int, RunGroup]
 """The rows of equal settings, by the number of their direction."""
 
 
-def _match(directions: Sequence[DirectionRuns]) -> list[_Matched]:
+def match_rows(directions: Sequence[DirectionRuns]) -> list[Matched]:
     """Put rows of equal settings together, at most one of each direction.
 
     What a row is called does not tell: in a direction where a method was run once, its name alone
     stands for whatever settings it had.
     """
-    lines: list[_Matched] = []
+    lines: list[Matched] = []
     for number, direction in enumerate(directions):
         left = list(direction.rows)
         for equal in (_equal_weights, _usual_weights):
@@ -145,7 +145,7 @@ def _usual_weights(one: RunGroup, other: RunGroup) -> bool:
     )
 
 
-def _names(lines: Sequence[_Matched]) -> list[str]:
+def line_names(lines: Sequence[Matched]) -> list[str]:
     """Return what the lines are called; what tells those of one name apart stands behind it."""
     rows = [next(iter(line.values())) for line in lines]
     configs = [
@@ -163,11 +163,11 @@ def _names(lines: Sequence[_Matched]) -> list[str]:
     return [f"{r.method} ({v})" if v else r.method for r, v in zip(rows, variants, strict=True)]
 
 
-def _is_focal(line: _Matched, analyses: Sequence[Analysis]) -> bool:
+def _is_focal(line: Matched, analyses: Sequence[Analysis]) -> bool:
     return any(analyses[number].focal is row for number, row in line.items())
 
 
-def _line(called: str, line: _Matched, analyses: Sequence[Analysis], rule: str) -> Line:
+def _line(called: str, line: Matched, analyses: Sequence[Analysis], rule: str) -> Line:
     cells, means = [], []
     for number, analysis in enumerate(analyses):
         row = line.get(number)

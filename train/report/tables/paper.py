@@ -107,8 +107,9 @@ class _Blocks:
                 marked = len(lines) + rows.index(analysis.focal)
             lines += self._lines(paper, key, rows, analysis)
             ours += rows
+        unnamed = f"{source} → {target} ({benchmark})"
         return Block(
-            label=f"{source} → {target} ({benchmark})",
+            label=analysis.direction.label if analysis else unnamed,
             lines=tuple(lines),
             has_runs=bool(ours),
             marked=marked,

@@ -76,7 +76,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tupl
         Column(f"{LEVEL_TEXT} interval", ends),
         Column("p (Holm)", ("p_corrected",)),
         *rest,
-        Column("mean of classes", ("mean_class_percent", "mean_class_deviation"), terminal=False),
+        Column("mean of classes", ("mean_class_percent", "mean_class_deviation")),
         Column("label-free on", ("label_free_rules_on",), words=True, terminal=False),
     )
 
@@ -492,6 +492,7 @@ _MEASURES = {
     "estimated_error": "estimated error",
     "neighbours": "videos in a neighbourhood",
     "videos_of_a_class": "videos of a predicted class",
+    "compared_videos": "videos compared",
 }
 
 
@@ -513,8 +514,16 @@ def _measures_note(direction: DirectionRuns, rule: str) -> str:
 
 
 def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
-    """Return a tidy file: a line for each direction, row, seed and selection rule."""
-    lines = [line for direction in directions for row in direction.rows for line in _lines(row)]
+    """Return a tidy file: a line for each direction, row, seed and selection rule.
+
+    Of several kinds of features the first column tells which.
+    """
+    lines = [
+        ({"features": direction.kind} if direction.kind else {}) | line
+        for direction in directions
+        for row in direction.rows
+        for line in _lines(row)
+    ]
     text = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")

@@ -5,9 +5,10 @@ from pathlib import Path
 import pytest
 
 from ta3n.train.paper.rows import ROWS
+from ta3n.train.report.contents import Contents
 from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.tables.sheet import Block, Sheet
-from ta3n.train.report.write import Contents, build_contents
+from ta3n.train.report.write import build_contents
 
 from ....support.made_runs import make_config, make_run
 

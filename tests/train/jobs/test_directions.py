@@ -1,0 +1,176 @@
+"""If this breaks, a whole benchmark is no longer one line, or lacks directions unnoticed."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from click.testing import Result
+
+from ta3n.common.errors import UsageError
+from ta3n.datasets.benchmarks.names import told_apart
+from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.datasets.catalogue import catalogue_of
+from ta3n.datasets.custom.settings import DataSections
+from ta3n.train.jobs.directions import find_directions
+from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.jobs.switches import choose_methods
+
+from ...support.feature_folders import made_clips, make_features
+from ...support.small_runs import ta3n_train
+
+DOMAINS = ("synthetic-a", "synthetic-b", "synthetic-c")
+
+
+@pytest.fixture(scope="module")
+def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return made-up features of three domains."""
+    folder = tmp_path_factory.mktemp("domains")
+    for seed, dataset in enumerate(DOMAINS):
+        make_features(folder, dataset, made_clips(dataset, 1, 1), seed=seed)
+    return folder
+
+
+def train(features: Path, out: Path, *more: object) -> Result:
+    line = ("--benchmark", "synthetic", "--features", features, "--out", out, "--epochs", 2)
+    return ta3n_train(*line, "--batch-size", 4, "--device", "cpu", *more)
+
+
+def results(out: Path) -> dict[str, bytes]:
+    return {
+        str(path.relative_to(out)): path.with_name(name).read_bytes()
+        for path in sorted(out.rglob("result.json"))
+        for name in ("result.json", "predictions.csv", "metrics.jsonl")
+    }
+
+
+def test_all_directions_come_of_one_line_in_any_way_of_sharing(
+    domains: Path, tmp_path: Path
+) -> None:
+    rows = ("--directions", "all", "--methods", "source-only,ta3n", "--seeds", 2)
+    whole = train(domains, tmp_path / "whole", *rows)
+    assert whole.exit_code == 0, whole.stderr
+    assert "6 directions of 2 rows: 24 runs" in whole.stderr
+    ours = results(tmp_path / "whole")
+    assert len(ours) == 24
+    assert {name.split("/")[1] for name in ours} == {
+        f"{one}-{other}" for one in DOMAINS for other in DOMAINS if one != other
+    }
+    for share in range(3):
+        done = train(domains, tmp_path / "shares", *rows, "--shard", f"{share}/3")
+        assert done.exit_code == 0, done.stderr
+        assert f"part {share}/3: 8 of 24 runs, of which 8 are to be trained" in done.stderr
+    assert results(tmp_path / "shares") == ours
+    # The last part prints the table of all.
+    assert done.stdout == whole.stdout
+    (agreed,) = (tmp_path / "shares" / "synthetic").glob("shares-*.json")
+    assert json.loads(agreed.read_text()) == {"num_jobs": 3}
+    refused = train(domains, tmp_path / "shares", *rows, "--shard", "0/2")
+    assert (refused.exit_code, refused.stdout) == (1, "")
+
+
+def test_the_table_has_directions_across_and_their_mean(domains: Path, tmp_path: Path) -> None:
+    line = ("--directions", "a-b,c-a", "--methods", "source-only,ta3n")
+    result = train(domains, tmp_path, *line)
+    assert result.exit_code == 0, result.stderr
+    heading, *lines = [li for li in result.stdout.splitlines() if set(li) & set("┃│")]
+    assert [cell.strip() for cell in heading.split("┃")[4:-1]] == ["a → b", "c → a", "mean"]
+    rows = [[cell.strip() for cell in each.split("│")[1:-1]] for each in lines if "│" in each]
+    assert len(rows) == 3 * 2, "last, im and oracle of two rows"
+    for row in rows:
+        assert float(row[-1]) == pytest.approx((float(row[3]) + float(row[4])) / 2, abs=0.01)
+    again = train(domains, tmp_path, *line)
+    assert again.stdout == result.stdout
+    assert "an epoch took" not in again.stderr
+
+
+def test_a_run_of_one_direction_is_not_trained_again_for_all(domains: Path, tmp_path: Path) -> None:
+    one = ("--source", "synthetic-a", "--target", "synthetic-b", "--method", "source-only")
+    assert train(domains, tmp_path, *one).exit_code == 0
+    result = train(domains, tmp_path, "--directions", "a-b,b-a", "--method", "source-only")
+    assert result.exit_code == 0, result.stderr
+    assert result.stderr.count("an epoch took") == 1
+
+
+def test_processes_side_by_side_share_all_directions(domains: Path, tmp_path: Path) -> None:
+    line = ("--directions", "a-b,b-c", "--row", "table3/source-only/pooling", "--seeds", 2)
+    result = train(domains, tmp_path, *line, "--jobs", 2)
+    assert result.exit_code == 0, result.stderr
+    assert "4 of 4: source-only" in result.stderr
+    assert len(results(tmp_path)) == 4
+
+
+def test_a_grid_is_chosen_in_each_direction(domains: Path, tmp_path: Path) -> None:
+    grid = tmp_path / "grid.toml"
+    grid.write_text("gamma = [0.003, 0.3]\n")
+    result = train(domains, tmp_path / "runs", "--directions", "a-b,b-a", "--grid", grid)
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.count("chosen by im: --gamma 0.") == 2
+    files = sorted((tmp_path / "runs").rglob("grid-*.json"))
+    assert [file.parent.name for file in files] == [
+        "synthetic-a-synthetic-b", "synthetic-b-synthetic-a",
+    ]  # fmt: skip
+
+
+def test_what_is_missing_in_one_direction_is_told_before_any_is_trained(
+    domains: Path, tmp_path: Path
+) -> None:
+    features = tmp_path / "features"
+    shutil.copytree(domains, features)
+    shutil.rmtree(features / "synthetic-c")
+    result = train(features, tmp_path / "runs", "--directions", "all", "--method", "source-only")
+    assert result.exit_code == 1
+    (line,) = [each for each in result.stderr.splitlines() if "error" in each]
+    assert "4 of 6 directions cannot be trained: no features of synthetic-c: no manifest" in line
+    assert line.count("no features of") == 1
+    assert line.endswith(
+        "--directions synthetic-a-synthetic-b,synthetic-b-synthetic-a trains the others"
+    )
+    assert not (tmp_path / "runs").exists()
+
+
+def test_directions_go_by_any_name_of_their_datasets() -> None:
+    def found(text: str, benchmark: str) -> list[tuple[str, str]]:
+        return find_directions(text, benchmark, catalogue_of(DataSections()))
+
+    there, back = ("ucf101", "hmdb51"), ("hmdb51", "ucf101")
+    assert found("all", "ucf-hmdb-small") == [there, back]
+    assert found("HMDB51-ucf, ucf-hmdb,ucf101-hmdb51", "ucf-hmdb-full") == [back, there]
+    assert found("d1-d2,epic-d2-epic55-d1", "epic55")[1] == ("epic55-d2", "epic55-d1")
+    assert len(found("all", "daily-da")) == 12
+    assert told_apart(["a-b", "a-c", "d"]) == {"a-b": "a-b", "a-c": "a-c", "d": "d"}
+    assert told_apart(["a", "a-c"]) == {"a": "a", "a-c": "a-c"}
+    with pytest.raises(UsageError, match=r"'a-d' is none of synthetic; give all, or some of a-b"):
+        find_directions("a-d", "synthetic", BUILT_IN_CATALOGUE)
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (("--directions", "all", "--target", "synthetic-a"), "leave out --source and --target"),
+        (("--directions", "all", "--init-from", "runs/x"), "is of one direction"),
+        (("--directions", "all", "--methods", "dan", "--method", "ta3n"), "rows of their own"),
+        (("--directions", "all", "--methods", "taen"), "did you mean 'ta3n'"),
+        (("--directions", "a-a"), "'a-a' is none of synthetic"),
+        (("--evaluate", "run", "--directions", "all"), "--directions, --epochs out"),
+    ],
+)
+def test_mistakes_are_told_in_one_line(
+    domains: Path, tmp_path: Path, line: tuple[str, ...], message: str
+) -> None:
+    result = train(domains, tmp_path, *line)
+    assert result.exit_code == 2
+    assert message in result.stderr.strip().splitlines()[-1]
+
+
+def test_without_a_benchmark_there_are_no_directions(domains: Path) -> None:
+    result = ta3n_train("--directions", "all", "--features", domains)
+    assert result.exit_code == 2
+    assert "give --benchmark, such as ucf-hmdb-full" in result.stderr
+
+
+def test_all_methods_are_those_that_have_a_source() -> None:
+    names = [c.method.name for c in choose_methods(TrainSettings(methods=("all",)))]
+    assert {"target-only", "ta3n", "mcc"} <= set(names)
+    assert "shot" not in names
+    assert len(set(names)) == len(names)

@@ -1,0 +1,104 @@
+"""What tables and sentences of a report are made of, for each kind of features."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain, count
+
+from ta3n.train.report.data.collect import DirectionRuns, RunSet
+from ta3n.train.report.data.compare import Analysis
+from ta3n.train.report.tables.sheet import Block, Sheet
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """Everything that tables and sentences of the runs on one kind of features are made of.
+
+    Attributes:
+        analyses: One for each direction with an accuracy, in the order of `runs`.
+        sheets: All tables, those without a single run included.
+        folder: Where their files lie within `tables`: in a folder where there are other kinds.
+    """
+
+    runs: RunSet
+    analyses: tuple[Analysis, ...]
+    sheets: tuple[Sheet, ...]
+    folder: str = ""
+
+    @property
+    def unlabelled(self) -> tuple[DirectionRuns, ...]:
+        """The directions whose tested videos have no labels."""
+        return tuple(each for each in self.runs.directions if not each.is_labelled)
+
+    def analysis(self, direction: DirectionRuns) -> Analysis | None:
+        """Return what is said of a direction; None where its videos have no labels."""
+        return next((each for each in self.analyses if each.direction is direction), None)
+
+    def blocks_of(self, direction: DirectionRuns) -> Iterator[tuple[Sheet, Block]]:
+        """Yield the parts of tables that are of one direction, as far as anything was run."""
+        for sheet, block in self._blocks():
+            if block.label == direction.label:
+                yield sheet, block
+
+    def blocks_across(self) -> Iterator[tuple[Sheet, Block]]:
+        """Yield the parts of tables that are of no single direction."""
+        labels = {direction.label for direction in self.runs.directions}
+        for sheet, block in self._blocks():
+            if block.label not in labels:
+                yield sheet, block
+
+    def _blocks(self) -> Iterator[tuple[Sheet, Block]]:
+        for sheet in self.sheets:
+            for block in sheet.blocks:
+                if block.has_runs:
+                    yield sheet, block
+
+
+@dataclass(frozen=True, kw_only=True)
+class AllKinds:
+    """What is told of every kind of features, by name, and the table of all of them, if several."""
+
+    kinds: tuple[Contents, ...]
+    beside: tuple[Sheet, ...]
+
+    @property
+    def directions(self) -> list[DirectionRuns]:
+        """Every direction on every kind of features."""
+        return [direction for each in self.kinds for direction in each.runs.directions]
+
+    @property
+    def sheets(self) -> list[tuple[str, Sheet]]:
+        """Every table, after the folder within `tables` that its files lie in."""
+        own = [(each.folder, sheet) for each in self.kinds for sheet in each.sheets]
+        return [*own, *(("", sheet) for sheet in self.beside)]
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs there are."""
+        return sum(len(row.runs) for direction in self.directions for row in direction.rows)
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """A line on each run that was left out."""
+        return self.kinds[0].runs.notes
+
+
+def file_stems(names: Sequence[Sequence[str]]) -> list[str]:
+    """Return a part of a file's name for each of some names, whatever is in them; no two alike."""
+    stems: list[str] = []
+    for parts in names:
+        stem = re.sub(r"[^\w.-]", "_", "-".join(parts)).lstrip(".")
+        tries = chain([stem], (f"{stem}.{number}" for number in count(2)))
+        stems.append(next(each for each in tries if each and each not in stems))
+    return stems
+
+
+def direction_stems(directions: Sequence[DirectionRuns]) -> list[str]:
+    """Return for each direction the start of its files' names."""
+    kinds = [[each.kind] if each.kind else [] for each in directions]
+    return file_stems(
+        [
+            [*kind, each.benchmark, each.source, each.target, *each.heads]
+            for kind, each in zip(kinds, directions, strict=True)
+        ]
+    )
