@@ -180,7 +180,7 @@ def load_target(
 
 
 def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> RunEvaluation:
-    """Evaluate a run on a split. The run's own source counts as source, all else as target.
+    """Evaluate a run on a split. The run's own sources count as source, all else as target.
 
     Raises:
         DataMissingError: If the split has no videos with features.
@@ -192,7 +192,7 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
         raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
     features = load_part(target, split)
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
-    logits = run.logits(features, are_source=target.dataset == run.config.source)
+    logits = run.logits(features, are_source=target.dataset in run.config.sources)
     return RunEvaluation(
         run=run, target=target, split=split, videos=videos, labels=labels_of(videos), logits=logits
     )

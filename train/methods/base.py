@@ -165,6 +165,10 @@ class Term:
             nor labels, or `one`: then it needs a benchmark with one head. Left out, it is `one`
             for terms with modules, states, updates or a second classifier, which are made for the
             classes of one head, `once` for discriminators, and else `each`.
+        sources: what becomes of several sources that are to be domains of their own. `classes`: it
+            makes of `step.model.spec.num_domains` domains what it makes of two. `pairs`: it
+            compares the source with the target, and its loss is the mean over the sources of that
+            of each source and the target alone. `one`: it takes all sources as one domain.
     """
 
     name: str
@@ -190,6 +194,7 @@ class Term:
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
     heads: Literal["", "each", "once", "one"] = ""
+    sources: Literal["one", "classes", "pairs"] = "one"
 
     def __post_init__(self) -> None:
         _check_name("term", self.name)
@@ -205,6 +210,11 @@ class Term:
         """What becomes of the loss with several heads, see `heads`."""
         of_classes = (self.modules, self.start, self.updates, self.second_classifier)
         return self.heads or ("one" if any(of_classes) else "once" if self.level else "each")
+
+    @property
+    def judges_domains(self) -> bool:
+        """Whether it has to do with discriminators of the model."""
+        return bool(self.level or self.levels or self.attends == "domain")
 
     @property
     def needs_parts(self) -> bool:
@@ -316,6 +326,24 @@ class Method:
                 f"{self.name}: {of_one[0]} is for the classes of one head, and the benchmark has"
                 f" {', '.join(names)}; choose a method without it, such as ta3n"
             )
+
+    def check_sources(self) -> None:
+        """Refuse what several sources cannot be domains of their own to.
+
+        Raises:
+            UsageError: for a term that reads discriminators as if there were two domains.
+        """
+        of_two = [t.label for t in self.terms if t.judges_domains and t.sources != "classes"]
+        if of_two:
+            raise UsageError(
+                f"{self.name}: {of_two[0]} knows two domains alone, as it does not say that it "
+                'takes more (sources="classes"); leave out --domains each'
+            )
+
+    @property
+    def telling_sources(self) -> tuple[Term, ...]:
+        """The terms to which each of several sources can be a domain of its own."""
+        return tuple(term for term in self.terms if term.sources != "one")
 
     def plus(self, others: "Sequence[Method]") -> "Method":
         """Return the method with the terms of others added.

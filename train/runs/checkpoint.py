@@ -95,7 +95,9 @@ class RunState:
         predicted = classes_of(evaluation.logits, settings.heads, settings.rejection)
         predictions = dict.fromkeys(sorted(chosen), predicted)
         state = trainer.state_dict()
-        weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}
+        # Memories are as long as the data, and nobody looks into those of an epoch that is over.
+        model = {n: value for n, value in state["model"].items() if not _is_memory(n)}
+        weights = {rule: model for rule in KEPT_WEIGHTS if rule in chosen}
         return cls(
             trainer=state,
             scores=scores,
@@ -168,12 +170,17 @@ def _kept(state: RunState) -> dict[str, Any]:
     """Return the weights by epoch, and the epoch of each rule."""
     rules = {rule: state.chosen[rule].epoch for rule in KEPT_WEIGHTS if rule in state.weights}
     # The same strings everywhere: equal weights make equal files.
-    names = [name for name in state.weights[LAST] if not name.startswith("memory.")]
+    names = [name for name in state.weights[LAST] if not _is_memory(name)]
     epochs = {
         epoch: {name: state.weights[rule][name].cpu() for name in names}
         for rule, epoch in rules.items()
     }
     return {"seed": state.trainer["identity"]["seed"], "rules": rules, "epochs": epochs}
+
+
+def _is_memory(name: str) -> bool:
+    """Say whether a tensor of a model is what a term keeps between steps."""
+    return name.startswith("memory.")
 
 
 class TrainedModel(NamedTuple):
@@ -247,6 +254,7 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         feature_dim=sum(widths),
         heads=heads_of(config.settings),
         stream_dims=widths if recipe.fusion == "late" else (),
+        num_domains=1 + len(config.sources) if config.are_domains else 2,
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.
@@ -258,4 +266,4 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(value), buffer)
-    replace_file(path, buffer.getvalue())
+    replace_file(path, buffer.getbuffer())
