@@ -502,7 +502,7 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
         _log_sources(jobs)
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
         those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
-        LOGGER.info("the loss weights of %s were never published; see the README", those)
+        LOGGER.info("the loss weights of %s were never published; see docs/recipes.md", those)
 
 
 def _log_tested(job: TrainingJob, targets: Sequence[DomainVideos]) -> None:
