@@ -42,6 +42,7 @@ Examples:
   ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --dry-run    (time, memory, disk)
   ta3n-train --source ucf --target hmdb --grid weights.toml --seeds 3     (every combination)
   ta3n-train --init-from runs/.../source-only-... --source-free --seeds 5   (SHOT: the target alone)
+  ta3n-train --source daily-mit,daily-kinetics --target hmdb --domains each   (several sources)
   ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
   ta3n-train --submit runs/.../seed-0 --out test.zip --sls-pt N --sls-tl N --sls-td N
@@ -75,7 +76,7 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     "--source",
     metavar="NAME",
     shell_complete=complete_dataset,
-    help="Labelled dataset: ucf, hmdb, olympic ...",
+    help="Labelled dataset: ucf, hmdb ...; several: hmdb,daily-mit.",
 )
 @click.option(
     "--target", metavar="NAME", shell_complete=complete_dataset, help="Dataset to adapt to."

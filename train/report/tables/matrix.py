@@ -1,19 +1,21 @@
 """All directions side by side: rows down, sources and targets across, and their mean."""
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import permutations
 from statistics import mean
 from typing import Any
 
 from ta3n.common.errors import shorten
+from ta3n.common.files import canonical_json
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.datasets.published.figures import Figure, figures_of
 from ta3n.train.methods.registry import default_weights
 from ta3n.train.paper.labels import rule_note
 from ta3n.train.recipe.directions import direction_weights
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variant_of
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variants_of
 from ta3n.train.report.data.compare import Analysis, Call, hits_of, recipe_apart
 from ta3n.train.report.data.statistics import LEVEL_TEXT, mean_interval
 from ta3n.train.report.tables.rows import rule_notes
@@ -231,28 +233,44 @@ def match_rows(directions: Sequence[DirectionRuns]) -> list[Matched]:
     What a row is called does not tell: in a direction where a method was run once, its name alone
     stands for whatever settings it had.
     """
+    usual = [_usual_weights(direction) for direction in directions]
     lines: list[Matched] = []
     for number, direction in enumerate(directions):
         left = list(direction.rows)
-        for equal in (_equal_weights, _usual_weights):
-            for row in tuple(left):
-                for line in lines:
-                    like = next(iter(line.values()))
-                    if number not in line and _alike(like, row) and equal(like, row):
-                        line[number] = row
-                        left.remove(row)
-                        break
+        for of_weights in (dict.items, dict.keys):
+            # Only rows of one key can have equal settings: few are held against each other.
+            found: dict[_Key, list[Matched]] = defaultdict(list)
+            for line in lines:
+                found[_key(next(iter(line.values())), of_weights)].append(line)
+            rows, left = left, []
+            for row in rows:
+                for line in found[_key(row, of_weights)]:
+                    first, like = next(iter(line.items()))
+                    if number in line or not _equal(like, row, usual[first], usual[number]):
+                        continue
+                    line[number] = row
+                    break
+                else:
+                    left.append(row)
         lines += [{number: row} for row in left]
     return lines
 
 
-def _alike(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether two rows differ in weights alone, or in direction and classes."""
-    ours, theirs = (
-        (row.method, row.config.temporal, _start(row.config), rules_on(row.config.settings))
-        for row in (one, other)
+_Key = tuple[Any, ...]
+
+
+def _key(row: RunGroup, of_weights: Callable[[dict[str, float]], Iterable[Any]]) -> _Key:
+    """Return what rows of equal settings have in common, whatever their direction.
+
+    Args:
+        of_weights: Their items, to find equal ones; or only which there are.
+    """
+    config = row.config
+    return (
+        *(row.method, config.temporal, rules_on(config.settings)),
+        canonical_json(_start(config)),
+        frozenset(of_weights(config.settings["weights"])),
     )
-    return ours == theirs and not recipe_apart(one, other)
 
 
 def _start(config: RunConfig) -> Mapping[str, Any]:
@@ -261,23 +279,22 @@ def _start(config: RunConfig) -> Mapping[str, Any]:
     return {key: value for key, value in start.items() if key != "hash"}
 
 
-def _equal_weights(one: RunGroup, other: RunGroup) -> bool:
-    return bool(one.config.settings["weights"] == other.config.settings["weights"])
+def _usual_weights(direction: DirectionRuns) -> Mapping[str, float]:
+    """Return the weights that a direction has where none is given."""
+    of_direction = direction_weights(direction.benchmark, direction.source, direction.target)
+    return {**default_weights(), **of_direction.values}
 
 
-def _usual_weights(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether each weight is equal, or the one that either direction has by itself."""
+def _equal(
+    one: RunGroup, other: RunGroup, usual: Mapping[str, float], usual_there: Mapping[str, float]
+) -> bool:
+    """Return whether rows have one recipe, and weights that are equal or as in their direction."""
     ours, theirs = (row.config.settings["weights"] for row in (one, other))
-    defaults = default_weights()
-    usual = [
-        {**defaults, **direction_weights(c.benchmark, c.source, c.target).values}
-        for c in (one.config, other.config)
-    ]
-    return ours.keys() == theirs.keys() and all(
+    return all(
         ours[name] == theirs[name]
-        or (ours[name], theirs[name]) == (usual[0].get(name), usual[1].get(name))
+        or (ours[name], theirs[name]) == (usual.get(name), usual_there.get(name))
         for name in ours
-    )
+    ) and not recipe_apart(one, other)
 
 
 def line_names(lines: Sequence[Matched]) -> list[str]:
@@ -294,8 +311,8 @@ def line_names(lines: Sequence[Matched]) -> list[str]:
         )
         for row in rows
     ]
-    variants = [variant_of(config, configs) for config in configs]
-    return [f"{r.method} ({v})" if v else r.method for r, v in zip(rows, variants, strict=True)]
+    pairs = zip(rows, variants_of(configs), strict=True)
+    return [f"{row.method} ({variant})" if variant else row.method for row, variant in pairs]
 
 
 def _is_focal(line: Matched, analyses: Sequence[Analysis]) -> bool:
