@@ -7,6 +7,7 @@ same is to be had.
 """
 
 import importlib
+import json
 import re
 import shutil
 import subprocess
@@ -19,9 +20,12 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 import click
+from pydantic import BaseModel
 
+from ta3n.extract.job.settings import ExtractSettings
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.epic.cli import CHECK, check_submission
+from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.methods.base import ENCODER_REVERSAL, Method, Weight
 from ta3n.train.methods.registry import METHODS
 from ta3n.train.report import cli as report
@@ -166,7 +170,7 @@ def _cell(text: str) -> str:
 
 def _prose(text: str) -> str:
     """Return words of a help text for a table: `*`, `<` and `_` mean themselves."""
-    return re.sub(r"([*<_`\[])", r"\\\1", _cell(text))
+    return re.sub(r"([*_`\[])", r"\\\1", _cell(text).replace("<", "&lt;"))
 
 
 def methods() -> str:
@@ -262,6 +266,15 @@ def encoders() -> str:
     return "\n".join(rows)
 
 
+def _settings(settings: type[BaseModel]) -> str:
+    rows = ["| key | default | what it says |", "|---|---|---|"]
+    for name, field in settings.model_fields.items():
+        value = field.get_default(call_default_factory=True)
+        told = "" if value is None else f"`{json.dumps(value, default=str)}`"
+        rows.append(f"| `{name}` | {_cell(told)} | {_prose(field.description or '')} |")
+    return "\n".join(rows)
+
+
 def changelog() -> str:
     """Return the changelog without its heading."""
     return (ROOT / "CHANGELOG.md").read_text().partition("\n")[2].strip()
@@ -269,7 +282,8 @@ def changelog() -> str:
 
 def contributing() -> str:
     """Return the page for contributors, which lies where GitHub looks for it."""
-    return (ROOT / "CONTRIBUTING.md").read_text().replace("](docs/", "](").strip()
+    text = (ROOT / "CONTRIBUTING.md").read_text().strip()
+    return text.replace("](docs/", "](").replace("](CHANGELOG.md)", "](changes.md)")
 
 
 PARTS: dict[str, Callable[[], str]] = {
@@ -277,6 +291,8 @@ PARTS: dict[str, Callable[[], str]] = {
     "methods": methods,
     "weights": weights,
     "encoders": encoders,
+    "extract-settings": lambda: _settings(ExtractSettings),
+    "train-settings": lambda: _settings(TrainSettings),
     "changelog": changelog,
     "contributing": contributing,
 }
