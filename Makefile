@@ -22,7 +22,7 @@ define test_with
 endef
 
 .PHONY: help install lock references demo test test-oldest test-versions test-slow lint typecheck format
-.PHONY: bench soak clean docs
+.PHONY: bench gpu-check soak clean docs
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -95,6 +95,10 @@ docs: $(INSTALLED)  ## build the documentation site into build/site, its links a
 bench: $(INSTALLED)  ## measure both stages against their raw limits
 	$(BIN)/python -P -m ta3n.extract.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench
+
+# The script's own exit code is 77 where there is no GPU; make's is 2, as for any error.
+gpu-check: $(INSTALLED)  ## eight minutes for whoever has a GPU: its tests, the bench, gpu-check.json
+	$(BIN)/python -P tests/gpu/check.py
 
 soak: $(INSTALLED)  ## hours of faults: 50 kills, 10,000 clips, huge clips
 	$(BIN)/pytest -s tests/soak/soak_faults.py tests/soak/soak_kills.py tests/soak/soak_memory.py

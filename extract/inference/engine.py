@@ -7,13 +7,12 @@ frames of a window, S side of a crop.
 
 import math
 import platform
-import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
-from statistics import median
 from typing import Any, cast
 
 import torch
@@ -29,14 +28,19 @@ from ta3n.extract.inference.batches import (
     inputs_in_words,
     suitable_batch_size,
 )
-from ta3n.extract.inference.network import full_precision, load_network
+from ta3n.extract.inference.choices import (
+    MIN_GAIN,
+    Choice,
+    Choices,
+    in_form,
+    seconds_of,
+    usual_choice,
+)
+from ta3n.extract.inference.network import LowPrecision, full_precision, load_network
 from ta3n.extract.inference.preprocessing import MAX_DEVICE_PIXELS, Cropper, cropper_for
 
 # A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
 _BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
-_TIMED_RUNS = 5
-# Below this gain the plain form is kept: its bits do not depend on a compiler.
-_MIN_GAIN = 1.03
 _RECORDED_PACKAGES = ("ta3n", "torch", "torchvision", "av", "pillow", "numpy", "h5py")
 
 
@@ -98,6 +102,7 @@ def start_engine(
     batch_size: int | None,
     compiled: str,
     num_sharing: int = 1,
+    num_inputs: int | None = None,
 ) -> Engine:
     """Load the network in its fastest form and find out how many inputs it takes at a time.
 
@@ -107,6 +112,8 @@ def start_engine(
         batch_size: Inputs in one forward pass; None takes what suits the device.
         compiled: `auto`, `on` or `off`.
         num_sharing: Engines that share the CPUs of this process.
+        num_inputs: How many are to be computed, about; None if that is not known. Many are worth a
+            trial of what is fastest here.
 
     Raises:
         WeightsError: If the weights cannot be loaded.
@@ -126,14 +133,38 @@ def start_engine(
     if backbone.library == "python":
         _check_that_it_runs(network, backbone, profile, on)
     shape = backbone.input_shape
-    batch_size = batch_size or suitable_batch_size(network, on, shape)
-    fastest = network
-    if is_compiled(compiled, profile, on):
-        fastest = compiled_if_faster(network, on, batch_size, shape)
     provenance = provenance_of(describe_device(on), weights_sha256, num_cpus)
+    num_threads = num_cpus if on.type == "cpu" else 1
+    choice = usual_choice(batch_size or suitable_batch_size(network, on, shape))
+    choices = None
+    if profile == "fast":
+        choices = Choices(
+            network,
+            on,
+            shape,
+            marks=provenance | {"backbone": backbone.name, "shape": str(shape)},
+            num_inputs=num_inputs,
+            num_threads=num_threads,
+            as_run=partial(_on_cores, num_threads),
+        )
+        choice = choices.best(choice, any_batch=batch_size is None)
+        network = in_form(network, choice)
+        provenance |= {
+            "precision": _precision(choice, on),
+            "channels_last": str(choice.channels_last),
+        }
+    batch_size = choice.batch_size
+    fastest = network
+    if is_compiled(compiled, profile, on) and (
+        compiled == "on" or choices is None or choices.pays_to_compile(choice, network)
+    ):
+        fastest = compiled_if_faster(network, on, batch_size, shape)
+        if choices is not None:
+            choices.remember_compiling(choice, gains=fastest is not network)
     provenance |= {"batch_size": str(batch_size), "compiled": str(fastest is not network)}
     # A compiled network spreads its layers over the cores by itself.
-    num_threads = num_cpus if on.type == "cpu" and fastest is network else 1
+    if fastest is not network:
+        num_threads = 1
     if num_threads > 1:
         fastest = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
     LOGGER.info(
@@ -154,6 +185,13 @@ def start_engine(
         cropper=cropper_for(profile, backbone, on),
         provenance=provenance,
     )
+
+
+def _precision(choice: Choice, device: torch.device) -> str:
+    """Return the type of numbers that `fast` computes in."""
+    if device.type == "cuda":
+        return "float16"
+    return "bfloat16" if choice.bfloat16 else "float32"
 
 
 def _check_that_it_runs(
@@ -189,24 +227,18 @@ def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[st
     }
 
 
-class HalfPrecision(nn.Module):
-    """A network body that computes in 16-bit floats, converted in place; its ends have 32 bits."""
+class HalfPrecision(LowPrecision):
+    """A network body in half precision, the 16-bit floats of GPUs."""
 
     def __init__(self, body: nn.Module) -> None:
-        super().__init__()
-        self.body = body.half()
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Compute features, float32 [B, D], of normalised images or clips, float32 [B, 3, ...]."""
-        features: Tensor = self.body(images.half())
-        return features.float()
+        super().__init__(body, torch.float16)
 
 
 def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> nn.Module:
     """Return a `FeatureNetwork` in the precision of a profile; it may be changed in place.
 
-    `fast` is half precision on a GPU. CPUs without units for 16-bit floats are several times slower
-    with them, so on a CPU `fast` computes in 32 bits.
+    `fast` is half precision on a GPU. On a CPU it is of 32 bits here: processors without units for
+    bfloat16 are several times slower with it, so that it is a choice to be tried (`Choices`).
     """
     if profile != "fast" or device.type != "cuda":
         return network
@@ -262,8 +294,9 @@ def compiled_if_faster(
     compiled = compile_for(network, crops)
     if compiled is None:
         return network
-    gain = _seconds(network, crops) / _seconds(compiled, crops)
-    is_kept = gain >= _MIN_GAIN
+    plain_s, compiled_s = seconds_of([network, compiled], crops)
+    gain = plain_s / compiled_s
+    is_kept = gain >= MIN_GAIN
     LOGGER.info(
         "compiled, the network runs at %.2f times its plain speed: it is %s",
         gain,
@@ -284,17 +317,6 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
         LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None
     return compiled
-
-
-def _seconds(network: nn.Module, crops: Tensor) -> float:
-    times = []
-    with torch.inference_mode():
-        for _ in range(_TIMED_RUNS):
-            started = time.perf_counter()
-            # Taking one value waits for the device.
-            network(crops)[0, 0].item()
-            times.append(time.perf_counter() - started)
-    return median(times)
 
 
 class SideBySide(nn.Module):
@@ -327,3 +349,16 @@ class SideBySide(nn.Module):
         with torch.inference_mode():
             features: Tensor = self.network(crops)
             return features
+
+
+@contextmanager
+def _on_cores(num_threads: int, network: nn.Module, batch_size: int) -> Iterator[nn.Module]:
+    """Give a network that runs on so many cores side by side."""
+    if num_threads == 1:
+        yield network
+        return
+    side_by_side = SideBySide(network, num_threads=num_threads, frames_at_once=batch_size)
+    try:
+        yield side_by_side
+    finally:
+        side_by_side.close()

@@ -12,7 +12,7 @@ of a feature map.
 
 import copy
 from functools import lru_cache
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import torch
 import torch.nn.functional as F
@@ -46,11 +46,15 @@ class FeatureNetwork(nn.Module):
         body: Maps normalised images [B, 3, H, W], or windows of them [B, 3, T, H, W], to features
             [B, D], in evaluation mode.
         backbone: Gives the normalisation.
+
+    Attributes:
+        channels_last: Whether the body gets the channels of a pixel side by side in memory.
     """
 
     def __init__(self, body: nn.Module, backbone: Backbone) -> None:
         super().__init__()
         self.body = body
+        self.channels_last = True
         self.mean: Tensor
         self.std: Tensor
         shape = (1, 3, *(1 for _ in backbone.input_shape[:-1]))
@@ -70,8 +74,22 @@ class FeatureNetwork(nn.Module):
             return of_clips
         # Channels stay last in memory: the permuted view is what fast convolutions want.
         images = crops.permute(0, 3, 1, 2).float().div_(255).sub_(self.mean).div_(self.std)
-        features: Tensor = self.body(images)
+        features: Tensor = self.body(images if self.channels_last else images.contiguous())
         return features
+
+
+class LowPrecision(nn.Module):
+    """A network body that computes in 16-bit floats, converted in place; its ends have 32 bits."""
+
+    def __init__(self, body: nn.Module, dtype: torch.dtype) -> None:
+        super().__init__()
+        self.body = body.to(dtype)
+        self._dtype = dtype
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute features, float32 [B, D], of normalised images or clips, float32 [B, 3, ...]."""
+        features: Tensor = self.body(images.to(self._dtype))
+        return features.float()
 
 
 def fold_batch_norm(network: nn.Module) -> nn.Module:
@@ -170,6 +188,16 @@ class FusedConvolution(nn.Module):
         self._activation = _ACTIVATIONS[activation]
         self._geometry = [list(conv.padding), list(conv.stride), list(conv.dilation), conv.groups]
         self._packed: Tensor | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Return what a copy needs, which packs its weights by itself."""
+        return self.__dict__ | {"_packed": None}
+
+    def _apply(self, *args: Any, **options: Any) -> Self:
+        # Weights of another type are packed anew.
+        self._packed = None
+        super()._apply(*args, **options)  # type: ignore[no-untyped-call]
+        return self
 
     def forward(self, images: Tensor, added: Tensor | None = None) -> Tensor:
         """Convolve [B, C, H, W], channels last in memory; the result is [B, D, H', W'].

@@ -26,7 +26,9 @@ class ExtractSettings(Section):
         None, "imagenet1k_v1 (default), FILE, or random:SEED.", metavar="W"
     )
     profile: Literal["ta3n", "fast", "torchvision", "timm", "own"] | None = setting(
-        None, "ta3n (default); fast: half precision on a GPU; torchvision, timm, own.", metavar="P"
+        None,
+        "ta3n (default); fast: 16-bit floats where faster; torchvision, timm, own.",
+        metavar="P",
     )
     frames: str = setting(
         "all", "all (default); segments:K, every:N or fps:F keep only those.", metavar="F"

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from ta3n.common.device import allowed_cpus
 from ta3n.common.records import PlannedClip
+from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, is_finished
 from ta3n.extract.decoders.pool import Attempt, Decoders, Ended, Frames
 from ta3n.extract.decoding.decode import ClipOutcome
@@ -25,6 +26,9 @@ from ta3n.extract.worker.progress import Advanced, JobProgress, Tell
 from ta3n.extract.worker.publishing import DecodedClip, Publisher
 from ta3n.extract.worker.quarantine import Quarantined, add_to_quarantine
 from ta3n.extract.worker.work import Work
+
+# Of the datasets' clips, about: enough to tell a long job from a short one.
+_BYTES_A_FRAME, _USUAL_RATE = 4096, 25.0
 
 
 def extract(work: Work, progress: JobProgress) -> None:
@@ -75,7 +79,20 @@ def engine_for(work: Work) -> Engine:
         batch_size=work.batch_size,
         compiled=work.compile,
         num_sharing=work.num_sharing,
+        num_inputs=_num_inputs(work),
     )
+
+
+def _num_inputs(work: Work) -> int:
+    """Return about how many frames are to be computed, as the files' sizes tell."""
+    clips = [clip for task in work.tasks for clip in task.to_decode]
+    selection = FrameSelection.parse(work.config.frames)
+    if selection.num_segments is not None:
+        return selection.num_segments * len(clips)
+    num_frames = sum(clip.size_bytes for clip in clips) // _BYTES_A_FRAME
+    if selection.fps is not None:
+        return int(num_frames * min(selection.fps / _USUAL_RATE, 1))
+    return num_frames // (selection.every or 1)
 
 
 def extract_shards(

@@ -259,3 +259,24 @@ def test_no_step_waits_for_a_cuda_device(make_trainer: MakeTrainer, make_data: M
         trainer._step(batch, 0, 3)
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.cuda
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+def test_a_run_on_a_gpu_resumes_where_it_stopped(
+    make_trainer: MakeTrainer,
+    make_data: MakeData,
+    record_property: Callable[[str, object], None],
+) -> None:
+    def on_gpu() -> Trainer:
+        return Trainer(make_trainer().settings, make_data(), device=torch.device("cuda"))
+
+    weights = train(on_gpu())
+    stopped = on_gpu()
+    stopped.run_epoch()
+    resumed = on_gpu()
+    resumed.load_state_dict(through_a_file(stopped.state_dict()))
+    found = train(resumed)
+    record_property("bit-equal", all(torch.equal(found[name], weights[name]) for name in weights))
+    for name, expected in weights.items():
+        assert torch.allclose(found[name], expected, rtol=1e-3, atol=1e-5), name
