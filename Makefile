@@ -91,6 +91,7 @@ typecheck: $(INSTALLED)  ## check types
 bench: $(INSTALLED)  ## measure both stages against their raw limits
 	$(BIN)/python -P -m ta3n.extract.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench_scale
 
 soak: $(INSTALLED)  ## hours of faults: 50 kills, 10,000 clips, huge clips
 	$(BIN)/pytest -s tests/soak/soak_faults.py tests/soak/soak_kills.py tests/soak/soak_memory.py
