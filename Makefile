@@ -95,6 +95,7 @@ docs: $(INSTALLED)  ## build the documentation site into build/site, its links a
 bench: $(INSTALLED)  ## measure both stages against their raw limits
 	$(BIN)/python -P -m ta3n.extract.bench
 	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench
+	OMP_NUM_THREADS=1 $(BIN)/python -P -m ta3n.train.bench_scale
 
 # The script's own exit code is 77 where there is no GPU; make's is 2, as for any error.
 gpu-check: $(INSTALLED)  ## eight minutes for whoever has a GPU: its tests, the bench, gpu-check.json
