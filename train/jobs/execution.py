@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import compress, groupby
 from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -185,7 +185,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, mapped=_is_mapped(job, cache, device))
+    data = load_data(job, cache, mapped=is_mapped(job, cache, device))
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -226,6 +226,24 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
+    agree_on_count(shares_file(tasks), share)
+    mine = share.of(tasks)
+    left = sum(len(seeds) for _, seeds in _unfinished(mine))
+    LOGGER.info(
+        "part %s: %d of %d runs, of which %d are to be trained",
+        share,
+        sum(len(seeds) for _, seeds in mine),
+        sum(len(seeds) for _, seeds in tasks),
+        left,
+    )
+    return mine
+
+
+def shares_file(tasks: Sequence[Task]) -> Path:
+    """Return where it stands into how many parts this list of runs is cut.
+
+    It is in the folder of the direction that all are of, or that of their benchmark.
+    """
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -233,22 +251,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(_common_folder(tasks) / name, share)
-    mine = share.of(tasks)
-    left = sum(len(seeds) for _, seeds in _unfinished(mine))
-    LOGGER.info(
-        "part %s: %d of %d runs, of which %d are to be trained",
-        share,
-        sum(len(seeds) for _, seeds in mine),
-        len(runs),
-        left,
-    )
-    return mine
-
-
-def _common_folder(tasks: Sequence[Task]) -> Path:
-    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
-    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks})) / name
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -285,17 +288,9 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
-    from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.data.shared import SharedMemory
 
-    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
-        raise UsageError(
-            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
-            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
-        )
-    if processes > allowed_cpus():
-        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
-    processes = min(processes, len(tasks), allowed_cpus())
+    processes = check_processes(tasks, processes)
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
     with SharedMemory() as memory:
         shared = memory.keep(_read_for_all(tasks, FeatureCache(memory.allocate)))
@@ -312,11 +307,11 @@ def _read_for_all(tasks: Sequence[Task], cache: FeatureCache) -> _Shared:
 
     settled: dict[int, TrainingJob] = {}
     for job in {id(job): job for job, _ in tasks}.values():
-        mapped = _is_mapped(job, cache, torch.device("cpu"))
+        mapped = is_mapped(job, cache, torch.device("cpu"))
         settings = job.settings.model_copy(update={"load": "mapped" if mapped else "memory"})
         settled[id(job)] = replace(job, settings=settings)
         if not mapped:
-            _load(job, cache, mapped=False)
+            load_data(job, cache, mapped=False)
     return [(settled[id(job)], seeds) for job, seeds in tasks], cache
 
 
@@ -338,6 +333,27 @@ def _train_in_processes(shared: "SharedValue[_Shared]", num_tasks: int, processe
             f"{num_tasks} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
+
+
+def check_processes(tasks: Sequence[Task], processes: int) -> int:
+    """Return how many processes would be started, at least one.
+
+    Raises:
+        UsageError: If several are to share a GPU.
+        DeviceError: If the device is not there.
+    """
+    from ta3n.common.device import allowed_cpus, resolve_device
+
+    if processes == 1:
+        return 1
+    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
+        raise UsageError(
+            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
+            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
+        )
+    if processes > allowed_cpus():
+        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
+    return min(processes, len(tasks), allowed_cpus())
 
 
 def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
@@ -365,7 +381,7 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
+def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
@@ -374,15 +390,13 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     drawn = job.run.recipe.sampling == "random"
     by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
     learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
-    known = [_known_videos(job, side) for side in learned]
+    known = [_is_known(job, video) for side in learned for video in side.train]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = [video for some in known for video in some]
+    videos = list(compress((video for side in learned for video in side.train), known))
     if learned:
         features = join(learned, "train", drawn=drawn)
-        if len(videos) < sum(len(side.train) for side in learned):
-            kept = zip(learned, map(set, known), strict=True)
-            features = features[[video in some for side, some in kept for video in side.train]]
+        features = features if all(known) else features[known]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -393,7 +407,9 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
             target_features=target,
             source_sizes=tuple(len(s.train) for s in learned) if len(learned) > 1 else (),
         ),
-        source_videos=[path for side in learned for path in _paths(side, learned)],
+        source_videos=list(
+            compress((path for side in learned for path in _paths(side, learned)), known)
+        ),
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
         held_out=_load_held_out(job, cache, mapped=mapped),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
@@ -405,12 +421,9 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     )
 
 
-def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
-    """Return the training videos with labels that can be learned: of an open target the known."""
-    rejection = job.run.rejection
-    if rejection is None:
-        return learned.train
-    return tuple(video for video in learned.train if video.label != rejection.label)
+def _is_known(job: "TrainingJob", video: "Video") -> bool:
+    """Say whether the label of a video can be learned: no unknown one of an open target."""
+    return job.run.rejection is None or video.label != job.run.rejection.label
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":
@@ -432,7 +445,7 @@ def _paths(side: DomainVideos, sides: Sequence[DomainVideos]) -> Iterator[str]:
         yield video.clip.path if len(sides) == 1 else f"{side.dataset}/{video.clip.path}"
 
 
-def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
+def is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of

@@ -203,10 +203,21 @@ def _with_label_sets(
     return given
 
 
-def _rejection(benchmark: Benchmark, settings: TrainSettings) -> Rejection | None:
+def _rejection(benchmark: Benchmark, settings: TrainSettings, method: Method) -> Rejection | None:
     """Return how unknown videos are told, where there are any."""
+    if method.has_unknown_output and not benchmark.is_open:
+        raise UsageError(
+            f"{method.name} has an output for unknown videos, and here all are known; name the "
+            "unknown classes by --unknown, or choose another method"
+        )
     if not benchmark.is_open:
         return None
+    if method.has_unknown_output:
+        if settings.unknown_threshold is not None:
+            raise UsageError(
+                f"{method.name} has an output for unknown videos; leave out --unknown-threshold"
+            )
+        return Rejection(label=len(benchmark.class_names), threshold=None)
     threshold = settings.unknown_threshold
     return Rejection(
         label=len(benchmark.class_names),
@@ -232,16 +243,17 @@ def _choose(
         if heads:
             choice.method.check_heads([head.name for head in heads])
         weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
+        rejection = _rejection(benchmark, settings, choice.method)
         run = RunSettings(
             method=choice.method,
             recipe=choose_recipe(settings, choice.method),
             weights=weights,
-            num_classes=len(benchmark.class_names),
+            num_classes=rejection.num_outputs if rejection else len(benchmark.class_names),
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
             domains=settings.domains,
-            rejection=_rejection(benchmark, settings),
+            rejection=rejection,
         )
         yield choice.row, run.as_usual(), start, published and benchmark.label_sets is None
 
@@ -481,21 +493,7 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
     for note in dict.fromkeys(filter(None, notes)):
         LOGGER.info(note)
-    for target in targets.values():
-        if not any(video.is_labelled for video in target.val):
-            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
-        elif len(target.val) < _FEW_VIDEOS:
-            LOGGER.warning(
-                "with %d target validation videos one video is worth %.1f points of accuracy",
-                len(target.val),
-                100 / len(target.val),
-            )
-        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
-        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
-            LOGGER.info(
-                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
-                *(target.dataset, len(judged), MOST_COMPARED),
-            )
+    _log_tested(jobs[0], list(targets.values()))
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
         names = ", ".join(dict.fromkeys(closed))
@@ -503,7 +501,29 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     if len(jobs[0].sources) > 1:
         _log_sources(jobs)
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
-        LOGGER.info("the loss weights of this direction were never published; see the README")
+        those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
+        LOGGER.info("the loss weights of %s were never published; see docs/recipes.md", those)
+
+
+def _log_tested(job: TrainingJob, targets: Sequence[DomainVideos]) -> None:
+    """Log what the tested videos of some targets cannot tell, or not to the point."""
+    labelled = {target.dataset: any(v.is_labelled for v in target.val) for target in targets}
+    for name in (name for name, has_labels in labelled.items() if not has_labels):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
+    for count in sorted({len(target.val) for target in targets if labelled[target.dataset]}):
+        if count < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                count,
+                100 / count,
+            )
+    for target in targets:
+        judged = target.train if job.settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not job.run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
+            )
 
 
 def _log_sources(jobs: Sequence[TrainingJob]) -> None:

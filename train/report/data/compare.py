@@ -1,17 +1,15 @@
 """Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Literal
 
 import numpy as np
 
 from ta3n.common.errors import UsageError, did_you_mean, shorten
-from ta3n.train.methods.registry import method_for, method_of
-from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import paper_methods
-from ta3n.train.recipe.recipes import OFFICIAL, RECIPES, Recipe
+from ta3n.train.recipe.recipes import OFFICIAL, RECIPES
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import (
     LEVEL,
@@ -207,28 +205,9 @@ def recipe_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     theirs, ours = (each.config.settings["recipe"] for each in (reference, row))
     return [
         f"{name} {theirs[name]}, not {ours[name]}"
-        for name in _fields_read(reference)
+        for name in reference.fields_read
         if name in theirs and name in ours and theirs[name] != ours[name]
     ]
-
-
-def _fields_read(row: RunGroup) -> tuple[str, ...]:
-    """Return the fields of the recipe that decide what a row comes to."""
-    config = row.config
-    recorded = config.settings["recipe"]
-    known = {field.name: recorded[field.name] for field in fields(Recipe) if field.name in recorded}
-    try:
-        method = method_of({"label": "", **config.settings["method"]})
-    except UsageError:  # of a plug-in: what matters to every method
-        method = method_for("source-only", "pooling")
-    settings = RunSettings(
-        method=method,
-        recipe=Recipe(**known),
-        weights=config.settings["weights"] if row.adapts else {},
-        num_classes=len(row.classes),
-        seed=0,
-    )
-    return settings.fields_read
 
 
 def pick_like(
