@@ -325,6 +325,22 @@ def test_all_rows_of_a_call_have_them(three: Three, tmp_path: Path) -> None:
     assert told["jan"] == told["revgrad"] == told["ta3n"] == "each"
 
 
+@pytest.mark.parametrize(
+    "more", [("--target-classes", "MoveLeft,Rise"), ("--unknown", "MoveLeft,Rise")]
+)
+def test_the_target_may_have_other_classes(
+    three: Three, tmp_path: Path, more: tuple[str, ...]
+) -> None:
+    three.done(*PAIR, *more, "--domains", "each", "--epochs", 1, out=tmp_path)
+    (path,) = tmp_path.glob("*/*/*/seed-0")
+    run = read_run(path)
+    is_open = more[0] == "--unknown"
+    # Of the open set the sources have lost two of twelve classes; three videos of each are left.
+    assert run.result.coverage["source"][1] == (60 if is_open else 72)
+    assert run.result.coverage["target"][1] == (36 if is_open else 6)
+    assert run.config.sources == ("synthetic-a", "synthetic-b")
+
+
 def test_what_diverges_is_named_with_its_dataset(three: Three, tmp_path: Path) -> None:
     done = three.train(*PAIR, "--learning-rate", 1e30, out=tmp_path)
     assert done.exit_code == 3, done.stderr

@@ -71,9 +71,9 @@ _COLUMNS = (
     Column("best", ("single_best_percent", "single_best_sd")),
     Column("best source", ("single_best_source",), words=True),
     Column("combined", ("combined_percent", "combined_sd")),
-    Column("less best", ("combined_less_best_points",)),
+    Column("combined less best", ("combined_less_best_points",)),
     Column("multi-source", ("multi_source_percent", "multi_source_sd")),
-    Column("less best ", ("multi_source_less_best_points",)),
+    Column("multi-source less best", ("multi_source_less_best_points",)),
     Column("n", ("num_seeds",)),
 )
 
