@@ -111,6 +111,14 @@ def reason_of(error: BaseException) -> str:
     return f"{kind}: {first_line(error)[:200]}".removesuffix(f": {kind}")
 
 
+def unexpected(error: Exception) -> Ta3nError:
+    """Return the error to tell of one that is no clip's fault, nor the user's."""
+    return Ta3nError(
+        f"unexpected {type(error).__name__}: {error}; no clip is to blame, but this software or "
+        "the version of a package that it uses: see the traceback"
+    )
+
+
 def printable(text: str) -> str:
     """Return text for one line of any terminal: control characters and bad UTF-8 as escapes."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

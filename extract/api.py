@@ -4,7 +4,7 @@ Legend: F kept frames of a clip, D feature width.
 """
 
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike, fspath
@@ -17,22 +17,21 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ta3n.common.device import resolve_device
+from ta3n.common.device import allowed_cpus, resolve_device
 from ta3n.common.errors import DeviceError, UsageError, first_line
 from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
 from ta3n.common.sampling import Timing, WindowPad
 from ta3n.common.store import Features
-from ta3n.common.video import RgbImage
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.decoders.pool import Decoders, Frames
+from ta3n.extract.decoding.passes import PassDecoding
+from ta3n.extract.inference.batches import RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
 from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.job.settings import ExtractSettings
-from ta3n.extract.worker.messages import Pass
-from ta3n.extract.worker.passes import Outcomes, decode_pass
-from ta3n.extract.worker.publishing import ShardContent, ShardOrigin
-from ta3n.extract.worker.shards import ShardBuilder
+from ta3n.extract.worker.publishing import ShardContent, ShardOrigin, shard_content
+from ta3n.extract.worker.shards import ClipCollector
 
 _NETWORKS_KEPT = 2
 # A network, and torch's switches, are for one call at a time.
@@ -220,22 +219,20 @@ def _extract(
     engine: Engine,
     decode_threads: int | None,
 ) -> ShardContent:
-    def decode(clips: Pass) -> Generator[RgbImage, None, Outcomes]:
-        # An interruption must not wait until long clips are decoded to their end.
-        return decode_pass(root, clips, config, feed.check, cropper=engine.cropper)
-
-    runner = engine.new_runner(spool_folder=None)
-    builder = ShardBuilder(clips[0].shard, tuple(clips), runner)
-    feed = ClipFeed(
-        [(clip,) for clip in clips],
-        decode,
-        num_threads=decode_threads or engine.num_cpus,
+    runner = engine.new_runner()
+    collector = ClipCollector(runner, RowSpool(runner.feature_dim, None), len(clips))
+    decoders = Decoders(
+        PassDecoding(root, config, engine.cropper),
+        count=decode_threads or allowed_cpus(),
         max_bytes=engine.max_bytes_ahead,
+        frame_bytes=engine.max_frame_bytes,
     )
-    with feed:
-        for passed, crops in feed:
-            builder.add(passed, crops)
-    return builder.finish(runner.flush(), ShardOrigin(config.hash, engine.provenance))
+    with decoders:
+        for item in decoders.decoded((clip,) for clip in clips):
+            collector.add(item) if isinstance(item, Frames) else collector.end(item)
+    runner.flush()
+    origin = ShardOrigin(config.hash, engine.provenance)
+    return shard_content(clips[0].shard, clips, collector.decoded, collector.rows, origin)
 
 
 def _clip(clip: ClipRecord, content: ShardContent, config: FeatureConfig) -> ClipFeatures:

@@ -182,8 +182,7 @@ def _extract(
         num_plan_parts,
     )
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
-    from ta3n.extract.supervision.supervisor import WORKER_COMMAND
-    from ta3n.extract.worker.messages import Work
+    from ta3n.extract.worker.work import DECODER_COMMAND, Work
 
     options = settings.extract
     name = clips.name if isinstance(clips, Dataset) else VIDEOS
@@ -215,14 +214,15 @@ def _extract(
         batch_size=options.batch_size,
         compile=options.compile,
         decode_threads=options.decode_threads,
+        decode_bytes=None if options.decode_memory is None else options.decode_memory * 10**6,
         clip_timeout_s=options.clip_timeout,
+        decoder_command=DECODER_COMMAND if options.supervise else (),
     )
     job = ExtractionJob(
         work=work,
         plan=plan,
         scope=scope,
         share=share,
-        worker_command=WORKER_COMMAND if options.supervise else (),
         **again,
     )
     manifest = run_job(job)

@@ -20,7 +20,7 @@ from ta3n.extract.bench.run import BenchOptions, measure, publish
 @click.option("--rounds", default=BenchOptions.rounds, show_default=True)
 @click.option("--decode-threads", type=int, help="Clips decoded side by side.")
 @click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
-@click.option("--processes", is_flag=True, help="Decoding in processes, too.")
+@click.option("--processes", is_flag=True, help="Decoding in processes by itself, too.")
 @click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
 @handles_errors("bench")
 def main(json_file: str | None, **options: Any) -> None:

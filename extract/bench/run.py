@@ -6,16 +6,15 @@ ratios within a run mean anything. Nothing here decides whether a test passes.
 
 import copy
 import json
-import multiprocessing
 import resource
 import sys
 import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
@@ -28,21 +27,20 @@ from torch import Tensor, nn
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
 from ta3n.common.files import expand_home
 from ta3n.common.records import PYTHON_PREFIX, PlannedClip
-from ta3n.common.sampling import FrameSelection, WindowPad
+from ta3n.common.sampling import WindowPad
 from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
 from ta3n.extract.backbones import IMAGE_SIZE, get_backbone, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.decoding.decode import decode_clip
-from ta3n.extract.decoding.prefetch import ClipFeed
+from ta3n.extract.decoders.pool import Decoders, Frames
+from ta3n.extract.decoding.passes import PassDecoding
 from ta3n.extract.inference.batches import inputs_in_words
 from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
 from ta3n.extract.job.plan import feature_config
 from ta3n.extract.job.settings import ExtractSettings
-from ta3n.extract.worker.messages import Pass, Reporter, ShardTask, Work
-from ta3n.extract.worker.passes import Outcomes
 from ta3n.extract.worker.shards import engine_for, extract_shards
+from ta3n.extract.worker.work import DECODER_COMMAND, ShardTask, Work
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
 NETWORK = "network, "
@@ -140,8 +138,8 @@ def measure(options: BenchOptions) -> BenchResult:
         waits: dict[str, float] = {}
 
         def pipeline(some: Sequence[Path]) -> int:
-            feed = _whole_pipeline(work, engine, some)
-            waits.update({"network": feed.wait_s, "decoding": feed.full_s})
+            decoders = _whole_pipeline(work, engine, some)
+            waits.update({"network": decoders.wait_s, "decoding": decoders.full_s})
             return len(some) * options.clip_frames
 
         def sampled() -> int:
@@ -149,12 +147,13 @@ def measure(options: BenchOptions) -> BenchResult:
             _whole_pipeline(replace(work, config=config), engine, clips)
             return 5 * len(clips)
 
-        jobs = _jobs_of_decoding(clips, threads, device)
-        if options.processes:
-            pool = stack.enter_context(_decoding_processes(threads))
-            jobs[f"decode + convert + resize, {threads} processes"] = lambda: _cropped_by_processes(
-                clips, pool
-            )
+        jobs = _jobs_of_decoding(clips, device)
+        kinds = (
+            {"threads": (), "processes": DECODER_COMMAND} if options.processes else {"threads": ()}
+        )
+        for what, command in kinds.items():
+            running = stack.enter_context(_decoders(work, engine, threads, command))
+            jobs[f"decode + convert + resize, {threads} {what}"] = partial(_cropped, running, clips)
         jobs |= _jobs_of_network(work, engine, batch_size)
         body = load_backbone(work.backbone, work.weights).body.to(device)
         plain = PlainProcedure(body, work.backbone, device, batch_size)
@@ -181,7 +180,7 @@ def measure(options: BenchOptions) -> BenchResult:
     )
 
 
-def _jobs_of_decoding(clips: list[Path], threads: int, device: torch.device) -> Jobs:
+def _jobs_of_decoding(clips: list[Path], device: torch.device) -> Jobs:
     frames = first_frames(clips[0], _RESIZED_FRAMES)
     on_device = torch.stack([torch.from_numpy(pixels) for pixels in frames]).to(device)
     return {
@@ -190,9 +189,6 @@ def _jobs_of_decoding(clips: list[Path], threads: int, device: torch.device) -> 
         "resize, Pillow": lambda: _count(map(crop, frames)),
         f"resize, tensors on {device.type}": lambda: _wait_for(
             resize_and_crop(on_device, IMAGE_SIZE)
-        ),
-        f"decode + convert + resize, {threads} threads": lambda: _cropped_by_threads(
-            clips, threads
         ),
     }
 
@@ -248,6 +244,7 @@ def _work(options: BenchOptions, root: Path) -> Work:
         batch_size=options.batch_size,
         compile="on" if options.compiled else "off",
         decode_threads=options.decode_threads,
+        decoder_command=DECODER_COMMAND,
     )
 
 
@@ -316,33 +313,23 @@ def _wait_for(result: Tensor) -> int:
     return len(result)
 
 
-def _cropped_by_threads(clips: Sequence[Path], num_threads: int) -> int:
-    feed = ClipFeed(
-        clips, lambda path: decode_clip(path, FrameSelection()), num_threads=num_threads
+def _decoders(work: Work, engine: Engine, count: int, command: tuple[str, ...]) -> Decoders:
+    return Decoders(
+        PassDecoding(work.root, work.config, engine.cropper),
+        count=count,
+        max_bytes=engine.max_bytes_ahead,
+        frame_bytes=engine.max_frame_bytes,
+        command=command,
     )
-    with feed:
-        return sum(1 for _, crops in feed for _ in crops)
 
 
-def _cropped_by_processes(clips: Sequence[Path], pool: ProcessPoolExecutor) -> int:
-    return sum(len(crops) for crops in pool.map(_crops_of, clips))
+def _cropped(decoders: Decoders, clips: Sequence[Path]) -> int:
+    passes = ((clip,) for clip in _planned(clips))
+    return sum(len(i.pixels) for i in decoders.decoded(passes) if isinstance(i, Frames))
 
 
-def _crops_of(path: Path) -> list[RgbImage]:
-    return list(decode_clip(path, FrameSelection()))
-
-
-def _decoding_processes(count: int) -> ProcessPoolExecutor:
-    pool = ProcessPoolExecutor(count, multiprocessing.get_context("spawn"))
-    # They are to be running before anything is measured.
-    list(pool.map(len, [()] * count))
-    return pool
-
-
-def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFeed[Pass, Outcomes]:
-    """Extract clips into one shard, in a folder of its own; return the feed, used up."""
-    folder = Path(tempfile.mkdtemp(dir=work.folder))
-    planned = (
+def _planned(clips: Sequence[Path]) -> tuple[PlannedClip, ...]:
+    return tuple(
         PlannedClip(
             id=number,
             path=path.name,
@@ -354,8 +341,13 @@ def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> ClipFe
         )
         for number, path in enumerate(clips)
     )
-    task = ShardTask(shard=_SHARD, clips=tuple(planned))
-    return extract_shards(replace(work, folder=folder, tasks=(task,)), Reporter(), engine)
+
+
+def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> Decoders:
+    """Extract clips into one shard, in a folder of its own; return the decoders, at their end."""
+    folder = Path(tempfile.mkdtemp(dir=work.folder))
+    task = ShardTask(shard=_SHARD, clips=_planned(clips))
+    return extract_shards(replace(work, folder=folder, tasks=(task,)), engine=engine)
 
 
 def publish(result: BenchResult, json_file: str | None) -> None:

@@ -19,6 +19,7 @@ from ta3n.extract.decoding.windows import RollingWindows, WindowsOfSections, sta
 from ta3n.extract.inference.preprocessing import Cropper, crop
 
 H = TypeVar("H")
+R = TypeVar("R")
 
 # A container's packet count may miss the decoded count by a few: frames that this uncertainty
 # could ask for are held until the end shows which ones are wanted.
@@ -147,6 +148,18 @@ def decode_sections(
                 outcomes[number] = clip.outcome_of(each)
         rows = again
     return tuple(outcomes[number] for number in range(len(sections)))
+
+
+def drain(crops: Generator[RgbImage, None, R], sink: Callable[[RgbImage], None]) -> R:
+    """Hand every crop to `sink` and return the generator's outcome."""
+    try:
+        while True:
+            sink(next(crops))
+    except StopIteration as end:
+        outcome: R = end.value
+        return outcome
+    finally:
+        crops.close()
 
 
 def _failed(path: Path, error: Exception) -> ClipOutcome:

@@ -8,10 +8,11 @@ of a frame, S side of a crop.
 
 import math
 from collections import deque
+from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Self
+from typing import Self, TypeAlias
 
 import numpy as np
 import torch
@@ -32,6 +33,11 @@ _CPU_BATCH_SIZE = 8
 _MAX_TRIED_BATCH_SIZE = 256
 # A shard of usual size stays in memory; a clip of 100,000 frames does not.
 _BYTES_IN_MEMORY = 256 * 2**20
+_BYTES_READ_AT_ONCE = 2**20
+
+
+Take: TypeAlias = Callable[[Features], None]
+"""Takes rows [m, D], which are overwritten after."""
 
 
 class _Slot:
@@ -47,8 +53,9 @@ class _Slot:
         self._input_shape = input_shape
         self._device = device
         self._on_gpu = device.type == "cuda"
-        self._shapes: list[tuple[int, ...]] = []
-        self._used = 0
+        # Of each piece that was put in: shape, length, and who takes its rows.
+        self._pieces: list[tuple[tuple[int, ...], int, Take]] = []
+        self._length = self._used = 0
         crops_shape = (batch_size, *input_shape)
         self._pixels = self._host(math.prod(crops_shape))
         self.features = torch.empty((batch_size, feature_dim), pin_memory=self._on_gpu)
@@ -58,18 +65,18 @@ class _Slot:
         self._done = torch.cuda.Event() if self._on_gpu else None  # type: ignore[no-untyped-call]
 
     def __len__(self) -> int:
-        return len(self._shapes)
+        return self._length
 
-    def put(self, pixels: RgbImage) -> None:
-        """Copy a frame [H, W, 3], or a window [T, S, S, 3], behind those that are there."""
+    def put(self, pixels: RgbImage, take: Take) -> None:
+        """Copy frames [n, H, W, 3], or windows [n, T, S, S, 3], behind those that are there."""
         end = self._used + pixels.size
         if end > len(self._pixels):
             larger = self._host(max(end, 2 * len(self._pixels)))
             larger[: self._used] = self._pixels[: self._used]
             self._pixels = larger
         np.copyto(self._pixels[self._used : end].numpy(), pixels.reshape(-1))
-        self._shapes.append(pixels.shape)
-        self._used = end
+        self._pieces.append((pixels.shape[1:], len(pixels), take))
+        self._length, self._used = self._length + len(pixels), end
 
     def crops(self) -> Tensor:
         """Return all crops on the device, uint8 [B, S, S, 3] or [B, T, S, S, 3].
@@ -77,8 +84,8 @@ class _Slot:
         Where fewer were put in, the rest is as before.
         """
         first, offset = 0, 0
-        for shape, group in groupby(self._shapes):
-            length = len(list(group))
+        for shape, group in groupby(self._pieces, key=lambda piece: piece[0]):
+            length = sum(count for _, count, _ in group)
             end = offset + length * math.prod(shape)
             frames = self._to_device(self._pixels[offset:end].view(length, *shape))
             if shape != self._input_shape:
@@ -92,13 +99,16 @@ class _Slot:
         if self._done is not None:
             self._done.record(torch.cuda.current_stream(self._device))
 
-    def empty(self, results: "RowSpool") -> None:
-        """Wait for the features, add them to `results` and forget the frames."""
+    def empty(self) -> None:
+        """Wait for the features, hand them to those who take them, and forget the frames."""
         if self._done is not None:
             self._done.synchronize()
-        results.append(self.features[: len(self)].numpy())
-        self._shapes.clear()
-        self._used = 0
+        first = 0
+        for _, count, take in self._pieces:
+            take(self.features[first : first + count].numpy())
+            first += count
+        self._pieces.clear()
+        self._length = self._used = 0
 
     def _host(self, num_bytes: int) -> Tensor:
         return torch.empty(num_bytes, dtype=torch.uint8, pin_memory=self._on_gpu)
@@ -149,9 +159,13 @@ class RowSpool:
     def __getitem__(self, rows: slice) -> Features:
         """Return the rows of a slice without step."""
         first, end, _ = rows.indices(self._num_rows)
+        found = np.empty((max(end - first, 0), self._width), np.float32)
         self._file.seek(4 * self._width * first)
-        data = self._file.read(4 * self._width * max(end - first, 0))
-        return np.frombuffer(data, np.float32).reshape(-1, self._width)
+        # Reading from memory holds the interpreter's lock, which the network's thread needs too.
+        data = found.reshape(-1).data.cast("B")
+        for start in range(0, len(data), _BYTES_READ_AT_ONCE):
+            self._file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
+        return found
 
 
 class BatchRunner:
@@ -167,7 +181,9 @@ class BatchRunner:
             `device`.
         piece: Inputs that the network computes by themselves, a divisor of B; None means B.
         input_shape: Of a crop, or of a window.
-        spool_folder: Where features wait that are too many for memory; None keeps them there.
+
+    Attributes:
+        feature_dim: D.
     """
 
     def __init__(
@@ -179,7 +195,6 @@ class BatchRunner:
         piece: int | None = None,
         feature_dim: int,
         input_shape: tuple[int, ...] = IMAGE_SHAPE,
-        spool_folder: Path | None = None,
     ) -> None:
         self._network = network
         self._device = device
@@ -187,8 +202,7 @@ class BatchRunner:
         self._piece = piece or batch_size
         self._at_once = batch_size
         self._input_shape = input_shape
-        self._feature_dim = feature_dim
-        self._spool_folder = spool_folder
+        self.feature_dim = feature_dim
         # On a GPU one batch is filled while the other is computed.
         num_slots = 2 if device.type == "cuda" else 1
         self._free = deque(
@@ -196,32 +210,32 @@ class BatchRunner:
         )
         self._running: deque[_Slot] = deque()
         self._filling = self._free.popleft()
-        self._results = RowSpool(feature_dim, spool_folder)
 
-    def add(self, pixels: RgbImage) -> None:
-        """Add a frame [H, W, 3] or its crop [S, S, 3]; where rows are of windows, [T, S, S, 3].
+    def add(self, pixels: RgbImage, take: Take) -> None:
+        """Add frames [n, H, W, 3], crops [n, S, S, 3], or windows [n, T, S, S, 3] where rows are.
 
-        Its features come out of `flush` in the order of adding. Frames that are no crops yet are
-        resized on the device, to the same bytes.
-        """
-        self._filling.put(pixels)
-        if len(self._filling) == self._batch_size:
-            self._launch()
+        Frames that are no crops yet are resized on the device, to the same bytes.
 
-    def flush(self) -> RowSpool:
-        """Run what is left and return the features of all crops since the last flush [N, D].
+        Args:
+            take: Called with their rows [m, D] once a batch was computed, in the order of adding;
+                once a batch, where they are in several. It copies what it keeps.
 
         Raises:
             DeviceError: If the device has not enough memory even for half a batch.
-            OSError: If the disk is full.
         """
+        while len(pixels):
+            room = self._batch_size - len(self._filling)
+            self._filling.put(pixels[:room], take)
+            pixels = pixels[room:]
+            if len(self._filling) == self._batch_size:
+                self._launch()
+
+    def flush(self) -> None:
+        """Run what is left; all rows have been taken then. It raises what `add` does."""
         if len(self._filling):
             self._launch()
         while self._running:
             self._collect()
-        results = self._results
-        self._results = RowSpool(self._feature_dim, self._spool_folder)
-        return results
 
     def _launch(self) -> None:
         slot = self._filling
@@ -268,7 +282,7 @@ class BatchRunner:
 
     def _collect(self) -> None:
         slot = self._running.popleft()
-        slot.empty(self._results)
+        slot.empty()
         self._free.append(slot)
 
 

@@ -5,6 +5,7 @@ frames of their own. An input is a crop, or a window of them. Legend: B batch, D
 frames of a window, S side of a crop.
 """
 
+import math
 import platform
 import time
 from collections.abc import Iterator
@@ -12,7 +13,6 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 from typing import Any, cast
 
@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.errors import UsageError, reason_of
+from ta3n.common.errors import InterruptedRunError, UsageError, reason_of
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import (
@@ -30,7 +30,7 @@ from ta3n.extract.inference.batches import (
     suitable_batch_size,
 )
 from ta3n.extract.inference.network import full_precision, load_network
-from ta3n.extract.inference.preprocessing import Cropper, cropper_for
+from ta3n.extract.inference.preprocessing import MAX_DEVICE_PIXELS, Cropper, cropper_for
 
 # A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
 _BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
@@ -49,8 +49,7 @@ class Engine:
             run.
         batch_size: Inputs in one forward pass, of each core on a CPU.
         num_threads: Cores that take inputs of their own.
-        num_cpus: CPUs that are this engine's to use.
-        cropper: Applied to frames in decoding threads.
+        cropper: Applied to frames where they are decoded.
         provenance: What is behind the numbers that it will compute.
     """
 
@@ -59,7 +58,6 @@ class Engine:
     device: torch.device
     batch_size: int
     num_threads: int
-    num_cpus: int
     cropper: Cropper
     provenance: dict[str, str]
 
@@ -73,8 +71,14 @@ class Engine:
         if isinstance(self.network, SideBySide):
             self.network.close()
 
-    def new_runner(self, spool_folder: Path | None) -> BatchRunner:
-        """Return empty batches for the network; see `BatchRunner` for the folder."""
+    @property
+    def max_frame_bytes(self) -> int:
+        """The most that a frame takes as it comes from decoding, or a window of frames."""
+        on_device = MAX_DEVICE_PIXELS * 3 if self.device.type == "cuda" else 0
+        return max(math.prod(self.backbone.input_shape), on_device)
+
+    def new_runner(self) -> BatchRunner:
+        """Return empty batches for the network."""
         return BatchRunner(
             self.network,
             device=self.device,
@@ -82,7 +86,6 @@ class Engine:
             piece=self.batch_size,
             feature_dim=self.backbone.feature_dim,
             input_shape=self.backbone.input_shape,
-            spool_folder=spool_folder,
         )
 
 
@@ -148,7 +151,6 @@ def start_engine(
         device=on,
         batch_size=batch_size,
         num_threads=num_threads,
-        num_cpus=num_cpus,
         cropper=cropper_for(profile, backbone, on),
         provenance=provenance,
     )
@@ -162,7 +164,7 @@ def _check_that_it_runs(
         with torch.inference_mode():
             crops = torch.zeros((1, *backbone.input_shape), dtype=torch.uint8, device=device)
             shape = tuple(network(crops).shape)
-    except torch.OutOfMemoryError:
+    except (torch.OutOfMemoryError, InterruptedRunError):
         raise
     except Exception as error:
         raise UsageError(
@@ -276,6 +278,8 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
     try:
         with torch.inference_mode():
             compiled(crops)
+    except InterruptedRunError:
+        raise
     except Exception as error:  # noqa: BLE001  compilers fail in many ways, and nothing is lost
         LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None

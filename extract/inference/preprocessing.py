@@ -34,8 +34,8 @@ Cropper = Callable[[RgbImage], RgbImage]
 
 # The picture that Pillow would make of a long strip, only to crop it, does not fit in memory.
 _MAX_RESIZED_PIXELS = 32 * IMAGE_SIZE**2
-# Larger frames are resized before they go to the device: copying them would take longer.
-_MAX_DEVICE_PIXELS = 640 * 480
+MAX_DEVICE_PIXELS = 640 * 480
+"""Larger frames are resized before they go to the device: copying them would take longer."""
 # Pillow's PRECISION_BITS: 32 bits less 8 for the pixel and 2 to spare.
 _WEIGHT_BITS = 32 - 8 - 2
 
@@ -77,18 +77,32 @@ def crop(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
 def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
     """Return a frame as it is if the device is to resize it, else its crop."""
     height, width = pixels.shape[:2]
-    return pixels if height * width <= _MAX_DEVICE_PIXELS else crop(pixels, size)
+    return pixels if height * width <= MAX_DEVICE_PIXELS else crop(pixels, size)
+
+
+class _LibraryCrop:
+    """The transform that comes with a backbone: another process makes its own, at its start."""
+
+    def __init__(self, backbone: Backbone) -> None:
+        self._backbone = backbone
+        self._crop = geometry_of(backbone)
+
+    def __call__(self, pixels: RgbImage) -> RgbImage:
+        return self._crop(pixels)
+
+    def __reduce__(self) -> tuple[type[_LibraryCrop], tuple[Backbone]]:
+        return _LibraryCrop, (self._backbone,)
 
 
 def cropper_for(profile: str, backbone: Backbone, device: torch.device) -> Cropper:
-    """Return what decoding threads do to a frame in a profile.
+    """Return what is done to a frame in a profile where it is decoded, also in another process.
 
     On a GPU small frames stay as they are: they are resized there to the same bytes. On a CPU
     Pillow is several times faster than the same arithmetic in tensors. A frame is in many windows,
     so that those are of crops on every device.
     """
     if backbone.has_library_transform(profile):
-        return geometry_of(backbone)
+        return _LibraryCrop(backbone)
     on_device = device.type == "cuda" and backbone.window is None
     return partial(crop_if_large if on_device else crop, size=backbone.image_size)
 

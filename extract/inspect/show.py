@@ -19,8 +19,7 @@ from ta3n.common.records import USABLE, ClipRecord
 from ta3n.common.sampling import AS_IT_IS, FrameSelection, Reading, Section, segment_indices
 from ta3n.common.store import Features, ShardReader, shard_path
 from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import decode_clip, decode_sections
-from ta3n.extract.decoding.prefetch import drain
+from ta3n.extract.decoding.decode import decode_clip, decode_sections, drain
 from ta3n.extract.inspect.near_duplicates import unit_rows
 
 _NUM_SHOWN = 5

@@ -1,5 +1,6 @@
 """An extraction job: plan, skip what is done, do this job's shards, rebuild the manifest."""
 
+import traceback
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
@@ -9,9 +10,9 @@ from ta3n.common.errors import (
     DataConflictError,
     Ta3nError,
     TooManyFailuresError,
-    UsageError,
     printable,
     shorten,
+    unexpected,
 )
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
@@ -22,10 +23,9 @@ from ta3n.datasets.reading.base import Clip
 from ta3n.datasets.reading.folders import size_and_time
 from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar
 from ta3n.extract.job.plan import Scope, agree_on_plan, shards_asked_for
-from ta3n.extract.supervision.progress import JobProgress
-from ta3n.extract.supervision.quarantine import read_quarantine, remove_from_quarantine
-from ta3n.extract.supervision.supervisor import WORKER_COMMAND, supervise
-from ta3n.extract.worker.messages import Reporter, ShardTask, Work
+from ta3n.extract.worker.progress import JobProgress
+from ta3n.extract.worker.quarantine import read_quarantine, remove_from_quarantine
+from ta3n.extract.worker.work import ShardTask, Work
 
 _FAILURES_LISTED = 20
 
@@ -35,14 +35,12 @@ class ExtractionJob:
     """What one call of the command does.
 
     Attributes:
-        work: Of its workers, without shards.
+        work: What it does, without shards.
         scope: What the plan tells of the dataset.
         share: This job's part of it; None does all that is left, whatever array was at it.
         retry_failed: Do clips again that failed before.
         new_splits: Take other splits of the same clips for those that are there.
         repair: Check every finished shard, and make damaged ones again.
-        worker_command: Starts a worker process; without one this process does the work itself,
-            unprotected from clips that crash or hang.
     """
 
     work: Work
@@ -52,7 +50,6 @@ class ExtractionJob:
     retry_failed: bool = False
     new_splits: bool = False
     repair: bool = False
-    worker_command: Sequence[str] = WORKER_COMMAND
 
 
 def run_job(job: ExtractionJob) -> Manifest:
@@ -94,7 +91,7 @@ def run_job(job: ExtractionJob) -> Manifest:
             work = replace(
                 job.work, config=plan.config, tasks=tasks, attempts=attempts, quarantined=bad
             )
-            _work_off(work, job.worker_command)
+            _work_off(work)
     except BaseException:
         _tidy_up(folder)
         raise
@@ -172,23 +169,22 @@ def _repaired(folder: Path, plan: Plan, shard: str) -> bool:
     return damage.in_sidecar
 
 
-def _work_off(work: Work, worker_command: Sequence[str]) -> None:
-    if not worker_command and len(work.devices) > 1:
-        raise UsageError(
-            f"devices {work.device} need a worker process each; leave out --no-supervise"
-        )
-    with JobProgress(work.tasks) as progress:
-        if worker_command:
-            supervise(work, progress, worker_command)
-            return
-        # Torch is imported only where there is work: a finished folder answers at once.
-        from ta3n.extract.worker.shards import extract_shards
+def _work_off(work: Work) -> None:
+    # Torch is imported only where there is work: a finished folder answers at once.
+    from ta3n.extract.worker.shards import extract
 
-        extract_shards(work, Reporter(progress.worker(work.tasks).handle))
+    try:
+        with JobProgress(work.tasks) as progress:
+            extract(work, progress)
+    except (Ta3nError, OSError):
+        raise
+    except Exception as error:
+        traceback.print_exc()
+        raise unexpected(error) from error
 
 
 def _tidy_up(folder: Path) -> None:
-    """Remove what a worker left, and list what is finished; the job's own error is to be told."""
+    """Remove what the job left, and list what is finished; the job's own error is to be told."""
     try:
         remove_stale_temporaries(folder)
         build_manifest(folder)

@@ -62,11 +62,14 @@ class ExtractSettings(Section):
     decode_threads: int | None = setting(
         None, "Clips decoded side by side.", metavar="N", ge=1, le=256
     )
+    decode_memory: int | None = setting(
+        None, "Decoded frames that wait for the network, MB.", metavar="MB", ge=4, le=10**6
+    )
     clip_timeout: float = setting(
         60.0, "Give a clip up after S idle seconds.", metavar="S", gt=0, le=86400
     )
     supervise: bool = setting(
-        True, "Survive clips that crash or hang (default); --no-supervise is for debugging."
+        True, "Decode in processes that clips may crash or hang (default); --no-supervise: in this."
     )
     max_failures: str = setting("100%", "End with 3 if more clips fail.", metavar="N|P%")
 

@@ -1,1 +1,1 @@
-"""What runs in the worker process: it decodes, holds the device and writes shards."""
+"""The work of a job: shards made of what decoders give, published beside the network."""

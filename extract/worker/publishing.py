@@ -14,7 +14,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.errors import DataMissingError
+from ta3n.common.errors import DataMissingError, InterruptedRunError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
 from ta3n.common.store import (
     ROWS_AT_ONCE,
@@ -29,7 +29,7 @@ from ta3n.common.store import (
 )
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.inference.batches import RowSpool
-from ta3n.extract.worker.messages import Reporter, ShardDone, ShardTask, Work
+from ta3n.extract.worker.work import ShardTask, Work
 
 # One is written while the next one waits: a disk that is slow for a moment stops nothing.
 _MAX_UNPUBLISHED = 2
@@ -69,6 +69,8 @@ class PickedRows:
         numbers = self.numbers[rows]
         runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
         parts = [self.source[int(run[0]) : int(run[-1]) + 1] for run in runs if len(run)]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate([np.empty((0, self.shape[1]), np.float32), *parts])
 
 
@@ -176,9 +178,8 @@ class Publisher:
         wait_s: Seconds for which handing over had to wait.
     """
 
-    def __init__(self, work: Work, reporter: Reporter, provenance: Mapping[str, str]) -> None:
+    def __init__(self, work: Work, provenance: Mapping[str, str]) -> None:
         self._work = work
-        self._reporter = reporter
         self._origin = ShardOrigin(work.config.hash, provenance)
         self._thread = ThreadPoolExecutor(1, "publish")
         self._unpublished: deque[Future[None]] = deque()
@@ -190,7 +191,9 @@ class Publisher:
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         # An interruption waits only for what is being written.
-        is_interrupted = exc_type is not None and not issubclass(exc_type, Exception)
+        is_interrupted = exc_type is not None and (
+            issubclass(exc_type, InterruptedRunError) or not issubclass(exc_type, Exception)
+        )
         self._thread.shutdown(cancel_futures=is_interrupted)
         if exc_type is None:
             self._wait_for_all_but(0)
@@ -233,16 +236,14 @@ class Publisher:
                     origin = replace(origin, old=stack.enter_context(old))
                 content = shard_content(task.shard, task.clips, decoded, rows, origin)
                 self._check_root(content.record)
-                with self._reporter.publishing:
-                    write_shard(
-                        self._work.folder,
-                        content.record,
-                        content.features,
-                        content.frames,
-                        checks=content.checks,
-                        replace=task.replace,
-                    )
-            self._reporter.send(ShardDone(task.shard))
+                write_shard(
+                    self._work.folder,
+                    content.record,
+                    content.features,
+                    content.frames,
+                    checks=content.checks,
+                    replace=task.replace,
+                )
         except BaseException:
             self._has_failed = True
             raise

@@ -1,64 +1,68 @@
-"""The work of one worker: decoding threads, batches and shards put together.
+"""Shards made of what decoders give: frames through the network, and rows back to their clips.
 
 Legend: F rows of a shard, D feature width.
 """
 
-from collections.abc import Callable, Generator, Iterator
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, field, replace
 from functools import partial
-from itertools import groupby
 
 import numpy as np
+import torch
+from numpy.typing import NDArray
 
+from ta3n.common.device import allowed_cpus
 from ta3n.common.records import PlannedClip
-from ta3n.common.store import is_finished
-from ta3n.common.video import RgbImage
+from ta3n.common.store import Features, is_finished
+from ta3n.extract.decoders.pool import Attempt, Decoders, Ended, Frames
 from ta3n.extract.decoding.decode import ClipOutcome
-from ta3n.extract.decoding.prefetch import ClipCrops, ClipFeed
+from ta3n.extract.decoding.passes import Pass, PassDecoding
 from ta3n.extract.inference.batches import BatchRunner, RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine
-from ta3n.extract.worker.messages import Advanced, Pass, Reporter, ShardDone, ShardTask, Work
-from ta3n.extract.worker.passes import Outcomes, decode_pass
-from ta3n.extract.worker.publishing import (
-    DecodedClip,
-    Publisher,
-    ShardContent,
-    ShardOrigin,
-    shard_content,
-)
-
-_CROPS_BETWEEN_SIGNS = 256
+from ta3n.extract.worker.progress import Advanced, JobProgress, Tell
+from ta3n.extract.worker.publishing import DecodedClip, Publisher
+from ta3n.extract.worker.quarantine import Quarantined, add_to_quarantine
+from ta3n.extract.worker.work import Work
 
 
-def extract_shards(
-    work: Work, reporter: Reporter, engine: Engine | None = None
-) -> ClipFeed[Pass, Outcomes]:
-    """Extract and write shards one after another, with an engine if one was started before.
+def extract(work: Work, progress: JobProgress) -> None:
+    """Get all shards of some work made, on each of its devices side by side.
 
-    Returns:
-        The feed, used up, which knows who waited for whom.
+    Several devices are served by a thread each, and each gets every so-manieth shard.
 
     Raises:
         WeightsError: If the weights cannot be loaded.
-        DeviceError: If the device is not there, or has not enough memory.
-        DataMissingError: If the folder of the clips went away.
+        DeviceError: If a device is not there, or has not enough memory.
+        WorkerError: If decoders end again and again, and no clip is to blame.
+        DataMissingError: If the folder of the clips went away, or does not answer.
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    engine = engine or engine_for(work)
-    publisher = Publisher(work, reporter, engine.provenance)
-    worker = _ShardWorker(work, reporter, engine, engine.new_runner(work.folder), publisher)
-    tasks = {task.shard: task for task in work.tasks}
-    feed = ClipFeed(
-        worker.todo(),
-        worker.decode,
-        num_threads=work.decode_threads or engine.num_cpus,
-        max_bytes=engine.max_bytes_ahead,
-    )
-    with publisher, feed:
-        for shard, decoded in groupby(feed, key=lambda item: item[0][0].shard):
-            worker.make(tasks[shard], decoded, feed)
-    return feed
+    parts = [(part, progress.of_device(), engine_for(part)) for part in deal(work)]
+    if len(parts) == 1:
+        extract_shards(*parts[0])
+        return
+    stopped = threading.Event()
+    with ThreadPoolExecutor(len(parts)) as threads:
+        runs = [threads.submit(extract_shards, *part, stopped) for part in parts]
+        try:
+            for run in as_completed(runs):
+                run.result()
+        except BaseException:
+            # Leaving the threads waits for the others.
+            stopped.set()
+            raise
+
+
+def deal(work: Work) -> list[Work]:
+    """Return the part of each device; devices that get no shard are left out."""
+    used = work.devices[: len(work.tasks)]
+    return [
+        replace(work, device=device, tasks=work.tasks[first :: len(used)], num_sharing=len(used))
+        for first, device in enumerate(used)
+    ]
 
 
 def engine_for(work: Work) -> Engine:
@@ -74,112 +78,176 @@ def engine_for(work: Work) -> Engine:
     )
 
 
+def extract_shards(
+    work: Work,
+    tell: Tell = lambda _: None,
+    engine: Engine | None = None,
+    stopped: threading.Event | None = None,
+) -> Decoders:
+    """Make the shards of one device, with an engine if one was started before.
+
+    Args:
+        stopped: Ends it with `CancelledError` once it is set.
+
+    Returns:
+        The decoders, at their end, which know who waited for whom; it raises what `extract` does.
+    """
+    engine = engine or engine_for(work)
+    if engine.device.type == "cuda":
+        # Each thread has a current one.
+        torch.cuda.set_device(engine.device)
+    publisher = Publisher(work, engine.provenance)
+    decoders = Decoders(
+        PassDecoding(work.root, work.config, engine.cropper),
+        count=work.decode_threads or max(allowed_cpus() // work.num_sharing, 1),
+        max_bytes=work.decode_bytes or engine.max_bytes_ahead,
+        frame_bytes=engine.max_frame_bytes,
+        command=work.decoder_command,
+        timeout_s=work.clip_timeout_s,
+    )
+    with publisher, decoders:
+        _ShardMaker(work, tell, engine.new_runner(), publisher, decoders).run(stopped)
+    return decoders
+
+
 @dataclass
-class _ShardWorker:
+class _ShardMaker:
     """Makes the shards of a piece of work."""
 
     work: Work
-    reporter: Reporter
-    engine: Engine
+    tell: Tell
     runner: BatchRunner
     publisher: Publisher
-    num_clips: int = 0
-    num_frames: int = 0
+    decoders: Decoders
+    _open: dict[str, "ClipCollector"] = field(default_factory=dict)
+    _num_clips: int = 0
+    _num_frames: int = 0
 
-    def todo(self) -> Iterator[Pass]:
+    def run(self, stopped: threading.Event | None) -> None:
+        """Decode all clips, compute their rows, and have shards published that are whole."""
+        self._tasks = {task.shard: task for task in self.work.tasks}
+        for task in self.work.tasks:
+            if not task.passes(self.work.quarantined) and not self._is_done(task.shard):
+                self._collector(task.shard)
+        for item in self.decoders.decoded(self._todo(), stopped):
+            collector = self._collector(item.attempt.clips[0].shard)
+            if isinstance(item, Frames):
+                collector.add(item)
+                self._num_frames += len(item.pixels)
+            else:
+                self._end(collector, item)
+            self._publish()
+        self.runner.flush()
+        self._publish()
+
+    def _todo(self) -> Iterator[Pass]:
         """Yield what is to be decoded; shards that another job finished meanwhile are skipped."""
         for task in self.work.tasks:
-            if not task.replace and is_finished(self.work.folder, task.shard):
-                self.reporter.send(ShardDone(task.shard))
-                continue
-            yield from task.passes
+            if not self._is_done(task.shard):
+                yield from task.passes(self.work.quarantined)
 
-    def decode(self, clips: Pass) -> Generator[RgbImage, None, Outcomes]:
-        """Decode clips under the supervisor's eyes, but for those known to crash or hang."""
-        bad = self.work.quarantined
-        ended = {
-            clip.id: ClipOutcome(
-                status=bad[clip.id].status,
-                error=bad[clip.id].error,
-                attempts=bad[clip.id].attempts,
+    def _is_done(self, shard: str) -> bool:
+        return not self._tasks[shard].replace and is_finished(self.work.folder, shard)
+
+    def _collector(self, shard: str) -> "ClipCollector":
+        if shard not in self._open:
+            task = self._tasks[shard]
+            collector = ClipCollector(
+                self.runner,
+                RowSpool(self.runner.feature_dim, self.work.folder),
+                len(task.to_decode),
             )
-            for clip in clips
-            if clip.id in bad
-        }
-        if good := tuple(clip for clip in clips if clip.id not in bad):
-            decode = partial(
-                decode_pass,
-                self.work.root,
-                good,
-                self.work.config,
-                cropper=self.engine.cropper,
-            )
-            outcomes = yield from self.reporter.watched(good[0].id, decode)
-            for clip, outcome in zip(good, outcomes, strict=True):
-                attempts = 1 + self.work.attempts.get(clip.id, 0)
-                ended[clip.id] = replace(outcome, attempts=attempts)
-        return tuple(ended[clip.id] for clip in clips)
+            for clip in task.to_decode:
+                if (bad := self.work.quarantined.get(clip.id)) is not None:
+                    outcome = ClipOutcome(status=bad.status, error=bad.error, attempts=bad.attempts)
+                    collector.put(clip, outcome, np.empty(0, np.int64))
+            self._open[shard] = collector
+        return self._open[shard]
 
-    def make(
-        self,
-        task: ShardTask,
-        decoded: Iterator[tuple[Pass, ClipCrops[Outcomes]]],
-        feed: ClipFeed[Pass, Outcomes],
-    ) -> None:
-        """Run the decoded clips of a shard through the network, and have it published."""
-        builder = ShardBuilder(task.shard, task.clips, self.runner)
-        for clips, crops in decoded:
-            self.publisher.check()
-            self.num_frames += builder.add(clips, crops, partial(self._tell, feed))
-            self.num_clips += len(clips)
-            self._tell(feed)
-        self.publisher.submit(task, builder.decoded, self.runner.flush())
+    def _end(self, collector: "ClipCollector", ended: Ended) -> None:
+        """Take the end of clips; those that crash or hang decoders are not tried again unasked."""
+        outcomes = []
+        for clip, outcome in zip(ended.attempt.clips, ended.outcomes, strict=True):
+            tries = outcome.attempts + self.work.attempts.get(clip.id, 0)
+            outcomes.append(replace(outcome, attempts=tries))
+            if outcome.status in ("crashed", "timeout"):
+                entry = Quarantined.of(
+                    clip, status=outcome.status, error=outcome.error, attempts=tries
+                )
+                add_to_quarantine(self.work.folder, clip, entry)
+        collector.end(Ended(ended.attempt, tuple(outcomes)))
+        self._num_clips += len(outcomes)
 
-    def _tell(self, feed: ClipFeed[Pass, Outcomes], num_more: int = 0) -> None:
-        """Say how far this worker is, with the frames so far of a pass that is not over."""
-        self.reporter.send(Advanced(self.num_clips, self.num_frames + num_more, feed.wait_s))
+    def _publish(self) -> None:
+        """Have what is whole published, and tell how far we are."""
+        self.publisher.check()
+        for shard in [shard for shard, collector in self._open.items() if collector.is_whole]:
+            collector = self._open.pop(shard)
+            self.publisher.submit(self._tasks[shard], collector.decoded, collector.rows)
+        self.tell(Advanced(self._num_clips, self._num_frames, self.decoders.wait_s))
 
 
 @dataclass
-class ShardBuilder:
-    """Takes the clips of a shard that are decoded, one by one.
+class _Part:
+    """Frames of an attempt: those that still are in batches, and rows that others have become."""
+
+    num_waiting: int = 0
+    rows: list[range] = field(default_factory=list)
+    ended: Ended | None = None
+
+
+@dataclass
+class ClipCollector:
+    """Takes frames and ends of a shard's clips as they come; knows which rows are whose.
 
     Attributes:
-        clips: All its clips, in plan order.
-        runner: Computes features; nothing of another shard may be left in it.
-        decoded: The clips that were added, by number.
+        runner: Computes features.
+        rows: Of all frames that came, in the order in which they were computed.
+        num_clips: How many clips are to come.
+        decoded: Those that are there with all their rows, by number.
     """
 
-    shard: str
-    clips: tuple[PlannedClip, ...]
     runner: BatchRunner
+    rows: RowSpool
+    num_clips: int
     decoded: dict[int, DecodedClip] = field(default_factory=dict)
-    _num_crops: int = 0
+    _parts: dict[Attempt, _Part] = field(default_factory=dict)
 
-    def add(
-        self,
-        clips: Pass,
-        crops: ClipCrops[Outcomes],
-        on_way: Callable[[int], None] = lambda _: None,
-    ) -> int:
-        """Run the crops of clips that were decoded at once; return how many there were.
+    @property
+    def is_whole(self) -> bool:
+        """Whether all clips are there."""
+        return len(self.decoded) == self.num_clips
 
-        Args:
-            on_way: Called now and then with how many there were so far: a long video has many.
-        """
-        first = self._num_crops
-        for pixels in crops:
-            self.runner.add(pixels)
-            self._num_crops += 1
-            if (self._num_crops - first) % _CROPS_BETWEEN_SIGNS == 0:
-                on_way(self._num_crops - first)
-        for clip, outcome in zip(clips, crops.outcome, strict=True):
-            own = np.arange(first, self._num_crops)
-            if outcome.crops is not None:
-                own = first + np.asarray(outcome.crops, np.int64)
-            self.decoded[clip.id] = DecodedClip(outcome, own)
-        return self._num_crops - first
+    def add(self, frames: Frames) -> None:
+        """Run frames through the network."""
+        part = self._parts.setdefault(frames.attempt, _Part())
+        part.num_waiting += len(frames.pixels)
+        self.runner.add(frames.pixels, partial(self._take, part))
 
-    def finish(self, spool: RowSpool, origin: ShardOrigin) -> ShardContent:
-        """Put the shard together of the features of all crops; clips that failed have no rows."""
-        return shard_content(self.shard, self.clips, self.decoded, spool, origin)
+    def end(self, ended: Ended) -> None:
+        """Take the end of clips that were decoded at once."""
+        part = self._parts.pop(ended.attempt, _Part())
+        part.ended = ended
+        self._finish(part)
+
+    def put(self, clip: PlannedClip, outcome: ClipOutcome, rows: NDArray[np.int64]) -> None:
+        """Take a clip with the numbers of its rows."""
+        self.decoded[clip.id] = DecodedClip(outcome, rows)
+
+    def _take(self, part: _Part, rows: Features) -> None:
+        if self.is_whole:
+            # Of an attempt that crashed.
+            return
+        first = self.rows.shape[0]
+        self.rows.append(rows)
+        part.rows.append(range(first, first + len(rows)))
+        part.num_waiting -= len(rows)
+        self._finish(part)
+
+    def _finish(self, part: _Part) -> None:
+        if part.ended is None or part.num_waiting:
+            return
+        numbers = np.concatenate([np.empty(0, np.int64), *map(np.asarray, part.rows)])
+        for clip, outcome in zip(part.ended.attempt.clips, part.ended.outcomes, strict=True):
+            own = numbers if outcome.crops is None else numbers[np.asarray(outcome.crops, np.int64)]
+            self.put(clip, outcome, own.astype(np.int64))

@@ -19,7 +19,7 @@ def test_every_kind_of_crash_costs_one_clip(
 ) -> None:
     set_faults(monkeypatch, **{HANGS: fault})
     started_s = time.monotonic()
-    manifest = run_job(job(ucf_tree, tmp_path, worker_command=FAULTY, clip_timeout_s=3))
+    manifest = run_job(job(ucf_tree, tmp_path, decoder_command=FAULTY, clip_timeout_s=3))
     status = "timeout" if fault in {"freeze", "hang"} else "crashed"
     assert manifest.status_counts() == {"ok": 7, status: 1}
     (bad,) = (clip for clip in manifest.clips if clip.status != "ok")

@@ -4,8 +4,7 @@ from pathlib import Path
 
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.video import RgbImage
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
-from ta3n.extract.decoding.prefetch import drain
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, drain
 
 ALL, FIVE = FrameSelection(), FrameSelection(5)
 

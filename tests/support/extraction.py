@@ -1,8 +1,7 @@
-"""Extraction jobs of small data, with worker processes that break where a test wants it."""
+"""Extraction jobs of small data, with decoders that break where a test wants it."""
 
 import json
 import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -14,11 +13,11 @@ from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.extract.backbones import BACKBONES
 from ta3n.extract.job.plan import Scope, make_plan
 from ta3n.extract.job.run import ExtractionJob
-from ta3n.extract.worker.messages import Work
+from ta3n.extract.worker.work import Work
 
 BACKBONE = BACKBONES["resnet18"]
-FAULTY = (sys.executable, "-P", str(Path(__file__).with_name("faulty_worker.py")))
-"""Command of a worker that `set_faults` lets break."""
+FAULTY = (sys.executable, "-P", str(Path(__file__).with_name("faulty_decoder.py")))
+"""Command of a decoder that `set_faults` lets break."""
 
 
 def job(
@@ -32,7 +31,8 @@ def job(
     weights: str = "random:0",
     retry_failed: bool = False,
     repair: bool = False,
-    worker_command: Sequence[str] = (),
+    decoder_command: tuple[str, ...] = (),
+    decode_threads: int = 2,
     clip_timeout_s: float = 60,
     selection: str | None = None,
     limit: int | None = None,
@@ -57,8 +57,9 @@ def job(
         weights=weights,
         device=device,
         batch_size=batch_size,
-        decode_threads=2,
+        decode_threads=decode_threads,
         clip_timeout_s=clip_timeout_s,
+        decoder_command=decoder_command,
     )
     return ExtractionJob(
         work=work,
@@ -67,7 +68,6 @@ def job(
         share=JobShare.parse(share) if share else None,
         retry_failed=retry_failed,
         repair=repair,
-        worker_command=worker_command,
     )
 
 
@@ -81,5 +81,5 @@ def rows_of(folder: Path, manifest: Manifest) -> dict[str, Features]:
 
 
 def set_faults(monkeypatch: pytest.MonkeyPatch, **faults: str) -> None:
-    """Let decoding break in `FAULTY`, by a clip's stem; `faulty_worker` has the ways."""
+    """Let decoding break in `FAULTY`, by a clip's stem; `faulty_decoder` has the ways."""
     monkeypatch.setenv("TA3N_TEST_FAULTS", json.dumps(faults))

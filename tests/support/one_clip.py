@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.extract.worker.messages import Reporter
 from ta3n.extract.worker.shards import extract_shards
 
 from .tiny import without_network, work_on
@@ -25,7 +24,7 @@ def main() -> None:
     with pytest.MonkeyPatch.context() as monkeypatch:
         without_network(monkeypatch)
         work = work_on(clip.parent, folder, [clip.name], backbone="resnet101", frames=frames)
-        extract_shards(work, Reporter())
+        extract_shards(work)
     print(json.dumps({"before": before, "most": peak_mb()}))
 
 

@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from ta3n.common.records import FeatureConfig, PlannedClip
 from ta3n.extract.backbones import BACKBONES, Backbone
 from ta3n.extract.inference import engine
-from ta3n.extract.worker.messages import Advanced, Message, Reporter, ShardTask, Work
+from ta3n.extract.worker.progress import Advanced
 from ta3n.extract.worker.shards import extract_shards
+from ta3n.extract.worker.work import ShardTask, Work
 
 
 class Tiny(nn.Module):
@@ -81,11 +82,15 @@ def memory_held(
     features.mkdir()
     held: list[float] = []
 
-    def look(message: Message) -> None:
-        if isinstance(message, Advanced) and when(message.num_clips):
-            held.append(resident_mb())
+    last = 0
 
-    extract_shards(work_on(root, features, paths), Reporter(look))
+    def look(now: Advanced) -> None:
+        nonlocal last
+        if now.num_clips != last and when(now.num_clips):
+            held.append(resident_mb())
+        last = now.num_clips
+
+    extract_shards(work_on(root, features, paths), look)
     return held
 
 

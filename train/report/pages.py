@@ -14,6 +14,7 @@ from markupsafe import Markup
 from ta3n.train.report.contents import AllKinds, Contents, direction_stems
 from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import gain
+from ta3n.train.report.tables.open_set import label_sets_notes
 from ta3n.train.report.tables.sheet import difference, over_seeds
 from ta3n.train.report.tables.summary import further_findings, main_finding
 from ta3n.train.runs.records import Run, stream_records
@@ -194,6 +195,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "The tested videos are the target's training videos, without whose labels the rows "
             "that adapt were trained: for tuning, not for comparison with other work."
         )
+    found += label_sets_notes(direction)
     counts = {len(row.runs) for row in direction.rows}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")

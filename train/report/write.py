@@ -26,7 +26,8 @@ from ta3n.train.report.data.compare import Analysis, analyse, check_focal
 from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, build_page, build_site
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.kinds import kinds_sheet
-from ta3n.train.report.tables.matrix import directions_sheet
+from ta3n.train.report.tables.matrix import matrix_sheets
+from ta3n.train.report.tables.open_set import alike_label_sets, open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -37,13 +38,19 @@ from ta3n.train.report.tables.rows import (
     rules_sheet,
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.sources import sources_sheet
 from ta3n.train.report.tables.summary import main_finding
 from ta3n.train.runs.records import stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
+_SHEETS = (
+    *(*TITLES, "others", "heads", "open-set", "actions", "sources", "comparisons", "rules"),
+    "epochs",
+)
+_OF_BENCHMARKS = ("directions", "published")
+"""Starts of names of tables, where several benchmarks have one each."""
 _KINDS = "kinds"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
@@ -183,9 +190,11 @@ def write_report(
 
 def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:
     """Remove what an earlier report had, of other kinds of features too."""
-    for name, suffix in product((*_SHEETS, _KINDS), _FORMATS):
+    several = (f"{name}-*" for name in _OF_BENCHMARKS)
+    names = (*_SHEETS, _KINDS, *_OF_BENCHMARKS, *several)
+    for name, suffix in product(names, _FORMATS):
         file = f"{name}.{suffix}"
-        for path in [folder / file, *folder.glob(f"*/{file}")]:
+        for path in [*folder.glob(file), *folder.glob(f"*/{file}")]:
             if path not in tables:
                 path.unlink(missing_ok=True)
     for path in folder.iterdir():
@@ -277,10 +286,15 @@ def _sheets(
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
+    sheets += [open_set_sheet([a.direction for a in analyses], rules)]
     sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
-    if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
-        sheets.append(directions_sheet(whole, rules))
+    whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
+    # Several sources have a table of their own, and no part in the mean of all directions.
+    single = [analysis for analysis in whole if len(analysis.direction.sources) == 1]
+    if alike := alike_label_sets(single):
+        sheets += matrix_sheets(alike, rules)
+    sheets.append(sources_sheet(analyses, rules))
     sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)

@@ -11,8 +11,7 @@ from ta3n.common.errors import ClipError
 from ta3n.common.sampling import FrameSelection, Timing
 from ta3n.common.video import Clock, RgbImage
 from ta3n.extract.decoding.constant_rate import ConstantRate
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip
-from ta3n.extract.decoding.prefetch import drain
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, drain
 
 from ...support.videos import WriteClip, write_timed
 

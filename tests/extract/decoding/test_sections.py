@@ -9,8 +9,7 @@ import pytest
 
 from ta3n.common.sampling import FrameSelection, Section
 from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
-from ta3n.extract.decoding.decode import ClipOutcome, decode_sections
-from ta3n.extract.decoding.prefetch import drain
+from ta3n.extract.decoding.decode import ClipOutcome, decode_sections, drain
 
 from ...support.decoding import decode
 from ...support.frame_files import tar_of, write_frames

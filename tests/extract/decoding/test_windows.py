@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 
 from ta3n.common.sampling import FrameSelection, Section, Timing, Window, WindowPad
 from ta3n.common.video import RgbImage, write_video
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, decode_sections
-from ta3n.extract.decoding.prefetch import drain
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, decode_sections, drain
 from ta3n.extract.decoding.windows import RollingWindows
 from ta3n.extract.inference.preprocessing import crop
 

@@ -9,8 +9,11 @@ from torch import Tensor, nn
 
 from ta3n.common.errors import DeviceError
 from ta3n.common.log import LOGGER
+from ta3n.common.video import RgbImage
 from ta3n.extract.inference.batches import BatchRunner, largest_batch_size, suitable_batch_size
 from ta3n.extract.inference.preprocessing import crop
+
+from ...support.computed import computed
 
 
 class FirstPixel(nn.Module):
@@ -25,6 +28,10 @@ class FirstPixel(nn.Module):
         return crops[:, 0, 0, :1].float()
 
 
+def numbered(count: int) -> list[RgbImage]:
+    return [np.full((224, 224, 3), number, np.uint8) for number in range(count)]
+
+
 def devices() -> list[object]:
     reason = "needs a CUDA device"
     gpu = pytest.mark.skipif(not torch.cuda.is_available(), reason=reason)
@@ -37,12 +44,21 @@ def test_features_come_in_the_order_of_adding(num_crops: int, device: str) -> No
     network = FirstPixel()
     runner = BatchRunner(network, device=torch.device(device), batch_size=4, feature_dim=1)
     for _ in range(2):
-        for number in range(num_crops):
-            runner.add(np.full((224, 224, 3), number, np.uint8))
-        features = runner.flush()
+        features = computed(runner, numbered(num_crops))
         assert features.shape == (num_crops, 1)
-        assert features[:][:, 0].tolist() == list(range(num_crops))
+        assert features[:, 0].tolist() == list(range(num_crops))
     assert set(network.sizes) <= {4}
+
+
+def test_rows_of_pieces_go_to_those_who_take_them() -> None:
+    """Pieces of several frames, over the ends of batches."""
+    runner = BatchRunner(FirstPixel(), device=torch.device("cpu"), batch_size=4, feature_dim=1)
+    images, taken = np.stack(numbered(13)), [list[float](), list[float]()]
+    for first, end, who in ((0, 3, 0), (3, 10, 1), (10, 13, 0)):
+        take = taken[who]
+        runner.add(images[first:end], lambda rows, take=take: take.extend(rows[:, 0].tolist()))  # type: ignore[misc]
+    runner.flush()
+    assert taken == [[0, 1, 2, 10, 11, 12], [3, 4, 5, 6, 7, 8, 9]]
 
 
 class Means(nn.Module):
@@ -62,9 +78,7 @@ def test_frames_are_resized_on_the_device_to_pillows_bytes(device: str) -> None:
     features = []
     for pixels in (frames, [crop(pixels) for pixels in frames]):
         runner = BatchRunner(Means(), device=torch.device(device), batch_size=5, feature_dim=3)
-        for image in pixels:
-            runner.add(image)
-        features.append(runner.flush()[:])
+        features.append(computed(runner, pixels))
     assert np.array_equal(features[0], features[1])
 
 
@@ -88,9 +102,7 @@ def test_too_large_a_batch_is_halved_once_with_a_line(monkeypatch: pytest.Monkey
     monkeypatch.setattr(LOGGER, "handlers", [handler])
     network = Greedy(most=3)
     runner = BatchRunner(network, device=torch.device("cpu"), batch_size=5, feature_dim=1)
-    for number in range(23):
-        runner.add(np.full((224, 224, 3), number, np.uint8))
-    features = runner.flush()[:]
+    features = computed(runner, numbered(23))
     assert features[:, 0].tolist() == list(range(23))
     assert set(network.sizes) == {3, 2}
     assert lines == ["cpu is out of memory: 3 frames at a time instead of 5 from now on"]
@@ -101,11 +113,10 @@ def test_too_little_memory_even_for_half_a_batch_is_told(most: int, batch_size: 
     runner = BatchRunner(
         Greedy(most), device=torch.device("cpu"), batch_size=batch_size, feature_dim=1
     )
-    crop = np.zeros((224, 224, 3), np.uint8)
-    for _ in range(batch_size - 1):
-        runner.add(crop)
+    images = np.zeros((batch_size, 224, 224, 3), np.uint8)
+    runner.add(images[1:], lambda _: None)
     with pytest.raises(DeviceError, match="use a smaller --batch-size"):
-        runner.add(crop)
+        runner.add(images[:1], lambda _: None)
 
 
 def test_batch_size_is_halved_until_it_fits() -> None:

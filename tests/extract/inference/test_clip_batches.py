@@ -23,6 +23,7 @@ from ta3n.extract.inference.batches import (
 from ta3n.extract.inference.engine import Engine, start_engine
 from ta3n.extract.inference.preprocessing import crop, cropper_for
 
+from ...support.computed import computed
 from ...support.videos import WriteClip
 
 CPU = torch.device("cpu")
@@ -53,9 +54,8 @@ def test_windows_come_in_the_order_of_adding_and_halve_where_memory_ends(
 ) -> None:
     network = Greedy(most=3)
     runner = runner_of(network, 5)
-    for number in range(13):
-        runner.add(np.full(SHAPE, number, np.uint8))
-    assert runner.flush()[:][:, 0].tolist() == list(range(13))
+    windows = [np.full(SHAPE, number, np.uint8) for number in range(13)]
+    assert computed(runner, windows)[:, 0].tolist() == list(range(13))
     assert set(network.sizes) == {3, 2}
     assert "3 windows of 4 frames at a time instead of 5 from now on" in caplog.text
 
@@ -63,7 +63,7 @@ def test_windows_come_in_the_order_of_adding_and_halve_where_memory_ends(
 def test_too_little_memory_is_told() -> None:
     runner = runner_of(Greedy(most=0), 1)
     with pytest.raises(DeviceError, match="not enough memory for 1 window of 4 frames at a time"):
-        runner.add(np.zeros(SHAPE, np.uint8))
+        computed(runner, [np.zeros(SHAPE, np.uint8)])
     with pytest.raises(DeviceError, match="not enough memory for one window of 4 frames"):
         largest_batch_size(Greedy(most=0), CPU, at_most=4, input_shape=SHAPE)
 
@@ -87,10 +87,7 @@ def test_frames_of_windows_are_cropped_before_they_go_to_a_device() -> None:
 
 
 def rows_of(engine: Engine, windows: list[RgbImage]) -> Features:
-    runner = engine.new_runner(None)
-    for window in windows:
-        runner.add(window)
-    return runner.flush()[:]
+    return computed(engine.new_runner(), windows)
 
 
 @pytest.mark.parametrize(("name", "batch_size"), [("r3d_18", None), ("r3d_18", 3), ("swin3d_t", 3)])

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.common.errors import DeviceError, UsageError
+from ta3n.common.errors import DeviceError
 from ta3n.extract.job.run import run_job
-from ta3n.extract.supervision.supervisor import WORKER_COMMAND, deal
-from ta3n.extract.worker.messages import ShardTask
+from ta3n.extract.worker.shards import deal
+from ta3n.extract.worker.work import DECODER_COMMAND, ShardTask
 
 from ...support.extraction import job
 from ...support.tiny import work_on
@@ -34,22 +34,18 @@ def _numbers(tasks: tuple[ShardTask, ...]) -> list[int]:
     return [int(task.shard[-5:]) for task in tasks]
 
 
+@pytest.mark.parametrize("command", [DECODER_COMMAND, ()], ids=["processes", "threads"])
 @pytest.mark.usefixtures("one_clip_shards")
-def test_two_devices_give_what_one_gives(ucf_tree: Path, tmp_path: Path) -> None:
+def test_two_devices_give_what_one_gives(
+    ucf_tree: Path, tmp_path: Path, command: tuple[str, ...]
+) -> None:
     alone = run_job(job(ucf_tree, tmp_path / "alone"))
-    both = run_job(
-        job(ucf_tree, tmp_path / "both", device="cpu,cpu", worker_command=WORKER_COMMAND)
-    )
+    both = run_job(job(ucf_tree, tmp_path / "both", device="cpu,cpu", decoder_command=command))
     assert both.complete
     assert both.content_hash == alone.content_hash
 
 
 @pytest.mark.usefixtures("one_clip_shards")
-def test_what_one_worker_cannot_go_on_for_ends_the_other(ucf_tree: Path, tmp_path: Path) -> None:
+def test_what_one_device_cannot_go_on_for_ends_the_other(ucf_tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="cuda:99 is not here"):
-        run_job(job(ucf_tree, tmp_path, device="cpu,cuda:99", worker_command=WORKER_COMMAND))
-
-
-def test_several_devices_need_worker_processes(ucf_tree: Path, tmp_path: Path) -> None:
-    with pytest.raises(UsageError, match="leave out --no-supervise"):
-        run_job(job(ucf_tree, tmp_path, device="cpu,cpu"))
+        run_job(job(ucf_tree, tmp_path, device="cpu,cuda:99", decoder_command=DECODER_COMMAND))

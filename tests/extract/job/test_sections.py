@@ -14,7 +14,7 @@ from ta3n.common.video import Frame, VideoReader, write_video
 from ta3n.extract.cli import main
 from ta3n.extract.features_cli import main as features
 from ta3n.extract.inspect.show import read_sampled
-from ta3n.extract.supervision import supervisor
+from ta3n.extract.worker import work
 
 from ...support.extraction import FAULTY, rows_of, set_faults
 from ...support.tiny import without_network
@@ -187,7 +187,7 @@ def test_sections_that_are_none_are_recorded(folder: Path, rows_in_list: list[st
 def test_a_video_that_crashes_costs_its_sections_only(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(supervisor, "WORKER_COMMAND", FAULTY)
+    monkeypatch.setattr(work, "DECODER_COMMAND", FAULTY)
     set_faults(monkeypatch, long1="segfault")
     result = extract("long", "--frames", "segments:2")
     assert result.exit_code == 0, result.stderr

@@ -13,8 +13,8 @@ from ta3n.common.store import ShardReader, is_finished, shard_path
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.inference.batches import RowSpool
 from ta3n.extract.worker import publishing
-from ta3n.extract.worker.messages import Message, Reporter, ShardDone, ShardTask, Work
 from ta3n.extract.worker.publishing import DecodedClip, Publisher
+from ta3n.extract.worker.work import ShardTask, Work
 
 from ...support.extract_jobs import wait_until
 from ...support.tiny import work_on
@@ -77,8 +77,7 @@ def disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[SlowDisk]:
 def test_work_goes_on_beside_a_slow_disk_but_two_shards_ahead_at_most(
     work: Work, disk: SlowDisk, tmp_path: Path
 ) -> None:
-    told: list[Message] = []
-    with Publisher(work, Reporter(told.append), {"torch": "2"}) as publisher:
+    with Publisher(work, {"torch": "2"}) as publisher:
         network = threading.Thread(target=hand_over, args=(disk, work, publisher), daemon=True)
         network.start()
         for _ in range(2):
@@ -89,7 +88,7 @@ def test_work_goes_on_beside_a_slow_disk_but_two_shards_ahead_at_most(
         assert len(disk.handed_over) == 5
     # Of n + 1 shards that were begun n are published: besides these, one may wait.
     assert all(count <= number + 2 for number, count in enumerate(disk.at_writes))
-    assert told == [ShardDone(task.shard) for task in work.tasks]
+    assert finished(work) == [task.shard for task in work.tasks]
     for task in work.tasks:
         with ShardReader(shard_path(tmp_path, task.shard)) as shard:
             shard.verify()
@@ -102,7 +101,7 @@ def publish(
     work: Work, num_shards: int, then: Callable[[Publisher], None] = lambda _: None
 ) -> list[str]:
     """Hand over the first shards, then do something more."""
-    with Publisher(work, Reporter(), {}) as publisher:
+    with Publisher(work, {}) as publisher:
         for task in work.tasks[:num_shards]:
             publisher.submit(task, *rows_of(task))
         then(publisher)

@@ -186,12 +186,15 @@ def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
         return None
     with new_figure(3.7) as (figure, axes):
         _draw_lines(axes, {f"{level} discriminator": c for level, c in curves.items()})
-        # Both domains count the same, so that one who knows nothing has half of them right.
-        axes.axhline(50, label="guessing", **REFERENCE)
+        # All domains count the same, so that one who knows nothing has half of two right.
+        config = row.config
+        guessing = 100 / (len(config.sources) + 1 if config.are_domains else 2)
+        axes.axhline(guessing, label="guessing", **REFERENCE)
         axes.set_ylabel("domain accuracy (%)")
-        axes.set_ylim(min(40.0, min(curve.min() for curve in curves.values()) - 2), 102)
+        lowest = min(curve.min() for curve in curves.values())
+        axes.set_ylim(min(guessing - 10, lowest - 2), 102)
         legend_below(figure, axes)
-        ends = _ends(curves, 0, "; 50 is guessing")
+        ends = _ends(curves, 0, f"; {guessing:.0f} is guessing")
         alt = f"Lines of the domain accuracy of {row.label} in percent {ends}"
         title = f"Discriminators of {row.method} in training"
         data = _curves_data("discriminator", "accuracy_percent", curves)

@@ -13,10 +13,9 @@ from PIL import Image
 from ta3n.common.errors import ClipError
 from ta3n.common.sampling import FrameSelection, Reading
 from ta3n.common.video import RgbImage, write_video
-from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, open_clip
+from ta3n.extract.decoding.decode import ClipOutcome, decode_clip, drain, open_clip
 from ta3n.extract.decoding.kinds import frame_series
 from ta3n.extract.decoding.kinds.registry import KINDS
-from ta3n.extract.decoding.prefetch import drain
 
 from ....support.decoding import ALL, FIVE
 from ....support.frame_files import picture, tar_of, write_frames, write_tar

@@ -1,4 +1,4 @@
-"""Clips that crashed or hung a worker, kept beside the shards: no job tries them again unasked.
+"""Clips that crashed or hung decoders, kept beside the shards: no job tries them again unasked.
 
 One small file a clip, written whole and never locked: `quarantine-NNNNNN.json`, by number in the
 plan. It only counts for the very file that did it, told by size and time of change.
@@ -7,11 +7,28 @@ plan. It only counts for the very file that did it, told by size and time of cha
 from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
+from typing import Self
 
 from ta3n.common.errors import Ta3nError
 from ta3n.common.files import canonical_json, replace_file
-from ta3n.common.records import PlannedClip, read_record
-from ta3n.extract.worker.messages import Quarantined
+from ta3n.common.records import ClipStatus, PlannedClip, Record, read_record
+
+
+class Quarantined(Record):
+    """A clip that is not decoded again: that file `crashed` decoders, or hung them (`timeout`)."""
+
+    path: str
+    size_bytes: int
+    mtime_ns: int
+    status: ClipStatus
+    error: str
+    attempts: int
+
+    @classmethod
+    def of(cls, clip: PlannedClip, *, status: ClipStatus, error: str, attempts: int) -> Self:
+        """Return the entry of a clip's file as it is now."""
+        file = clip.model_dump(include={"path", "size_bytes", "mtime_ns"})
+        return cls(**file, status=status, error=error, attempts=attempts)
 
 
 def read_quarantine(folder: Path, clips: Iterable[PlannedClip]) -> dict[int, Quarantined]:
