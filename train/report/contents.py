@@ -40,6 +40,12 @@ class Contents:
             if block.label == direction.label:
                 yield sheet, block
 
+    def notes_of(self, sheet: Sheet, block: Block) -> list[str]:
+        """Return the footnotes of a part of a table, without those on other directions."""
+        labels = [direction.label for direction in self.runs.directions]
+        others = [f"{each}: " for each in labels if block.label in labels and each != block.label]
+        return [*block.notes, *(n for n in sheet.notes if not n.startswith(tuple(others)))]
+
     def blocks(self) -> Iterator[tuple[Sheet, Block]]:
         """Yield all parts of tables of which anything was run."""
         for sheet in self.sheets:

@@ -99,6 +99,8 @@ def test_the_index_leads_to_a_page_for_each_direction_and_kind(several: Report) 
         assert direction.label in read(path).text
         leads = set(links_of(path))
         assert index.resolve() in leads
+        # Footnotes on this direction alone.
+        assert read(path).text.count(": single target labels were read") == 1
         # The same direction on other features, and no other page.
         (other,) = (
             place
@@ -145,7 +147,8 @@ def test_tables_sort_and_filter_in_a_browser(several: Report, tmp_path: Path) ->
     """Whatever is clicked and typed, rows are only moved and hidden."""
     index = several.pages[0]
     dom = Page(rendered(index, tmp_path))
-    buttons = [a for a in dom.attributes("button") if a.get("type") == "button"]
+    buttons = [a for a in dom.attributes("span") if a.get("role") == "button"]
+    assert {a["tabindex"] for a in buttons} == {"0"}
     assert len(buttons) == sum("aria-sort" in a for a in dom.attributes("th")) > 10
     # The policy of the page lets nobody in: the copy has none, and a script that uses the page.
     driven = tmp_path / "driven.html"
@@ -164,11 +167,12 @@ def test_tables_sort_and_filter_in_a_browser(several: Report, tmp_path: Path) ->
 _USE = """
 const table = document.querySelector("table");
 const column = [...table.tHead.rows[0].cells].findIndex((c) => /^accuracy/.test(c.textContent));
-const head = table.tHead.rows[0].cells[column], button = head.querySelector("button");
+const head = table.tHead.rows[0].cells[column], button = head.querySelector("[role=button]");
 const cells = () => [...table.tBodies[0].rows].map((row) => row.cells[column].textContent);
 const before = cells().join(), told = [];
 button.click(); told.push([...cells(), head.ariaSort].join());
-button.click(); told.push([...cells(), head.ariaSort].join());
+const key = new KeyboardEvent("keydown", { key: "Enter" });
+button.dispatchEvent(key); told.push([...cells(), head.ariaSort].join());
 button.click();
 told.push([cells().join() === before ? "as before" : "other", head.ariaSort].join());
 const box = document.querySelector("input");
