@@ -273,3 +273,15 @@ def test_names_and_thresholds_that_make_no_sense_are_told_in_a_line(
         prepare_jobs(
             "ucf", "hmdb", small_settings(features, tmp_path, **{**OPEN, "unknown": "others"})
         )
+
+
+def test_no_source_of_several_has_what_is_unknown(tmp_path: Path) -> None:
+    for seed, dataset in enumerate(("synthetic-a", "synthetic-b", "synthetic-c")):
+        make_features(tmp_path / "features", dataset, made_clips(dataset, 2, 1), seed=seed)
+    path = train(
+        "syn-a,syn-c", "syn-b", tmp_path / "features", tmp_path, unknown="Rise,Fall", epochs=1
+    )  # fmt: skip
+    videos = read_run(path / "seed-0").config.data["videos"]
+    assert {name: each["train"] for name, each in videos.items()} == {
+        "synthetic-a": 20, "synthetic-c": 20, "synthetic-b": 24,
+    }  # fmt: skip

@@ -2,6 +2,7 @@
 
 import csv
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -14,9 +15,9 @@ from ta3n.train.runs.selection import OPEN_SET
 from ...support.reports import page_of
 from ...support.small_runs import train
 
-OPEN = {"unknown": "pullup,ride_horse"}
-PARTIAL = {"target_classes": "golf,pullup"}
-CLOSED: dict[str, str] = {}
+OPEN: dict[str, Any] = {"unknown": "pullup,ride_horse"}
+PARTIAL: dict[str, Any] = {"target_classes": "golf,pullup"}
+CLOSED: dict[str, Any] = {}
 
 
 @pytest.fixture(scope="module")
