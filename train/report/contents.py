@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, count
+from itertools import chain, count, takewhile
 
 from ta3n.train.report.data.collect import DirectionRuns, RunSet
 from ta3n.train.report.data.compare import Analysis
@@ -36,18 +36,18 @@ class Contents:
 
     def blocks_of(self, direction: DirectionRuns) -> Iterator[tuple[Sheet, Block]]:
         """Yield the parts of tables that are of one direction, as far as anything was run."""
-        for sheet, block in self._blocks():
+        for sheet, block in self.blocks():
             if block.label == direction.label:
                 yield sheet, block
 
-    def blocks_across(self) -> Iterator[tuple[Sheet, Block]]:
-        """Yield the parts of tables that are of no single direction."""
-        labels = {direction.label for direction in self.runs.directions}
-        for sheet, block in self._blocks():
-            if block.label not in labels:
-                yield sheet, block
+    def notes_of(self, sheet: Sheet, block: Block) -> list[str]:
+        """Return the footnotes of a part of a table, without those on other directions."""
+        labels = [direction.label for direction in self.runs.directions]
+        others = [f"{each}: " for each in labels if block.label in labels and each != block.label]
+        return [*block.notes, *(n for n in sheet.notes if not n.startswith(tuple(others)))]
 
-    def _blocks(self) -> Iterator[tuple[Sheet, Block]]:
+    def blocks(self) -> Iterator[tuple[Sheet, Block]]:
+        """Yield all parts of tables of which anything was run."""
         for sheet in self.sheets:
             for block in sheet.blocks:
                 if block.has_runs:
@@ -76,6 +76,18 @@ class AllKinds:
     def num_runs(self) -> int:
         """How many runs there are."""
         return sum(len(row.runs) for direction in self.directions for row in direction.rows)
+
+    def blocks_across(self, contents: Contents) -> Iterator[tuple[Sheet, Block]]:
+        """Yield the parts of a kind's tables that are of no single direction.
+
+        Those of which nothing depends on the kind are the first one's.
+        """
+        labels = {direction.label for direction in self.directions}
+        before = takewhile(lambda each: each is not contents, self.kinds)
+        told = [sheet for each in before for sheet in each.sheets]
+        for sheet, block in contents.blocks():
+            if block.label not in labels and sheet not in told:
+                yield sheet, block
 
     @property
     def notes(self) -> tuple[str, ...]:

@@ -171,7 +171,11 @@ def write_report(
         replace_file(path, data)
     _remove_tables_but(tables, out / "tables")
     _remove_pages_but(pages, out / FOLDER)
-    missing = [line for gallery in galleries.values() for line in gallery.missing]
+    missing = [
+        f"{label}: {line}" if len(galleries) > 1 else line
+        for label, gallery in galleries.items()
+        for line in gallery.missing
+    ]
     return Report(
         page=page,
         csv=table,

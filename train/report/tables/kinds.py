@@ -5,13 +5,15 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ta3n.common.errors import shorten
+from ta3n.datasets.benchmarks.benchmark import LabelSets
 from ta3n.train.report.data.collect import DirectionRuns, RunSet
 from ta3n.train.report.tables.matrix import line_names, match_rows
 from ta3n.train.report.tables.rows import rule_notes
 from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, over_seeds, words
+from ta3n.train.runs.records import label_sets_of
 
 _SHOWN_VIDEOS = 3
-_Key = tuple[str, str, str, tuple[str, ...]]
+_Key = tuple[str, str, str, tuple[str, ...], LabelSets | None]
 
 
 def kinds_sheet(kinds: Sequence[RunSet], rules: Sequence[str], rule: str) -> Sheet:
@@ -27,7 +29,8 @@ def kinds_sheet(kinds: Sequence[RunSet], rules: Sequence[str], rule: str) -> She
     by_key: dict[_Key, dict[str, DirectionRuns]] = defaultdict(dict)
     for each in kinds:
         for direction in filter(lambda d: d.is_labelled, each.directions):
-            key = direction.benchmark, direction.source, direction.target, direction.heads
+            sets = label_sets_of(direction.rows[0].config)
+            key = direction.benchmark, direction.source, direction.target, direction.heads, sets
             by_key[key][each.kind] = direction
     several = [found for found in by_key.values() if len(found) > 1]
     return Sheet(

@@ -34,11 +34,18 @@
       const isNumber = head.classList.contains("number");
       // Of numbers the largest first, of words the first; then the other way; then as written.
       const turns = isNumber ? ["descending", "ascending"] : ["ascending", "descending"];
-      const button = document.createElement("button");
-      button.type = "button";
+      // Heads with real buttons are not printed again on a table's next page.
+      const button = document.createElement("span");
+      button.setAttribute("role", "button");
+      button.tabIndex = 0;
       button.append(...head.childNodes);
       head.append(button);
       head.setAttribute("aria-sort", "none");
+      button.addEventListener("keydown", (event) => {
+        if (event.key !== "Enter" && event.key !== " ") return;
+        event.preventDefault();
+        button.click();
+      });
       button.addEventListener("click", () => {
         const turn = turns[turns.indexOf(head.getAttribute("aria-sort")) + 1] ?? "none";
         for (const each of heads) each.setAttribute("aria-sort", "none");
