@@ -54,9 +54,10 @@ def _report_duplicates(one: DomainVideos, other: DomainVideos) -> None:
 
 
 def _report_lacking(sources: Sequence[DomainVideos], classes: Sequence[str]) -> None:
-    if any(not isinstance(video.label, int) for side in sources for video in side.train):
-        return
-    having = {side.dataset: {video.label for video in side.train} for side in sources}
+    having = {
+        side.dataset: {video.label for video in side.train if isinstance(video.label, int)}
+        for side in sources
+    }
     for name, labels in having.items():
         for number in sorted(set().union(*having.values()) - labels):
             others = [other for other, theirs in having.items() if number in theirs]

@@ -226,8 +226,8 @@ def _kinds(tasks: Sequence[Task]) -> dict[str, list[Task]]:
 
 def _videos(job: "TrainingJob") -> int:
     """Return how many videos an epoch goes through, to train and to look at."""
-    learned = {"source": job.source, "target": job.target}.get(job.method.trains_on)
-    num = len(job.target.val) + (len(learned.train) if learned else 0)
+    learned = {"source": job.sources, "target": (job.target,)}.get(job.method.trains_on, ())
+    num = len(job.target.val) + sum(len(side.train) for side in learned)
     if job.method.uses_target:
         num += len(job.target.train)
     if job.config.settings["rules_on"] == "train":
@@ -252,8 +252,7 @@ def _features(jobs: "Iterable[TrainingJob]", cache: FeatureCache, device: "torch
         side.dataset: (side, job.run.recipe.sampling == "random")
         for job in jobs
         if not is_mapped(job, cache, device)
-        for side in (job.source, job.target)
-        if side is not None
+        for side in (*job.sources, job.target)
     }
     return sum(
         size_of(side, "train", drawn=of_all) + size_of(side, "val", drawn=False)

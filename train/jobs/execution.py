@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import compress, groupby
 from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -390,15 +390,13 @@ def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunD
     drawn = job.run.recipe.sampling == "random"
     by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
     learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
-    known = [_known_videos(job, side) for side in learned]
+    known = [_is_known(job, video) for side in learned for video in side.train]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = [video for some in known for video in some]
+    videos = list(compress((video for side in learned for video in side.train), known))
     if learned:
         features = join(learned, "train", drawn=drawn)
-        if len(videos) < sum(len(side.train) for side in learned):
-            kept = zip(learned, map(set, known), strict=True)
-            features = features[[video in some for side, some in kept for video in side.train]]
+        features = features if all(known) else features[known]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -409,7 +407,9 @@ def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunD
             target_features=target,
             source_sizes=tuple(len(s.train) for s in learned) if len(learned) > 1 else (),
         ),
-        source_videos=[path for side in learned for path in _paths(side, learned)],
+        source_videos=list(
+            compress((path for side in learned for path in _paths(side, learned)), known)
+        ),
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
         held_out=_load_held_out(job, cache, mapped=mapped),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
@@ -421,12 +421,9 @@ def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunD
     )
 
 
-def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
-    """Return the training videos with labels that can be learned: of an open target the known."""
-    rejection = job.run.rejection
-    if rejection is None:
-        return learned.train
-    return tuple(video for video in learned.train if video.label != rejection.label)
+def _is_known(job: "TrainingJob", video: "Video") -> bool:
+    """Say whether the label of a video can be learned: no unknown one of an open target."""
+    return job.run.rejection is None or video.label != job.run.rejection.label
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":

@@ -203,10 +203,21 @@ def _with_label_sets(
     return given
 
 
-def _rejection(benchmark: Benchmark, settings: TrainSettings) -> Rejection | None:
+def _rejection(benchmark: Benchmark, settings: TrainSettings, method: Method) -> Rejection | None:
     """Return how unknown videos are told, where there are any."""
+    if method.has_unknown_output and not benchmark.is_open:
+        raise UsageError(
+            f"{method.name} has an output for unknown videos, and here all are known; name the "
+            "unknown classes by --unknown, or choose another method"
+        )
     if not benchmark.is_open:
         return None
+    if method.has_unknown_output:
+        if settings.unknown_threshold is not None:
+            raise UsageError(
+                f"{method.name} has an output for unknown videos; leave out --unknown-threshold"
+            )
+        return Rejection(label=len(benchmark.class_names), threshold=None)
     threshold = settings.unknown_threshold
     return Rejection(
         label=len(benchmark.class_names),
@@ -232,16 +243,17 @@ def _choose(
         if heads:
             choice.method.check_heads([head.name for head in heads])
         weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
+        rejection = _rejection(benchmark, settings, choice.method)
         run = RunSettings(
             method=choice.method,
             recipe=choose_recipe(settings, choice.method),
             weights=weights,
-            num_classes=len(benchmark.class_names),
+            num_classes=rejection.num_outputs if rejection else len(benchmark.class_names),
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
             domains=settings.domains,
-            rejection=_rejection(benchmark, settings),
+            rejection=rejection,
         )
         yield choice.row, run.as_usual(), start, published and benchmark.label_sets is None
 

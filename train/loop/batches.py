@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.domains import source_shares
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.model.videos import StoredVideos, Videos, take_videos
 from ta3n.train.recipe.recipes import Batches, Sampling
@@ -137,28 +138,6 @@ class Batch:
         )
 
 
-def source_shares(count: int, num_sources: int) -> list[int]:
-    """Return how many of the source videos of a batch are of each source: the first have one more.
-
-    Args:
-        count: B_S.
-        num_sources: M.
-    """
-    base, more = divmod(count, num_sources)
-    return [base + (n < more) for n in range(num_sources)]
-
-
-def by_domain(rows: Tensor, num_source: int, num_domains: int) -> list[Tensor]:
-    """Split rows [B_S + B_T, ...] of a batch by domain: each source by itself, the target last.
-
-    Args:
-        num_source: B_S.
-        num_domains: 2 where all sources count as one, else M + 1.
-    """
-    shares = source_shares(num_source, num_domains - 1)
-    return list(torch.split(rows, [*shares, len(rows) - num_source]))
-
-
 def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
     """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps.
 
@@ -253,7 +232,7 @@ def plan_epoch(
     return EpochPlan(
         source_batches=_on_device(source, device),
         target_batches=target_batches,
-        source_videos=len(torch.cat(source).unique())
+        source_videos=len(set(torch.cat(source).tolist()))
         if data.source_sizes
         else _different(source, data.num_source),
         target_videos=_different(target or (), data.num_target),
@@ -305,7 +284,8 @@ def _balanced_share(
     The counts of two of its classes differ by one at most. None of a class comes again before each
     came once.
     """
-    members = [torch.nonzero(labels == label).flatten() for label in labels.unique()]
+    there = sorted(set(labels.tolist()))
+    members = [torch.nonzero(labels == label).flatten() for label in there]
     base, more = divmod(share, len(members))
     # Which classes have one more than the others is drawn for each batch.
     favoured = torch.rand(steps, len(members), generator=generator).argsort(dim=1) < more

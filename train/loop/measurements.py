@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from ta3n.train.loop.batches import by_domain
+from ta3n.train.layers.domains import by_domain
 from ta3n.train.methods.base import Level
 from ta3n.train.model.model import ModelOutput
 

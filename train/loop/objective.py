@@ -14,9 +14,10 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.domains import by_domain
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
-from ta3n.train.loop.batches import Batch, TrainingData, by_domain
+from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.measurements import Measured, measure
 from ta3n.train.methods.base import JOINT, Method, Term, Update
 from ta3n.train.methods.heads import ClassHead, columns_of, shares_of

@@ -165,6 +165,8 @@ class Term:
             nor labels, or `one`: then it needs a benchmark with one head. Left out, it is `one`
             for terms with modules, states, updates or a second classifier, which are made for the
             classes of one head, `once` for discriminators, and else `each`.
+        unknown_output: whether the model has an output for unknown videos, the last one. The
+            method then is for open targets alone.
         sources: what becomes of several sources that are to be domains of their own. `classes`: it
             makes of `step.model.spec.num_domains` domains what it makes of two. `pairs`: it
             compares the source with the target, and its loss is the mean over the sources of that
@@ -194,6 +196,7 @@ class Term:
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
     heads: Literal["", "each", "once", "one"] = ""
+    unknown_output: bool = False
     sources: Literal["one", "classes", "pairs"] = "one"
 
     def __post_init__(self) -> None:
@@ -386,6 +389,11 @@ class Method:
     def encoder(self) -> Encoder:
         """The temporal module."""
         return ENCODERS.find(self.temporal)
+
+    @property
+    def has_unknown_output(self) -> bool:
+        """Whether the model has an output for unknown videos."""
+        return any(term.unknown_output for term in self.terms)
 
     @property
     def uses_target(self) -> bool:

@@ -69,7 +69,6 @@ def cdan_loss(
     coefficient: "Coefficient",
     conditioning: Conditioning,
     maps: Maps,
-    num_domains: int = 2,
 ) -> "Tensor":
     """Return the domain loss of a conditional discriminator, 0-d.
 
@@ -84,17 +83,17 @@ def cdan_loss(
         conditioning: `entropy` has the weights sum to B over both domains, `original` to 1/2 in
             each.
         maps: matrices of the randomised map, empty for the multilinear one.
-        num_domains: M.
     """
     import torch
     from torch.nn import functional as F
 
+    from ta3n.train.layers.domains import by_domain
     from ta3n.train.layers.reversal import reverse_gradient
-    from ta3n.train.loop.batches import by_domain
 
     predictions = logits.softmax(dim=-1)
     joint = joint_features(predictions.detach(), features, maps)
     judged = judge(reverse_gradient(joint, coefficient))
+    num_domains = max(judged.shape[-1], 2)
     if num_domains == 2:
         judged = judged.squeeze(-1)  # [B]
         is_source = (torch.arange(len(judged), device=judged.device) < num_source).to(judged)
@@ -155,7 +154,6 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
             coefficient=step.weights[_WEIGHT.name],
             conditioning=conditioning,
             maps=step.state,
-            num_domains=step.model.spec.num_domains,
         )
 
     return Term(

@@ -31,6 +31,7 @@ from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_of
+from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N, model_spec
@@ -247,10 +248,11 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         return AlignedModel(weights, len(config.settings["classes"]))
     widths = tuple(each["features"]["feature_dim"] for each in stream_records(config))
     recipe = Recipe(**config.settings["recipe"])
+    rejection = rejection_of(config.settings)
     spec = model_spec(
         method,
         recipe,
-        num_classes=len(config.settings["classes"]),
+        num_classes=rejection.num_outputs if rejection else len(config.settings["classes"]),
         feature_dim=sum(widths),
         heads=heads_of(config.settings),
         stream_dims=widths if recipe.fusion == "late" else (),

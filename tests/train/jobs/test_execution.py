@@ -15,6 +15,7 @@ from ta3n.common import device
 from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.common.shares import JobShare
 from ta3n.common.store import ShardReader
+from ta3n.datasets.reading.split_files import Role
 from ta3n.train.jobs import execution, workers
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
@@ -323,10 +324,11 @@ class _Grouped(MadeClip):
 def test_held_out_videos_that_share_a_recording_with_training_are_left_out(
     features: Path, tmp_path: Path
 ) -> None:
+    parts: dict[Role, range] = {"train": range(6), "test": range(4, 8)}
     clips = [
         _Grouped(class_name=name, number=number, role=role)
         for name in CLASSES["ucf101"]
-        for role, numbers in (("train", range(6)), ("test", range(4, 8)))
+        for role, numbers in parts.items()
         for number in numbers
     ]
     make_features(tmp_path, "ucf101", clips)
