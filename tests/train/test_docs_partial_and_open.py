@@ -17,7 +17,7 @@ PAGE = (Path(__file__).parents[2] / "docs" / "partial-and-open.md").read_text()
 (OSBP,) = re.findall(r"```python\n(.*?)```", PAGE, re.DOTALL)
 COMMANDS = [
     line.partition("#")[0]
-    for text in re.findall(r"```sh\n(.*?)```", PAGE, re.DOTALL)
+    for text in re.findall(r"```sh[^\n]*\n(.*?)```", PAGE, re.DOTALL)
     for line in text.splitlines()
 ]
 
