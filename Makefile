@@ -22,7 +22,7 @@ define test_with
 endef
 
 .PHONY: help install lock references demo test test-oldest test-versions test-slow lint typecheck format
-.PHONY: bench soak clean
+.PHONY: bench soak clean docs
 
 help:  ## show this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*##/\t/' | expand -t 12
@@ -87,6 +87,10 @@ lint: $(INSTALLED)  ## check style and format
 
 typecheck: $(INSTALLED)  ## check types
 	$(BIN)/mypy
+
+docs: $(INSTALLED)  ## build the documentation site into build/site, its links and examples checked
+	$(BIN)/python -P docs/build_site.py
+	$(BIN)/pytest tests/docs
 
 bench: $(INSTALLED)  ## measure both stages against their raw limits
 	$(BIN)/python -P -m ta3n.extract.bench

@@ -189,7 +189,7 @@ def fsync_and_forget(path: Path) -> None:
         os.close(descriptor)
 
 
-def replace_file(path: Path, data: bytes) -> None:
+def replace_file(path: Path, data: bytes | memoryview) -> None:
     """Write `data` under `path`: a reader sees the old content or the new, never a part.
 
     Raises:

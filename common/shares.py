@@ -65,8 +65,17 @@ def agree_on_count(path: Path, share: JobShare) -> None:
         with temporary_beside(path) as temporary:
             temporary.write_text(json.dumps({"num_jobs": share.count}) + "\n", encoding="ascii")
             publish_file(temporary, path)
-    there = read_count(path)
-    if there != share.count:
+    check_count(path, share)
+
+
+def check_count(path: Path, share: JobShare) -> None:
+    """Check into how many parts some work is cut, where that is written; write nothing.
+
+    Raises:
+        DataConflictError: If the work was cut into another number of parts.
+        FeatureStoreError: If the file is damaged.
+    """
+    if path.exists() and (there := read_count(path)) != share.count:
         raise DataConflictError(
             f"--shard {share} does not fit: by {path} this work is cut into {there} parts, so give "
             f"i/{there}. To cut it anew, wait until no job of the old array is left and remove "

@@ -123,7 +123,7 @@ def locked() -> dict[str, list[tuple[Version, str]]]:
 def test_lock_file_holds_what_the_project_asks_for() -> None:
     extras = PROJECT["optional-dependencies"]
     wanted = [*PROJECT["dependencies"], *extras["offline"], *extras["dev"]]
-    wanted += [*extras["tensorboard"], *extras["timm"]]
+    wanted += [*extras["docs"], *extras["tensorboard"], *extras["timm"]]
     versions = locked()
     for requirement in map(Requirement, wanted):
         if requirement.name == PROJECT["name"]:

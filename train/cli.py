@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, say, settings_options
 from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
@@ -39,8 +39,10 @@ Examples:
   ta3n-train --source ucf --target hmdb --allow-missing     (on the clips at hand)
   ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --shard $SLURM_ARRAY_TASK_ID/20
                                             (an array job, 0-19; any number of jobs)
+  ta3n-train --source ucf --target hmdb --rows table3 --seeds 5 --dry-run    (time, memory, disk)
   ta3n-train --source ucf --target hmdb --grid weights.toml --seeds 3     (every combination)
   ta3n-train --init-from runs/.../source-only-... --source-free --seeds 5   (SHOT: the target alone)
+  ta3n-train --source daily-mit,daily-kinetics --target hmdb --domains each   (several sources)
   ta3n-train --evaluate runs/.../seed-0 --target hmdb --features features
   ta3n-train --evaluate runs/.../seed-0 --videos clip.mp4 --videos clips    (without a dataset)
   ta3n-train --submit runs/.../seed-0 --out test.zip --sls-pt N --sls-tl N --sls-td N
@@ -74,7 +76,7 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
     "--source",
     metavar="NAME",
     shell_complete=complete_dataset,
-    help="Labelled dataset: ucf, hmdb, olympic ...",
+    help="Labelled dataset: ucf, hmdb ...; several: hmdb,daily-mit.",
 )
 @click.option(
     "--target", metavar="NAME", shell_complete=complete_dataset, help="Dataset to adapt to."
@@ -99,6 +101,11 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 )
 @click.option("--shard", metavar="i/N", help="Train the i-th of N parts of all runs, i from 0.")
 @click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be trained and stand in the way; try an epoch for time, memory and disk.",
+)
+@click.option(
     "--grid",
     "grid_file",
     type=click.Path(path_type=Path, dir_okay=False),
@@ -120,6 +127,7 @@ def main(
     shard: str | None,
     grid_file: Path | None,
     select: str | None,
+    dry_run: bool,
     **options: Any,
 ) -> None:
     """Train on the source, adapt to the unlabelled target, evaluate on the target.
@@ -136,6 +144,7 @@ def main(
         "shard": shard,
         "grid": grid_file,
         "select": select,
+        "dry_run": dry_run or None,
     }
     submission = take_submission(options, target, others)
     evaluation = take_call(options, target, others)
@@ -169,7 +178,7 @@ def main(
         from ta3n.train.runs.scalars import check_tensorboard
 
         check_tensorboard()
-    call = _Call(source, target, directions, shard, grid_file, select)
+    call = _Call(source, target, directions, shard, grid_file, select, dry_run)
     _train(call, given, resolved.settings)
 
 
@@ -198,6 +207,7 @@ class _Call:
     shard: str | None
     grid_file: Path | None
     select: str | None
+    dry_run: bool
 
 
 def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
@@ -230,6 +240,12 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
         LOGGER.info("a grid of %d combinations: %d runs", len(first), num_runs)
     if len(pairs) > 1:
         LOGGER.info("%d directions of %d rows: %d runs", len(pairs), len(by_direction[0]), num_runs)
+    if call.dry_run:
+        from ta3n.train.jobs.dry_run import look_ahead
+
+        for line in look_ahead(jobs, settings.jobs, share):
+            say(line)
+        return
     results = run_jobs(jobs, settings.jobs, share)
     diverged = diverged_runs(jobs)
     _tell(call, grid, by_direction, results, diverged)

@@ -1,6 +1,6 @@
 """Datasets and benchmarks by name: what there is, the built-in ones and one's own."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import TypeVar
@@ -54,26 +54,37 @@ class Catalogue:
         by_name = {benchmark.name: benchmark for benchmark in self.benchmarks}
         return _found("benchmark", name, by_name, by_name)
 
-    def find_benchmark(self, source: str, target: str, name: str | None = None) -> Benchmark:
+    def find_benchmark(
+        self, source: str | Sequence[str], target: str, name: str | None = None
+    ) -> Benchmark:
         """Return the benchmark for a pair of datasets, by full or short name, in either direction.
 
         Args:
-            name: The benchmark asked for; None takes the first one that holds both datasets,
+            source: One dataset, or several.
+            name: The benchmark asked for; None takes the first one that holds all the datasets,
                 ucf-hmdb-full for ucf and hmdb.
 
         Raises:
-            UsageError: An unknown name, the same dataset twice, or no such benchmark for the pair.
+            UsageError: An unknown name, the same dataset twice, or no such benchmark for them.
         """
-        one, other = self.dataset(source).name, self.dataset(target).name
-        if one == other:
-            raise UsageError(f"source and target are both {one}; {self._known_pairs()}")
+        named = [source] if isinstance(source, str) else source
+        sources, other = [self.dataset(each).name for each in named], self.dataset(target).name
+        if other in sources:
+            which = "source and target are both" if len(sources) == 1 else "the target is a source:"
+            raise UsageError(f"{which} {other}; {self._known_pairs()}")
+        if twice := [each for n, each in enumerate(sources) if each in sources[:n]]:
+            raise UsageError(f"{twice[0]} is given twice as a source; name each source once")
         for benchmark in self.benchmarks if name is None else (self.benchmark(name),):
-            if benchmark.sides.keys() >= {one, other}:
+            if benchmark.sides.keys() >= {*sources, other}:
                 return benchmark
         lacking = (
             "no benchmark holds" if name is None else f"benchmark {quoted(name)} does not hold"
         )
-        raise UsageError(f"{lacking} both {one} and {other}; {self._known_pairs()}")
+        if len(sources) > 1:
+            held = "; ".join(f"{b.name} holds {', '.join(b.sides)}" for b in self.benchmarks)
+            told = f"all of {', '.join(sources)} and {other}, whose classes have to be the same"
+            raise UsageError(f"{lacking} {told}; {held}")
+        raise UsageError(f"{lacking} both {sources[0]} and {other}; {self._known_pairs()}")
 
     def _known_pairs(self) -> str:
         names_of_pair: dict[str, list[str]] = {}

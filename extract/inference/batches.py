@@ -33,6 +33,7 @@ _CPU_BATCH_SIZE = 8
 _MAX_TRIED_BATCH_SIZE = 256
 # A shard of usual size stays in memory; a clip of 100,000 frames does not.
 _BYTES_IN_MEMORY = 256 * 2**20
+_BYTES_READ_AT_ONCE = 2**20
 
 
 Take: TypeAlias = Callable[[Features], None]
@@ -178,9 +179,13 @@ class RowSpool:
     def __getitem__(self, rows: slice) -> Features:
         """Return the rows of a slice without step."""
         first, end, _ = rows.indices(self._num_rows)
+        found = np.empty((max(end - first, 0), self._width), np.float32)
         self._file.seek(4 * self._width * first)
-        data = self._file.read(4 * self._width * max(end - first, 0))
-        return np.frombuffer(data, np.float32).reshape(-1, self._width)
+        # Reading from memory holds the interpreter's lock, which the network's thread needs too.
+        data = found.reshape(-1).data.cast("B")
+        for start in range(0, len(data), _BYTES_READ_AT_ONCE):
+            self._file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
+        return found
 
 
 class BatchRunner:

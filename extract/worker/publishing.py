@@ -69,6 +69,8 @@ class PickedRows:
         numbers = self.numbers[rows]
         runs = np.split(numbers, np.flatnonzero(np.diff(numbers) != 1) + 1)
         parts = [self.source[int(run[0]) : int(run[-1]) + 1] for run in runs if len(run)]
+        if len(parts) == 1:
+            return parts[0]
         return np.concatenate([np.empty((0, self.shape[1]), np.float32), *parts])
 
 

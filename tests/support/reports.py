@@ -16,7 +16,7 @@ class Trained:
     report: Report
 
 
-_VOID = {"meta", "img", "br", "link"}
+_VOID = {"meta", "img", "br", "link", "input"}
 
 
 class Page(HTMLParser):
@@ -26,7 +26,7 @@ class Page(HTMLParser):
         super().__init__()
         self.open: list[str] = []
         self.tags: list[tuple[str, dict[str, str]]] = []
-        self.text = self.style = ""
+        self.text = self.style = self.script = ""
         self.feed(text)
         self.close()
         assert self.open == []
@@ -42,6 +42,8 @@ class Page(HTMLParser):
     def handle_data(self, data: str) -> None:
         if self.open[-1:] == ["style"]:
             self.style += data
+        elif self.open[-1:] == ["script"]:
+            self.script += data
         else:
             self.text += data
 

@@ -18,6 +18,7 @@ def _build(spec: "ModelSpec") -> "TemRelation":
         relation_dim=spec.relation_dim,
         max_subsets=spec.max_subsets,
         normalised=spec.norm_layers == "all",
+        num_domains=spec.num_domains,
     )
 
 

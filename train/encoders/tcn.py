@@ -53,7 +53,9 @@ def _build(spec: "ModelSpec") -> "EncoderModule":
     layers = {
         "input": Linear(spec.hidden_dim, width, "default"),
         "levels": nn.ModuleList(Linear(3 * width, width, "default") for _ in levels),
-        "discriminators": nn.ModuleList(Discriminator(width, "default") for _ in levels),
+        "discriminators": nn.ModuleList(
+            Discriminator(width, "default", num_domains=spec.num_domains) for _ in levels
+        ),
     }
     return LayeredEncoder(layers, _encode, _judge)
 

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, DataMissingError
 from ta3n.common.log import LOGGER
-from ta3n.datasets.benchmarks.benchmark import UNKNOWN, UNLABELLED, BenchmarkRole
+from ta3n.datasets.benchmarks.benchmark import UNLABELLED, BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
 from ta3n.train.data.streams import load_streams
 from ta3n.train.data.videos import DomainVideos, Video
@@ -93,8 +93,8 @@ class RunEvaluation:
     def by_class(self) -> list[tuple[str, int, int]]:
         """Return name, correct and total of each class of the benchmark; of each trained head."""
         if not self.heads:
-            more = () if self.run.rejection is None else (UNKNOWN,)
-            return self._by_class((*self.run.classes, *more), self.labels, self.predicted)
+            names = benchmark_of(self.run.config).label_names
+            return self._by_class(names, self.labels, self.predicted)
         columns, predicted = columns_of(self.run.heads), self.predicted
         return [
             line
@@ -154,7 +154,7 @@ def load_target(
     """
     benchmark = benchmark_of(run.config)
     dataset = side_named(benchmark, target)
-    if benchmark.class_names != run.classes:
+    if benchmark.class_names != tuple(run.config.settings["classes"]):
         raise DataConflictError(
             f"{run.path} was trained on other classes than {benchmark.name} has now: "
             f"{len(run.classes)} there, {len(benchmark.class_names)} now; train again"
@@ -180,7 +180,7 @@ def load_target(
 
 
 def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> RunEvaluation:
-    """Evaluate a run on a split. The run's own source counts as source, all else as target.
+    """Evaluate a run on a split. The run's own sources count as source, all else as target.
 
     Raises:
         DataMissingError: If the split has no videos with features.
@@ -192,7 +192,7 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
         raise DataMissingError(f"no {split} videos of {target.dataset} in {target.folder}")
     features = load_part(target, split)
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
-    logits = run.logits(features, are_source=target.dataset == run.config.source)
+    logits = run.logits(features, are_source=target.dataset in run.config.sources)
     return RunEvaluation(
         run=run, target=target, split=split, videos=videos, labels=labels_of(videos), logits=logits
     )

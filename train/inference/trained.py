@@ -18,6 +18,7 @@ from ta3n.common.errors import UsageError, WeightsError
 from ta3n.common.files import sha256_of_file
 from ta3n.common.records import FeatureConfig
 from ta3n.common.registry import load_plugins
+from ta3n.datasets.benchmarks.benchmark import UNKNOWN
 from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.methods.rejection import Rejection, rejection_of
 from ta3n.train.model.aligned import AlignedModel
@@ -75,8 +76,10 @@ class TrainedRun:
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """Class names; the index is the label. Of several heads those of one after another."""
-        return tuple(self.config.settings["classes"])
+        """Names of the outputs; the index is the label. Of several heads one after another."""
+        names = tuple(self.config.settings["classes"])
+        has_unknown = self.rejection is not None and self.rejection.num_outputs > len(names)
+        return (*names, UNKNOWN) if has_unknown else names
 
     @property
     def heads(self) -> tuple[ClassHead, ...]:

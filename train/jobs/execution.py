@@ -6,7 +6,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import redirect_stderr, suppress
 from dataclasses import replace
 from functools import partial
-from itertools import groupby
+from itertools import compress, groupby
 from os.path import commonpath
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,7 +15,7 @@ from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare, agree_on_count
-from ta3n.train.data.videos import DomainVideos, held_out
+from ta3n.train.data.videos import DomainVideos, Video, held_out
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
 
 if TYPE_CHECKING:
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 Task = tuple["TrainingJob", Sequence[int]]
 """A job and those of its seeds that are trained together, or one after another."""
 
+_Lists = tuple[tuple[Video, ...], ...]
+
 _HASH_DIGITS = 8
 
 
@@ -43,8 +45,8 @@ class FeatureCache:
 
     def __init__(self, allocate: "Allocate | None" = None) -> None:
         self._given = {} if allocate is None else {"allocate": allocate}
-        # By identity of the list of videos, which is held so that its identity stays its own.
-        self._read: dict[tuple[int, bool, bool], tuple[object, Videos]] = {}
+        # By identity of the lists of videos, which are held so that their identity stays their own.
+        self._read: dict[tuple[tuple[int, ...], bool, bool], tuple[_Lists, Videos]] = {}
         self._held_out: dict[int, tuple[DomainVideos, DomainVideos]] = {}
         self._folders: dict[Path, MappedFolder] = {}
 
@@ -52,28 +54,41 @@ class FeatureCache:
         self, side: DomainVideos, part: "BenchmarkRole", *, drawn: bool = False, mapped: bool
     ) -> "Videos":
         """Return the features of a part of a domain's videos, see `load_part`."""
-        from ta3n.train.data.features import load_part
+        return self.join((side,), part, drawn=drawn, mapped=mapped)
 
-        videos = side.videos(part)
-        key = id(videos), drawn, mapped
+    def join(
+        self,
+        sides: Sequence[DomainVideos],
+        part: "BenchmarkRole",
+        *,
+        drawn: bool = False,
+        mapped: bool,
+    ) -> "Videos":
+        """Return the features of several domains, those of one after those of another."""
+        from ta3n.train.data.features import load_part
+        from ta3n.train.data.joined import join_videos
+
+        lists = tuple(side.videos(part) for side in sides)
+        key = tuple(map(id, lists)), drawn, mapped
         if key not in self._read:
+            # What is joined is copied to where it is to be.
+            given = self._given if len(sides) == 1 else {}
             folders = self._folders if mapped else None
-            features = load_part(side, part, drawn=drawn, mapped=folders, **self._given)
-            self._read[key] = videos, features
+            read = [load_part(side, part, drawn=drawn, mapped=folders, **given) for side in sides]
+            self._read[key] = lists, join_videos(read, **self._given)
         return self._read[key][1]
 
-    def lacks(self, side: DomainVideos, part: "BenchmarkRole", *, drawn: bool) -> bool:
+    def lacks(self, sides: Sequence[DomainVideos], part: "BenchmarkRole", *, drawn: bool) -> bool:
         """Say whether features are not in memory yet."""
-        return (id(side.videos(part)), drawn, False) not in self._read
+        return (tuple(id(side.videos(part)) for side in sides), drawn, False) not in self._read
 
-    def held_out(self, job: "TrainingJob") -> DomainVideos:
-        """Return the source of a job with held-out videos alone to validate on, see `held_out`."""
-        source = job.source
-        assert source is not None, "the job learns from the source"
-        if id(source) not in self._held_out:
-            kept = {video.clip.path for video in held_out(source, job.source_dataset)}
-            self._held_out[id(source)] = source, source.validated_on(kept)
-        return self._held_out[id(source)][1]
+    def held_out(self, job: "TrainingJob") -> tuple[DomainVideos, ...]:
+        """Return the sources of a job with held-out videos alone to validate on, see `held_out`."""
+        for source, dataset in zip(job.sources, job.source_datasets, strict=True):
+            if id(source) not in self._held_out:
+                kept = {video.clip.path for video in held_out(source, dataset)}
+                self._held_out[id(source)] = source, source.validated_on(kept)
+        return tuple(self._held_out[id(source)][1] for source in job.sources)
 
     def __getstate__(self) -> tuple[Any, ...]:
         # Without identities, which are those of this process, and mapped files.
@@ -83,7 +98,9 @@ class FeatureCache:
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         self.__init__()  # type: ignore[misc]
         read, held_out = state
-        self._read = {(id(videos), drawn, False): (videos, kept) for drawn, videos, kept in read}
+        self._read = {
+            (tuple(map(id, lists)), drawn, False): (lists, kept) for drawn, lists, kept in read
+        }
         self._held_out = {id(source): (source, kept) for source, kept in held_out}
 
 
@@ -168,7 +185,7 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
     from ta3n.train.runs.session import run_seed, run_stacked
 
     device = resolve_device(job.settings.device)
-    data = _load(job, cache, mapped=_is_mapped(job, cache, device))
+    data = load_data(job, cache, mapped=is_mapped(job, cache, device))
     settings = [replace(job.run, seed=seed) for seed in seeds]
     for seed in seeds:
         job.folder(seed).write_start(job.config, seed)
@@ -209,6 +226,24 @@ def stacks(job: "TrainingJob", device: "torch.device") -> bool:
 
 def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     """Return a share of the tasks, once the folder agrees on the number of shares."""
+    agree_on_count(shares_file(tasks), share)
+    mine = share.of(tasks)
+    left = sum(len(seeds) for _, seeds in _unfinished(mine))
+    LOGGER.info(
+        "part %s: %d of %d runs, of which %d are to be trained",
+        share,
+        sum(len(seeds) for _, seeds in mine),
+        sum(len(seeds) for _, seeds in tasks),
+        left,
+    )
+    return mine
+
+
+def shares_file(tasks: Sequence[Task]) -> Path:
+    """Return where it stands into how many parts this list of runs is cut.
+
+    It is in the folder of the direction that all are of, or that of their benchmark.
+    """
     runs = [
         str(job.folder(seed).path.relative_to(job.settings.out))
         for job, own in tasks
@@ -216,22 +251,7 @@ def _share(tasks: Sequence[Task], share: JobShare) -> list[Task]:
     ]
     # Another list of runs may be cut into as many parts as it likes.
     name = f"shares-{sha256_of(canonical_json(runs))[:_HASH_DIGITS]}.json"
-    agree_on_count(_common_folder(tasks) / name, share)
-    mine = share.of(tasks)
-    left = sum(len(seeds) for _, seeds in _unfinished(mine))
-    LOGGER.info(
-        "part %s: %d of %d runs, of which %d are to be trained",
-        share,
-        sum(len(seeds) for _, seeds in mine),
-        len(runs),
-        left,
-    )
-    return mine
-
-
-def _common_folder(tasks: Sequence[Task]) -> Path:
-    """Return the folder of the direction that all tasks are of, or that of their benchmark."""
-    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks}))
+    return Path(commonpath({job.folder(0).path.parents[1] for job, _ in tasks})) / name
 
 
 def _unfinished(tasks: Sequence[Task]) -> Iterator[Task]:
@@ -268,17 +288,9 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
 
 
 def _run_parallel(tasks: Sequence[Task], processes: int) -> None:
-    from ta3n.common.device import allowed_cpus, resolve_device
     from ta3n.train.data.shared import SharedMemory
 
-    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
-        raise UsageError(
-            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
-            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
-        )
-    if processes > allowed_cpus():
-        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
-    processes = min(processes, len(tasks), allowed_cpus())
+    processes = check_processes(tasks, processes)
     LOGGER.info("%d processes for %d pieces of work", processes, len(tasks))
     with SharedMemory() as memory:
         shared = memory.keep(_read_for_all(tasks, FeatureCache(memory.allocate)))
@@ -295,11 +307,11 @@ def _read_for_all(tasks: Sequence[Task], cache: FeatureCache) -> _Shared:
 
     settled: dict[int, TrainingJob] = {}
     for job in {id(job): job for job, _ in tasks}.values():
-        mapped = _is_mapped(job, cache, torch.device("cpu"))
+        mapped = is_mapped(job, cache, torch.device("cpu"))
         settings = job.settings.model_copy(update={"load": "mapped" if mapped else "memory"})
         settled[id(job)] = replace(job, settings=settings)
         if not mapped:
-            _load(job, cache, mapped=False)
+            load_data(job, cache, mapped=False)
     return [(settled[id(job)], seeds) for job, seeds in tasks], cache
 
 
@@ -321,6 +333,27 @@ def _train_in_processes(shared: "SharedValue[_Shared]", num_tasks: int, processe
             f"{num_tasks} pieces of work are done and kept); run the same command line again, "
             "with fewer --jobs"
         ) from error
+
+
+def check_processes(tasks: Sequence[Task], processes: int) -> int:
+    """Return how many processes would be started, at least one.
+
+    Raises:
+        UsageError: If several are to share a GPU.
+        DeviceError: If the device is not there.
+    """
+    from ta3n.common.device import allowed_cpus, resolve_device
+
+    if processes == 1:
+        return 1
+    if any(resolve_device(job.settings.device).type == "cuda" for job, _ in tasks):
+        raise UsageError(
+            f"--jobs {processes} starts processes for a CPU, and this would run on a GPU; there "
+            "seeds are stacked instead. Give --device cpu, or leave out --jobs"
+        )
+    if processes > allowed_cpus():
+        LOGGER.warning("--jobs %d, but only %d CPUs may be used", processes, allowed_cpus())
+    return min(processes, len(tasks), allowed_cpus())
 
 
 def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
@@ -348,23 +381,22 @@ def _log_done(name: str, results: Sequence[RunResult], done: int, total: int) ->
         result.log()
 
 
-def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
+def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData":
     """Read the features that the method needs; target training labels are never among them."""
     from ta3n.train.data.features import RunData, labels_of
     from ta3n.train.loop.batches import TrainingData
 
-    load = partial(cache.load, mapped=mapped)
+    load, join = partial(cache.load, mapped=mapped), partial(cache.join, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
-    learned = {"source": job.source, "target": job.target, "nothing": None}[job.method.trains_on]
-    known = None if learned is None else _known_videos(job, learned)
+    by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
+    learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
+    known = [_is_known(job, video) for side in learned for video in side.train]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
-    videos = () if known is None else known
-    if learned is not None:
-        features = load(learned, "train", drawn=drawn)
-        if len(videos) < len(learned.train):
-            paths = {video.clip.path for video in videos}
-            features = features[[video.clip.path in paths for video in learned.train]]
+    videos = list(compress((video for side in learned for video in side.train), known))
+    if learned:
+        features = join(learned, "train", drawn=drawn)
+        features = features if all(known) else features[known]
     else:
         assert target is not None, "source-free adaptation learns from target videos"
         features = target[:0]
@@ -373,8 +405,11 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
             source_features=features,
             source_labels=labels_of(videos),
             target_features=target,
+            source_sizes=tuple(len(s.train) for s in learned) if len(learned) > 1 else (),
         ),
-        source_videos=[video.clip.path for video in videos],
+        source_videos=list(
+            compress((path for side in learned for path in _paths(side, learned)), known)
+        ),
         target_videos=[video.clip.path for video in job.target.train] if target is not None else [],
         held_out=_load_held_out(job, cache, mapped=mapped),
         rule_features=load(job.target, "train", drawn=drawn and target is not None)
@@ -386,26 +421,31 @@ def _load(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunData"
     )
 
 
-def _known_videos(job: "TrainingJob", learned: DomainVideos) -> "tuple[Video, ...]":
-    """Return the training videos with labels that can be learned: of an open target the known."""
-    rejection = job.run.rejection
-    if rejection is None:
-        return learned.train
-    return tuple(video for video in learned.train if video.label != rejection.label)
+def _is_known(job: "TrainingJob", video: "Video") -> bool:
+    """Say whether the label of a video can be learned: no unknown one of an open target."""
+    return job.run.rejection is None or video.label != job.run.rejection.label
 
 
 def _load_held_out(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "HeldOut | None":
     from ta3n.train.data.features import HeldOut, labels_of
 
-    if job.source is None or job.method.trains_on != "source":
+    if not job.sources or job.method.trains_on != "source":
         return None
-    source = cache.held_out(job)
-    if not source.val:
+    sources = cache.held_out(job)
+    # Of some sources alone it would be the accuracy of a part of what is learned.
+    if not all(source.val for source in sources):
         return None
-    return HeldOut(features=cache.load(source, "val", mapped=mapped), labels=labels_of(source.val))
+    labels = labels_of([video for source in sources for video in source.val])
+    return HeldOut(features=cache.join(sources, "val", mapped=mapped), labels=labels)
 
 
-def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
+def _paths(side: DomainVideos, sides: Sequence[DomainVideos]) -> Iterator[str]:
+    """Yield what training videos are called; of several datasets with the name of their own."""
+    for video in side.train:
+        yield video.clip.path if len(sides) == 1 else f"{side.dataset}/{video.clip.path}"
+
+
+def is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") -> bool:
     """Say whether features are left in their files: as asked, or where they would not fit."""
     from ta3n.common.device import available_memory
     from ta3n.train.data.features import size_of
@@ -413,15 +453,16 @@ def _is_mapped(job: "TrainingJob", cache: FeatureCache, device: "torch.device") 
     if job.settings.load != "auto":
         return job.settings.load == "mapped"
     drawn = job.run.recipe.sampling == "random"
-    sides = [side for side in (job.source, job.target) if side is not None]
-    parts: list[tuple[DomainVideos, BenchmarkRole, bool]] = []
-    for side in sides:
-        parts += [(side, "train", drawn), (side, "val", False)]
+    domains = filter(None, (job.sources, (job.target,)))
+    parts: list[tuple[tuple[DomainVideos, ...], BenchmarkRole, bool]] = []
+    for sides in domains:
+        parts += [(sides, "train", drawn), (sides, "val", False)]
     # What another job has read is there.
     size = sum(
         size_of(side, part, drawn=of_all)
-        for side, part, of_all in parts
-        if cache.lacks(side, part, drawn=of_all)
+        for sides, part, of_all in parts
+        if cache.lacks(sides, part, drawn=of_all)
+        for side in sides
     )
     free = available_memory(device)
     if size <= _MOST_OF_MEMORY * free:

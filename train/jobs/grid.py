@@ -38,6 +38,7 @@ _OPTIONS = (
     "max-subsets",
     "mmd-estimator",
     "recipe",
+    "domains",
 )
 
 

@@ -1,5 +1,6 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -11,6 +12,7 @@ from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
+from ta3n.train.data.sources import report_sources
 from ta3n.train.data.streams import load_streams
 from ta3n.train.data.videos import (
     DomainVideos,
@@ -45,8 +47,8 @@ class TrainingJob:
         run: What is trained; its seed is that of the first run.
         settings: As given: where to train, and how.
         benchmark: Gives the classes.
-        source_dataset: Tells which clips of the source were cut from one recording.
-        source: Videos of the source; None in source-free adaptation, which looks at none.
+        source_datasets: Tell which clips of a source were cut from one recording.
+        sources: Videos of each source, mostly one; none in source-free adaptation.
         target: Videos of the target.
     """
 
@@ -55,8 +57,8 @@ class TrainingJob:
     run: RunSettings
     settings: TrainSettings
     benchmark: Benchmark
-    source_dataset: Dataset
-    source: DomainVideos | None
+    source_datasets: tuple[Dataset, ...]
+    sources: tuple[DomainVideos, ...]
     target: DomainVideos
 
     @property
@@ -85,7 +87,7 @@ def prepare_jobs(
     """Resolve names, check the features against the benchmark, and fix what is to be run.
 
     Args:
-        source: Short or full name of the source dataset.
+        source: Short or full name of the source dataset; of several, joined by commas.
         target: The same for the target.
         variants: Settings that differ in switches and hyper-parameters alone: features are looked
             at once, however many there are.
@@ -100,9 +102,13 @@ def prepare_jobs(
         DataMissingError: If videos are missing and may not be.
         DataConflictError: If the features do not fit together.
     """
-    benchmark = catalogue.find_benchmark(source, target, variants[0].benchmark)
-    source_dataset = catalogue.dataset(source)
-    names = source_dataset.name, catalogue.dataset(target).name
+    if not (named := split_sources(source)):
+        raise UsageError(f"--source {source!r} names no source; give a dataset, or several: a,b")
+    benchmark = catalogue.find_benchmark(named, target, variants[0].benchmark)
+    of_name = {dataset.name: dataset for dataset in map(catalogue.dataset, named)}
+    # In the benchmark's order: the same sources are the same run, in whatever order.
+    sources = [name for name in benchmark.sides if name in of_name]
+    names = JOIN.join(sources), catalogue.dataset(target).name
     benchmark = _with_label_sets(benchmark, names, variants[0])
     # All settings are looked at before any feature is.
     chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
@@ -110,6 +116,7 @@ def prepare_jobs(
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
         for row, run, start, published in choices:
+            _check_domains(run, settings, sources)
             has_source = run.method.trains_on != "nothing"
             key = (
                 settings.features,
@@ -127,7 +134,7 @@ def prepare_jobs(
                 run = replace(run, stream_dims=pair.target.widths)
             if start is not None:
                 check_fits(start, run, benchmark, names[0], pair.target)
-            _check_filled(run.method, pair.source, pair.target, settings.rules_on)
+            _check_filled(run.method, pair.sources, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
                     config=_config(
@@ -137,12 +144,41 @@ def prepare_jobs(
                     run=run,
                     settings=settings,
                     benchmark=benchmark,
-                    source_dataset=source_dataset,
-                    source=pair.source,
+                    source_datasets=tuple(of_name[name] for name in sources),
+                    sources=pair.sources,
                     target=pair.target,
                 )
             )
     return jobs
+
+
+JOIN = "+"
+"""Between the names of several sources, in which it cannot be."""
+
+
+def split_sources(text: str) -> list[str]:
+    """Return the names of sources that a command line or a record names."""
+    return [name.strip() for name in re.split(r"[,+]", text) if name.strip()]
+
+
+def _check_domains(run: RunSettings, settings: TrainSettings, sources: Sequence[str]) -> None:
+    """Refuse sources that cannot be what is asked for.
+
+    Raises:
+        UsageError: With what to do.
+    """
+    if settings.domains == "each":
+        if len(sources) == 1:
+            raise UsageError(
+                f"--domains each is for several sources, and there is {sources[0]} alone; name "
+                "them all, as in --source hmdb,daily-mit, or leave it out"
+            )
+        run.method.check_sources()
+    if run.method.trains_on == "source" and run.recipe.source_batch < len(sources):
+        raise UsageError(
+            f"a batch of {run.recipe.source_batch} source videos has none of some of the "
+            f"{len(sources)} sources; give --batch-size {len(sources)} at least"
+        )
 
 
 def _with_label_sets(
@@ -155,7 +191,7 @@ def _with_label_sets(
     if settings.target_classes or settings.unknown:
         given = with_label_sets(
             benchmark,
-            (source,),
+            split_sources(source),
             TargetFolders(dataset=target, read=read),
             target_classes=settings.target_classes,
             unknown=settings.unknown,
@@ -167,10 +203,21 @@ def _with_label_sets(
     return given
 
 
-def _rejection(benchmark: Benchmark, settings: TrainSettings) -> Rejection | None:
+def _rejection(benchmark: Benchmark, settings: TrainSettings, method: Method) -> Rejection | None:
     """Return how unknown videos are told, where there are any."""
+    if method.has_unknown_output and not benchmark.is_open:
+        raise UsageError(
+            f"{method.name} has an output for unknown videos, and here all are known; name the "
+            "unknown classes by --unknown, or choose another method"
+        )
     if not benchmark.is_open:
         return None
+    if method.has_unknown_output:
+        if settings.unknown_threshold is not None:
+            raise UsageError(
+                f"{method.name} has an output for unknown videos; leave out --unknown-threshold"
+            )
+        return Rejection(label=len(benchmark.class_names), threshold=None)
     threshold = settings.unknown_threshold
     return Rejection(
         label=len(benchmark.class_names),
@@ -196,24 +243,26 @@ def _choose(
         if heads:
             choice.method.check_heads([head.name for head in heads])
         weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
+        rejection = _rejection(benchmark, settings, choice.method)
         run = RunSettings(
             method=choice.method,
             recipe=choose_recipe(settings, choice.method),
             weights=weights,
-            num_classes=len(benchmark.class_names),
+            num_classes=rejection.num_outputs if rejection else len(benchmark.class_names),
             seed=first,
             init_from=None if start is None else start.point,
             heads=heads,
-            rejection=_rejection(benchmark, settings),
+            domains=settings.domains,
+            rejection=rejection,
         )
         yield choice.row, run.as_usual(), start, published and benchmark.label_sets is None
 
 
 @dataclass(frozen=True)
 class _Pair:
-    """The videos of both domains, and what a run records of them."""
+    """The videos of all domains, and what a run records of them."""
 
-    source: DomainVideos | None
+    sources: tuple[DomainVideos, ...]
     target: DomainVideos
     record: Mapping[str, Any]
     untested: Sequence[str]
@@ -226,13 +275,13 @@ def _load_pair(
     start: Start | None,
     loaded: dict[object, DomainVideos] | None,
 ) -> _Pair:
-    """Read what there is of both domains, or of the target alone.
+    """Read what there is of all domains, or of the target alone.
 
     Args:
         start: Has the record of the source where no file of it is to be opened.
         loaded: As for `prepare_jobs`.
     """
-    source_name, target_name = names
+    source_names, target_name = split_sources(names[0]), names[1]
     known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
@@ -258,11 +307,14 @@ def _load_pair(
             )
         return known[key]
 
-    source, target = None if start else load(source_name), load(target_name)
-    if source is not None:
+    sources = () if start else tuple(map(load, source_names))
+    target = load(target_name)
+    for source in sources:
         for ours, theirs in zip(source.streams, target.streams, strict=True):
             check_same_features(ours.manifest, theirs.manifest)
-    sides = [target] if source is None else [source, target]
+    if len(sources) > 1:
+        report_sources(sources, benchmark.class_names)
+    sides = [*sources, target]
     record: dict[str, Any] = {
         "benchmark": benchmark_record(benchmark),
         **_stream_record(sides, 0),
@@ -273,19 +325,21 @@ def _load_pair(
     }
     if start is not None:
         for key in ("manifests", "lists", "videos"):
-            record[key] = {source_name: start.config.data[key].get(source_name), **record[key]}
+            there = start.config.data[key]
+            record[key] = {**{name: there.get(name) for name in source_names}, **record[key]}
     if len(target.streams) > 1:
         record["streams"] = [_stream_record(sides, n) for n in range(1, len(target.streams))]
         for place, each in enumerate(record["streams"]) if start else ():
             there = start.config.data["streams"][place]["manifests"] if start else {}
-            each["manifests"] = {source_name: there.get(source_name), **each["manifests"]}
+            recorded = {name: there.get(name) for name in source_names}
+            each["manifests"] = {**recorded, **each["manifests"]}
     untested = untested_classes(
         target,
         benchmark.label_names,
         allow_missing=settings.allow_missing,
         wanted=benchmark.labels_in(target_name),
     )
-    return _Pair(source, target, record, untested)
+    return _Pair(sources, target, record, untested)
 
 
 def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]:
@@ -299,11 +353,11 @@ def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]
 
 
 def _check_filled(
-    method: Method, source: DomainVideos | None, target: DomainVideos, rules_on: RulesOn
+    method: Method, sources: Sequence[DomainVideos], target: DomainVideos, rules_on: RulesOn
 ) -> None:
     needed = [(target, "val")]
-    if source is not None and method.trains_on == "source":
-        needed.append((source, "train"))
+    if method.trains_on == "source":
+        needed += [(source, "train") for source in sources]
     if method.trains_on == "target" or method.uses_target:
         needed.append((target, "train"))
     for side, role in needed:
@@ -312,13 +366,12 @@ def _check_filled(
                 f"no {role} videos of {side.dataset} have features in {side.folder}; {method.name} "
                 "needs at least one"
             )
-    learned = {"source": source, "target": target}.get(method.trains_on)
-    unlabelled = [] if learned is None else [v for v in learned.train if not v.is_labelled]
-    if learned is not None and unlabelled:
-        raise DataMissingError(
-            f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
-            f"{unlabelled[0].clip.path}; {method.name} learns from them"
-        )
+    for learned in {"source": sources, "target": [target]}.get(method.trains_on, ()):
+        if unlabelled := [v for v in learned.train if not v.is_labelled]:
+            raise DataMissingError(
+                f"{len(unlabelled)} train videos of {learned.dataset} have no labels, such as "
+                f"{unlabelled[0].clip.path}; {method.name} learns from them"
+            )
     if rules_on == "train" and not target.train:
         raise DataMissingError(
             f"no train videos of {target.dataset} have features in {target.folder}, which the "
@@ -361,12 +414,21 @@ def _config(
             "rules_on": rules_on,
             "classes": classes,
             **others,
+            **_sources_record(names[0], run),
             **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
         },
         data=pair.record,
     )
+
+
+def _sources_record(joined: str, run: RunSettings) -> dict[str, Any]:
+    """Return what is recorded beside of several sources; domains where the method reads them."""
+    if len(sources := split_sources(joined)) == 1:
+        return {}
+    read = bool(run.method.telling_sources)
+    return {"sources": sources, **({"domains": run.domains} if read else {})}
 
 
 def _label_sets_record(benchmark: Benchmark, run: RunSettings) -> dict[str, Any]:
@@ -379,7 +441,7 @@ def _label_sets_record(benchmark: Benchmark, run: RunSettings) -> dict[str, Any]
 
 def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, Any]:
     """Return what is recorded beside where a benchmark has several heads."""
-    source = () if pair.source is None else pair.source.train
+    source = [video for side in pair.sources for video in side.train]
     learned, tested = (
         [v.labels for v in some if v.is_labelled] for some in (source, pair.target.val)
     )
@@ -419,7 +481,7 @@ def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
     targets = {job.target.dataset: job.target for job in jobs}
-    sides = {side.dataset: side for job in jobs for side in (job.source, job.target) if side}
+    sides = {side.dataset: side for job in jobs for side in (*job.sources, job.target)}
     for side in sides.values():
         LOGGER.info(
             "%s: %d training and %d validation videos%s",
@@ -431,24 +493,51 @@ def log_data(jobs: Sequence[TrainingJob]) -> None:
     notes = (label_sets_note(job.benchmark, job.target) for job in jobs)
     for note in dict.fromkeys(filter(None, notes)):
         LOGGER.info(note)
-    for target in targets.values():
-        if not any(video.is_labelled for video in target.val):
-            LOGGER.info("%s: the tested videos have no labels: no accuracy", target.dataset)
-        elif len(target.val) < _FEW_VIDEOS:
-            LOGGER.warning(
-                "with %d target validation videos one video is worth %.1f points of accuracy",
-                len(target.val),
-                100 / len(target.val),
-            )
-        judged = target.train if jobs[0].settings.rules_on == "train" else target.val
-        if len(judged) > MOST_COMPARED and not jobs[0].run.heads:
-            LOGGER.info(
-                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
-                *(target.dataset, len(judged), MOST_COMPARED),
-            )
+    _log_tested(jobs[0], list(targets.values()))
     closed = [job.method.name for job in jobs if job.method.closed_form is not None]
     if closed and len(parse_seeds(jobs[0].settings.seeds)) > 1:
         names = ", ".join(dict.fromkeys(closed))
         LOGGER.info("%s: the same whatever the seed, so one is run", names)
+    if len(jobs[0].sources) > 1:
+        _log_sources(jobs)
     if any(job.method.uses_target and not job.config.settings["published"] for job in jobs):
-        LOGGER.info("the loss weights of this direction were never published; see the README")
+        those = "this direction" if len(targets) == 1 else "these directions, or some of them,"
+        LOGGER.info("the loss weights of %s were never published; see docs/recipes.md", those)
+
+
+def _log_tested(job: TrainingJob, targets: Sequence[DomainVideos]) -> None:
+    """Log what the tested videos of some targets cannot tell, or not to the point."""
+    labelled = {target.dataset: any(v.is_labelled for v in target.val) for target in targets}
+    for name in (name for name, has_labels in labelled.items() if not has_labels):
+        LOGGER.info("%s: the tested videos have no labels: no accuracy", name)
+    for count in sorted({len(target.val) for target in targets if labelled[target.dataset]}):
+        if count < _FEW_VIDEOS:
+            LOGGER.warning(
+                "with %d target validation videos one video is worth %.1f points of accuracy",
+                count,
+                100 / count,
+            )
+    for target in targets:
+        judged = target.train if job.settings.rules_on == "train" else target.val
+        if len(judged) > MOST_COMPARED and not job.run.heads:
+            LOGGER.info(
+                "%s: of %d target videos the rule snd compares %d, drawn with a fixed seed",
+                *(target.dataset, len(judged), MOST_COMPARED),
+            )
+
+
+def _log_sources(jobs: Sequence[TrainingJob]) -> None:
+    """Log how several sources share a batch, and to which methods they are one domain anyhow."""
+    names = [side.dataset for side in jobs[0].sources]
+    trained = [job for job in jobs if job.method.trains_on == "source"]
+    if any(job.method.closed_form is None for job in trained):
+        LOGGER.info(
+            "every batch has equal parts of %s, in each of which its classes are as frequent",
+            " and ".join(names),
+        )
+    if jobs[0].settings.domains != "each":
+        return
+    for job in {job.method.name: job for job in trained}.values():
+        telling = [term.label for term in job.method.telling_sources]
+        told = f"are told apart by {', '.join(telling)}" if telling else "are one domain to it"
+        LOGGER.info("%s: the sources %s", job.method.name, told)

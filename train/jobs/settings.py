@@ -15,6 +15,7 @@ from ta3n.datasets.custom.settings import DataSections
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import Group
 from ta3n.train.methods.registry import METHODS, choices, find_choice
+from ta3n.train.methods.run_settings import Domains
 from ta3n.train.recipe.recipes import (
     RECIPES,
     Fusion,
@@ -104,6 +105,11 @@ class TrainSettings(Section):
         "Default: the first one that holds the two datasets.",
         metavar="NAME",
         complete="ta3n.datasets.catalogue:names_of_benchmarks",
+    )
+    domains: Domains = setting(
+        "one",
+        "With several sources: one domain (default), or each its own to discriminators and "
+        "discrepancies.",
     )
     target_classes: tuple[str, ...] = setting(
         (),

@@ -6,22 +6,22 @@ Shapes: B videos, K segments, R relation width.
 from torch import Tensor, nn
 
 from ta3n.train.layers.initialisation import Linear
-from ta3n.train.losses.entropy import entropy
+from ta3n.train.losses.entropy import domain_entropy
 
 
 def domain_attention(relation_logits: Tensor) -> Tensor:
     """Weigh each relation by how well its discriminator tells the domains apart.
 
-    w_n = 1 - H(d_n) with the natural logarithm, so w lies in [1 - ln 2, 1]. The gradient flows
-    through w.
+    w_n = 1 - H(d_n) with the natural logarithm, so w lies in [1 - ln 2, 1], see `domain_entropy`.
+    The gradient flows through w.
 
     Args:
-        relation_logits: domain logits of the relations, [B, K-1, 2].
+        relation_logits: domain logits of the relations, [B, K-1, 2], or of more domains.
 
     Returns:
         Attention w, [B, K-1].
     """
-    return 1 - entropy(relation_logits)
+    return 1 - domain_entropy(relation_logits)
 
 
 class ConventionalAttention(nn.Module):

@@ -1,6 +1,7 @@
 """The adversarial domain discriminator of sections 2.1 and 2.2.
 
-Shapes: F feature width; the two logits are source (index 0) and target (index 1).
+Shapes: F feature width; the two logits are source (index 0) and target (index 1). Where several
+sources are domains of their own, there is one for each source, and the target's is the last.
 """
 
 from torch import Tensor, nn
@@ -16,15 +17,16 @@ class Discriminator(nn.Module):
 
     Args:
         width: F. The hidden layer is as wide as the input.
+        num_domains: M, how many domains are told apart.
     """
 
-    def __init__(self, width: int, start: Start = "normal") -> None:
+    def __init__(self, width: int, start: Start = "normal", *, num_domains: int = 2) -> None:
         super().__init__()
         self.hidden = Linear(width, width, start)
-        self.output = Linear(width, 2, start)
+        self.output = Linear(width, num_domains, start)
 
     def forward(self, features: Tensor, coefficient: Coefficient) -> Tensor:
-        """Map features [..., F] to domain logits [..., 2]."""
+        """Map features [..., F] to domain logits [..., M]."""
         hidden = self.hidden(reverse_gradient(features, coefficient)).relu()
         logits: Tensor = self.output(hidden)
         return logits

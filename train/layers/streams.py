@@ -56,7 +56,7 @@ class StreamEncoders(EncoderModule):
         return torch.cat(encoded, dim=-1)
 
     def domain_logits(self, parts: Tensor, coefficient: Coefficient) -> Tensor:
-        """Return the sum over streams of what the discriminators of the parts say, [B, P, 2]."""
+        """Return the sum over streams of what the discriminators of the parts say, [B, P, M]."""
         each = zip(self.streams, parts.chunk(len(self.streams), dim=-1), strict=True)
         judged = [encoder.domain_logits(part, coefficient) for encoder, part in each]  # type: ignore[operator]
         return torch.stack(judged).sum(dim=0)

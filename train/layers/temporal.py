@@ -69,7 +69,7 @@ class EncoderModule(nn.Module):
         parts: Tensor,  # noqa: ARG002
         coefficient: Coefficient,  # noqa: ARG002
     ) -> Tensor:
-        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2].
+        """Let each part's own discriminator judge it: [B, P, V] to [B, P, M].
 
         Raises:
             UsageError: if the parts have none.
@@ -108,7 +108,7 @@ class LayeredEncoder(EncoderModule):
         return self._encode(self.layers, frames, domains)
 
     def domain_logits(self, parts: Tensor, coefficient: Coefficient) -> Tensor:
-        """Let each part's own discriminator judge it: [B, P, V] to [B, P, 2]."""
+        """Let each part's own discriminator judge it: [B, P, V] to [B, P, M]."""
         if self._judge is None:
             return super().domain_logits(parts, coefficient)
         return self._judge(self.layers, parts, coefficient)
@@ -129,6 +129,7 @@ class Relation(nn.Module):
         num_segments: K.
         num_frames: n.
         normalised: whether the fused frames are normalised per domain, before their ReLU.
+        num_domains: how many domains its discriminator tells apart.
     """
 
     def __init__(
@@ -140,11 +141,12 @@ class Relation(nn.Module):
         relation_dim: int,
         max_subsets: int,
         normalised: bool,
+        num_domains: int,
     ) -> None:
         super().__init__()
         self.subsets = relation_subsets(num_segments, num_frames, max_subsets)
         self.fc = Linear(num_frames * hidden_dim, relation_dim, "default")
-        self.discriminator = Discriminator(relation_dim, "default")
+        self.discriminator = Discriminator(relation_dim, "default", num_domains=num_domains)
         name = f"encoder.{num_frames}.norm"
         self.norm = DomainNorm(name, relation_dim, shared_affine=True) if normalised else None
 
@@ -169,6 +171,7 @@ class TemRelation(EncoderModule):
         num_segments: K, at least 2.
         max_subsets: most subsets evaluated per n.
         normalised: whether each relation is normalised per domain.
+        num_domains: how many domains are told apart.
     """
 
     def __init__(
@@ -179,6 +182,7 @@ class TemRelation(EncoderModule):
         relation_dim: int,
         max_subsets: int,
         normalised: bool,
+        num_domains: int = 2,
     ) -> None:
         super().__init__()
         for n in range(num_segments, 1, -1):
@@ -189,6 +193,7 @@ class TemRelation(EncoderModule):
                 relation_dim=relation_dim,
                 max_subsets=max_subsets,
                 normalised=normalised,
+                num_domains=num_domains,
             )
             self.add_module(str(n), relation)
 
@@ -201,6 +206,6 @@ class TemRelation(EncoderModule):
         return torch.stack([relation(frames, domains) for relation in self.relations()], dim=1)
 
     def domain_logits(self, relations: Tensor, coefficient: Coefficient) -> Tensor:
-        """Let each relation's own discriminator judge it: [B, K-1, R] to [B, K-1, 2]."""
+        """Let each relation's own discriminator judge it: [B, K-1, R] to [B, K-1, M]."""
         judged = zip(self.relations(), relations.unbind(dim=1), strict=True)
         return torch.stack([r.discriminator(feature, coefficient) for r, feature in judged], dim=1)

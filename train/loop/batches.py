@@ -6,16 +6,24 @@ D feature width, H heads.
 An epoch zips a shuffled source with a shuffled target. Short last batches are kept and nothing is
 padded. Where one domain has fewer batches, either it ends the epoch, or it goes on with a fresh
 permutation until the other is done; the videos used are counted.
+
+Several sources, M of them, share every batch: each has an equal part of it, in which its classes
+are equally frequent. A source with many videos does not drown one with few, and how frequent a
+class is does not tell its source. An epoch has as many steps as if all were one dataset, so that
+small sources come round more often, and of large ones an epoch sees a part. Such batches are never
+short: which rows are of which source is the same in all.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import accumulate, pairwise
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.domains import source_shares
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.model.videos import StoredVideos, Videos, take_videos
 from ta3n.train.recipe.recipes import Batches, Sampling
@@ -32,6 +40,8 @@ class TrainingData:
         source_features: [N_S, K, D], floating point; of `StoredVideos` an epoch may draw frames.
         source_labels: class indices, int64 [N_S], or [N_S, H] with several heads.
         target_features: [N_T, K, D], or none for methods that do not adapt.
+        source_sizes: of several sources, whose videos come one source after another, how many
+            videos each has; empty for one.
 
     Raises:
         TrainingError: if shapes or types do not fit together, or a domain is empty.
@@ -41,6 +51,7 @@ class TrainingData:
     source_features: Any
     source_labels: Tensor
     target_features: Any = None
+    source_sizes: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         has_target = self.target_features is not None
@@ -51,6 +62,16 @@ class TrainingData:
             raise TrainingError(
                 f"source_labels are {labels.dtype} {list(labels.shape)};"
                 f" expected torch.int64 [{self.source_features.shape[0]}], one for each video"
+            )
+        if self.source_sizes and (sum(self.source_sizes) != self.num_source):
+            raise TrainingError(
+                f"source_sizes are {list(self.source_sizes)}, but there are {self.num_source} "
+                "source videos"
+            )
+        if len(self.source_sizes) == 1 or 0 in self.source_sizes:
+            raise TrainingError(
+                f"source_sizes are {list(self.source_sizes)}; give them for two sources or more, "
+                "each with videos"
             )
         if self.target_features is not None:
             _check_features("target_features", self.target_features)
@@ -78,6 +99,7 @@ class TrainingData:
             source_features=self.source_features.to(device, dtype),
             source_labels=self.source_labels.to(device),
             target_features=None if target is None else target.to(device, dtype),
+            source_sizes=self.source_sizes,
         )
 
 
@@ -192,6 +214,8 @@ def plan_epoch(
         sampling: whether frames are drawn anew, see `Recipe`.
     """
     device = data.source_features.device
+    if data.source_sizes:
+        source_batch = min(source_batch, data.num_source)
     steps = -(-data.num_source // source_batch)
     target, target_batches = None, None
     if uses_target:
@@ -201,11 +225,16 @@ def plan_epoch(
         steps = walk(steps, target_steps)
         target = _shuffled(data.num_target, target_batch, steps, generators.target_order)
         target_batches = _on_device(target, device)
-    source = _shuffled(data.num_source, source_batch, steps, generators.source_order)
+    if data.source_sizes:
+        source = _balanced(data, source_batch, steps, generators.source_order)
+    else:
+        source = _shuffled(data.num_source, source_batch, steps, generators.source_order)
     return EpochPlan(
         source_batches=_on_device(source, device),
         target_batches=target_batches,
-        source_videos=_different(source, data.num_source),
+        source_videos=len(set(torch.cat(source).tolist()))
+        if data.source_sizes
+        else _different(source, data.num_source),
         target_videos=_different(target or (), data.num_target),
         source_frames=_drawn(data.source_features, sampling, generators.source_frames),
         target_frames=_drawn(
@@ -228,6 +257,56 @@ def _shuffled(count: int, batch: int, steps: int, generator: torch.Generator) ->
     while len(batches) < steps:
         batches += torch.split(torch.randperm(count, generator=generator), batch)
     return tuple(batches[:steps])
+
+
+def _balanced(
+    data: TrainingData, batch: int, steps: int, generator: torch.Generator
+) -> tuple[Tensor, ...]:
+    """Return that many batches in which all sources, and within each its classes, are alike."""
+    labels = data.source_labels.cpu()
+    if labels.ndim > 1:
+        # Of several heads there is no class to balance.
+        labels = torch.zeros(len(labels), dtype=torch.int64)
+    starts = [0, *accumulate(data.source_sizes)]
+    shares = source_shares(batch, len(data.source_sizes))
+    parts = [
+        [start + each for each in _balanced_share(labels[start:end], share, steps, generator)]
+        for (start, end), share in zip(pairwise(starts), shares, strict=True)
+    ]
+    return tuple(torch.cat(of_step) for of_step in zip(*parts, strict=True))
+
+
+def _balanced_share(
+    labels: Tensor, share: int, steps: int, generator: torch.Generator
+) -> list[Tensor]:
+    """Return a source's part of each batch, [share] places among its labels [N].
+
+    The counts of two of its classes differ by one at most. None of a class comes again before each
+    came once.
+    """
+    there = sorted(set(labels.tolist()))
+    members = [torch.nonzero(labels == label).flatten() for label in there]
+    base, more = divmod(share, len(members))
+    # Which classes have one more than the others is drawn for each batch.
+    favoured = torch.rand(steps, len(members), generator=generator).argsort(dim=1) < more
+    counts = base + favoured.long()  # [steps, classes]
+    by_class = [
+        torch.split(torch.cat(_shuffled_videos(own, int(column.sum()), generator)), column.tolist())
+        for own, column in zip(members, counts.T, strict=True)
+    ]
+    # The order of a part is drawn as well: some objectives pair neighbours.
+    return [
+        torch.cat(of_step)[torch.randperm(share, generator=generator)]
+        for of_step in zip(*by_class, strict=True)
+    ]
+
+
+def _shuffled_videos(videos: Tensor, count: int, generator: torch.Generator) -> list[Tensor]:
+    """Return so many of some videos, one permutation after another."""
+    rounds = range(0, max(count, 1), len(videos))
+    drawn = [videos[torch.randperm(len(videos), generator=generator)] for _ in rounds]
+    drawn[-1] = drawn[-1][: count - rounds[-1]]
+    return drawn
 
 
 def _on_device(batches: Sequence[Tensor], device: torch.device) -> tuple[Tensor, ...]:

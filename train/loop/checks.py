@@ -32,6 +32,7 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             f"{settings.method.name} trains on {settings.method.trains_on}, but there are "
             f"{data.num_source} source videos; source-free adaptation alone has none"
         )
+    _check_sources(settings, data)
     _check_labels(settings, data.source_labels)
     used = {"source": data.source_features, "target": data.target_features if uses_target else None}
     for domain, features in used.items():
@@ -46,6 +47,18 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
                 f"{bad} {domain} {what} have features that are not finite;"
                 " verify the feature files and extract them again"
             )
+
+
+def _check_sources(settings: RunSettings, data: TrainingData) -> None:
+    if settings.domains == "each":
+        settings.method.check_sources()
+        if not data.source_sizes:
+            raise TrainingError("there is one source, and domains=each is for several")
+    if (num := len(data.source_sizes)) > settings.recipe.source_batch:
+        raise TrainingError(
+            f"a batch of {settings.recipe.source_batch} source videos has no video of some of the "
+            f"{num} sources; set --batch-size to {num} at least"
+        )
 
 
 def _check_labels(settings: RunSettings, labels: Tensor) -> None:
@@ -74,6 +87,7 @@ def identity_of(settings: RunSettings, data: TrainingData) -> dict[str, Any]:
         "dtype": str(data.source_features.dtype),
         "source_shape": list(data.source_features.shape),
         "num_target": data.num_target,
+        **({"source_sizes": list(data.source_sizes)} if data.source_sizes else {}),
     }
 
 

@@ -71,6 +71,7 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
             heads=settings.heads,
             stream_dims=settings.stream_dims,
+            num_domains=1 + len(data.source_sizes) if settings.domains == "each" else 2,
         )
         self.model = TA3N(spec, self._generators.weights)
         if initial is not None:

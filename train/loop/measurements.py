@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from ta3n.train.layers.domains import by_domain
 from ta3n.train.methods.base import Level
 from ta3n.train.model.model import ModelOutput
 
@@ -33,7 +34,8 @@ class EpochRecord:
         learning_rate: rate of the next step.
         reversal: gradient reversal coefficient at the last step, by placed discriminator.
         domain_accuracy: by placed discriminator, the share of its items (frames, relations or
-            videos) whose domain it told, balanced over source and target; mean over the steps.
+            videos) whose domain it told, balanced over the domains: source and target, or the
+            target and each of several sources; mean over the steps.
         attention: weight of each part, mean over videos of both domains and then over the
             steps, the last part (the 2-frame relation) first; none without attention.
         source_videos: different source videos that the epoch used.
@@ -74,12 +76,16 @@ def measure(output: ModelOutput, num_source: int, placed: Sequence[Level]) -> Me
 
 
 def _balanced_accuracy(logits: Tensor, num_source: int) -> Tensor:
-    """Return the mean of the shares of source and target items in [B, ..., 2] that are told."""
+    """Return the mean of the shares of each domain's items in [B, ..., M] that are told."""
+    if logits.shape[-1] > 2:
+        told = by_domain(logits.detach().argmax(dim=-1), num_source, logits.shape[-1])
+        shares = [(items == n).to(logits.dtype).mean() for n, items in enumerate(told)]
+        return torch.stack(shares).mean()
     source, target = logits.detach().unbind(dim=-1)
     called_target = (target > source).to(logits.dtype)
     # Source items are told where they are not called target.
-    told = 1 + called_target[num_source:].mean() - called_target[:num_source].mean()
-    return told / 2
+    both_told = 1 + called_target[num_source:].mean() - called_target[:num_source].mean()
+    return both_told / 2
 
 
 @dataclass(frozen=True, kw_only=True)

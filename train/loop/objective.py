@@ -5,7 +5,7 @@ Shapes: B_S source and B_T target videos, the source first; see `model/model.py`
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from typing import NamedTuple
 
 import torch
@@ -14,6 +14,7 @@ from torch.func import functional_call
 from torch.nn import functional as F
 
 from ta3n.common.errors import TrainingError
+from ta3n.train.layers.domains import by_domain
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
 from ta3n.train.loop.batches import Batch, TrainingData
@@ -254,6 +255,51 @@ class Step(StepContext):
         """Video features of the target before dropout, [B_T, V]."""
         return self.output.video_features[self.num_source :]
 
+    @property
+    def num_sources(self) -> int:
+        """How many sources are domains of their own; 1 where all count as one."""
+        return self.model.spec.num_domains - 1
+
+    def by_domain(self, rows: Tensor) -> list[Tensor]:
+        """Split rows of the output, [B_S + B_T, ...], by domain: each source, the target last."""
+        return by_domain(rows, self.num_source, self.model.spec.num_domains)
+
+    def of_source(self, number: int) -> "Step":
+        """Return the step as it is with one of several sources, from 0, and the target alone."""
+
+        def rows(values: Tensor) -> Tensor:
+            parts = self.by_domain(values)
+            return torch.cat([parts[number], parts[-1]])
+
+        def source_rows(values: Tensor) -> Tensor:
+            return self.by_domain(values)[number]
+
+        batch, output = self.batch, self.output
+        indices, streams = batch.source_indices, output.stream_logits
+        return replace(
+            self,
+            batch=replace(
+                batch,
+                source_features=source_rows(batch.source_features),
+                source_labels=source_rows(batch.source_labels),
+                source_indices=None if indices is None else source_rows(indices),
+            ),
+            output=replace(
+                output,
+                logits=rows(output.logits),
+                video_features=rows(output.video_features),
+                classified=rows(output.classified),
+                parts=None if output.parts is None else rows(output.parts),
+                # Without discriminators: they know the other sources too.
+                domain_logits={},
+                attention=None if output.attention is None else rows(output.attention),
+                second_logits=None if output.second_logits is None else rows(output.second_logits),
+                stream_logits=None
+                if streams is None
+                else torch.stack([rows(each) for each in streams.unbind()]),
+            ),
+        )
+
     def of_head(self, head: str) -> "Step":
         """Return the step as it is with one of several heads alone."""
         place = [each.name for each in self.model.spec.heads].index(head)
@@ -402,7 +448,12 @@ def over_heads(loss: Callable[[Step], Tensor | None], step: Step) -> Tensor | No
 def _loss_of(term: Term, step: Step) -> Tensor | None:
     if term.loss is None:
         return None
-    return term.loss(step) if term.with_heads == "once" else over_heads(term.loss, step)
+    loss = term.loss if term.with_heads == "once" else partial(over_heads, term.loss)
+    if term.sources == "pairs" and step.num_sources > 1:
+        each = [loss(step.of_source(number)) for number in range(step.num_sources)]
+        there = [value for value in each if value is not None]
+        return torch.stack(there).mean(dim=0) if there else None
+    return loss(step)
 
 
 def compute_losses(step: Step, update: Update = JOINT) -> Losses:

@@ -16,8 +16,7 @@ def _loss_of(level: Level) -> "Callable[[Step], Tensor]":
     def loss(step: "Step") -> "Tensor":
         from ta3n.train.losses.domain import domain_loss
 
-        logits = step.output.domain_logits[level]
-        return domain_loss(logits[: step.num_source], logits[step.num_source :])
+        return domain_loss(*step.by_domain(step.output.domain_logits[level]))
 
     return loss
 
@@ -33,6 +32,7 @@ ADVERSARIAL: dict[Level, Term] = {
             group="adversarial",
             choice=level,
             level=level,
+            sources="classes",
         )
     )
     for level in LEVELS

@@ -87,7 +87,7 @@ def neighbour_predictions(
     own = torch.arange(total, device=places.device) == places[:, None]
     similarity = similarity.masked_fill(own, -torch.inf)
     nearest = similarity.topk(min(neighbours, total - 1), dim=1).indices  # [B, k]
-    chosen = (nearest[:, :, None] == torch.arange(total, device=nearest.device)).sum(dim=1)
+    chosen = torch.zeros_like(similarity).scatter(1, nearest, 1.0)
     return chosen.to(memory_predictions) @ memory_predictions / max(nearest.shape[1], 1)
 
 

@@ -165,6 +165,12 @@ class Term:
             nor labels, or `one`: then it needs a benchmark with one head. Left out, it is `one`
             for terms with modules, states, updates or a second classifier, which are made for the
             classes of one head, `once` for discriminators, and else `each`.
+        unknown_output: whether the model has an output for unknown videos, the last one. The
+            method then is for open targets alone.
+        sources: what becomes of several sources that are to be domains of their own. `classes`: it
+            makes of `step.model.spec.num_domains` domains what it makes of two. `pairs`: it
+            compares the source with the target, and its loss is the mean over the sources of that
+            of each source and the target alone. `one`: it takes all sources as one domain.
     """
 
     name: str
@@ -190,6 +196,8 @@ class Term:
     after_step: "Callable[[StepContext], Mapping[str, Tensor]] | None" = None
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
     heads: Literal["", "each", "once", "one"] = ""
+    unknown_output: bool = False
+    sources: Literal["one", "classes", "pairs"] = "one"
 
     def __post_init__(self) -> None:
         _check_name("term", self.name)
@@ -205,6 +213,11 @@ class Term:
         """What becomes of the loss with several heads, see `heads`."""
         of_classes = (self.modules, self.start, self.updates, self.second_classifier)
         return self.heads or ("one" if any(of_classes) else "once" if self.level else "each")
+
+    @property
+    def judges_domains(self) -> bool:
+        """Whether it has to do with discriminators of the model."""
+        return bool(self.level or self.levels or self.attends == "domain")
 
     @property
     def needs_parts(self) -> bool:
@@ -317,6 +330,24 @@ class Method:
                 f" {', '.join(names)}; choose a method without it, such as ta3n"
             )
 
+    def check_sources(self) -> None:
+        """Refuse what several sources cannot be domains of their own to.
+
+        Raises:
+            UsageError: for a term that reads discriminators as if there were two domains.
+        """
+        of_two = [t.label for t in self.terms if t.judges_domains and t.sources != "classes"]
+        if of_two:
+            raise UsageError(
+                f"{self.name}: {of_two[0]} knows two domains alone, as it does not say that it "
+                'takes more (sources="classes"); leave out --domains each'
+            )
+
+    @property
+    def telling_sources(self) -> tuple[Term, ...]:
+        """The terms to which each of several sources can be a domain of its own."""
+        return tuple(term for term in self.terms if term.sources != "one")
+
     def plus(self, others: "Sequence[Method]") -> "Method":
         """Return the method with the terms of others added.
 
@@ -358,6 +389,11 @@ class Method:
     def encoder(self) -> Encoder:
         """The temporal module."""
         return ENCODERS.find(self.temporal)
+
+    @property
+    def has_unknown_output(self) -> bool:
+        """Whether the model has an output for unknown videos."""
+        return any(term.unknown_output for term in self.terms)
 
     @property
     def uses_target(self) -> bool:

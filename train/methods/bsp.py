@@ -49,6 +49,7 @@ BSP = register_method(
                 name="spectral_penalty",
                 label="batch spectral penalty",
                 loss=_loss,
+                sources="pairs",
                 weight=Weight(
                     name="bsp",
                     default=2e-4,

@@ -1,7 +1,7 @@
 """CDAN: a domain discriminator that sees features together with what they are classified as.
 
 Shapes: B videos, the first B_S source and B_T target after them, C classes, F feature width, d the
-width of the randomised map.
+width of the randomised map, M domains: 2 unless several sources are domains of their own.
 
 Source: Long et al., "Conditional Adversarial Domain Adaptation", NeurIPS 2018, sections 3.2 and
 3.3. Predictions and entropy weights are constants here; in the authors' program the gradient of the
@@ -77,7 +77,8 @@ def cdan_loss(
         features: [B, F]; their gradient alone is reversed, and the logits have none but with
             `original`.
         num_source: B_S.
-        judge: the discriminator: of [B, C F] (or [B, d]) a logit [B, 1] of being source.
+        judge: the discriminator: of [B, C F] (or [B, d]) a logit [B, 1] of being source, or with
+            more domains one for each, [B, M].
         coefficient: of the reversal.
         conditioning: `entropy` has the weights sum to B over both domains, `original` to 1/2 in
             each.
@@ -86,21 +87,28 @@ def cdan_loss(
     import torch
     from torch.nn import functional as F
 
+    from ta3n.train.layers.domains import by_domain
     from ta3n.train.layers.reversal import reverse_gradient
 
     predictions = logits.softmax(dim=-1)
     joint = joint_features(predictions.detach(), features, maps)
-    judged = judge(reverse_gradient(joint, coefficient)).squeeze(-1)  # [B]
-    is_source = (torch.arange(len(judged), device=judged.device) < num_source).to(judged)
-    each = F.binary_cross_entropy_with_logits(judged, is_source, reduction="none")
+    judged = judge(reverse_gradient(joint, coefficient))
+    num_domains = max(judged.shape[-1], 2)
+    if num_domains == 2:
+        judged = judged.squeeze(-1)  # [B]
+        is_source = (torch.arange(len(judged), device=judged.device) < num_source).to(judged)
+        each = F.binary_cross_entropy_with_logits(judged, is_source, reduction="none")
+    else:
+        own = by_domain(judged.log_softmax(dim=-1), num_source, num_domains)
+        each = -torch.cat([rows[:, domain] for domain, rows in enumerate(own)])  # [B]
     if conditioning == "none":
         return each.mean()
     if conditioning == "entropy":
         weights = certainty(predictions.detach())
         return (each * weights).sum() / weights.sum()
     weights = certainty(predictions, coefficient)
-    domains = (slice(None, num_source), slice(num_source, None))
-    halves = [(each[d] * weights[d]).sum() / weights[d].detach().sum() for d in domains]
+    pairs = zip(*(by_domain(x, num_source, num_domains) for x in (each, weights)), strict=True)
+    halves = [(losses * w).sum() / w.detach().sum() for losses, w in pairs]
     return torch.stack(halves).mean()
 
 
@@ -121,7 +129,7 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
             nn.ReLU(),
             Linear(_HIDDEN, _HIDDEN, "default"),
             nn.ReLU(),
-            Linear(_HIDDEN, 1, "default"),
+            Linear(_HIDDEN, 1 if spec.num_domains == 2 else spec.num_domains, "default"),
         )
         return {name: discriminator}
 
@@ -156,6 +164,7 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
         scales="gradient",
         modules=modules,
         start=start,
+        sources="classes",
     )
 
 

@@ -166,6 +166,7 @@ CDD = register_method(
                 name="contrastive_discrepancy",
                 label="discrepancy of classes by clustering",
                 loss=_loss,
+                sources="pairs",
                 weight=Weight(
                     name="cdd",
                     default=0.03,

@@ -97,7 +97,7 @@ def _register(
     weight = Weight(
         name=term, default=default, about=f"of the covariances of {label}", origin=origin
     )
-    terms = (Term(name=term, label=label, loss=loss, weight=weight),)
+    terms = (Term(name=term, label=label, loss=loss, weight=weight, sources="pairs"),)
     return register_method(Method(name=name, label=label, source=source, terms=terms))
 
 

@@ -47,6 +47,7 @@ DAN = register_method(
                 name="discrepancy_dan",
                 label="DAN",
                 loss=_discrepancy,
+                sources="pairs",
                 weight=ALPHA,
                 group="alignment",
                 choice="dan",

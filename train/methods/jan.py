@@ -39,6 +39,7 @@ JAN = register_method(
                 name="discrepancy_jan",
                 label="JAN",
                 loss=_discrepancy,
+                sources="pairs",
                 weight=ALPHA,
                 group="alignment",
                 choice="jan",

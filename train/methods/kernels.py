@@ -279,6 +279,7 @@ def _register(name: str) -> None:
                     name=f"discrepancy_{name.replace('-', '_')}",
                     label=label,
                     loss=loss,
+                    sources="pairs",
                     weight=_WEIGHT,
                     modules=_thetas if layers is _turned else None,
                     reads=("bandwidth_floor",),

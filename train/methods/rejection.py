@@ -20,25 +20,37 @@ Self-Supervision, NeurIPS 2020, whose threshold is ln(C) / 2."""
 class Rejection:
     """What makes a prediction `unknown`, without any target label.
 
-    A video is unknown where the entropy of its class probabilities is above a threshold.
+    A video is unknown where the entropy of its class probabilities is above a threshold, or where
+    a model that has an output for unknown gives it most.
 
     Args:
         label: what stands for unknown, C.
-        threshold: of the entropy over ln C, from 0 to 1.
+        threshold: of the entropy over ln C, from 0 to 1; none where there is such an output, whose
+            place is the label.
     """
 
     label: int
-    threshold: float = DEFAULT_THRESHOLD
+    threshold: float | None = DEFAULT_THRESHOLD
 
     def rejects(self, probabilities: "Tensor") -> "Tensor":
-        """Return which videos are unknown by their class probabilities [N, C]: bool [N]."""
+        """Return which videos are unknown, bool [N], by the probabilities of outputs [N, O]."""
         import torch
 
-        return torch.special.entr(probabilities).sum(dim=1) > self.threshold * log(self.label)
+        if self.threshold is None:
+            return probabilities.argmax(dim=1) == self.label
+        entropy: Tensor = torch.special.entr(probabilities).sum(dim=1)
+        return entropy > self.threshold * log(self.label)
+
+    @property
+    def num_outputs(self) -> int:
+        """O: of a model, C or one more."""
+        return self.label + (self.threshold is None)
 
     @property
     def rule(self) -> str:
         """The same in words."""
+        if self.threshold is None:
+            return "a video is told unknown where the model's own output for it is the largest"
         return (
             f"a video is told unknown where the entropy of its class probabilities is above "
             f"{self.threshold:g} of the highest there is, the logarithm of {self.label} classes"

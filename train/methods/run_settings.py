@@ -6,12 +6,14 @@ Shapes: C classes.
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import ClassHead, heads_record
 from ta3n.train.methods.rejection import Rejection
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
+
+Domains = Literal["one", "each"]
 
 _OF_SOME = frozenset(
     {
@@ -71,6 +73,8 @@ class RunSettings:
         heads: where there are several.
         stream_dims: widths of the streams of features that have an encoder each; none where they
             share one.
+        domains: whether several sources are `one` domain to discriminators and discrepancies, or
+            `each` is one of its own.
         rejection: how unknown videos of an open target are told; none for a closed set. It is no
             part of training.
     """
@@ -83,6 +87,7 @@ class RunSettings:
     init_from: StartingPoint | None = None
     heads: tuple[ClassHead, ...] = ()
     stream_dims: tuple[int, ...] = ()
+    domains: Domains = "one"
     rejection: Rejection | None = None
 
     @property
@@ -124,7 +129,8 @@ class RunSettings:
         recipe = replace(usual, **{name: getattr(self.recipe, name) for name in read})
         if self.method.closed_form is not None:
             recipe = replace(recipe, epochs=1)
-        return replace(self, recipe=recipe)
+        domains = self.domains if self.method.telling_sources else "one"
+        return replace(self, recipe=recipe, domains=domains)
 
     def identity(self) -> dict[str, Any]:
         """Return what a run is hashed by, beside its seed, data and classes.
@@ -140,6 +146,8 @@ class RunSettings:
         identity = {**made_of, "recipe": changed, "weights": dict(self.weights)}
         if self.heads:
             identity["heads"] = heads_record(self.heads)
+        if self.domains != "one":
+            identity["domains"] = self.domains
         if self.init_from is not None:
             start = self.init_from
             identity["init_from"] = {"config": start.config_hash, "seed": start.seed}

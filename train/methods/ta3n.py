@@ -34,6 +34,7 @@ DOMAIN_ATTENTION = Term(
     choice="domain",
     attends="domain",
     uses_target=False,
+    sources="classes",
 )
 
 ATTENTIVE_ENTROPY = Term(
@@ -44,6 +45,7 @@ ATTENTIVE_ENTROPY = Term(
     group="entropy",
     choice="attentive",
     levels=("video",),
+    sources="classes",
 )
 
 TA3N = register_method(

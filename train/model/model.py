@@ -30,6 +30,7 @@ MIN_SEGMENTS = 2
 MAX_SEGMENTS = 64
 
 _FRAMES_TO_CLASSES = ("frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
+_DISCRIMINATOR = "discriminator"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +54,8 @@ class ModelSpec:
         heads: where there are several.
         streams: widths of the streams of a frame's feature, each with a spatial module and an
             encoder of its own: H and V are S times as large then. None where all share one.
+        num_domains: M, how many domains discriminators tell apart: 2 (source and target), or the
+            target and each of several sources.
 
     Raises:
         UsageError: for a value out of its range, or attention without relations.
@@ -72,6 +75,7 @@ class ModelSpec:
     extra: tuple["Callable[[ModelSpec], Mapping[str, nn.Module]]", ...] = ()
     heads: tuple[ClassHead, ...] = ()
     streams: tuple[int, ...] = ()
+    num_domains: int = 2
 
     def __post_init__(self) -> None:
         if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
@@ -114,6 +118,7 @@ def model_spec(
     feature_dim: int,
     heads: tuple[ClassHead, ...] = (),
     stream_dims: tuple[int, ...] = (),
+    num_domains: int = 2,
 ) -> ModelSpec:
     """Return the model that a method needs under a recipe.
 
@@ -135,6 +140,7 @@ def model_spec(
         extra=tuple(term.modules for term in method.terms if term.modules),
         heads=heads,
         streams=stream_dims,
+        num_domains=num_domains,
     )
 
 
@@ -145,8 +151,9 @@ class ModelOutput:
     Args:
         logits: class logits, [B, C]; of several heads those of one beside another.
         video_features: video features before dropout and classifier, [B, V].
-        domain_logits: per evaluated level: frame [B, K, 2], relation [B, K-1, 2] in the order
-            n = K..2 (of other encoders [B, P, 2]), video [B, 2]. Index 0 is source, 1 is target.
+        domain_logits: per evaluated level: frame [B, K, M], relation [B, K-1, M] in the order
+            n = K..2 (of other encoders [B, P, M]), video [B, M]. With M = 2 index 0 is source, 1 is
+            target; with more each source has one, and the target the last.
         attention: [B, P], with relations in the order n = K..2, or none without attention.
         classified: video features after dropout, which classifiers and the video discriminator
             see, [B, V].
@@ -232,8 +239,9 @@ class TA3N(nn.Module):
         self.frame_fc = Linear(spec.feature_dim, spec.hidden_dim)
         if spec.streams:
             self.frame_fc = cast(Linear, StreamLinears(spec.streams, spec.hidden_dim))
-        self.frame_discriminator = Discriminator(spec.frame_dim)
-        self.video_discriminator = Discriminator(spec.video_dim)
+        num_domains = spec.num_domains
+        self.frame_discriminator = Discriminator(spec.frame_dim, num_domains=num_domains)
+        self.video_discriminator = Discriminator(spec.video_dim, num_domains=num_domains)
         self.video_classifier: nn.Linear | HeadedClassifier = (
             HeadedClassifier(spec.video_dim, spec.heads)
             if spec.heads
@@ -276,11 +284,21 @@ class TA3N(nn.Module):
         Raises:
             DataConflictError: if the weights are of a model of another form.
         """
-        needed = {name for name in self.state_dict() if name.startswith(_FRAMES_TO_CLASSES)}
-        ours = {name: value for name, value in self.state_dict().items() if name in weights}
+        own = self.state_dict()
+        # A discriminator between other domains has another form, and starts anew.
+        anew = {
+            name
+            for name, value in own.items()
+            if _DISCRIMINATOR in name
+            if name in weights and weights[name].shape != value.shape
+        }
+        needed = {name for name in own if name.startswith(_FRAMES_TO_CLASSES)} - anew
+        ours = {name: value for name, value in own.items() if name in weights.keys() - anew}
         misfits = [name for name, value in ours.items() if value.shape != weights[name].shape]
         misfits += sorted(needed - ours.keys())
-        misfits += [n for n in weights if n.startswith(_FRAMES_TO_CLASSES) and n not in ours]
+        misfits += [
+            n for n in weights if n.startswith(_FRAMES_TO_CLASSES) and n not in {*ours, *anew}
+        ]
         if misfits:
             raise DataConflictError(
                 f"the weights to start from are of a model of another form: {misfits[0]} differs; "
@@ -367,6 +385,7 @@ class TA3N(nn.Module):
         if self.spec.encoder.has_parts:
             logits = self.encoder.domain_logits(parts, coefficients.relation) if judge else None
             if logits is not None:
+                self._check_judged(logits)
                 domain_logits["relation"] = logits
             video_features, attention = self._combine(parts, logits)
         dropped = video_features if masks is None else video_features * masks.video
@@ -384,6 +403,14 @@ class TA3N(nn.Module):
             stream_logits=self._stream_logits(dropped) if self.spec.streams else None,
             statistics=domains.statistics,
         )
+
+    def _check_judged(self, logits: Tensor) -> None:
+        if logits.shape[-1] != self.spec.num_domains:
+            raise UsageError(
+                f"the parts of {self.spec.encoder.label} are judged between {logits.shape[-1]} "
+                f"domains, and there are {self.spec.num_domains}; build its discriminators with "
+                "num_domains=spec.num_domains, or leave out --domains each"
+            )
 
     def _stream_logits(self, videos: Tensor) -> Tensor:
         """Return what each stream adds to the logits of videos [B, V], [S, B, C].

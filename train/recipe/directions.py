@@ -52,7 +52,7 @@ def direction_weights(benchmark: str, source: str, target: str) -> DirectionWeig
 
     Args:
         benchmark: name of the benchmark, such as `ucf-hmdb-full`.
-        source: full name of the source dataset, such as `ucf101`.
+        source: full name of the source dataset, such as `ucf101`; several joined are another one.
         target: full name of the target dataset.
     """
     published = _PUBLISHED.get((benchmark, source, target))

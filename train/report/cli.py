@@ -61,7 +61,7 @@ class _ReportCommand(click.Command):
     show_default=True,
     metavar="DIR",
     type=_FOLDER,
-    help="For report.html, results.csv, tables and figures.",
+    help="For index.html and pages, report.html (all on one page), results.csv, tables, figures.",
 )
 @click.option(
     "--features",

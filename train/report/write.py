@@ -23,10 +23,11 @@ from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.contents import AllKinds, Contents, direction_stems, file_stems
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_kinds
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
-from ta3n.train.report.pages import NO_LABELS, build_page
+from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, build_page, build_site
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.kinds import kinds_sheet
-from ta3n.train.report.tables.matrix import directions_sheet
+from ta3n.train.report.tables.matrix import matrix_sheets
+from ta3n.train.report.tables.open_set import alike_label_sets, open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -37,13 +38,19 @@ from ta3n.train.report.tables.rows import (
     rules_sheet,
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
+from ta3n.train.report.tables.sources import sources_sheet
 from ta3n.train.report.tables.summary import main_finding
 from ta3n.train.runs.records import stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
-_SHEETS = (*TITLES, "others", "heads", "actions", "directions", "comparisons", "rules", "epochs")
+_SHEETS = (
+    *(*TITLES, "others", "heads", "open-set", "actions", "sources", "comparisons", "rules"),
+    "epochs",
+)
+_OF_BENCHMARKS = ("directions", "published")
+"""Starts of names of tables, where several benchmarks have one each."""
 _KINDS = "kinds"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
@@ -56,6 +63,8 @@ class Report:
         csv: The tidy table of all seeds.
         tables: Every table as Markdown, LaTeX and CSV.
         figures: Every picture as PNG and SVG.
+        numbers: What every picture shows, as CSV.
+        pages: The index, and with several directions or kinds of features a page for each.
         found: What is told of each kind of features.
         notes: Runs and pictures that were left out, and why.
     """
@@ -64,6 +73,8 @@ class Report:
     csv: Path
     tables: tuple[Path, ...]
     figures: tuple[Path, ...]
+    numbers: tuple[Path, ...]
+    pages: tuple[Path, ...]
     found: AllKinds
     notes: tuple[str, ...]
 
@@ -87,6 +98,7 @@ class Report:
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.csv.parent / 'tables'}")
+        print(f"pages: {self.csv.parent / INDEX}")
         print(f"report: {self.page}")
 
 
@@ -108,8 +120,8 @@ def write_report(
 
     Args:
         runs: What `ta3n-train --out` wrote.
-        out: Folder for `report.html`, `results.csv`, `tables` and `figures`; what is there is
-            replaced.
+        out: Folder for `index.html`, `pages`, `report.html`, `results.csv`, `tables` and
+            `figures`; what is there is replaced.
         features: Folder that stage one wrote, or one for each stream, and so for each kind of
             features; None leaves out the pictures that need it.
         command: The command line, told on the page.
@@ -133,13 +145,18 @@ def write_report(
             raise DataMissingError(f"{folder} is no folder")
     found = build_kinds(collect_kinds(*runs), rules, focal, read_tail(annotations))
     galleries = _galleries(found, folders, videos, focal, pictures=pictures)
-    figures = {
-        out / "figures" / f"{panel.name}.{suffix}": data
+    panels = [
+        panel
         for gallery in galleries.values()
         for picture in gallery.pictures
         for panel in picture.panels
+    ]
+    figures = {
+        out / "figures" / f"{panel.name}.{suffix}": data
+        for panel in panels
         for suffix, data in (("png", panel.png), ("svg", panel.svg))
     }
+    numbers = {out / "figures" / f"{panel.name}.csv": panel.csv for panel in panels if panel.csv}
     tables = {
         out / "tables" / folder / f"{sheet.name}.{suffix}": text(sheet).encode(
             errors="backslashreplace"
@@ -148,16 +165,20 @@ def write_report(
         for suffix, text in _FORMATS.items()
     }
     table, page = out / "results.csv", out / "report.html"
+    pages = {out / path: text for path, text in build_site(found, galleries, command).items()}
     whole = {table: results_csv(found.directions), page: build_page(found, galleries, command)}
-    for path, data in {**figures, **tables, **whole}.items():
+    for path, data in {**figures, **numbers, **tables, **pages, **whole}.items():
         replace_file(path, data)
     _remove_tables_but(tables, out / "tables")
+    _remove_pages_but(pages, out / FOLDER)
     missing = [line for gallery in galleries.values() for line in gallery.missing]
     return Report(
         page=page,
         csv=table,
         tables=tuple(tables),
         figures=tuple(figures),
+        numbers=tuple(numbers),
+        pages=tuple(pages),
         found=found,
         notes=(*found.notes, *missing),
     )
@@ -165,14 +186,23 @@ def write_report(
 
 def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:
     """Remove what an earlier report had, of other kinds of features too."""
-    for name, suffix in product((*_SHEETS, _KINDS), _FORMATS):
+    several = (f"{name}-*" for name in _OF_BENCHMARKS)
+    names = (*_SHEETS, _KINDS, *_OF_BENCHMARKS, *several)
+    for name, suffix in product(names, _FORMATS):
         file = f"{name}.{suffix}"
-        for path in [folder / file, *folder.glob(f"*/{file}")]:
+        for path in [*folder.glob(file), *folder.glob(f"*/{file}")]:
             if path not in tables:
                 path.unlink(missing_ok=True)
     for path in folder.iterdir():
         if path.is_dir() and not any(path.iterdir()):
             path.rmdir()
+
+
+def _remove_pages_but(pages: Collection[Path], folder: Path) -> None:
+    """Remove the pages that an earlier report had."""
+    for path in folder.glob("*.html"):
+        if path not in pages and b'name="generator" content="ta3n-report"' in path.read_bytes():
+            path.unlink()
 
 
 def build_kinds(
@@ -252,10 +282,15 @@ def _sheets(
     if blocks:
         sheets.append(others_sheet(blocks, rules))
     sheets += [heads_sheet(analyses, rules)]
+    sheets += [open_set_sheet([a.direction for a in analyses], rules)]
     sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
-    if whole := [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]:
-        sheets.append(directions_sheet(whole, rules))
+    whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
+    # Several sources have a table of their own, and no part in the mean of all directions.
+    single = [analysis for analysis in whole if len(analysis.direction.sources) == 1]
+    if alike := alike_label_sets(single):
+        sheets += matrix_sheets(alike, rules)
+    sheets.append(sources_sheet(analyses, rules))
     sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]
     return tuple(sheet for sheet in sheets if sheet.blocks)

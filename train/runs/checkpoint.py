@@ -31,6 +31,7 @@ from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_of
+from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N, model_spec
@@ -95,7 +96,9 @@ class RunState:
         predicted = classes_of(evaluation.logits, settings.heads, settings.rejection)
         predictions = dict.fromkeys(sorted(chosen), predicted)
         state = trainer.state_dict()
-        weights = {rule: state["model"] for rule in KEPT_WEIGHTS if rule in chosen}
+        # Memories are as long as the data, and nobody looks into those of an epoch that is over.
+        model = {n: value for n, value in state["model"].items() if not _is_memory(n)}
+        weights = {rule: model for rule in KEPT_WEIGHTS if rule in chosen}
         return cls(
             trainer=state,
             scores=scores,
@@ -168,12 +171,17 @@ def _kept(state: RunState) -> dict[str, Any]:
     """Return the weights by epoch, and the epoch of each rule."""
     rules = {rule: state.chosen[rule].epoch for rule in KEPT_WEIGHTS if rule in state.weights}
     # The same strings everywhere: equal weights make equal files.
-    names = [name for name in state.weights[LAST] if not name.startswith("memory.")]
+    names = [name for name in state.weights[LAST] if not _is_memory(name)]
     epochs = {
         epoch: {name: state.weights[rule][name].cpu() for name in names}
         for rule, epoch in rules.items()
     }
     return {"seed": state.trainer["identity"]["seed"], "rules": rules, "epochs": epochs}
+
+
+def _is_memory(name: str) -> bool:
+    """Say whether a tensor of a model is what a term keeps between steps."""
+    return name.startswith("memory.")
 
 
 class TrainedModel(NamedTuple):
@@ -240,13 +248,15 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         return AlignedModel(weights, len(config.settings["classes"]))
     widths = tuple(each["features"]["feature_dim"] for each in stream_records(config))
     recipe = Recipe(**config.settings["recipe"])
+    rejection = rejection_of(config.settings)
     spec = model_spec(
         method,
         recipe,
-        num_classes=len(config.settings["classes"]),
+        num_classes=rejection.num_outputs if rejection else len(config.settings["classes"]),
         feature_dim=sum(widths),
         heads=heads_of(config.settings),
         stream_dims=widths if recipe.fusion == "late" else (),
+        num_domains=1 + len(config.sources) if config.are_domains else 2,
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))
     # In version 0.1 the encoder was called `relations`.
@@ -258,4 +268,4 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
 def _write(path: Path, value: Mapping[str, Any]) -> None:
     buffer = io.BytesIO()
     torch.save(dict(value), buffer)
-    replace_file(path, buffer.getvalue())
+    replace_file(path, buffer.getbuffer())

@@ -34,6 +34,7 @@ class RunConfig:
     """What a run is, apart from its seed; datasets by their full names.
 
     Attributes:
+        source: Name of the source; of several those of all, joined by +.
         label: What tables call the method.
         identity: What it is hashed by, beside benchmark, direction and data: all that the method
             reads, where it is not as usual.
@@ -52,6 +53,16 @@ class RunConfig:
     data: Mapping[str, Any]
 
     @property
+    def sources(self) -> tuple[str, ...]:
+        """Names of the sources, of which there is mostly one."""
+        return tuple(self.settings.get("sources", (self.source,)))
+
+    @property
+    def are_domains(self) -> bool:
+        """Whether each of several sources is a domain of its own."""
+        return self.settings.get("domains") == "each"
+
+    @property
     def hash(self) -> str:
         """SHA-256 of what makes two runs one."""
         if OLD_HASH in self.identity:
@@ -62,7 +73,9 @@ class RunConfig:
     def folder(self, out: Path, seed: int) -> Path:
         """Return where the run with a seed is kept; another configuration has another folder."""
         digits = self.hash[:_HASH_DIGITS]
-        row = f"{self.method}-{self.temporal}-{self.settings['recipe']['name']}-{digits}"
+        recipe = self.settings["recipe"]["name"]
+        each = "-each" if self.are_domains else ""
+        row = f"{self.method}-{self.temporal}-{recipe}{each}-{digits}"
         pair = out / self.benchmark / f"{self.source}-{self.target}"
         # The same run may have been asked for in other words, and have another name.
         others = [] if (pair / row).exists() else sorted(pair.glob(f"*-{digits}"))

@@ -248,18 +248,24 @@ def benchmark_of(config: RunConfig) -> Benchmark:
     names = tuple(config.settings["classes"])
     heads = heads_of(config.settings)
     columns = columns_of(heads)
-    sets = config.settings.get("label_sets")
     return Benchmark(
         name=config.benchmark,
         class_names=names,
         sides={name: Side(**side) for name, side in sides.items()},
         heads=tuple(Head(h.name, names[columns[h.name]], h.weight) for h in heads),
-        label_sets=None if sets is None else LabelSets(**{k: _tupled(v) for k, v in sets.items()}),
+        label_sets=label_sets_of(config),
     )
 
 
-def _tupled(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
+def label_sets_of(config: RunConfig) -> LabelSets | None:
+    """Return which classes the target of a run has, where they are not those of its source."""
+    if (recorded := config.settings.get("label_sets")) is None:
+        return None
+    return LabelSets(
+        base=recorded["base"],
+        target_classes=tuple(recorded["target_classes"]),
+        unknown=tuple(recorded["unknown"]),
+    )
 
 
 def side_named(benchmark: Benchmark, name: str) -> str:
@@ -318,7 +324,7 @@ def _check_keys(config: RunConfig) -> None:
     settings, data = config.settings, config.data
     _ = [settings["recipe"][key] for key in _RECIPE_KEYS]
     _ = [data["features"][key] for key in _FEATURE_KEYS]
-    _ = [data[key][name] for key in _DATA_KEYS for name in (config.source, config.target)]
+    _ = [data[key][name] for key in _DATA_KEYS for name in (*config.sources, config.target)]
     _ = settings["method"], settings["classes"], settings["weights"], settings["published"]
 
 

@@ -157,8 +157,8 @@ class SeedRun:
                 **{key: value for key, value in record.items() if value is not None},
                 "target_correct": scores.target.correct,
                 "target_total": scores.target.total,
-                **({} if (m := scores.target.mean_class) is None else {"target_mean_class": m}),
-                **({"target_open_set": m} if (m := scores.target.open_set) else {}),
+                **({} if (c := scores.target.mean_class) is None else {"target_mean_class": c}),
+                **({"target_open_set": o} if (o := scores.target.open_set) else {}),
                 **({"target_by_head": by_head} if (by_head := scores.target.by_head) else {}),
                 "validators": scores.validators,
                 "withheld": scores.withheld,
@@ -246,7 +246,7 @@ def run_seed(
         OSError: If a folder cannot be written.
     """
     run = SeedRun(settings, data.to(device), folder, device, tensorboard=tensorboard)
-    results = _train([run], _epochs_alone(run.trainer))
+    results = _train([run], epochs_alone(run.trainer))
     if not results:
         divergence = folder.read_divergence()
         raise DivergedError(divergence.message if divergence else "the run diverged")
@@ -289,7 +289,8 @@ _Ended = EpochRecord | NonFiniteError
 """How an epoch ended."""
 
 
-def _epochs_alone(trainer: Trainer | ClosedFormTrainer) -> Iterator[list[_Ended]]:
+def epochs_alone(trainer: Trainer | ClosedFormTrainer) -> Iterator[list[_Ended]]:
+    """Train to the end, handing over how each epoch ended, as a stack of one would."""
     try:
         for record in trainer.epochs():
             yield [record]

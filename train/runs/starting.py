@@ -67,7 +67,7 @@ def check_fits(
     """Refuse to start from a run of other classes, features or another form of model.
 
     Args:
-        source: name of the source dataset.
+        source: name of the source dataset, or those of several, joined.
 
     Raises:
         UsageError: For an option that would make them alike.

@@ -13,12 +13,10 @@ SMALL = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
 FOLDERS = ("cartwheel", "dive", "golf", "ride_bike")
 
 
-def made(
-    *, target_classes: Collection[str] = (), unknown: Collection[str] = (), source: str = "ucf101"
-) -> Benchmark:
+def made(*, target_classes: Collection[str] = (), unknown: Collection[str] = ()) -> Benchmark:
     target = TargetFolders(dataset="hmdb51", read=lambda: FOLDERS)
     return with_label_sets(
-        SMALL, (source,), target, target_classes=tuple(target_classes), unknown=tuple(unknown)
+        SMALL, ("ucf101",), target, target_classes=tuple(target_classes), unknown=tuple(unknown)
     )
 
 

@@ -18,7 +18,7 @@ from ta3n.extract.cli import main
 
 PAGE = (Path(__file__).parents[3] / "docs" / "add-a-backbone.md").read_text()
 ((FILE, TEXT),) = re.findall(r"```python\n# (.*?\.py)\n(.*?)```", PAGE, re.DOTALL)
-(COMMAND,) = re.findall(r"```sh\n(.*?)\n```", PAGE, re.DOTALL)
+(COMMAND,) = re.findall(r"```sh[^\n]*\n(.*?)\n```", PAGE, re.DOTALL)
 BACKBONE = f"python:{FILE}:build"
 
 

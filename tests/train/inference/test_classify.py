@@ -195,3 +195,32 @@ def test_importing_the_package_loads_no_torch() -> None:
     command = [sys.executable, "-P", "-c", code]
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["set()", "predict"]
+
+
+def test_clips_of_an_open_target_are_told_unknown_as_the_run_recorded(
+    run: TrainedRun, clips: Mapping[str, Path], tmp_path: Path
+) -> None:
+    features = run.path.parents[4] / "features"
+    settings = {"segments": 2, "epochs": 2, "unknown": CLASSES[-1]}
+    for threshold, told in ((0.5, True), (1, False)):
+        opened = train(
+            "syn-a", "syn-b", features, tmp_path, **settings, unknown_threshold=threshold
+        )
+        trained = load_run(opened, device="cpu")
+        label = len(trained.classes)
+        with (trained.path / "predictions.csv").open(newline="") as file:
+            recorded = {Path(row["video"]).name: int(row["last"]) for row in csv.DictReader(file)}
+        found = predict(trained, [clips[name] for name in recorded], top_k=2)
+        # What has learned next to nothing is sure of nothing.
+        assert [each.is_unknown for each in found] == [told] * len(recorded)
+        assert [last == label for last in recorded.values()] == [told] * len(recorded)
+        assert all(len(each.top) == 2 for each in found)
+    result = ta3n_train(
+        "--evaluate", tmp_path / opened.relative_to(tmp_path), "--videos", clips["cut"],
+        "--videos", clips[next(iter(recorded))], "--out", tmp_path / "out", "--device", "cpu",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.stderr
+    with (tmp_path / "out" / "predictions-last.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert {row["unknown"] for row in rows if row["status"] == "ok"} == {"no"}
+    assert {row["unknown"] for row in rows if row["status"] == "failed"} == {""}

@@ -74,14 +74,38 @@ def test_the_table_has_directions_across_and_their_mean(domains: Path, tmp_path:
     result = train(domains, tmp_path, *line)
     assert result.exit_code == 0, result.stderr
     heading, *lines = [li for li in result.stdout.splitlines() if set(li) & set("┃│")]
-    assert [cell.strip() for cell in heading.split("┃")[4:-1]] == ["a → b", "c → a", "mean"]
+    heads = [cell.strip() for cell in heading.split("┃")[4:-1]]
+    assert heads == ["a → b", "c → a", "mean", "mean of classes"]
     rows = [[cell.strip() for cell in each.split("│")[1:-1]] for each in lines if "│" in each]
     assert len(rows) == 3 * 2, "last, im and oracle of two rows"
     for row in rows:
-        assert float(row[-1]) == pytest.approx((float(row[3]) + float(row[4])) / 2, abs=0.01)
+        assert float(row[5]) == pytest.approx((float(row[3]) + float(row[4])) / 2, abs=0.01)
+        # Every class has one video.
+        assert row[6] == row[5]
     again = train(domains, tmp_path, *line)
     assert again.stdout == result.stdout
     assert "an epoch took" not in again.stderr
+
+
+def test_a_dataset_has_other_classes_as_a_source_than_as_an_open_target(
+    domains: Path, tmp_path: Path
+) -> None:
+    line = ("--directions", "all", "--method", "source-only", "--unknown", "Rise,Fall")
+    result = train(domains, tmp_path, *line)
+    assert result.exit_code == 0, result.stderr
+    videos = [
+        json.loads(path.read_text())["data"]["videos"]
+        for path in tmp_path.rglob("config.json")
+        if path.parents[2].name == "synthetic-b-synthetic-c"
+    ]
+    # Synthetic-b was a target before.
+    assert [each["synthetic-b"]["train"] for each in videos] == [10]
+    assert [each["synthetic-c"]["train"] for each in videos] == [12]
+    assert not list(tmp_path.glob("synthetic"))
+    heading = next(line for line in result.stdout.splitlines() if "┃" in line)
+    assert [cell.strip() for cell in heading.split("┃")[-3:-1]] == ["mean of classes", "H-score"]
+    again = train(domains, tmp_path, *line)
+    assert again.stdout == result.stdout
 
 
 def test_a_run_of_one_direction_is_not_trained_again_for_all(domains: Path, tmp_path: Path) -> None:

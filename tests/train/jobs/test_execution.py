@@ -15,6 +15,7 @@ from ta3n.common import device
 from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.common.shares import JobShare
 from ta3n.common.store import ShardReader
+from ta3n.datasets.reading.split_files import Role
 from ta3n.train.jobs import execution, workers
 from ta3n.train.jobs.execution import list_tasks, run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
@@ -183,10 +184,10 @@ def test_what_one_job_has_read_counts_for_no_other(
     """If it breaks, the second row finds too little memory for what the first one holds."""
     one, other = make_jobs(features, tmp_path, rows="table3/revgrad/relation,table4/relation/gsd")
     cpu, cache = torch.device("cpu"), execution.FeatureCache()
-    execution._load(one, cache, mapped=False)
+    execution.load_data(one, cache, mapped=False)
     monkeypatch.setattr(device, "available_memory", lambda _: 0)
-    assert not execution._is_mapped(other, cache, cpu)
-    assert execution._is_mapped(other, execution.FeatureCache(), cpu)
+    assert not execution.is_mapped(other, cache, cpu)
+    assert execution.is_mapped(other, execution.FeatureCache(), cpu)
 
 
 def test_work_is_cut_into_seeds_or_stacks_and_no_run_comes_twice(
@@ -323,16 +324,17 @@ class _Grouped(MadeClip):
 def test_held_out_videos_that_share_a_recording_with_training_are_left_out(
     features: Path, tmp_path: Path
 ) -> None:
+    parts: dict[Role, range] = {"train": range(6), "test": range(4, 8)}
     clips = [
         _Grouped(class_name=name, number=number, role=role)
         for name in CLASSES["ucf101"]
-        for role, numbers in (("train", range(6)), ("test", range(4, 8)))
+        for role, numbers in parts.items()
         for number in numbers
     ]
     make_features(tmp_path, "ucf101", clips)
     (tmp_path / "hmdb51").symlink_to(features / "hmdb51")
     (job,) = make_jobs(tmp_path, tmp_path / "runs", method="source-only")
-    data = execution._load(job, execution.FeatureCache(), torch.device("cpu"))
+    data = execution.load_data(job, execution.FeatureCache(), mapped=False)
     assert data.held_out is not None
     assert len(data.held_out.features) == 10
     assert data.held_out.labels.tolist() == sorted([*range(5)] * 2, key=_place)

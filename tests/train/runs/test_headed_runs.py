@@ -14,7 +14,7 @@ import torch
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.inference.trained import load_run
-from ta3n.train.jobs.execution import FeatureCache, _load, run_job
+from ta3n.train.jobs.execution import FeatureCache, load_data, run_job
 from ta3n.train.jobs.job import prepare_jobs
 from ta3n.train.methods.heads import ClassHead
 from ta3n.train.runs.floors import floors_of
@@ -178,7 +178,7 @@ def test_runs_that_were_stopped_or_stacked_are_the_same(
     )
     if stack == "off":
         device = torch.device("cpu")
-        data = _load(job, FeatureCache(), mapped=False)
+        data = load_data(job, FeatureCache(), mapped=False)
         job.folder(0).write_start(job.config, 0)
         first = SeedRun(replace(job.run, seed=0), data.to(device), job.folder(0), device)
         first.note(next(iter(first.trainer.epochs())))

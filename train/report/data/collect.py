@@ -7,7 +7,8 @@ import os
 import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from functools import cached_property
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -16,11 +17,16 @@ from ta3n.common.errors import (
     DataConflictError,
     DataMissingError,
     FeatureStoreError,
+    UsageError,
     printable,
     shorten,
 )
 from ta3n.common.files import canonical_json, sha256_of
+from ta3n.datasets.benchmarks.benchmark import UNKNOWN
 from ta3n.train.methods.heads import heads_of
+from ta3n.train.methods.registry import method_for, method_of
+from ta3n.train.methods.rejection import Rejection, rejection_of
+from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import (
     NOT_ADAPTING,
     method_label,
@@ -28,10 +34,11 @@ from ta3n.train.paper.labels import (
     paper_methods,
     rule_place,
 )
+from ta3n.train.recipe.recipes import Recipe
 from ta3n.train.report.data.kinds import Kind, kind_of, name_kinds
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.records import Run, read_run
-from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
+from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent, open_set_percents
 
 _RUN_FILES = {"config.json", "result.json"}
 _SEED_FOLDER = re.compile(r"seed-\d+")
@@ -79,8 +86,14 @@ class RunGroup:
 
     @property
     def classes(self) -> list[str]:
-        """Class names; the index is the label."""
-        return list(self.config.settings["classes"])
+        """Class names; the index is the label. In an open set the last one is unknown."""
+        names = list(self.config.settings["classes"])
+        return names if self.rejection is None else [*names, UNKNOWN]
+
+    @property
+    def rejection(self) -> Rejection | None:
+        """How unknown videos are told; None in a closed set."""
+        return rejection_of(self.config.settings)
 
     @property
     def rules(self) -> list[str]:
@@ -91,6 +104,24 @@ class RunGroup:
     def heads(self) -> tuple[str, ...]:
         """Names of the heads that were trained; none where there is but one."""
         return tuple(head.name for head in heads_of(self.config.settings) if head.weight)
+
+    @cached_property
+    def fields_read(self) -> tuple[str, ...]:
+        """The fields of the recipe that decide what the row comes to."""
+        recorded = self.config.settings["recipe"]
+        known = {each.name: recorded[each.name] for each in fields(Recipe) if each.name in recorded}
+        try:
+            method = method_of({"label": "", **self.config.settings["method"]})
+        except UsageError:  # of a plug-in: what matters to every method
+            method = method_for("source-only", "pooling")
+        settings = RunSettings(
+            method=method,
+            recipe=Recipe(**known),
+            weights=self.config.settings["weights"] if self.adapts else {},
+            num_classes=len(self.classes),
+            seed=0,
+        )
+        return settings.fields_read
 
     @property
     def total(self) -> int:
@@ -116,6 +147,20 @@ class RunGroup:
             found.append(mean_class_percent([a for a, _ in pairs], [b for _, b in pairs]))
         return found
 
+    def open_set(self, rule: str) -> list[dict[str, float]]:
+        """Return the measures of an open set of every seed in percent; none of a closed one."""
+        if self.rejection is None or rule not in self.rules:
+            return []
+        told = [[(p.label, p.chosen[rule]) for p in run.predictions] for run in self.runs]
+        pairs = [
+            [(a, b) for a, b in each if isinstance(a, int) and isinstance(b, int)] for each in told
+        ]
+        found = [
+            open_set_percents([a for a, _ in each], [b for _, b in each], self.rejection.label)
+            for each in pairs
+        ]
+        return found if all(found) else []
+
     @property
     def tested_by_class(self) -> dict[str, int]:
         """Tested videos of each class, by name; empty with heads."""
@@ -125,7 +170,7 @@ class RunGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class DirectionRuns:
-    """The rows of one source and target.
+    """The rows of one source and target; several sources joined are another source.
 
     Attributes:
         rows: In the order of the paper's Table 3, then other methods by name.
@@ -147,6 +192,11 @@ class DirectionRuns:
         some = f"{' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
         inside = ", ".join(filter(None, (self.benchmark, some, self.kind)))
         return f"{self.source} → {self.target} ({inside})"
+
+    @property
+    def sources(self) -> tuple[str, ...]:
+        """The datasets that are the source together, mostly one."""
+        return self.rows[0].config.sources
 
     @property
     def is_of_some_heads(self) -> bool:
@@ -346,10 +396,12 @@ def _rows(runs: Sequence[Run]) -> tuple[RunGroup, ...]:
         RunGroup(
             config=config,
             runs=tuple(sorted(group, key=lambda run: run.seed)),
-            variant=variant_of(config, configs),
+            variant=variant,
             newcomer=newcomers.index(config.method) if config.method in newcomers else 0,
         )
-        for config, group in zip(configs, by_hash.values(), strict=True)
+        for config, group, variant in zip(
+            configs, by_hash.values(), variants_of(configs), strict=True
+        )
     ]
     return tuple(sorted(rows, key=_place))
 
@@ -363,24 +415,44 @@ def _method(config: RunConfig) -> str:
     return config.label or method_label(config.method)
 
 
-def variant_of(config: RunConfig, others: Sequence[RunConfig]) -> str:
-    """Return the settings in which rows that would be called the same differ."""
-    called = _method(config), config.temporal
-    same = [_flat(c.settings) for c in others if (_method(c), c.temporal) == called]
-    ours = _flat(config.settings)
-    if len(same) == 1:
+def variants_of(configs: Sequence[RunConfig]) -> list[str]:
+    """Return for each row the settings in which those that would be called the same differ."""
+    same: dict[tuple[str, str], list[int]] = defaultdict(list)
+    for place, config in enumerate(configs):
+        same[_method(config), config.temporal].append(place)
+    variants = [""] * len(configs)
+    for places in same.values():
+        named = _variants([_flat(configs[place].settings) for place in places])
+        for place, name in zip(places, named, strict=True):
+            if not name and len(places) > 1:
+                name = configs[place].hash[:8]
+            variants[place] = name
+    return variants
+
+
+def _variants(rows: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Return in which of their settings rows differ, all that are called the same."""
+    if len(rows) == 1:
         # Without a source there is always a run that it started from.
-        told = _START in ours and ours.get("method.trains_on") != "nothing"
-        return f"from {ours[_START]}" if told else ""
-    named = [
-        f"{_CALLED.get(key, key.rpartition('.')[2])} {_short(ours[key])}"
-        for key in dict.fromkeys(chain.from_iterable(same))
-        if ours.get(key) is not None and key not in _TOLD_BY_THE_NAME
-        if len({str(settings.get(key)) for settings in same}) > 1
+        told = _START in rows[0] and rows[0].get("method.trains_on") != "nothing"
+        return [f"from {rows[0][_START]}" if told else ""]
+    keys = dict.fromkeys(chain.from_iterable(rows))
+    differing = [
+        key
+        for key in keys
+        if key not in _TOLD_BY_THE_NAME and len({str(row.get(key)) for row in rows}) > 1
     ]
-    if _START not in ours and any(_START in settings for settings in same):
-        named.append("from scratch")
-    return shorten(named, _SHOWN_DIFFERENCES) or config.hash[:8]
+    variants = []
+    for row in rows:
+        named = [
+            f"{_CALLED.get(key, key.rpartition('.')[2])} {_short(row[key])}"
+            for key in differing
+            if row.get(key) is not None
+        ]
+        if _START in keys and _START not in row:
+            named.append("from scratch")
+        variants.append(shorten(named, _SHOWN_DIFFERENCES))
+    return variants
 
 
 _START = "init_from.method"

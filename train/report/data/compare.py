@@ -1,17 +1,15 @@
 """Rows held against each other: difference in accuracy, and how far it can be trusted."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from statistics import mean
 from typing import Any, Literal
 
 import numpy as np
 
 from ta3n.common.errors import UsageError, did_you_mean, shorten
-from ta3n.train.methods.registry import method_for, method_of
-from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.paper.labels import paper_methods
-from ta3n.train.recipe.recipes import OFFICIAL, RECIPES, Recipe
+from ta3n.train.recipe.recipes import OFFICIAL, RECIPES
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.statistics import (
     LEVEL,
@@ -185,6 +183,10 @@ def settings_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     if starts[0] != starts[1] and starts[1].get("hash") != reference.config.hash:
         told = [f"started from {start['label']}" if start else "afresh" for start in starts]
         apart.append(f"{told[0]}, not {told[1]}")
+    # Told only by what tells several sources apart.
+    domains = [settings["domains"] for settings in (theirs, ours) if "domains" in settings]
+    if len(set(domains)) > 1:
+        apart.append(f"domains {domains[0]}, not {domains[1]}")
     if theirs["classes"] != ours["classes"]:
         apart.append("other classes")
     if rules_on(theirs) != rules_on(ours):
@@ -203,28 +205,9 @@ def recipe_apart(reference: RunGroup, row: RunGroup) -> list[str]:
     theirs, ours = (each.config.settings["recipe"] for each in (reference, row))
     return [
         f"{name} {theirs[name]}, not {ours[name]}"
-        for name in _fields_read(reference)
+        for name in reference.fields_read
         if name in theirs and name in ours and theirs[name] != ours[name]
     ]
-
-
-def _fields_read(row: RunGroup) -> tuple[str, ...]:
-    """Return the fields of the recipe that decide what a row comes to."""
-    config = row.config
-    recorded = config.settings["recipe"]
-    known = {field.name: recorded[field.name] for field in fields(Recipe) if field.name in recorded}
-    try:
-        method = method_of({"label": "", **config.settings["method"]})
-    except UsageError:  # of a plug-in: what matters to every method
-        method = method_for("source-only", "pooling")
-    settings = RunSettings(
-        method=method,
-        recipe=Recipe(**known),
-        weights=config.settings["weights"] if row.adapts else {},
-        num_classes=len(row.classes),
-        seed=0,
-    )
-    return settings.fields_read
 
 
 def pick_like(
@@ -249,14 +232,17 @@ def pick_like(
 def _usual(rows: Sequence[RunGroup]) -> RunGroup | None:
     """Return the row with most seeds, of equals the nearest to its recipe, `official` first.
 
+    Of several sources those that are one domain come first.
+
     Accuracy plays no part in it.
     """
 
-    def place(row: RunGroup) -> tuple[int, int, bool]:
+    def place(row: RunGroup) -> tuple[int, int, bool, bool]:
         recipe = row.config.settings["recipe"]
         usual = RECIPES.get(recipe["name"], OFFICIAL)
         departs = sum(getattr(usual, name, value) != value for name, value in recipe.items())
-        return -len(row.runs), departs, recipe["name"] != OFFICIAL.name
+        named = recipe["name"] != OFFICIAL.name
+        return -len(row.runs), departs, named, row.config.are_domains
 
     return min(rows, key=place, default=None)
 

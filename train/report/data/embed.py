@@ -16,6 +16,7 @@ from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.sampling import segment_indices
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.features import labels_of, load_part
+from ta3n.train.data.joined import join_videos
 from ta3n.train.data.streams import load_streams
 from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.methods.rejection import Rejection, rejection_of
@@ -102,7 +103,8 @@ def load_subsets(
     config = direction.rows[0].config
     num_segments = config.settings["recipe"]["num_segments"]
     loaded: dict[Subset, SubsetFeatures] = {}
-    for side, dataset in (("source", direction.source), ("target", direction.target)):
+    sides = [("source", name) for name in direction.sources] + [("target", direction.target)]
+    for side, dataset in sides:
         domain = load_streams(
             features,
             benchmark_of(config),
@@ -124,13 +126,25 @@ def load_subsets(
             videos = domain.videos(part)
             if subset in subsets and subset.startswith(side) and videos:
                 frames = (segment_indices(v.clip.num_frames, num_segments) for v in videos)
-                loaded[subset] = SubsetFeatures(
+                part_of_it = SubsetFeatures(
                     features=load_part(domain, part),
                     labels=labels_of(videos).numpy(),
                     videos=tuple(video.clip.path for video in videos),
                     frames=tuple(map(tuple, frames)),
                 )
+                before = loaded.get(subset)
+                loaded[subset] = part_of_it if before is None else _joined(before, part_of_it)
     return loaded
+
+
+def _joined(one: SubsetFeatures, other: SubsetFeatures) -> SubsetFeatures:
+    """Return the videos of two sources as one subset."""
+    return SubsetFeatures(
+        features=join_videos([one.features, other.features]),
+        labels=np.concatenate([one.labels, other.labels]),
+        videos=(*one.videos, *other.videos),
+        frames=(*one.frames, *other.frames),
+    )
 
 
 def embed_row(row: RunGroup, subsets: Mapping[Subset, SubsetFeatures]) -> list[RunEmbedding]:

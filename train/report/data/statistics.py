@@ -98,6 +98,27 @@ def accuracy_interval(hits: Hits) -> Interval | None:
     return _middle(100 * _resampled(hits, seeds, videos))
 
 
+def mean_interval(hits: Sequence[Hits], targets: Sequence[str]) -> Interval | None:
+    """Return the interval of the mean of a row's accuracies in several directions.
+
+    As `accuracy_interval`. Directions with one target share the draws of its videos, and all
+    directions those of their seeds, since runs of a seed begin alike wherever they are. Directions
+    are not drawn: a benchmark has these and no others.
+
+    Args:
+        hits: Of each direction.
+        targets: The dataset that each is tested on.
+    """
+    if all(each.size == 1 for each in hits):
+        return None
+    streams = {target: 2 + place for place, target in enumerate(dict.fromkeys(targets))}
+    means = [
+        _resampled(each, _draws(len(each), 0), _draws(each.shape[1], streams[target]))
+        for each, target in zip(hits, targets, strict=True)
+    ]
+    return _middle(100 * np.mean(means, axis=0))
+
+
 def compare_hits(ours: Hits, theirs: Hits, *, same_seeds: bool = False) -> Difference:
     """Hold two rows [S, N] and [S', N] against each other, the same videos in the same order.
 

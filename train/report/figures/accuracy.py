@@ -3,7 +3,8 @@
 Legend: C classes, N target validation videos.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import astuple, dataclass
 from math import nan, sqrt
 from statistics import mean, stdev
 from typing import Any
@@ -51,8 +52,17 @@ def accuracy_picture(direction: DirectionRuns) -> Picture:
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
         figure.legend(handles=_legend(), loc="outside lower center", ncols=2)
-        panel = draw(figure, "accuracy", "Target accuracy by row", _accuracy_alt(direction))
+        columns = ("row", "seed", "rule", "epoch", "accuracy_percent")
+        data = columns, _accuracy_lines(direction)
+        panel = draw(figure, "accuracy", "Target accuracy by row", _accuracy_alt(direction), data)
     return picture("accuracy", panel)
+
+
+def _accuracy_lines(direction: DirectionRuns) -> Iterator[tuple[object, ...]]:
+    for row in direction.rows:
+        for rule in _OFFSET:
+            for run, choice in zip(row.runs, row.chosen(rule), strict=False):
+                yield row.label, run.seed, rule, choice.epoch, choice.percent
 
 
 def _draw_row(axes: Axes, row: RunGroup, rule: str, place: float) -> None:
@@ -171,7 +181,9 @@ def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
         _write_beside(axes, -0.65, "change")
         legend_below(figure, axes)
         title = f"{row.method} against source only by class"
-        return draw(figure, "class-changes", title, _changes_alt(row, reference, changes))
+        columns = ("class", "target_videos", "before_percent", "after_percent", "error_points")
+        alt = _changes_alt(row, reference, changes)
+        return draw(figure, "class-changes", title, alt, (columns, map(astuple, changes)))
 
 
 def _draw_change(
@@ -246,7 +258,10 @@ def plot_confusion(row: RunGroup) -> Panel:
         axes.set(xlabel="predicted class", ylabel="true class")
         draw_scale(figure, image, axes, "share of the true class", shrink=0.6)
         title = f"Confusion matrix of {row.method} on the target"
-        return draw(figure, "confusion", title, _confusion_alt(row, counts))
+        columns = ("true_class", "predicted_class", "videos")
+        named = row.classes
+        data = ((named[t], named[p], count) for (t, p), count in np.ndenumerate(counts))
+        return draw(figure, "confusion", title, _confusion_alt(row, counts), (columns, data))
 
 
 def _name_classes(axes: Axes, classes: list[str]) -> None:

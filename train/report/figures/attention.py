@@ -25,6 +25,7 @@ from ta3n.train.report.figures.look import (
     SOURCE,
     TARGET,
     WIDTH_IN,
+    Data,
     Panel,
     Picture,
     draw,
@@ -96,7 +97,28 @@ def _plot_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
             for name, source, target in zip(names, *means, strict=True)
         ]
         alt = f"Mean domain attention of {row.method} by {part_of(row)}. {'; '.join(parts)}."
-        return draw(figure, "attention", f"Domain attention of {row.method}", alt)
+        title = f"Domain attention of {row.method}"
+        return draw(figure, "attention", title, alt, _attention_data(row, runs))
+
+
+def _attention_data(row: RunGroup, runs: Sequence[RunEmbedding]) -> Data:
+    """Return what `_plot_attention` draws: a line for each part, all seeds together and each."""
+    shares = (5, 25, 75, 95)
+    lines: list[tuple[object, ...]] = []
+    for side, *_ in _SIDES:
+        having = [run for run in runs if getattr(run, side).attention is not None]
+        of_seeds = _by_seed(having, side)
+        every = np.concatenate(of_seeds)  # [seeds N, P]
+        names = part_names(part_of(row), every.shape[1])
+        spread = np.percentile(every, shares, axis=0).T  # [P, 4]
+        for n, name in enumerate(names):
+            lines.append((name, side, "all", float(every[:, n].mean()), *spread[n].tolist()))
+            lines += [
+                (name, side, run.seed, float(attention[:, n].mean()), *[""] * len(shares))
+                for run, attention in zip(having, of_seeds, strict=True)
+            ]
+    columns = ("domain", "seed", "mean_attention", *(f"percentile_{share}" for share in shares))
+    return (part_of(row), *columns), lines
 
 
 def _draw_side(
@@ -139,7 +161,14 @@ def _plot_class_attention(row: RunGroup, runs: Sequence[RunEmbedding]) -> Panel:
         alt = f"Heat map of mean domain attention by class and {part_of(row)}, from "
         alt += f"{known.min():.2f} to {known.max():.2f}, source beside target."
         title = f"Domain attention of {row.method} by class"
-        return draw(figure, "attention-by-class", title, alt)
+        names = part_names(part_of(row), next(iter(tables.values())).shape[1])
+        columns = ("class", "domain", part_of(row), "mean_attention")
+        data = (
+            (classes[label], side, names[part], float(value))
+            for side, table in tables.items()
+            for (label, part), value in np.ndenumerate(table)
+        )
+        return draw(figure, "attention-by-class", title, alt, (columns, data))
 
 
 def _by_seed(runs: Sequence[RunEmbedding], side: Side) -> list[NDArray[np.float32]]:
@@ -324,7 +353,23 @@ def plot_frames(title: str, videos: Sequence[ShownVideo], name: str) -> Panel:
             about = f"{shown_name(video.label, 24)}, {_judged(video)}"
             axes.set_title(f"{about}\nattention: {_parts(video)}", fontsize=9)
             axes.set_anchor("N")
-        return draw(figure, name, title, f"{title}. {' '.join(map(_told, videos))}")
+        alt = f"{title}. {' '.join(map(_told, videos))}"
+        part = videos[0].part if videos else "part"
+        columns = ("video", "class", "predicted", "agreeing", "frames", part, "attention")
+        data = (
+            (
+                v.path,
+                v.label,
+                v.predicted,
+                v.agreeing,
+                " ".join(map(str, v.numbers)),
+                name,
+                float(w),
+            )
+            for v in videos
+            for name, w in zip(part_names(v.part, len(v.attention)), v.attention, strict=True)
+        )
+        return draw(figure, name, title, alt, (columns, data))
 
 
 def _strip(frames: Sequence[RgbImage]) -> RgbImage:

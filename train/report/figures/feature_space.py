@@ -164,7 +164,10 @@ def _plot_tsne(row: RunGroup, when: str, found: Map) -> Panel:
         legend_below(figure, axes)
         counts = f"{len(found.source)} source and {len(found.target)} target videos"
         alt = f"t-SNE of {counts} under {row.label}, seed {found.seed}; {distance}, {rest}."
-        return draw(figure, f"tsne-{when}", f"{when.capitalize()} adaptation: {row.label}", alt)
+        title = f"{when.capitalize()} adaptation: {row.label}"
+        sides = (("source", found.source), ("target", found.target))
+        data = ((side, *map(float, place)) for side, places in sides for place in places)
+        return draw(figure, f"tsne-{when}", title, alt, (("domain", "tsne_1", "tsne_2"), data))
 
 
 def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:

@@ -5,9 +5,10 @@ line styles carry the same meaning once more for print in grey. Pictures are 5 i
 letters of 10 points, so that they can be read on a page of 400 pixels.
 """
 
+import csv
 import io
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import lru_cache
@@ -70,18 +71,25 @@ LINE_LOOKS: tuple[dict[str, Any], ...] = (
 )
 """Of lines that stand for no row; with more lines than looks they begin again."""
 
+Data = tuple[Sequence[str], Iterable[Sequence[object]]]
+"""What a figure shows, unrounded: names of columns, and lines."""
+
 _HERE = Path(__file__).parent
 _CAPTIONS = tomllib.loads((_HERE / "captions.toml").read_text("utf-8"))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Panel:
-    """One drawn figure: the stem of its files, what it shows in words, and the files."""
+    """One drawn figure: the stem of its files, what it shows in words, and the files.
+
+    The CSV file holds the numbers that are drawn.
+    """
 
     name: str
     alt: str
     svg: bytes
     png: bytes
+    csv: bytes = b""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,8 +143,10 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
         yield figure, figure.subplots(**subplots)
 
 
-def draw(figure: Figure, name: str, title: str, alt: str) -> Panel:
+def draw(figure: Figure, name: str, title: str, alt: str, data: Data = ((), ())) -> Panel:
     """Put the title on a figure and turn it into files; call it within `new_figure`.
+
+    `data` is what it shows.
 
     The canvases are asked directly: `Figure.savefig` lays everything out twice for each file.
     """
@@ -154,7 +164,16 @@ def draw(figure: Figure, name: str, title: str, alt: str) -> Panel:
     FigureCanvasSVG(figure).print_svg(  # type: ignore[no-untyped-call]
         svg, metadata={"Date": None}
     )
-    return Panel(name=name, alt=alt, svg=svg.getvalue(), png=png.getvalue())
+    return Panel(name=name, alt=alt, svg=svg.getvalue(), png=png.getvalue(), csv=_csv_file(*data))
+
+
+def _csv_file(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
+    """Return a CSV file; what is not a number (NaN) is empty."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(columns)
+    writer.writerows(["" if value != value else value for value in line] for line in lines)
+    return text.getvalue().encode(errors="surrogateescape")
 
 
 def shown_name(name: str, most: int = 18) -> str:

@@ -24,6 +24,7 @@ from ta3n.train.report.figures.look import (
     LINE_LOOKS,
     REFERENCE,
     TARGET,
+    Data,
     Panel,
     Picture,
     draw,
@@ -159,7 +160,8 @@ def _plot_accuracy(direction: DirectionRuns) -> Panel:
         axes.set_ylim(bottom=0)
         legend_below(figure, axes)
         alt = f"Lines of target accuracy in percent {_ends(curves, 0)}"
-        return draw(figure, "learning-curves", "Target accuracy in training", alt)
+        data = _curves_data("row", "accuracy_percent", curves)
+        return draw(figure, "learning-curves", "Target accuracy in training", alt, data)
 
 
 def _plot_losses(row: RunGroup) -> Panel:
@@ -173,7 +175,8 @@ def _plot_losses(row: RunGroup) -> Panel:
         axes.set_ylim(bottom=0)
         legend_below(figure, axes)
         alt = f"Lines of the losses of {row.label} {_ends(curves, 3)}"
-        return draw(figure, "losses", f"Loss terms of {row.method} in training", alt)
+        data = _curves_data("loss", "nats", curves)
+        return draw(figure, "losses", f"Loss terms of {row.method} in training", alt, data)
 
 
 def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
@@ -183,14 +186,19 @@ def _plot_domain_accuracy(row: RunGroup) -> Panel | None:
         return None
     with new_figure(3.7) as (figure, axes):
         _draw_lines(axes, {f"{level} discriminator": c for level, c in curves.items()})
-        # Both domains count the same, so that one who knows nothing has half of them right.
-        axes.axhline(50, label="guessing", **REFERENCE)
+        # All domains count the same, so that one who knows nothing has half of two right.
+        config = row.config
+        guessing = 100 / (len(config.sources) + 1 if config.are_domains else 2)
+        axes.axhline(guessing, label="guessing", **REFERENCE)
         axes.set_ylabel("domain accuracy (%)")
-        axes.set_ylim(min(40.0, min(curve.min() for curve in curves.values()) - 2), 102)
+        lowest = min(curve.min() for curve in curves.values())
+        axes.set_ylim(min(guessing - 10, lowest - 2), 102)
         legend_below(figure, axes)
-        ends = _ends(curves, 0, "; 50 is guessing")
+        ends = _ends(curves, 0, f"; {guessing:.0f} is guessing")
         alt = f"Lines of the domain accuracy of {row.label} in percent {ends}"
-        return draw(figure, "domain-accuracy", f"Discriminators of {row.method} in training", alt)
+        title = f"Discriminators of {row.method} in training"
+        data = _curves_data("discriminator", "accuracy_percent", curves)
+        return draw(figure, "domain-accuracy", title, alt, data)
 
 
 def _plot_attention(row: RunGroup) -> Panel | None:
@@ -211,7 +219,20 @@ def _plot_attention(row: RunGroup) -> Panel | None:
         axes.set_ylabel("mean attention w (no unit)")
         legend_below(figure, axes)
         alt = f"Lines of the mean attention of {row.label} by {part} {_ends(shown, 2)}"
-        return draw(figure, "attention-in-training", f"Attention of {row.method} in training", alt)
+        title = f"Attention of {row.method} in training"
+        every = {name: curves[:, :, n] for n, name in enumerate(names)}
+        data = _curves_data(part, "attention", every)
+        return draw(figure, "attention-in-training", title, alt, data)
+
+
+def _curves_data(of: str, measure: str, curves: Mapping[str, Curves]) -> Data:
+    """Return what `_draw_lines` draws: means over seeds, the lowest and the highest seed."""
+    lines = (
+        (label, epoch, float(seeds.mean()), float(seeds.min()), float(seeds.max()))
+        for label, curve in curves.items()
+        for epoch, seeds in enumerate(curve.T, start=1)
+    )
+    return (of, "epoch", measure, "lowest_seed", "highest_seed"), lines
 
 
 def _draw_lines(
@@ -301,7 +322,18 @@ def plot_selection(row: RunGroup) -> Panel | None:
         told = "; ".join(f"{rule} {_rho(value)}" for rule, value in found.items())
         what = f"Scatter plots of target accuracy against the score of {len(rules)} selection rules"
         title = f"Rules that need no target labels, {row.method}"
-        return draw(figure, "selection", title, f"{what} over the epochs of {row.label}. {told}.")
+        alt = f"{what} over the epochs of {row.label}. {told}."
+        columns = ("rule", "seed", "epoch", "score", "accuracy_percent", "chosen")
+        return draw(figure, "selection", title, alt, (columns, _selection_lines(row, rules)))
+
+
+def _selection_lines(row: RunGroup, rules: Sequence[str]) -> Iterator[tuple[object, ...]]:
+    for rule in rules:
+        for run in row.runs:
+            chosen = run.result.rules.get(rule)
+            for epoch, score, accuracy in _points(run, rule):
+                is_chosen = chosen is not None and epoch == chosen.epoch
+                yield rule, run.seed, epoch, score, accuracy, is_chosen
 
 
 def _points(run: Run, rule: str) -> list[tuple[int, float, float]]:

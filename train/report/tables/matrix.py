@@ -1,74 +1,119 @@
 """All directions side by side: rows down, sources and targets across, and their mean."""
 
-from collections.abc import Mapping, Sequence
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from itertools import permutations
 from statistics import mean
 from typing import Any
 
+from ta3n.common.errors import shorten
+from ta3n.common.files import canonical_json
+from ta3n.datasets.benchmarks.names import told_apart
+from ta3n.datasets.published.figures import Figure, figures_of
 from ta3n.train.methods.registry import default_weights
 from ta3n.train.paper.labels import rule_note
 from ta3n.train.recipe.directions import direction_weights
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variant_of
-from ta3n.train.report.data.compare import Analysis, Call, recipe_apart
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variants_of
+from ta3n.train.report.data.compare import Analysis, Call, hits_of, recipe_apart
+from ta3n.train.report.data.statistics import LEVEL_TEXT, mean_interval
 from ta3n.train.report.tables.rows import rule_notes
 from ta3n.train.report.tables.sheet import (
-    EMPTY,
     Block,
     Cell,
     Column,
     Line,
     Sheet,
     over_seeds,
+    span,
     words,
 )
 from ta3n.train.runs.folder import RunConfig
 from ta3n.train.runs.rule_notes import rules_on
+from ta3n.train.runs.selection import ORACLE
 
 _READING: Mapping[Call, str] = {"ahead": "worse", "behind": "better", "level": "", "one seed": ""}
 """What the focal row's comparison with a row says of that row."""
+MISSING = Cell("—")
+_SHOWN_PAIRS = 6
 _MARKS = {"worse": " (−)", "better": " (+)", "": ""}  # noqa: RUF001
 
 
-def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
-    """Return the table of every row in every direction, one block a rule.
+def matrix_sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> list[Sheet]:
+    """Return for each benchmark of several directions the table of all rows in all of them.
+
+    With it goes one of what others have published on it, if anything is known.
 
     Args:
-        analyses: one a direction; where there is only one the sheet has no block.
-        rules: to show, see `Analysis.rule` for the one that comes first.
+        analyses: One a direction, of any benchmarks.
+        rules: To show, see `Analysis.rule` for the one that comes first.
+    """
+    by_benchmark: dict[str, list[Analysis]] = {}
+    for analysis in analyses:
+        by_benchmark.setdefault(analysis.direction.benchmark, []).append(analysis)
+    several = {name: found for name, found in by_benchmark.items() if len(found) > 1}
+    sheets = []
+    for place, (name, found) in enumerate(by_benchmark.items()):
+        suffix = f"-{_file_name(name, place)}" if len(by_benchmark) > 1 else ""
+        if name in several:
+            sheets.append(directions_sheet(found, rules, suffix))
+        figures = figures_of(name)
+        if figures and (name in several or not any(each.by_direction for each in figures)):
+            sheets.append(published_sheet(name, figures, suffix))
+    return sheets
+
+
+def _file_name(name: str, place: int) -> str:
+    """Return a benchmark's name as a part of a file's; one that had to be changed is numbered."""
+    safe = re.sub(r"[^\w.-]", "_", name)
+    return safe if safe == name else f"{safe}-{place}"
+
+
+def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix: str = "") -> Sheet:
+    """Return the table of every row in every direction of a benchmark, one block a rule.
+
+    Args:
+        analyses: One a direction.
+        rules: As for `matrix_sheets`.
+        suffix: Of the name of its files, where there are several benchmarks.
     """
     directions = [analysis.direction for analysis in analyses]
     lines = match_rows(directions)
     names = line_names(lines)
     rule = analyses[0].rule
     shown = [rule, *(name for name in ("last", "im", "oracle") if name in rules and name != rule)]
-    heads = [f"{d.source} → {d.target}" for d in directions]
-    if len(set(heads)) < len(heads):  # of several benchmarks
-        heads = [direction.label for direction in directions]
+    short = told_apart({name for d in directions for name in (d.source, d.target)})
     focal = sorted({analysis.focal.label for analysis in analyses if analysis.focal})
+    not_run = _not_run(directions)
+    beside = () if rule == ORACLE else (Column("mean, oracle", ("oracle_mean_percent",)),)
     return Sheet(
-        name="directions",
-        title="All directions",
+        name=f"directions{suffix}",
+        title=f"All directions of {directions[0].benchmark}",
         first="rule",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
-        "over seeds. Mean: of all directions, where a row was run in all of them. A row has the "
-        "same settings in all directions, and the same weights or those that each direction has "
-        "where none is given.",
+        "over seeds, by the rule that the table is named after. Mean: of all directions of the "
+        "benchmark, where a row was run in all of them; beside it that of the epochs which the "
+        "test labels would choose (oracle). A row has the same settings in all directions, and the "
+        "same weights or those that each direction has where none is given.",
         columns=(
             Column("method", ("method",), words=True),
             Column("temporal", ("temporal",), words=True),
-            *(Column(head, (f"{head}_percent", f"{head}_sd", f"{head}_reading")) for head in heads),
+            *(_direction_column(d, short) for d in directions),
             Column("mean", ("mean_percent",)),
+            Column(f"{LEVEL_TEXT} interval", ("mean_low_percent", "mean_high_percent")),
+            *beside,
         ),
         blocks=tuple(
             Block(
                 label=name,
                 lines=tuple(
-                    _line(called, line, analyses, name)
+                    _line(called, line, analyses, name, missing=len(not_run))
                     for called, line in zip(names, lines, strict=True)
                 ),
                 marked=next((n for n, line in enumerate(lines) if _is_focal(line, analyses)), None),
             )
-            for name in (shown if len(directions) > 1 else ())
+            for name in shown
         ),
         notes=(
             *(
@@ -80,10 +125,101 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Shee
                 if focal
                 else ()
             ),
+            *_mean_notes(
+                lines, directions, [(short.get(a, a), short.get(b, b)) for a, b in not_run]
+            ),
             *rule_notes([row for d in directions for row in d.rows], shown),
-            *(f"{name}: {rule_note(name)}." for name in shown if name == "oracle"),
+            *(f"{name}: {rule_note(name)}." for name in shown if name == ORACLE),
         ),
     )
+
+
+def _direction_column(direction: DirectionRuns, short: Mapping[str, str]) -> Column:
+    full = f"{direction.source} → {direction.target}"
+    head = f"{short[direction.source]} → {short[direction.target]}"
+    return Column(head, (f"{full}_percent", f"{full}_sd", f"{full}_reading"))
+
+
+def _not_run(directions: Sequence[DirectionRuns]) -> list[tuple[str, str]]:
+    """Return the ordered pairs of the benchmark's datasets of which nothing was run."""
+    datasets: Mapping[str, Any] = directions[0].rows[0].config.data.get("benchmark", {})
+    run = {(direction.source, direction.target) for direction in directions}
+    return [pair for pair in permutations(datasets, 2) if pair not in run]
+
+
+def _mean_notes(
+    lines: "Sequence[Matched]",
+    directions: Sequence[DirectionRuns],
+    not_run: Sequence[tuple[str, str]],
+) -> Iterator[str]:
+    """Say what the mean rests on, and where there is none."""
+    if not_run:
+        pairs = shorten((" → ".join(pair) for pair in not_run), _SHOWN_PAIRS)
+        total = len(not_run) + len(directions)
+        yield (
+            f"Not run: {len(not_run)} of the {total} directions of the benchmark ({pairs}), so "
+            "that no row has the mean."
+        )
+    if not_run or any(len(line) < len(directions) for line in lines):
+        yield (
+            f"{MISSING.text}: not run, or without a choice by the rule; behind it, in how many "
+            "directions there is one. A mean over fewer directions is not told."
+        )
+    yield (
+        "Interval: of the mean, pigeonhole bootstrap over seeds and videos; directions are not "
+        "drawn. Tests are within a direction alone."
+    )
+    if any(len(row.runs) == 1 for line in lines for row in line.values()):
+        yield "Of one seed it is over videos only, and says nothing of other seeds."
+
+
+def published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str = "") -> Sheet:
+    """Return the table of what others have published on a benchmark."""
+    pairs = list(dict.fromkeys(pair for each in figures for pair in each.by_direction))
+    short = told_apart({name for pair in pairs for name in pair}) if pairs else {}
+    return Sheet(
+        name=f"published{suffix}",
+        title=f"Published on {benchmark}",
+        first="published",
+        caption="Accuracies in percent as others have printed them, on features of their own: with "
+        "another backbone, other frames or another choice of the epoch a figure is no reference "
+        "for one of ours. Those chosen on test labels stand beside our oracle, not beside the "
+        "other rules.",
+        columns=(
+            Column("method", ("method",), words=True),
+            Column("backbone", ("backbone",), words=True),
+            *(Column(f"{short[a]} → {short[b]}", (f"{a} → {b}_percent",)) for a, b in pairs),
+            Column("mean", ("mean_percent",)),
+            Column("epoch chosen", ("selection",), words=True),
+            Column("on test labels", ("on_test_labels",), words=True),
+            Column("read in", ("read_in",), words=True, terminal=False),
+        ),
+        blocks=(
+            Block(
+                label=f"published on {benchmark}",
+                lines=tuple(
+                    (
+                        words(each.method),
+                        words(each.backbone or _UNKNOWN),
+                        *(_as_printed(each.by_direction.get(pair)) for pair in pairs),
+                        _as_printed(each.mean),
+                        words(each.selection or _UNKNOWN),
+                        words({True: "yes", False: "no", None: _UNKNOWN}[each.on_test_labels]),
+                        words(each.read_in),
+                    )
+                    for each in figures
+                ),
+            ),
+        ),
+        notes=(f"{MISSING.text}: not told by direction.",) if pairs else (),
+    )
+
+
+_UNKNOWN = "not established"
+
+
+def _as_printed(percent: float | None) -> Cell:
+    return MISSING if percent is None else Cell(f"{percent:g}", (percent,))
 
 
 Matched = dict[int, RunGroup]
@@ -96,28 +232,44 @@ def match_rows(directions: Sequence[DirectionRuns]) -> list[Matched]:
     What a row is called does not tell: in a direction where a method was run once, its name alone
     stands for whatever settings it had.
     """
+    usual = [_usual_weights(direction) for direction in directions]
     lines: list[Matched] = []
     for number, direction in enumerate(directions):
         left = list(direction.rows)
-        for equal in (_equal_weights, _usual_weights):
-            for row in tuple(left):
-                for line in lines:
-                    like = next(iter(line.values()))
-                    if number not in line and _alike(like, row) and equal(like, row):
-                        line[number] = row
-                        left.remove(row)
-                        break
+        for of_weights in (dict.items, dict.keys):
+            # Only rows of one key can have equal settings: few are held against each other.
+            found: dict[_Key, list[Matched]] = defaultdict(list)
+            for line in lines:
+                found[_key(next(iter(line.values())), of_weights)].append(line)
+            rows, left = left, []
+            for row in rows:
+                for line in found[_key(row, of_weights)]:
+                    first, like = next(iter(line.items()))
+                    if number in line or not _equal(like, row, usual[first], usual[number]):
+                        continue
+                    line[number] = row
+                    break
+                else:
+                    left.append(row)
         lines += [{number: row} for row in left]
     return lines
 
 
-def _alike(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether two rows differ in weights alone, or in direction and classes."""
-    ours, theirs = (
-        (row.method, row.config.temporal, _start(row.config), rules_on(row.config.settings))
-        for row in (one, other)
+_Key = tuple[Any, ...]
+
+
+def _key(row: RunGroup, of_weights: Callable[[dict[str, float]], Iterable[Any]]) -> _Key:
+    """Return what rows of equal settings have in common, whatever their direction.
+
+    Args:
+        of_weights: Their items, to find equal ones; or only which there are.
+    """
+    config = row.config
+    return (
+        *(row.method, config.temporal, rules_on(config.settings)),
+        canonical_json(_start(config)),
+        frozenset(of_weights(config.settings["weights"])),
     )
-    return ours == theirs and not recipe_apart(one, other)
 
 
 def _start(config: RunConfig) -> Mapping[str, Any]:
@@ -126,23 +278,22 @@ def _start(config: RunConfig) -> Mapping[str, Any]:
     return {key: value for key, value in start.items() if key != "hash"}
 
 
-def _equal_weights(one: RunGroup, other: RunGroup) -> bool:
-    return bool(one.config.settings["weights"] == other.config.settings["weights"])
+def _usual_weights(direction: DirectionRuns) -> Mapping[str, float]:
+    """Return the weights that a direction has where none is given."""
+    of_direction = direction_weights(direction.benchmark, direction.source, direction.target)
+    return {**default_weights(), **of_direction.values}
 
 
-def _usual_weights(one: RunGroup, other: RunGroup) -> bool:
-    """Return whether each weight is equal, or the one that either direction has by itself."""
+def _equal(
+    one: RunGroup, other: RunGroup, usual: Mapping[str, float], usual_there: Mapping[str, float]
+) -> bool:
+    """Return whether rows have one recipe, and weights that are equal or as in their direction."""
     ours, theirs = (row.config.settings["weights"] for row in (one, other))
-    defaults = default_weights()
-    usual = [
-        {**defaults, **direction_weights(c.benchmark, c.source, c.target).values}
-        for c in (one.config, other.config)
-    ]
-    return ours.keys() == theirs.keys() and all(
+    return all(
         ours[name] == theirs[name]
-        or (ours[name], theirs[name]) == (usual[0].get(name), usual[1].get(name))
+        or (ours[name], theirs[name]) == (usual.get(name), usual_there.get(name))
         for name in ours
-    )
+    ) and not recipe_apart(one, other)
 
 
 def line_names(lines: Sequence[Matched]) -> list[str]:
@@ -159,30 +310,44 @@ def line_names(lines: Sequence[Matched]) -> list[str]:
         )
         for row in rows
     ]
-    variants = [variant_of(config, configs) for config in configs]
-    return [f"{r.method} ({v})" if v else r.method for r, v in zip(rows, variants, strict=True)]
+    pairs = zip(rows, variants_of(configs), strict=True)
+    return [f"{row.method} ({variant})" if variant else row.method for row, variant in pairs]
 
 
 def _is_focal(line: Matched, analyses: Sequence[Analysis]) -> bool:
     return any(analyses[number].focal is row for number, row in line.items())
 
 
-def _line(called: str, line: Matched, analyses: Sequence[Analysis], rule: str) -> Line:
-    cells, means = [], []
-    for number, analysis in enumerate(analyses):
-        row = line.get(number)
-        percents = row.percents(rule) if row is not None and rule in row.rules else []
-        cells.append(_cell(row, percents, analysis if rule == analysis.rule else None))
-        means += [mean(percents)] if percents else []
-    whole = Cell(f"{mean(means):.2f}", (mean(means),)) if len(means) == len(analyses) else EMPTY
+def _line(
+    called: str, line: Matched, analyses: Sequence[Analysis], rule: str, *, missing: int
+) -> Line:
+    """Return a row by a rule; `missing` directions of the benchmark were not run at all."""
+    rows = [line.get(number) for number in range(len(analyses))]
+    cells = [
+        _cell(row, analysis if rule == analysis.rule else None, rule)
+        for row, analysis in zip(rows, analyses, strict=True)
+    ]
     temporal = next(iter(line.values())).config.temporal
-    return words(called), words(temporal), *cells, whole
+    whole = _mean_cells(rows, rule, missing)
+    oracle = () if analyses[0].rule == ORACLE else _mean_cells(rows, ORACLE, missing)[:1]
+    return words(called), words(temporal), *cells, *whole, *oracle
 
 
-def _cell(row: RunGroup | None, percents: Sequence[float], analysis: Analysis | None) -> Cell:
-    cell = over_seeds(percents)
-    found = analysis.against(row) if analysis and row else None
-    if cell is EMPTY:
-        return EMPTY
+def _mean_cells(rows: Sequence[RunGroup | None], rule: str, missing: int) -> tuple[Cell, Cell]:
+    """Return the mean over all directions and its interval, or in how many there is a figure."""
+    there = [row for row in rows if row is not None and row.percents(rule)]
+    if missing or len(there) < len(rows):
+        return Cell(f"{MISSING.text} ({len(there)} of {len(rows) + missing})"), MISSING
+    targets = [row.config.target for row in there]
+    found = mean_interval([hits_of(row, rule) for row in there], targets)
+    whole = mean(mean(row.percents(rule)) for row in there)
+    return Cell(f"{whole:.2f}", (whole,)), span(found) if found else MISSING
+
+
+def _cell(row: RunGroup | None, analysis: Analysis | None, rule: str) -> Cell:
+    if row is None or not row.percents(rule):
+        return MISSING
+    cell = over_seeds(row.percents(rule))
+    found = analysis.against(row) if analysis else None
     reading = _READING[found.call] if found else ""
     return Cell(cell.text + _MARKS[reading], (*cell.values, reading))

@@ -535,6 +535,7 @@ def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
 def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
     config = row.config
     means = {rule: row.class_means(rule) for rule in row.rules}
+    opened = {rule: row.open_set(rule) for rule in row.rules}
     for place, run in enumerate(row.runs):
         for name in judged(run):
             # None where the score was withheld in every epoch.
@@ -548,6 +549,7 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "variant": row.variant,
                 "recipe": config.settings["recipe"]["name"],
                 "config_hash": config.hash,
+                **({"domains": told} if (told := config.settings.get("domains")) else {}),
                 "seed": run.seed,
                 "rule": name,
                 "rule_on": rules_on(config.settings) if looks_at_target(name) else "",
@@ -558,6 +560,11 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "total": rule.total if rule else "",
                 "accuracy_percent": repr(rule.percent) if rule and rule.total else "",
                 "mean_class_percent": repr(means[name][place]) if means.get(name) else "",
+                **(
+                    {f"{key}_percent": repr(figure) for key, figure in opened[name][place].items()}
+                    if opened.get(name)
+                    else {}
+                ),
                 "target_label_reads": run.result.target_label_reads,
                 **{f"correct_{h}": rule.by_head[h] if rule else "" for h in row.heads},
             }
