@@ -70,6 +70,9 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
 @click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
 @click.option("--bench", is_flag=True, help="Measure every stage on this machine, and stop.")
+@click.option(
+    "--simulate", metavar="R", type=float, help="With --bench: a device of R frames/s, no network."
+)
 @click.option("--json", "json_file", metavar="FILE|-", help="With --bench: write it as JSON.")
 @settings_options
 @handles_errors(COMMAND)
@@ -85,6 +88,7 @@ def main(
     repair: bool,
     dry_run: bool,
     bench: bool,
+    simulate: float | None,
     json_file: str | None,
     config_file: Path | None,
     show_config: bool,
@@ -122,8 +126,10 @@ def main(
         click.echo(resolved.describe())
         return
     if bench:
-        _bench(resolved.settings.extract, json_file)
+        _bench(resolved.settings.extract, json_file, simulate)
         return
+    if simulate is not None:
+        raise UsageError("--simulate says what --bench measures; give --bench with it")
     if json_file is not None:
         raise UsageError("--json says where --bench writes; give --bench with it")
     if source is None and not videos:
@@ -141,7 +147,16 @@ def main(
     )
 
 
-def _bench(options: ExtractSettings, json_file: str | None) -> None:
+def _bench(options: ExtractSettings, json_file: str | None, simulated: float | None) -> None:
+    if simulated is not None:
+        if json_file is not None:
+            raise UsageError("--simulate prints a table; leave out --json")
+        from ta3n.extract.bench.simulated import simulate
+
+        if not 0 < simulated < float("inf"):
+            raise UsageError(f"--simulate {simulated:g}: a device's speed is more than 0 frames/s")
+        simulate(simulated, decoders=options.decode_threads, megabytes=options.decode_memory)
+        return
     from ta3n.extract.bench.run import BenchOptions, measure, publish
 
     if (options.limit or 0) > _MOST_BENCH_CLIPS:

@@ -235,6 +235,9 @@ def main() -> NoReturn:
             connection.send(Broken(_sendable(error)))
             raise EOFError from error
         _die_with(start.parent)
+        if (torch := sys.modules.get("torch")) is not None:
+            # What crops frames: the decoders are what runs side by side.
+            torch.set_num_threads(1)
         blocks = Blocks(start.layout, int(sys.argv[2]))
         Decoder(connection, start, blocks, is_process=True).run()
     sys.stderr.flush()

@@ -109,7 +109,7 @@ class _Worker:
     last_steps: int = -1
     idle_s: float = 0.0
 
-    def send(self, message: ToDecoder) -> None:
+    def send(self, message: Start | ToDecoder) -> None:
         try:
             self.connection.send(message)
         except OSError:
@@ -255,7 +255,7 @@ class Decoders:
                     stdin=subprocess.DEVNULL,
                     stdout=2,  # results are for whoever reads our standard output
                 )
-            ours.send(start)
+            worker.send(start)
         else:
             worker.decoder = Decoder(theirs, start, self._blocks, is_process=False)
             worker.thread = threading.Thread(target=worker.decoder.run, name="decode", daemon=True)

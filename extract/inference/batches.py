@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import groupby
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
-from typing import Self, TypeAlias
+from typing import Protocol, Self, TypeAlias
 
 import numpy as np
 import torch
@@ -40,6 +40,21 @@ Take: TypeAlias = Callable[[Features], None]
 """Takes rows [m, D], which are overwritten after."""
 
 
+class Done(Protocol):
+    """Tells when a device that computes by itself is done with what it was given."""
+
+    def record(self) -> None:
+        """Note that it has got all of something."""
+
+    def synchronize(self) -> None:
+        """Wait until it has computed that."""
+
+
+def _cuda_event() -> Done:
+    event: Done = torch.cuda.Event()  # type: ignore[no-untyped-call]
+    return event
+
+
 class _Slot:
     """Host and device memory of one batch: frames or windows, their crops, features back [B, D].
 
@@ -48,7 +63,12 @@ class _Slot:
     """
 
     def __init__(
-        self, batch_size: int, feature_dim: int, input_shape: tuple[int, ...], device: torch.device
+        self,
+        batch_size: int,
+        feature_dim: int,
+        input_shape: tuple[int, ...],
+        device: torch.device,
+        done: Done | None,
     ) -> None:
         self._input_shape = input_shape
         self._device = device
@@ -62,7 +82,7 @@ class _Slot:
         # What no frame was put into stays as it was: it pads the last batch.
         self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
-        self._done = torch.cuda.Event() if self._on_gpu else None  # type: ignore[no-untyped-call]
+        self._done = done
 
     def __len__(self) -> int:
         return self._length
@@ -97,7 +117,7 @@ class _Slot:
     def mark_end(self) -> None:
         """Note that the device has got all work on this batch."""
         if self._done is not None:
-            self._done.record(torch.cuda.current_stream(self._device))
+            self._done.record()
 
     def empty(self) -> None:
         """Wait for the features, hand them to those who take them, and forget the frames."""
@@ -181,6 +201,8 @@ class BatchRunner:
             `device`.
         piece: Inputs that the network computes by themselves, a divisor of B; None means B.
         input_shape: Of a crop, or of a window.
+        new_done: Makes what tells when the device is done, if it computes by itself; on a GPU
+            CUDA's events do.
 
     Attributes:
         feature_dim: D.
@@ -195,6 +217,7 @@ class BatchRunner:
         piece: int | None = None,
         feature_dim: int,
         input_shape: tuple[int, ...] = IMAGE_SHAPE,
+        new_done: Callable[[], Done] | None = None,
     ) -> None:
         self._network = network
         self._device = device
@@ -203,10 +226,12 @@ class BatchRunner:
         self._at_once = batch_size
         self._input_shape = input_shape
         self.feature_dim = feature_dim
-        # On a GPU one batch is filled while the other is computed.
-        num_slots = 2 if device.type == "cuda" else 1
+        if device.type == "cuda":
+            new_done = new_done or _cuda_event
+        # Where a device computes by itself, one batch is filled meanwhile.
+        dones = [None] if new_done is None else [new_done(), new_done()]
         self._free = deque(
-            _Slot(batch_size, feature_dim, input_shape, device) for _ in range(num_slots)
+            _Slot(batch_size, feature_dim, input_shape, device, done) for done in dones
         )
         self._running: deque[_Slot] = deque()
         self._filling = self._free.popleft()

@@ -17,6 +17,7 @@ from ta3n.common.device import allowed_cpus
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, is_finished
+from ta3n.extract.decoders.decoder import Decode
 from ta3n.extract.decoders.pool import Attempt, Decoders, Ended, Frames
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.passes import Pass, PassDecoding
@@ -100,11 +101,13 @@ def extract_shards(
     tell: Tell = lambda _: None,
     engine: Engine | None = None,
     stopped: threading.Event | None = None,
+    decode: Decode | None = None,
 ) -> Decoders:
     """Make the shards of one device, with an engine if one was started before.
 
     Args:
         stopped: Ends it with `CancelledError` once it is set.
+        decode: What decoders do; None lets them decode the clips.
 
     Returns:
         The decoders, at their end, which know who waited for whom; it raises what `extract` does.
@@ -115,7 +118,7 @@ def extract_shards(
         torch.cuda.set_device(engine.device)
     publisher = Publisher(work, engine.provenance)
     decoders = Decoders(
-        PassDecoding(work.root, work.config, engine.cropper),
+        decode or PassDecoding(work.root, work.config, engine.cropper),
         count=work.decode_threads or max(allowed_cpus() // work.num_sharing, 1),
         max_bytes=work.decode_bytes or engine.max_bytes_ahead,
         frame_bytes=engine.max_frame_bytes,

@@ -26,20 +26,20 @@ def wait_for_end(group: int) -> None:
     wait_until(lambda: not group_members(group), 20)
 
 
-def worker_of(group: int) -> int | None:
+def decoder_of(group: int) -> int | None:
     members = [pid for pid in group_members(group) if pid != group]
     return members[0] if members else None
 
 
 @pytest.mark.usefixtures("one_clip_shards")
 def test_kills_at_random_moments(ucf_tree: Path, tmp_path: Path) -> None:
-    """Kill the group, the supervisor or the worker; the next run always goes on."""
+    """Kill the group, the job or a decoder; the next run always goes on."""
     choose = random.Random(0)
     undisturbed = run_job(job(ucf_tree, tmp_path / "whole", selection="all classes"))
     outcomes: dict[str, int] = {}
     out = tmp_path / "killed"
     for number in range(NUM_KILLS):
-        target = choose.choice(["group", "supervisor", "worker"])
+        target = choose.choice(["group", "job", "decoder"])
         process = start_job(ucf_tree, out)
         # Half of the kills while it starts, half while it works.
         if choose.random() < 0.5:
@@ -47,7 +47,7 @@ def test_kills_at_random_moments(ucf_tree: Path, tmp_path: Path) -> None:
         else:
             wait_for_work(process, out / "ucf101")
             time.sleep(choose.uniform(0, 0.4))
-        pid = {"group": process.pid, "supervisor": process.pid}.get(target, worker_of(process.pid))
+        pid = {"group": process.pid, "job": process.pid}.get(target, decoder_of(process.pid))
         if pid is not None and process.poll() is None:
             (os.killpg if target == "group" else os.kill)(pid, signal.SIGKILL)
         _, stderr = process.communicate(timeout=120)
@@ -68,7 +68,7 @@ def test_kills_at_random_moments(ucf_tree: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=lambda s: s.name)
-@pytest.mark.parametrize("to_group", [False, True], ids=["supervisor", "group"])
+@pytest.mark.parametrize("to_group", [False, True], ids=["job", "group"])
 @pytest.mark.parametrize("delay_s", [0.2, 2.0, 6.0])
 def test_signals_end_with_75(
     ucf_tree: Path, tmp_path: Path, number: signal.Signals, to_group: bool, delay_s: float

@@ -22,7 +22,7 @@ SCRIPT = Path(__file__).with_name("small_shards.py")
 
 
 def start_job(root: Path, out: Path, *more: str) -> subprocess.Popen[str]:
-    """Start a supervised job with one clip a shard, in a process group of its own."""
+    """Start a job with one clip a shard, in a process group of its own."""
     arguments = ["--dataset", "ucf101", "--root", str(root), "--out", str(out)]
     arguments += ["--backbone", "resnet18", "--weights", "random:0", "--frames", "segments:2"]
     return subprocess.Popen(

@@ -41,7 +41,7 @@ def no_temporaries(folder: Path) -> bool:
 def test_killed_and_terminated_job_ends_as_an_undisturbed_one(
     ucf_tree: Path, tmp_path: Path
 ) -> None:
-    """First the supervisor is killed, then the whole group is told to stop, as clusters do."""
+    """First the job alone is killed, then the whole group is told to stop, as clusters do."""
     folder = tmp_path / "ucf101"
     process = start_job(ucf_tree, tmp_path)
     wait_until(lambda: num_shards(folder) >= 1)

@@ -1,0 +1,245 @@
+"""Stage one with a device and decoders that only take their time: what else bounds it shows.
+
+The device computes F frames in F / R seconds, and by itself, as a GPU does. It has no memory, so
+that frames are not copied there; all that this process does for a GPU besides is done. A decoder
+takes a fixed time a frame, and hands over what it would for a GPU: the frame, or the crop of a
+large one. Decoders are processes that wait, so that any number of them runs on any machine.
+"""
+
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import groupby
+from pathlib import Path
+
+import click
+import torch
+from torch import Tensor, nn
+
+from ta3n.common.records import PlannedClip
+from ta3n.extract.backbones import Backbone
+from ta3n.extract.bench.simulated_decoding import SimulatedDecoding
+from ta3n.extract.inference.batches import BatchRunner
+from ta3n.extract.inference.engine import Engine
+from ta3n.extract.inference.preprocessing import crop
+from ta3n.extract.job.plan import feature_config
+from ta3n.extract.job.settings import ExtractSettings
+from ta3n.extract.worker.progress import Advanced
+from ta3n.extract.worker.shards import extract_shards
+from ta3n.extract.worker.work import DECODER_COMMAND, ShardTask, Work
+
+NUM_DECODERS, SECONDS_A_FRAME = 16, 0.004
+LENGTHS: dict[str, tuple[int, ...]] = {
+    "50": (50,),
+    "400": (400,),
+    "1200": (1200,),
+    "mixed": (1200, 50, 400),
+}
+SHAPES = {"320x240": (240, 320, 3), "1280x720": (224, 224, 3)}
+"""What is handed over of a frame; large ones are cropped where they are decoded."""
+
+_BATCH_SIZE = 256
+_BYTES_AHEAD = 128 * 2**20
+_FRAMES_EACH = 4800
+# Of all frames: before, decoders start; after, some have nothing left to do.
+_STEADY = (0.1, 0.8)
+_SHARDS, _FRAMES_A_SHARD, _FRAMES_A_CLIP = 10, 12_000, 200
+
+
+@dataclass
+class SimulatedDevice:
+    """A device of a fixed speed.
+
+    Attributes:
+        idle_s: Seconds for which it had nothing to do, between its first and its last batch.
+    """
+
+    frames_per_s: float
+    idle_s: float = 0.0
+    _started: float = 0.0
+    _free_at: float = 0.0
+
+    def compute(self, num_frames: int) -> None:
+        """Begin with so many frames as soon as those before are done."""
+        now = time.perf_counter()
+        if not self._free_at:
+            self._started = self._free_at = now
+        self.idle_s += max(now - self._free_at, 0.0)
+        self._free_at = max(now, self._free_at) + num_frames / self.frames_per_s
+
+    def new_done(self) -> "_DoneAt":
+        """Return what tells when it is done."""
+        return _DoneAt(self)
+
+    @property
+    def idle_share(self) -> float:
+        """The part of its time for which it had nothing to do."""
+        return self.idle_s / max(self._free_at - self._started, 1e-9)
+
+
+@dataclass
+class _DoneAt:
+    device: SimulatedDevice
+    at: float = 0.0
+
+    def record(self) -> None:
+        self.at = self.device._free_at
+
+    def synchronize(self) -> None:
+        time.sleep(max(self.at - time.perf_counter(), 0.0))
+
+
+class _Network(nn.Module):
+    def __init__(self, device: SimulatedDevice, feature_dim: int) -> None:
+        super().__init__()
+        self._device = device
+        self._feature_dim = feature_dim
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Let the device begin with crops [B, S, S, 3]; return rows [B, D] of zeros at once."""
+        self._device.compute(len(crops))
+        return torch.zeros(len(crops), self._feature_dim)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Engine(Engine):
+    simulated: SimulatedDevice
+
+    @property
+    def max_frame_bytes(self) -> int:
+        return max(height * width * channels for height, width, channels in SHAPES.values())
+
+    def new_runner(self) -> BatchRunner:
+        return BatchRunner(
+            self.network,
+            device=self.device,
+            batch_size=self.batch_size,
+            feature_dim=self.backbone.feature_dim,
+            new_done=self.simulated.new_done,
+        )
+
+
+def _engine_of(device: SimulatedDevice, backbone: Backbone, batch_size: int) -> Engine:
+    """Return what seems to compute a backbone's features; frames are not copied to the device."""
+    return _Engine(
+        backbone=backbone,
+        network=_Network(device, backbone.feature_dim),
+        device=torch.device("meta"),
+        batch_size=batch_size,
+        num_threads=1,
+        cropper=crop,
+        provenance={},
+        simulated=device,
+    )
+
+
+@dataclass
+class Rate:
+    """How fast frames were computed, as told on the way."""
+
+    total: int
+    told: list[tuple[int, float]] = field(default_factory=list)
+
+    def __call__(self, now: Advanced) -> None:
+        """Take how far it is."""
+        self.told.append((now.num_frames, time.perf_counter()))
+
+    @property
+    def steady(self) -> float:
+        """Frames a second while all decoders had something to do."""
+        (first, began), (last, ended) = (
+            next(told for told in self.told if told[0] >= part * self.total) for part in _STEADY
+        )
+        return (last - first) / (ended - began)
+
+
+def simulate(frames_per_s: float, *, decoders: int | None, megabytes: int | None) -> None:
+    """Print which share of a device's speed is kept, and for which share of its time it idles.
+
+    Args:
+        frames_per_s: The device's speed, R.
+        decoders: How many; None takes 16.
+        megabytes: Of frames that may wait.
+    """
+    count = decoders or NUM_DECODERS
+    num_bytes = megabytes * 10**6 if megabytes else _BYTES_AHEAD
+    ideal = min(frames_per_s, count / SECONDS_A_FRAME)
+    click.echo(
+        f"a device of {frames_per_s:g} frames/s, {count} decoders of {1e3 * SECONDS_A_FRAME:g} ms "
+        f"a frame, {num_bytes / 1e6:.0f} MB for frames that wait: at most {ideal:g} frames/s"
+    )
+    for size, shape in SHAPES.items():
+        for name, lengths in LENGTHS.items():
+            rate, _ = _run(
+                frames_per_s,
+                SimulatedDecoding(shape, SECONDS_A_FRAME),
+                _clips(lengths, count * _FRAMES_EACH),
+                count,
+                num_bytes,
+            )
+            _tell(f"{size}, clips of {name} frames", rate.steady, ideal)
+    clips = _clips((_FRAMES_A_CLIP,), _SHARDS * _FRAMES_A_SHARD)
+    rate, device = _run(
+        frames_per_s, SimulatedDecoding(SHAPES["1280x720"], 0.0), clips, 2, num_bytes
+    )
+    _tell(f"decoding takes no time, {_SHARDS} shards of 98 MB", rate.steady, frames_per_s)
+    click.echo(f"{'':44s} the device idles {100 * device.idle_share:.1f} % of the time")
+
+
+def _tell(what: str, frames_per_s: float, ideal: float) -> None:
+    unit = 1 if sys.platform == "darwin" else 1024
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    click.echo(
+        f"{what:44s} {frames_per_s:8.0f} frames/s {frames_per_s / ideal:6.2f} of what there is, "
+        f"peak memory {peak / 1e6:.0f} MB"
+    )
+
+
+def _clips(lengths: Sequence[int], num_frames: int) -> list[PlannedClip]:
+    """Return clips of so many frames together, in shards of 12,000 frames."""
+    clips: list[PlannedClip] = []
+    made = 0
+    while made < num_frames:
+        number, length = len(clips), lengths[len(clips) % len(lengths)]
+        shard = f"shard-{made // _FRAMES_A_SHARD:05d}"
+        clips.append(
+            PlannedClip(
+                id=number, path=f"{number:06d}", class_name="", splits={}, size_bytes=length,
+                mtime_ns=0, shard=shard,
+            )
+        )  # fmt: skip
+        made += length
+    return clips
+
+
+def _run(
+    frames_per_s: float,
+    decoding: SimulatedDecoding,
+    clips: Sequence[PlannedClip],
+    count: int,
+    num_bytes: int,
+) -> tuple[Rate, SimulatedDevice]:
+    """Extract clips to a folder that is removed then."""
+    backbone, weights, config = feature_config(ExtractSettings(), "bench")
+    device, rate = SimulatedDevice(frames_per_s), Rate(sum(clip.size_bytes for clip in clips))
+    with tempfile.TemporaryDirectory() as folder:
+        work = Work(
+            root=Path(folder),
+            folder=Path(folder),
+            config=config,
+            backbone=backbone,
+            weights=weights,
+            device="simulated",
+            decode_threads=count,
+            decode_bytes=num_bytes,
+            tasks=tuple(
+                ShardTask(shard=shard, clips=tuple(of_shard))
+                for shard, of_shard in groupby(clips, key=lambda clip: clip.shard)
+            ),
+            decoder_command=DECODER_COMMAND,
+        )
+        extract_shards(work, rate, _engine_of(device, backbone, _BATCH_SIZE), decode=decoding)
+    return rate, device
