@@ -19,7 +19,14 @@ from ta3n.train.loop.checks import (
     check_trainable,
     identity_of,
 )
-from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
+from ta3n.train.loop.measurements import (
+    SOURCE_ACCURACY,
+    EpochRecord,
+    EpochTable,
+    Measured,
+    read_tables,
+    split_means,
+)
 from ta3n.train.loop.objective import Objective, Start, Weights, renew_states
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
@@ -205,6 +212,7 @@ class Trainer:
 
     def _record(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         losses, domain_accuracy, attention = split_means(table.means())
+        source_accuracy = losses.pop(SOURCE_ACCURACY, None)
         weights = self.weights(plan.steps - 1, plan.steps)
         return EpochRecord(
             epoch=self.epoch + 1,
@@ -220,6 +228,7 @@ class Trainer:
             learning_rate=self.optimizer.param_groups[0]["lr"],
             source_videos=plan.source_videos,
             target_videos=plan.target_videos,
+            source_accuracy=source_accuracy,
         )
 
     def identity(self) -> dict[str, Any]:
