@@ -32,8 +32,11 @@ from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.model.videos import batches_of
 from ta3n.train.recipe.optimizers import make_optimizer
 from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress
+
+_AT_ONCE = 256
 
 
 class Trainer:
@@ -78,9 +81,12 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
             heads=settings.heads,
             stream_dims=settings.stream_dims,
+            stream_widths=settings.stream_widths,
             num_domains=1 + len(data.source_sizes) if settings.domains == "each" else 2,
         )
         self.model = TA3N(spec, self._generators.weights)
+        if self.model.feature_scale is not None:
+            self.model.feature_scale.fit(batches_of(data.source_features, _AT_ONCE))
         if initial is not None:
             self.model.start_from(initial)
         self._start_states()

@@ -71,6 +71,7 @@ class SeedRun:
             guessed=guessing([_plain(each) for each in data.training.source_labels.tolist()]),
             magnitude=_magnitude(data.training),
             classes=settings.num_classes,
+            epochs=settings.recipe.epochs,
         )
         self._troubles: Mapping[str, str] | None = None
         self._folder = folder

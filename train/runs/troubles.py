@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 AT_CHANCE, ONE_CLASS, DEAD, EXPLODING = "at chance", "one class", "dead", "exploding"
 
-_FIRST_EPOCH = 3
+_FIRST_EPOCH = 5
 """What an epoch before it shows may be no more than a slow start."""
 _ABOVE_CHANCE = 0.1
 """Of the way from guessing to telling all, what has to be passed."""
@@ -32,12 +32,14 @@ class RunWatch:
         guessed: Share of the source training videos that guessing tells, see `guessing`.
         magnitude: Root mean square of a value of the source's features.
         classes: How many there are to tell apart.
+        epochs: That the run takes.
         told: Kinds of trouble that were logged.
     """
 
     guessed: float
     magnitude: float
     classes: int
+    epochs: int = 30
     told: set[str] = field(default_factory=set)
 
     def look(
@@ -50,7 +52,7 @@ class RunWatch:
             predicted: The class of each target validation video, or those by its heads.
             features: Of these videos, [N, V].
         """
-        if record.epoch < _FIRST_EPOCH:
+        if record.epoch < min(_FIRST_EPOCH, self.epochs):
             return {}
         found = {}
         least = self.guessed + _ABOVE_CHANCE * (1 - self.guessed)
