@@ -132,6 +132,8 @@ def prepare_jobs(
             pair = pairs[key]
             if run.recipe.fusion == "late":
                 run = replace(run, stream_dims=pair.target.widths)
+            if run.recipe.feature_scale != "none":
+                run = replace(run, stream_widths=pair.target.widths)
             if start is not None:
                 check_fits(start, run, benchmark, names[0], pair.target)
             _check_filled(run.method, pair.sources, pair.target, settings.rules_on)

@@ -18,6 +18,7 @@ from ta3n.train.methods.registry import METHODS, choices, find_choice
 from ta3n.train.methods.run_settings import Domains
 from ta3n.train.recipe.recipes import (
     RECIPES,
+    FeatureScaling,
     Fusion,
     MmdEstimator,
     Optimizer,
@@ -212,6 +213,11 @@ class TrainSettings(Section):
     sampling: Sampling = setting(
         "centre",
         "The frame of each part: centre (default), or random anew each epoch, of all or every:N.",
+    )
+    feature_scale: FeatureScaling = setting(
+        "none",
+        "none (default), l2: each frame's feature to length 1, standard: each value by its mean "
+        "and spread in the source's training videos.",
     )
     views: int = setting(
         1,

@@ -77,6 +77,11 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
         raise UsageError(
             "--fusion late is for streams; give two or more --features, or leave it out"
         )
+    if settings.feature_scale != "none" and method.closed_form is not None:
+        raise UsageError(
+            f"--feature-scale is of networks; {method.name} is a closed form, which takes features "
+            "as they are"
+        )
     if settings.stream_loss and settings.fusion != "late":
         raise UsageError("--stream-loss is of streams that have logits of their own: --fusion late")
     changes = {
@@ -86,6 +91,7 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
         "views": settings.views,
         "fusion": settings.fusion,
         "stream_loss": settings.stream_loss,
+        "feature_scale": settings.feature_scale,
         **{name: getattr(settings, name) for name in _OF_RECIPE},
     }
     given = _given(changes)

@@ -21,6 +21,7 @@ from ta3n.train.runs.selection import (
     ChosenEpoch,
 )
 from ta3n.train.runs.tables import open_console, spread
+from ta3n.train.runs.troubles import trouble_notes
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -66,6 +67,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     console.print(table)
     _print_what_it_is(console, config, first)
     _print_rule_notes(console, names, config, results)
+    _print_troubles(console, [(config.label, results)])
 
 
 _MEAN = "mean of classes"
@@ -130,6 +132,7 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
     _print_rule_notes(console, rules, jobs[0].config, [first, *others])
+    _print_troubles(console, [(j.config.label, r) for j, r in zip(jobs, results, strict=True)])
 
 
 def print_matrix(
@@ -171,6 +174,9 @@ def print_matrix(
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
     _print_rule_notes(console, rules, configs[0], [first, *others])
+    for some, runs, head in zip(jobs, results, heads, strict=True):
+        names = (f"{job.config.label}, {head}" for job in some)
+        _print_troubles(console, list(zip(names, runs, strict=True)))
 
 
 def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
@@ -234,6 +240,13 @@ def _print_rule_notes(
         console.print(f"rules that need no target label: looked at {videos}", highlight=False)
     for note in filter(None, (withheld_note(rule, results) for rule in names)):
         console.print(note, highlight=False)
+
+
+def _print_troubles(console: "Console", rows: Sequence[tuple[str, Sequence[RunResult]]]) -> None:
+    """Name the runs that learned nothing, or came to one class, and what to try."""
+    by_seed = ((name, {each.seed: each.troubles for each in results}) for name, results in rows)
+    for note in trouble_notes(by_seed):
+        console.print(f"beware: {note}", highlight=False, markup=False, soft_wrap=True)
 
 
 def print_diverged(runs: Mapping[Path, Divergence]) -> None:

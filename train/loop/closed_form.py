@@ -71,11 +71,12 @@ class ClosedFormTrainer:
         num_classes = self.settings.num_classes
         fitted = fit(form, source, labels, target, num_classes)
         self._model = AlignedModel.of(fitted, num_classes).to(self._device)
+        error = self._source_error()
         self.history.append(
             EpochRecord(
                 epoch=1,
                 steps=1,
-                losses={"total": self._source_error()},
+                losses={"total": error},
                 grad_norm=0.0,
                 learning_rate=0.0,
                 reversal={},
@@ -83,6 +84,7 @@ class ClosedFormTrainer:
                 attention=None,
                 source_videos=data.num_source,
                 target_videos=data.num_target,
+                source_accuracy=1 - error,
             )
         )
         return self.history[0]

@@ -19,14 +19,24 @@ from ta3n.train.loop.checks import (
     check_trainable,
     identity_of,
 )
-from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables, split_means
+from ta3n.train.loop.measurements import (
+    SOURCE_ACCURACY,
+    EpochRecord,
+    EpochTable,
+    Measured,
+    read_tables,
+    split_means,
+)
 from ta3n.train.loop.objective import Objective, Start, Weights, renew_states
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.loop.step import SingleLearner, train_step
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.model import TA3N, model_spec
+from ta3n.train.model.videos import batches_of
 from ta3n.train.recipe.optimizers import make_optimizer
 from ta3n.train.recipe.schedule import dann_ramp, learning_rate, progress
+
+_AT_ONCE = 256
 
 
 class Trainer:
@@ -71,9 +81,12 @@ class Trainer:
             feature_dim=data.source_features.shape[2],
             heads=settings.heads,
             stream_dims=settings.stream_dims,
+            stream_widths=settings.stream_widths,
             num_domains=1 + len(data.source_sizes) if settings.domains == "each" else 2,
         )
         self.model = TA3N(spec, self._generators.weights)
+        if self.model.feature_scale is not None:
+            self.model.feature_scale.fit(batches_of(data.source_features, _AT_ONCE))
         if initial is not None:
             self.model.start_from(initial)
         self._start_states()
@@ -205,6 +218,7 @@ class Trainer:
 
     def _record(self, plan: EpochPlan, table: EpochTable) -> EpochRecord:
         losses, domain_accuracy, attention = split_means(table.means())
+        source_accuracy = losses.pop(SOURCE_ACCURACY, None)
         weights = self.weights(plan.steps - 1, plan.steps)
         return EpochRecord(
             epoch=self.epoch + 1,
@@ -220,6 +234,7 @@ class Trainer:
             learning_rate=self.optimizer.param_groups[0]["lr"],
             source_videos=plan.source_videos,
             target_videos=plan.target_videos,
+            source_accuracy=source_accuracy,
         )
 
     def identity(self) -> dict[str, Any]:

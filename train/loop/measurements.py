@@ -20,6 +20,7 @@ Measured = dict[str, Tensor]
 
 _DOMAIN_ACCURACY = "domain_accuracy_"
 _ATTENTION = "attention"
+SOURCE_ACCURACY = "source_accuracy"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,6 +41,9 @@ class EpochRecord:
             steps, the last part (the 2-frame relation) first; none without attention.
         source_videos: different source videos that the epoch used.
         target_videos: likewise of the target; 0 where the method does not adapt.
+        source_accuracy: share of the source videos of a batch that the updated model told in
+            training, with dropout, by all trained heads; mean over the steps. None in records that
+            are older, and where no label is learned.
     """
 
     epoch: int
@@ -52,6 +56,7 @@ class EpochRecord:
     attention: tuple[float, ...] | None
     source_videos: int
     target_videos: int
+    source_accuracy: float | None = None
 
 
 def measure(output: ModelOutput, num_source: int, placed: Sequence[Level]) -> Measured:

@@ -18,7 +18,7 @@ from ta3n.train.layers.domains import by_domain
 from ta3n.train.layers.dropout import DropoutMasks
 from ta3n.train.layers.reversal import Coefficient, Coefficients
 from ta3n.train.loop.batches import Batch, TrainingData
-from ta3n.train.loop.measurements import Measured, measure
+from ta3n.train.loop.measurements import SOURCE_ACCURACY, Measured, measure
 from ta3n.train.methods.base import JOINT, Method, Term, Update
 from ta3n.train.methods.heads import ClassHead, columns_of, shares_of
 from ta3n.train.model.model import TA3N, ModelOutput
@@ -384,7 +384,26 @@ def run_update(
     losses = compute_losses(step, update)
     placed = method.discriminators
     measured = measure(output, step.num_source, placed) if update.is_joint else {}
+    if update.is_joint and method.trains_on != "nothing":
+        measured[SOURCE_ACCURACY] = _accuracy(step)
     return UpdateResult(losses, output.statistics, measured)
+
+
+def _accuracy(step: Step) -> Tensor:
+    """Return the share of the learned videos of a step that all trained heads tell, 0-d."""
+    logits, labels, heads = step.source_logits.detach(), step.labels, step.model.spec.heads
+    if not heads:
+        told = logits.argmax(dim=-1) == labels
+    else:
+        columns = columns_of(heads)
+        told = torch.stack(
+            [
+                logits[:, columns[head.name]].argmax(dim=-1) == labels[:, place]
+                for place, head in enumerate(heads)
+                if head.weight
+            ]
+        ).all(dim=0)
+    return told.to(logits.dtype).mean()
 
 
 def next_states(

@@ -73,6 +73,7 @@ class RunSettings:
         heads: where there are several.
         stream_dims: widths of the streams of features that have an encoder each; none where they
             share one.
+        stream_widths: widths of all streams, where features are scaled each by itself.
         domains: whether several sources are `one` domain to discriminators and discrepancies, or
             `each` is one of its own.
         rejection: how unknown videos of an open target are told; none for a closed set. It is no
@@ -87,6 +88,7 @@ class RunSettings:
     init_from: StartingPoint | None = None
     heads: tuple[ClassHead, ...] = ()
     stream_dims: tuple[int, ...] = ()
+    stream_widths: tuple[int, ...] = ()
     domains: Domains = "one"
     rejection: Rejection | None = None
 

@@ -17,6 +17,7 @@ from ta3n.train.encoders.registry import ENCODERS, Encoder
 from ta3n.train.layers.attention import ConventionalAttention, attend, domain_attention
 from ta3n.train.layers.discriminator import Discriminator
 from ta3n.train.layers.dropout import DropoutMasks
+from ta3n.train.layers.feature_scale import FeatureScale
 from ta3n.train.layers.initialisation import Linear, drawn_from, initialise
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficients
@@ -29,7 +30,7 @@ from ta3n.train.recipe.recipes import NormLayers, Recipe
 MIN_SEGMENTS = 2
 MAX_SEGMENTS = 64
 
-_FRAMES_TO_CLASSES = ("frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
+_FRAMES_TO_CLASSES = ("feature_scale.", "frame_fc.", "frame_norm.", "encoder.", "video_classifier.")
 _DISCRIMINATOR = "discriminator"
 
 
@@ -56,6 +57,8 @@ class ModelSpec:
             encoder of its own: H and V are S times as large then. None where all share one.
         num_domains: M, how many domains discriminators tell apart: 2 (source and target), or the
             target and each of several sources.
+        feature_scale: how features are scaled before the first layer, see `Recipe`.
+        stream_widths: of the streams that lie side by side in a feature, whatever they share.
 
     Raises:
         UsageError: for a value out of its range, or attention without relations.
@@ -76,6 +79,8 @@ class ModelSpec:
     heads: tuple[ClassHead, ...] = ()
     streams: tuple[int, ...] = ()
     num_domains: int = 2
+    feature_scale: str = "none"
+    stream_widths: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not MIN_SEGMENTS <= self.num_segments <= MAX_SEGMENTS:
@@ -119,6 +124,7 @@ def model_spec(
     heads: tuple[ClassHead, ...] = (),
     stream_dims: tuple[int, ...] = (),
     num_domains: int = 2,
+    stream_widths: tuple[int, ...] = (),
 ) -> ModelSpec:
     """Return the model that a method needs under a recipe.
 
@@ -141,6 +147,8 @@ def model_spec(
         heads=heads,
         streams=stream_dims,
         num_domains=num_domains,
+        feature_scale=recipe.feature_scale,
+        stream_widths=stream_widths,
     )
 
 
@@ -267,6 +275,11 @@ class TA3N(nn.Module):
                 raise UsageError(f"two terms have a module {min(twice)!r}; rename one of them")
             self.extra.update(modules)
         self.memory = nn.Module()
+        # Only where it is asked for: the weights of other runs have the names that they had.
+        self.feature_scale: FeatureScale | None = None
+        if spec.feature_scale != "none":
+            widths = spec.stream_widths or (spec.feature_dim,)
+            self.feature_scale = FeatureScale(spec.feature_scale, widths)
 
     def _refuse_draws(self) -> None:
         for name, layer in self.named_modules():
@@ -428,6 +441,8 @@ class TA3N(nn.Module):
 
     def _frames(self, features: Tensor, domains: Domains) -> Tensor:
         """Run the spatial module: [B, K, D] to [B, K, H]."""
+        if self.feature_scale is not None:
+            features = self.feature_scale(features)
         frames: Tensor = self.frame_fc(features)
         if self.frame_norm is not None:
             frames = self.frame_norm(frames, domains)

@@ -15,6 +15,7 @@ from ta3n.common.errors import UsageError
 
 Ramp = Literal["epoch", "step"]
 Batches = Literal["zip", "cycle"]
+FeatureScaling = Literal["none", "l2", "standard"]
 Sampling = Literal["centre", "random"]
 Fusion = Literal["concat", "late"]
 MmdEstimator = Literal["paired", "biased", "unbiased"]
@@ -42,6 +43,8 @@ class Recipe:
             feature, or `late`, each with a spatial module and an encoder of its own, whose logits
             are summed.
         stream_loss: weight of the sum of the classification losses of each stream by itself.
+        feature_scale: of a frame's feature before the first layer: `none`, its length to 1 (`l2`),
+            or each value by mean and spread over the source's training frames (`standard`).
         hidden_dim: width H of a frame's feature after the spatial module.
         relation_dim: width R of an n-frame relation.
         max_subsets: most ordered frame subsets evaluated per n.
@@ -118,6 +121,7 @@ class Recipe:
     views: int = 1
     fusion: Fusion = "concat"
     stream_loss: float = 0.0
+    feature_scale: FeatureScaling = "none"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "lr_steps", tuple(self.lr_steps))
@@ -152,7 +156,15 @@ class Recipe:
         }
 
 
-_LATER = ("lr_steps", "reversal_ramp", "sampling", "views", "fusion", "stream_loss")
+_LATER = (
+    "lr_steps",
+    "reversal_ramp",
+    "sampling",
+    "views",
+    "fusion",
+    "stream_loss",
+    "feature_scale",
+)
 
 OFFICIAL = Recipe(name="official")
 

@@ -256,6 +256,7 @@ def _build(config: RunConfig, weights: Weights) -> TA3N | AlignedModel:
         feature_dim=sum(widths),
         heads=heads_of(config.settings),
         stream_dims=widths if recipe.fusion == "late" else (),
+        stream_widths=widths,
         num_domains=1 + len(config.sources) if config.are_domains else 2,
     )
     model = TA3N(spec, torch.Generator().manual_seed(0))

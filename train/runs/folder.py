@@ -91,6 +91,7 @@ class RunResult:
         target_label_reads: How many single target labels were read.
         coverage: Videos that an epoch used, out of how many, by domain.
         withheld: In how many epochs the score of a rule was withheld, by rule and reason.
+        troubles: What is wrong with the last epoch, by kind, see `runs/troubles.py`.
     """
 
     seed: int
@@ -98,6 +99,7 @@ class RunResult:
     target_label_reads: int
     coverage: Mapping[str, tuple[int, int]]
     withheld: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
     def log(self) -> None:
         """Log the figures, and how many videos an epoch used."""
@@ -237,6 +239,8 @@ class RunFolder:
     def write_result(self, result: RunResult) -> None:
         """Write the figures; the run counts as finished from then on and has no checkpoint."""
         record = asdict(result)
+        if not result.troubles:
+            del record["troubles"]
         for rule in record["rules"].values():
             if not rule["by_head"]:
                 del rule["by_head"]

@@ -13,6 +13,7 @@ from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.datasets.benchmarks.benchmark import UNLABELLED
 from ta3n.train.data.features import RunData
 from ta3n.train.epic.ranking import are_of_the_challenge, ranks_of
+from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
@@ -20,7 +21,8 @@ from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedTrainer
 from ta3n.train.methods.heads import columns_of
 from ta3n.train.methods.run_settings import RunSettings
-from ta3n.train.model.prediction import probabilities_of
+from ta3n.train.model.prediction import classes_of, probabilities_of
+from ta3n.train.model.videos import batches_of
 from ta3n.train.runs.checkpoint import (
     RunState,
     initial_weights,
@@ -32,9 +34,11 @@ from ta3n.train.runs.folder import Divergence, RunFolder, RunResult
 from ta3n.train.runs.scalars import ScalarWriter
 from ta3n.train.runs.scores import Evaluator, label_free_scores
 from ta3n.train.runs.selection import count_withheld
+from ta3n.train.runs.troubles import RunWatch, guessing
 
 _SECONDS_BETWEEN_CHECKPOINTS = 20.0
 _NUM_NAMED_VIDEOS = 3
+_LOOKED_AT = 64
 _TRY = "try a lower learning rate or weights of the losses"
 
 
@@ -63,6 +67,13 @@ class SeedRun:
             rejection=settings.rejection,
         )
         self._data = data
+        self._watch = RunWatch(
+            guessed=guessing([_plain(each) for each in data.training.source_labels.tolist()]),
+            magnitude=_magnitude(data.training),
+            classes=settings.num_classes,
+            epochs=settings.recipe.epochs,
+        )
+        self._troubles: Mapping[str, str] | None = None
         self._folder = folder
         self._device = device
         self._state = read_state(folder, self.trainer)
@@ -86,10 +97,29 @@ class SeedRun:
             ),
             label_reads=self._evaluator.label_reads,
         )
+        self._troubles = self._watch.look(
+            record, self._predicted(evaluation.logits), evaluation.outputs.features
+        )
+        seed = self.trainer.settings.seed
+        for text in self._watch.news(self._troubles):
+            LOGGER.warning("seed %d, epoch %d: %s", seed, record.epoch, text)
+        told = record.source_accuracy
+        source = "" if told is None else f", source {100 * told:.1f} %"
         return (
-            f"seed {self.trainer.settings.seed}: loss {record.losses['total']:.4f}, "
+            f"seed {seed}: loss {record.losses['total']:.4f}{source}, "
             f"target {evaluation.score.told()}"
         )
+
+    def _predicted(self, logits: Tensor) -> list[Any]:
+        settings = self.trainer.settings
+        return [_plain(each) for each in classes_of(logits, settings.heads).tolist()]
+
+    def _found(self, state: RunState) -> Mapping[str, str]:
+        """Return what is wrong with the last epoch; one that ended in an earlier call is read."""
+        if self._troubles is None:
+            last = EpochRecord(**state.trainer["history"][-1])
+            return self._watch.look(last, self._predicted(state.last_logits))
+        return self._troubles
 
     def save(self) -> None:
         """Write the last complete epoch: checkpoint, and metrics so far."""
@@ -207,6 +237,7 @@ class SeedRun:
             target_label_reads=self._evaluator.label_reads,
             coverage=coverage,
             withheld=count_withheld(state.scores),
+            troubles=self._found(state),
         )
 
 
@@ -218,6 +249,19 @@ def _by_head(name: str, classes: Tensor, heads: Sequence[str]) -> dict[str, Sequ
         f"{name}_{head}": ["" if each == UNLABELLED else each for each in column]
         for head, column in zip(heads, classes.T.tolist(), strict=True)
     }
+
+
+def _plain(label: Any) -> Any:
+    """Return the label of a video, or those of its heads, as what can be counted."""
+    return tuple(label) if isinstance(label, list) else label
+
+
+def _magnitude(data: TrainingData) -> float:
+    """Return the root mean square of a value of some of the features that are learned from."""
+    features = data.source_features if data.num_source else data.target_features
+    assert features is not None, "something is learned from"
+    some = next(iter(batches_of(features, _LOOKED_AT)))
+    return float(some.square().mean().sqrt())
 
 
 def _make_trainer(

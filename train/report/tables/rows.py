@@ -44,6 +44,7 @@ from ta3n.train.runs.floors import FLOORS
 from ta3n.train.runs.records import Run
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on, rules_on_note, withheld_note
 from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ORACLE
+from ta3n.train.runs.troubles import trouble_notes
 
 _FEW_SEEDS = 5
 
@@ -145,14 +146,23 @@ def few_notes(analyses: Sequence[Analysis]) -> Iterator[str]:
 
 
 def rule_notes(rows: Sequence[RunGroup], rules: Sequence[str]) -> tuple[str, ...]:
-    """Say on which videos the label-free rules among some chose, and where they could not.
+    """Say what is wrong with runs, on which videos rules chose, and where they could not.
 
-    Empty where none of the rules is one of any row.
+    Nothing is said of the rules where none of them is one of any row.
     """
+    pairs = {(row.config.source, row.config.target) for row in rows}
+    troubles = trouble_notes(
+        (
+            row.label if len(pairs) < 2 else f"{row.label}, {' → '.join(pair)}",
+            {run.seed: run.result.troubles for run in row.runs},
+        )
+        for row in rows
+        for pair in [(row.config.source, row.config.target)]
+    )
     names = [rule for rule in rules if looks_at_target(rule)]
     having = [row for row in rows if any(set(names) & set(judged(run)) for run in row.runs)]
     if not having:
-        return ()
+        return tuple(troubles)
     where = dict.fromkeys(rules_on_note(row.config.settings) for row in having)
     if len(where) == 1:
         told = f"looked at {next(iter(where))}"
@@ -164,7 +174,8 @@ def rule_notes(rows: Sequence[RunGroup], rules: Sequence[str]) -> tuple[str, ...
         )
     first = f"The rules that need no target label ({', '.join(names)}): {told}."
     runs = [run for row in having for run in row.runs]
-    return first, *filter(None, (withheld_note(rule, [r.result for r in runs]) for rule in names))
+    withheld = (withheld_note(rule, [run.result for run in runs]) for rule in names)
+    return *troubles, first, *filter(None, withheld)
 
 
 def _looked_at(row: RunGroup) -> str:
