@@ -47,3 +47,18 @@ def test_a_log_file_gets_a_line_now_and_then(caplog: pytest.LogCaptureFixture) -
         with ProgressLine(3, "epochs", plain_every_s=3600.0) as line:
             line.update(2, "loss 0.4")
     assert [record.getMessage() for record in caplog.records] == ["1 of 3 epochs, loss 0.5"]
+
+
+def test_a_line_ends_with_the_time_that_is_left(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = iter([0.0, 10.0, 20.0, 30.0])
+    monkeypatch.setattr("ta3n.common.log.time.monotonic", lambda: next(clock))
+    with (
+        caplog.at_level("INFO", logger="ta3n"),
+        ProgressLine(4, "clips", plain_every_s=0.0) as line,
+    ):
+        for done in (1, 2, 4):
+            line.update(done, "well")
+    shown = [record.getMessage() for record in caplog.records]
+    assert shown == ["1 of 4 clips, well", "2 of 4 clips, well, 20 s left", "4 of 4 clips, well"]

@@ -174,9 +174,9 @@ def print_matrix(
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
     _print_rule_notes(console, rules, configs[0], [first, *others])
-    for some, runs, head in zip(jobs, results, heads, strict=True):
+    for some, of_each, head in zip(jobs, results, heads, strict=True):
         names = (f"{job.config.label}, {head}" for job in some)
-        _print_troubles(console, list(zip(names, runs, strict=True)))
+        _print_troubles(console, list(zip(names, of_each, strict=True)))
 
 
 def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:

@@ -53,5 +53,5 @@ class FeatureScale(nn.Module):
         """Return the features [B, K, D] scaled."""
         if self._kind == "standard":
             return (features - self.get_buffer("mean")) / self.get_buffer("deviation")
-        parts = features.split(self._widths, dim=-1)
+        parts = torch.split(features, self._widths, dim=-1)
         return torch.cat([F.normalize(part, dim=-1) for part in parts], dim=-1)

@@ -19,7 +19,7 @@ def test_standard_is_by_the_mean_and_spread_of_the_source() -> None:
     features = torch.randn(40, 5, 6, generator=torch.Generator().manual_seed(0)) * 1e-3 + 7
     features[..., 2] = 4.0  # the same in all frames
     scale = FeatureScale("standard", [6])
-    scale.fit(features.split(7))
+    scale.fit(torch.split(features, 7))
     scaled = scale(features).flatten(0, 1)
     assert scaled.mean(dim=0).abs().max() < 1e-3
     varying = [0, 1, 3, 4, 5]
@@ -31,7 +31,7 @@ def test_l2_is_each_stream_by_itself_and_leaves_zeros() -> None:
     features = torch.rand(3, 5, 6)
     features[0, 0] = 0
     scaled = FeatureScale("l2", [2, 4])(features)
-    norms = torch.stack([part.norm(dim=-1) for part in scaled.split([2, 4], dim=-1)])
+    norms = torch.stack([part.norm(dim=-1) for part in torch.split(scaled, [2, 4], dim=-1)])
     assert torch.equal(norms[:, 0, 0], torch.zeros(2))
     norms[:, 0, 0] = 1
     assert torch.allclose(norms, torch.ones_like(norms))

@@ -92,6 +92,7 @@ def test_guessing_is_the_most_frequent_class() -> None:
 
 
 def test_seeds_in_the_same_trouble_share_a_line() -> None:
+    runs: list[tuple[str, dict[int, dict[str, str]]]]
     runs = [("DAN", {0: {}, 1: {DEAD: "x"}, 3: {DEAD: "y", ONE_CLASS: "z"}}), ("MCD", {0: {}})]
     assert trouble_notes(runs) == ["DAN, seeds 1, 3: dead: x.", "DAN, seed 3: one class: z."]
 
