@@ -108,7 +108,7 @@ def build_site(
     need no network, and are complete without the script. `index.html` leads to a page for each
     direction and kind of features; of a single one it is that page.
     """
-    values = {
+    values: dict[str, Any] = {
         "found": found,
         "galleries": galleries,
         "command": command,
