@@ -22,11 +22,11 @@ VIDEOS, SEGMENTS, WIDTH = 3000, 5, 128
 METHODS = ("ta3n", "adabn", "mcd", "atdoc-na", "atdoc-nc", "cdd", "flexmatch", "mean-teacher")
 
 
-class _Largest(TorchDispatchMode):
+class _Largest(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """Notes how many bytes the largest tensor has that anything computes."""
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.found: tuple[int, str] = (0, "")
 
     def __torch_dispatch__(
