@@ -136,3 +136,13 @@ def test_single_sources_alone_have_no_such_table(tmp_path: Path) -> None:
         [tmp_path / "runs"], tmp_path / "out", features=None, command="x", pictures=False
     )
     assert "sources" not in [sheet.name for sheet in report.contents.sheets]
+
+
+def test_several_sources_have_their_table_without_any_run_alone(tmp_path: Path) -> None:
+    make_run(tmp_path / "runs", several("source-only"), 0, (1, 2, 5))
+    report = write_report(
+        [tmp_path / "runs"], tmp_path / "out", features=None, command="x", pictures=False
+    )
+    line, *_ = lines_of(report, "sources")
+    assert (line["single_sources"], line["single_best_percent"]) == ("", "")
+    assert float(line["combined_percent"]) == pytest.approx(25)
