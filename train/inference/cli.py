@@ -12,6 +12,7 @@ import click
 
 from ta3n.common.cli import say_json
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.log import print_table
 from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
@@ -301,7 +302,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
                 table.add_row(called, str(len(measures)), told, "")
             table.add_section()
     console = open_console()
-    console.print(table)
+    print_table(console, table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
     if first.run.rejection is not None:
         console.print(MEASURES_OF_OPEN_SET, highlight=False)
@@ -330,4 +331,4 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
         f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}{run.chosen_on}",
         highlight=False,
     )
-    console.print(table)
+    print_table(console, table)
