@@ -157,3 +157,10 @@ def describe_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def describe_bytes(num_bytes: float) -> str:
+    """Return a number of bytes for people: `12.3 MB`, `4.5 GB`."""
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.1f} GB"
+    return f"{num_bytes / 1e6:.1f} MB"
