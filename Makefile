@@ -99,7 +99,7 @@ bench: $(INSTALLED)  ## measure both stages against their raw limits
 
 # The script's own exit code is 77 where there is no GPU; make's is 2, as for any error.
 gpu-check: $(INSTALLED)  ## eight minutes for whoever has a GPU: its tests, the bench, gpu-check.json
-	$(BIN)/python -P tests/gpu/check.py
+	$(BIN)/python -P tests/support/gpu_check.py
 
 soak: $(INSTALLED)  ## hours of faults: 50 kills, 10,000 clips, huge clips
 	$(BIN)/pytest -s tests/soak/soak_faults.py tests/soak/soak_kills.py tests/soak/soak_memory.py

@@ -8,6 +8,7 @@ import pytest
 
 from ta3n.common import errors
 from ta3n.common.errors import Ta3nError
+from ta3n.train.runs.troubles import AT_CHANCE, DEAD, EXPLODING, ONE_CLASS
 
 from ..support.pages import PAGES, REPOSITORY
 
@@ -66,3 +67,8 @@ def test_messages_are_those_of_the_program(message: str, kind: str) -> None:
     parts = [part.strip() for part in message.split("...") if part.strip()]
     texts = [text for name, text in raised() if name == kind or name in BELOW.get(kind, ())]
     assert any(all(part in text for part in parts) for text in texts), message
+
+
+@pytest.mark.parametrize("kind", [AT_CHANCE, DEAD, EXPLODING, ONE_CLASS])
+def test_what_is_wrong_with_a_run_without_an_error_is_listed(kind: str) -> None:
+    assert f"\n| `{kind}`" in PAGE

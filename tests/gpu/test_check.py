@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from . import check
+from ..support import gpu_check as check
 
 SCRIPT = Path(check.__file__)
 

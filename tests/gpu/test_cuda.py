@@ -26,7 +26,7 @@ from ta3n.extract.worker.work import DECODER_COMMAND
 
 from ..support.computed import computed
 from ..support.extraction import job, rows_of
-from .check import STAND_IN
+from ..support.gpu_check import STAND_IN
 
 pytestmark = pytest.mark.cuda
 

@@ -1,6 +1,7 @@
 """Training jobs: settings and manifests to what is run, one job for each row of a table."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
@@ -483,11 +484,19 @@ def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:
 def log_data(jobs: Sequence[TrainingJob]) -> None:
     """Log what the jobs of one call train on, and what to beware of."""
     targets = {job.target.dataset: job.target for job in jobs}
-    sides = {side.dataset: side for job in jobs for side in (*job.sources, job.target)}
-    for side in sides.values():
+    # A dataset has other videos as a source than as a partial or open target.
+    sides = {
+        (side.dataset, side.lists_hash): (side, role)
+        for job in jobs
+        for role, some in (("a source", job.sources), ("the target", (job.target,)))
+        for side in some
+    }
+    twice = Counter(name for name, _ in sides)
+    for side, role in sides.values():
         LOGGER.info(
-            "%s: %d training and %d validation videos%s",
+            "%s%s: %d training and %d validation videos%s",
             side.dataset,
+            f" as {role}" if twice[side.dataset] > 1 else "",
             len(side.train),
             len(side.val),
             ", the same" if side.val is side.train else "",

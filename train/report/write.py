@@ -27,7 +27,7 @@ from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, build_page, build_
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.kinds import kinds_sheet
 from ta3n.train.report.tables.matrix import matrix_sheets
-from ta3n.train.report.tables.open_set import alike_label_sets, open_set_sheet
+from ta3n.train.report.tables.open_set import open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
@@ -301,8 +301,7 @@ def _sheets(
     whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
     # Several sources have a table of their own, and no part in the mean of all directions.
     single = [analysis for analysis in whole if len(analysis.direction.sources) == 1]
-    if alike := alike_label_sets(single):
-        sheets += matrix_sheets(alike, rules)
+    sheets += matrix_sheets(single, rules)
     sheets.append(sources_sheet(analyses, rules))
     sheets.append(comparisons_sheet(analyses))
     sheets += [rules_sheet([a.direction for a in analyses], rules)]

@@ -268,6 +268,12 @@ def label_sets_of(config: RunConfig) -> LabelSets | None:
     )
 
 
+def base_of(config: RunConfig) -> str:
+    """Return the benchmark of a run; where the target is partial or open, that of its classes."""
+    sets = label_sets_of(config)
+    return config.benchmark if sets is None else sets.base
+
+
 def side_named(benchmark: Benchmark, name: str) -> str:
     """Return the full name of a dataset of a benchmark.
 

@@ -1,6 +1,5 @@
 """If this breaks, `fast` is slow, wrong or another form in each job, or short jobs wait for it."""
 
-import time
 from functools import partial
 from pathlib import Path
 
@@ -39,8 +38,19 @@ def _own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
+@pytest.fixture
+def _times(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let networks take the time that they say: a busy machine decides nothing."""
+
+    def seconds_of(networks: list[nn.Module], _: Tensor) -> list[float]:
+        bodies = [next(m for m in each.modules() if isinstance(m, Body)) for each in networks]
+        return [2.0 if body.scale.dtype == body.slow else 1.0 for body in bodies]
+
+    monkeypatch.setattr(choices, "seconds_of", seconds_of)
+
+
 class Body(nn.Module):
-    """Features are means of pixels; one form of it is made slow."""
+    """Features are means of pixels; in one type of numbers it is slow, as `_times` has it."""
 
     def __init__(self, *, slow: torch.dtype, error: float = 0.0) -> None:
         super().__init__()
@@ -50,8 +60,6 @@ class Body(nn.Module):
         self.num_runs = 0
 
     def forward(self, images: Tensor) -> Tensor:
-        if self.scale.dtype == self.slow:
-            time.sleep(0.02)
         self.num_runs += 1
         means = (images * self.scale).mean(dim=(2, 3)).repeat(1, 2)
         if self.scale.dtype == torch.bfloat16:
@@ -73,6 +81,7 @@ def find(body: Body, *, num_inputs: int | None = LONG, weights: str = "a") -> Ch
     return found.best(usual_choice(8), any_batch=True)
 
 
+@pytest.mark.usefixtures("_times")
 @needs_bfloat16
 def test_what_is_faster_is_chosen_and_remembered() -> None:
     assert find(Body(slow=torch.float32)).bfloat16
@@ -84,11 +93,13 @@ def test_what_is_faster_is_chosen_and_remembered() -> None:
     assert not find(Body(slow=torch.float32), weights="b").bfloat16
 
 
+@pytest.mark.usefixtures("_times")
 @needs_bfloat16
 def test_what_turns_features_away_is_not_chosen() -> None:
     assert not find(Body(slow=torch.float32, error=0.1)).bfloat16
 
 
+@pytest.mark.usefixtures("_times")
 @pytest.mark.parametrize("num_inputs", [None, 0, 2000])
 def test_a_short_job_tries_nothing_but_takes_what_is_remembered(num_inputs: int | None) -> None:
     body = Body(slow=torch.float32)
@@ -99,6 +110,7 @@ def test_a_short_job_tries_nothing_but_takes_what_is_remembered(num_inputs: int 
         assert find(body, num_inputs=num_inputs).bfloat16
 
 
+@pytest.mark.usefixtures("_times")
 @needs_bfloat16
 def test_a_choice_that_cannot_be_read_or_kept_is_made_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

@@ -1,5 +1,7 @@
 """If this breaks, features are computed from other pixels than the chosen transforms give."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from torchvision.transforms import CenterCrop, Compose, InterpolationMode, Resiz
 
 from ta3n.common.errors import UsageError
 from ta3n.common.video import RgbImage
-from ta3n.extract.backbones import BACKBONES
+from ta3n.extract.backbones import BACKBONES, get_backbone
 from ta3n.extract.inference.network import FeatureNetwork
 from ta3n.extract.inference.preprocessing import crop, cropper_for
 
@@ -72,3 +74,11 @@ def test_backbone_without_weights_of_torchvision_has_no_such_transform() -> None
         BACKBONES["efficientnet_lite0"].profile_of("torchvision")
     RESNET18.profile_of("torchvision")
     BACKBONES["efficientnet_lite0"].profile_of("fast")
+
+
+@pytest.mark.parametrize("profile", ["ta3n", "torchvision"])
+def test_another_process_makes_the_same_crops(profile: str) -> None:
+    cropper = cropper_for(profile, get_backbone("resnet18"), torch.device("cpu"))
+    pixels = np.random.default_rng(0).integers(0, 256, (240, 320, 3), dtype=np.uint8)
+    theirs = pickle.loads(pickle.dumps(cropper))
+    assert np.array_equal(theirs(pixels), cropper(pixels))

@@ -98,6 +98,8 @@ def test_a_dataset_has_other_classes_as_a_source_than_as_an_open_target(
         for path in tmp_path.rglob("config.json")
         if path.parents[2].name == "synthetic-b-synthetic-c"
     ]
+    assert "synthetic-b as a source: 10 training and 10 validation videos" in result.stderr
+    assert "synthetic-b as the target: 12 training and 12 validation videos" in result.stderr
     # Synthetic-b was a target before.
     assert [each["synthetic-b"]["train"] for each in videos] == [10]
     assert [each["synthetic-c"]["train"] for each in videos] == [12]

@@ -49,6 +49,33 @@ def test_every_setting_is_a_direction_of_its_own(runs: Path) -> None:
     assert {direction.benchmark for direction in found.directions[1:]} <= named
 
 
+def test_both_directions_of_an_open_set_share_a_report_and_have_their_mean(
+    runs: Path, features: Path, tmp_path: Path
+) -> None:
+    there = ("hmdb", "ucf", features, tmp_path)
+    for method in ("ta3n", "source-only"):
+        train(*there, **OPEN, benchmark="ucf-hmdb-small", method=method, seeds="2", epochs=25)
+    found = collect_runs(runs, tmp_path)
+    # The closed set beside it has a single direction.
+    (sheet,) = [s for s in build_contents(found).sheets if s.name.startswith("directions")]
+    assert sheet.title == "All directions of ucf-hmdb-small-open-pullup+ride_horse"
+    heads = [column.head for column in sheet.columns]
+    block = next(each for each in sheet.blocks if each.label == "last")
+    # Weights that are usual in each direction are no other row.
+    lines = {line[0].text: line for line in block.lines}
+    assert set(lines) == {"Source only", "TA3N"}
+    both = [d for d in found.directions if d.benchmark.endswith("open-pullup+ride_horse")]
+    assert len(both) == 2
+    rows = [row for d in both for row in d.rows if row.method == "TA3N"]
+    for head, told in (
+        ("mean", [row.percents("last") for row in rows]),
+        ("mean of classes", [row.class_means("last") for row in rows]),
+        ("H-score", [[each["h_score"] for each in row.open_set("last")] for row in rows]),
+    ):
+        expected = sum(map(sum, told)) / 4
+        assert lines["TA3N"][heads.index(head)].values == (pytest.approx(expected),)
+
+
 def test_the_measures_are_those_that_the_runs_recorded(runs: Path) -> None:
     found = collect_runs(runs)
     (sheet,) = [each for each in build_contents(found).sheets if each.name == "open-set"]

@@ -374,9 +374,12 @@ def _data_facts(run: Run) -> dict[str, Any]:
         of = f"of stream {number}"
         facts |= {f"feature setting {key} {of}": v for key, v in stream["features"].items()}
         facts |= {f"the manifest of {name} {of}": v for name, v in stream["manifests"].items()}
-    # The benchmark decides which of a dataset's videos are used.
-    lists = data["lists"].items()
-    facts |= {f"the list of {config.benchmark} {name}": value for name, value in lists}
+    # The benchmark decides which of a dataset's videos are used; of a partial or open one they are
+    # others as a source than as a target.
+    apart = "label_sets" in config.settings
+    for name, value in data["lists"].items():
+        role = (" as the target" if name == config.target else " as a source") if apart else ""
+        facts[f"the list of {config.benchmark} {name}{role}"] = value
     videos = canonical_json([[p.video, p.all_labels or p.label] for p in run.predictions])
     return facts | {f"what was tested of {config.benchmark} {config.target}": sha256_of(videos)}
 

@@ -220,8 +220,8 @@ def _plot_attention(row: RunGroup) -> Panel | None:
         legend_below(figure, axes)
         alt = f"Lines of the mean attention of {row.label} by {part} {_ends(shown, 2)}"
         title = f"Attention of {row.method} in training"
-        whole = {name: curves[:, :, n] for n, name in enumerate(names)}
-        data = _curves_data(part, "attention", whole)
+        by_part = {name: curves[:, :, n] for n, name in enumerate(names)}
+        data = _curves_data(part, "attention", by_part)
         return draw(figure, "attention-in-training", title, alt, data)
 
 

@@ -30,13 +30,23 @@ from ta3n.train.report.tables.sheet import (
     words,
 )
 from ta3n.train.runs.folder import RunConfig
+from ta3n.train.runs.records import base_of
 from ta3n.train.runs.rule_notes import rules_on
-from ta3n.train.runs.selection import ORACLE
+from ta3n.train.runs.selection import OPEN_SET, ORACLE
 
 _READING: Mapping[Call, str] = {"ahead": "worse", "behind": "better", "level": "", "one seed": ""}
 """What the focal row's comparison with a row says of that row."""
 MISSING = Cell("—")
 _SHOWN_PAIRS = 6
+_Measure = Callable[[RunGroup, str], list[float]]
+_MEASURES: Mapping[str, tuple[str, _Measure]] = {
+    "mean_of_classes_percent": ("mean of classes", RunGroup.class_means),
+    "mean_h_score_percent": (
+        OPEN_SET["h_score"],
+        lambda row, rule: [each["h_score"] for each in row.open_set(rule)],
+    ),
+}
+"""Told beside accuracy where a row has any: the measure by a rule, a figure a seed."""
 _MARKS = {"worse": " (−)", "better": " (+)", "": ""}  # noqa: RUF001
 
 
@@ -86,6 +96,11 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
     short = told_apart({name for d in directions for name in (d.source, d.target)})
     not_run = _not_run(directions)
     beside = () if rule == ORACLE else (Column("mean, oracle", ("oracle_mean_percent",)),)
+    told = {
+        key: (head, measure)
+        for key, (head, measure) in _MEASURES.items()
+        if any(measure(row, name) for d in directions for row in d.rows for name in shown)
+    }
     return Sheet(
         name=f"directions{suffix}",
         title=f"All directions of {directions[0].benchmark}",
@@ -93,7 +108,8 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         "over seeds, by the rule that the table is named after. Mean: of all directions of the "
         "benchmark, where a row was run in all of them; beside it that of the epochs which the "
-        "test labels would choose (oracle). A row has the same settings in all directions, and the "
+        "test labels would choose (oracle). Mean of classes: each class counts alike, however many "
+        "videos it has. A row has the same settings in all directions, and the "
         "same weights or those that each direction has where none is given.",
         columns=(
             Column("method", ("method",), words=True),
@@ -102,12 +118,19 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
             Column("mean", ("mean_percent",)),
             Column(f"{LEVEL_TEXT} interval", ("mean_low_percent", "mean_high_percent")),
             *beside,
+            *(Column(head, (key,)) for key, (head, _) in told.items()),
         ),
         blocks=tuple(
             Block(
                 label=name,
                 lines=tuple(
-                    _line(called, line, analyses, name, missing=len(not_run))
+                    (
+                        *_line(called, line, analyses, name, missing=len(not_run)),
+                        *(
+                            _measure_cell(line, measure, name, len(directions), len(not_run))
+                            for _, measure in told.values()
+                        ),
+                    )
                     for called, line in zip(names, lines, strict=True)
                 ),
                 marked=next((n for n, line in enumerate(lines) if _is_focal(line, analyses)), None),
@@ -281,7 +304,8 @@ def _start(config: RunConfig) -> Mapping[str, Any]:
 
 def _usual_weights(direction: DirectionRuns) -> Mapping[str, float]:
     """Return the weights that a direction has where none is given."""
-    of_direction = direction_weights(direction.benchmark, direction.source, direction.target)
+    base = base_of(direction.rows[0].config)
+    of_direction = direction_weights(base, direction.source, direction.target)
     return {**default_weights(), **of_direction.values}
 
 
@@ -343,6 +367,17 @@ def _mean_cells(rows: Sequence[RunGroup | None], rule: str, missing: int) -> tup
     found = mean_interval([hits_of(row, rule) for row in there], targets)
     whole = mean(mean(row.percents(rule)) for row in there)
     return Cell(f"{whole:.2f}", (whole,)), span(found) if found else MISSING
+
+
+def _measure_cell(
+    line: Matched, measure: _Measure, rule: str, num_directions: int, missing: int
+) -> Cell:
+    """Return the mean of a further measure over all directions, where a row was run in all."""
+    found = [told for row in line.values() if (told := measure(row, rule))]
+    if missing or len(found) < num_directions:
+        return MISSING
+    whole = mean(map(mean, found))
+    return Cell(f"{whole:.2f}", (whole,))
 
 
 def _cell(row: RunGroup | None, analysis: Analysis | None, rule: str) -> Cell:

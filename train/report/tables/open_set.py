@@ -4,7 +4,6 @@ from collections.abc import Iterator, Sequence
 
 from ta3n.datasets.benchmarks.benchmark import LabelSets
 from ta3n.train.report.data.collect import DirectionRuns
-from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, number, over_seeds, words
 from ta3n.train.runs.records import label_sets_of
 from ta3n.train.runs.selection import MEASURES_OF_OPEN_SET, OPEN_SET
@@ -42,20 +41,6 @@ def _lines(direction: DirectionRuns, rules: Sequence[str]) -> Iterator[Line]:
             cells = [over_seeds([each[name] for each in found]) for name in OPEN_SET]
             about = words(called), words(row.config.temporal), words(rule)
             yield (*about, *cells, number(len(row.runs), 0))
-
-
-def alike_label_sets(analyses: Sequence[Analysis]) -> list[Analysis]:
-    """Return the directions that one table may average over: those of closed sets.
-
-    Where there is none, those whose targets have the same classes of one benchmark.
-    """
-    by_sets: dict[LabelSets | None, list[Analysis]] = {}
-    for analysis in analyses:
-        sets = label_sets_of(analysis.direction.rows[0].config)
-        by_sets.setdefault(sets, []).append(analysis)
-    if None in by_sets:
-        return by_sets[None]
-    return next(iter(by_sets.values()), []) if len(by_sets) == 1 else []
 
 
 def label_sets_notes(direction: DirectionRuns) -> list[str]:

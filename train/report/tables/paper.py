@@ -18,6 +18,7 @@ from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.rows import accuracy_cells, accuracy_columns, trust_notes
 from ta3n.train.report.tables.sheet import EMPTY, Block, Cell, Column, Line, Sheet, printed, words
+from ta3n.train.runs.records import base_of
 from ta3n.train.runs.selection import LAST, ORACLE
 
 TITLES = {
@@ -232,7 +233,7 @@ def _departures(row: RunGroup) -> str:
     ours = dict(settings["recipe"])
     if row.adapts:
         usual |= default_weights()
-        usual |= direction_weights(config.benchmark, config.source, config.target).values
+        usual |= direction_weights(base_of(config), config.source, config.target).values
         ours |= settings["weights"]
     departs = [key for key, value in usual.items() if key in ours and ours[key] != value]
     started = [f"started from {start['label']}"] if (start := settings.get("init_from")) else []
