@@ -139,6 +139,8 @@ def run_jobs(
         cache = FeatureCache()
         # Other jobs may be at the same runs, so what is left is asked again before each.
         for job, seeds in _unfinished(mine if share else _by_job(mine)):
+            if len(jobs) > 1:
+                LOGGER.info(_called(job, seeds))
             train(job, seeds, cache)
     results = [_results(job) for job in jobs]
     _log_state(jobs, results)
@@ -271,6 +273,14 @@ def _by_job(tasks: Sequence[Task]) -> list[Task]:
     return [(group[0][0], [seed for _, seeds in group for seed in seeds]) for group in groups]
 
 
+def _called(job: "TrainingJob", seeds: Sequence[int]) -> str:
+    """Return which runs the lines that follow in a log are of."""
+    config = job.config
+    row = config.folder(job.settings.out, seeds[0]).parent.name
+    named = f"seed{'s' * (len(seeds) > 1)} {', '.join(map(str, seeds))}"
+    return f"{row}, {config.source} → {config.target}, {named}"
+
+
 def _results(job: "TrainingJob") -> list[RunResult]:
     results = (job.folder(seed).read_figures() for seed in job.seeds)
     return [result for result in results if result is not None]
@@ -370,7 +380,7 @@ def _train_alone(shared: _Shared, number: int) -> tuple[str, list[RunResult]]:
     tasks, cache = shared
     job, seeds = tasks[number]
     with redirect_stderr(_NoTerminal()):
-        return job.method.name, train(job, seeds, cache)
+        return _called(job, seeds), train(job, seeds, cache)
 
 
 class _NoTerminal(io.TextIOBase):

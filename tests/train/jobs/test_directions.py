@@ -1,6 +1,7 @@
 """If this breaks, a whole benchmark is no longer one line, or lacks directions unnoticed."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -82,6 +83,9 @@ def test_the_table_has_directions_across_and_their_mean(domains: Path, tmp_path:
         assert float(row[5]) == pytest.approx((float(row[3]) + float(row[4])) / 2, abs=0.01)
         # Every class has one video.
         assert row[6] == row[5]
+    # What the lines of a log are of stands before them.
+    for row in ("source-only", "ta3n"):
+        assert re.search(rf"{row}-\S+, synthetic-c → synthetic-a, seed", result.stderr)
     again = train(domains, tmp_path, *line)
     assert again.stdout == result.stdout
     assert "an epoch took" not in again.stderr

@@ -304,7 +304,8 @@ def _start(config: RunConfig) -> Mapping[str, Any]:
 
 def _usual_weights(direction: DirectionRuns) -> Mapping[str, float]:
     """Return the weights that a direction has where none is given."""
-    base = base_of(direction.rows[0].config)
+    # Without rows there is nothing to hold against them.
+    base = base_of(direction.rows[0].config) if direction.rows else direction.benchmark
     of_direction = direction_weights(base, direction.source, direction.target)
     return {**default_weights(), **of_direction.values}
 
