@@ -50,6 +50,9 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
             for name, value in kwargs.items():
                 kwargs[name] = _at_home(value)
             signal.signal(signal.SIGTERM, _raise_interrupted)
+            # A shell lets what it starts in the background ignore Ctrl-C.
+            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
+                signal.signal(signal.SIGINT, _raise_interrupted)
             try:
                 _check_folder()
                 function(*args, **kwargs)
@@ -205,9 +208,11 @@ def _check_folder() -> None:
 
 
 def _raise_interrupted(number: int, _frame: FrameType | None) -> None:
-    # Batch systems send it to several processes of a job at once, so that it may come twice: the
-    # second one must not end the saving that the first one begins.
+    # Batch systems send it to several processes of a job at once, so that it may come twice, and
+    # Ctrl-C is pressed twice: the second one must not end the saving that the first one begins.
     signal.signal(number, signal.SIG_IGN)
+    if number == signal.SIGINT:
+        raise KeyboardInterrupt
     raise InterruptedRunError(_interrupted(signal.Signals(number).name))
 
 

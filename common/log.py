@@ -1,4 +1,4 @@
-"""Log lines and progress: plain in a log file, a live bar on a terminal.
+"""Log lines, progress and tables: plain in a log file, a live bar on a terminal.
 
 Results go to standard output, everything else to standard error.
 """
@@ -10,7 +10,11 @@ import sys
 import time
 import unicodedata
 from collections import deque
-from typing import Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 LOGGER = logging.getLogger("ta3n")
 
@@ -157,3 +161,52 @@ def describe_duration(seconds: float) -> str:
     if whole < 3600:
         return f"{whole // 60}:{whole % 60:02d} min"
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
+
+
+def describe_bytes(num_bytes: float) -> str:
+    """Return a number of bytes for people: `12.3 MB`, `4.5 GB`."""
+    if num_bytes >= 1e9:
+        return f"{num_bytes / 1e9:.1f} GB"
+    return f"{num_bytes / 1e6:.1f} MB"
+
+
+def open_console(width_elsewhere: int) -> "Console":
+    """Return a console; with `NO_COLOR` set it prints no escape sequences at all.
+
+    Args:
+        width_elsewhere: In letters, where there is no terminal: log files and scripts take whole
+            lines.
+    """
+    from rich.console import Console
+
+    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
+    return console if console.is_terminal else Console(width=width_elsewhere)
+
+
+def print_table(console: "Console", table: "Table") -> None:
+    """Print a table, or where it does not fit, line by line what stands in each row.
+
+    No figure is cut: a table fits if the longest word of each column does.
+    """
+    from rich.measure import Measurement
+    from rich.text import Text
+
+    wide = console.options.update(max_width=10_000)
+    if Measurement.get(console, wide, table).minimum <= console.width:
+        console.print(table)
+        return
+    heads = [_words(column.header) for column in table.columns]
+    rows = list(zip(*(list(column.cells) for column in table.columns), strict=True))
+    if table.show_footer:
+        rows.append(tuple(column.footer for column in table.columns))
+    if table.title:
+        console.print(Text(_words(table.title)))
+    for row in rows:
+        for head, cell in zip(heads, row, strict=True):
+            if told := _words(cell):
+                console.print(Text(f"{head}: {told}"), highlight=False)
+        console.print()
+
+
+def _words(cell: object) -> str:
+    return " ".join(str(cell).split())

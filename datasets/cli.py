@@ -20,6 +20,7 @@ from ta3n.common.cli import (
     say_json,
 )
 from ta3n.common.errors import UsageError, printable
+from ta3n.common.log import open_console, print_table
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.check import (
@@ -338,8 +339,8 @@ def _counts(part: DatasetClips) -> dict[str, Any]:
 
 
 def _print_counts(parts: Sequence[DatasetClips]) -> None:
-    from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
     table = Table("class", show_footer=True)
     for part in parts:
@@ -351,10 +352,8 @@ def _print_counts(parts: Sequence[DatasetClips]) -> None:
     table.columns[0].footer = "all"
     for name in parts[0].class_names:
         counts = (part.counted.get((name, role), 0) for part in parts for role in _WORDS)
-        table.add_row(printable(name), *map(str, counts))
-    # Not a terminal: never fold a table to 80 columns, scripts read it.
-    width = None if sys.stdout.isatty() else 200
-    Console(width=width, highlight=False, markup=False).print(table)
+        table.add_row(Text(printable(name)), *map(str, counts))
+    print_table(open_console(width_elsewhere=200), table)
     for part in parts:
         if part.only_lists:
             say(f"{part.dataset.name}: no folder is set: rows of its lists are counted, no clips")

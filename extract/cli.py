@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, settings_options
+from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, say, settings_options
 from ta3n.common.errors import UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.common.shares import JobShare
@@ -68,7 +68,11 @@ Exit codes: 0 done (clips that failed are in the manifest), 1 data, weights or d
 @click.option("--retry-failed", is_flag=True, help="Do clips again that failed before.")
 @click.option("--new-splits", is_flag=True, help="Other splits of the same clips: no new features.")
 @click.option("--repair", is_flag=True, help="Check all shards; make damaged ones again.")
-@click.option("--dry-run", is_flag=True, help="Say what would be done, and stop.")
+@click.option(
+    "--dry-run",
+    is_flag=True,
+    help="Say what would be done and stand in the way; try a few clips for time, memory and disk.",
+)
 @click.option("--bench", is_flag=True, help="Measure every stage on this machine, and stop.")
 @click.option(
     "--simulate", metavar="R", type=float, help="With --bench: a device of R frames/s, no network."
@@ -191,7 +195,6 @@ def _extract(
     """Do what is asked for; `again` is what an `ExtractionJob` does with parts that are there."""
     from ta3n.extract.job.plan import (
         Scope,
-        describe_plan,
         feature_config,
         make_plan,
         num_plan_parts,
@@ -214,11 +217,6 @@ def _extract(
     config = config.model_copy(update={"reading": listing.reading})
     plan = make_plan(listing, config, selection=selection, limit=options.limit)
     scope = Scope.of(listing, classes, num_parts)
-    if dry_run:
-        wanted = {name: again[name] for name in ("retry_failed", "new_splits")}
-        told = describe_plan(plan, listing.root, share or JobShare(), folder, scope=scope, **wanted)
-        click.echo(told)
-        return
     work = Work(
         root=listing.root,
         folder=folder,
@@ -240,9 +238,15 @@ def _extract(
         share=share,
         **again,
     )
+    if dry_run:
+        from ta3n.extract.job.dry_run import look_ahead
+
+        for line in look_ahead(job, options.max_failures):
+            say(line)
+        return
     manifest = run_job(job)
     report(manifest, folder)
-    check_failures(manifest, options.max_failures)
+    check_failures(manifest.clips, options.max_failures)
 
 
 def _listing(

@@ -273,7 +273,7 @@ def import_command(
     )
     manifest = run_import(job)
     report(manifest, target)
-    check_failures(manifest, settings.extract.max_failures)
+    check_failures(manifest.clips, settings.extract.max_failures)
 
 
 _FOR_EPIC = ("annotations", "modalities", "segments", "all_rows")

@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ta3n.common.cli import SettingsCommand, complete_dataset, handles_errors, say, settings_options
+from ta3n.common.cli import (
+    SettingsCommand,
+    complete_dataset,
+    handles_errors,
+    json_option,
+    say,
+    say_json,
+    settings_options,
+)
 from ta3n.common.errors import DivergedError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
@@ -115,6 +123,7 @@ def _print_rows(context: click.Context, _option: click.Parameter, value: bool) -
 @click.option("--select", type=_GRID_RULES, help="Chooses among the combinations (default: im).")
 @evaluation_options
 @submission_options
+@json_option
 @settings_options
 @handles_errors(COMMAND)
 def main(
@@ -128,6 +137,7 @@ def main(
     grid_file: Path | None,
     select: str | None,
     dry_run: bool,
+    as_json: bool,
     **options: Any,
 ) -> None:
     """Train on the source, adapt to the unlabelled target, evaluate on the target.
@@ -146,6 +156,13 @@ def main(
         "select": select,
         "dry_run": dry_run or None,
     }
+    _check_json(
+        as_json,
+        dry_run=dry_run,
+        show_config=show_config,
+        list_methods=list_methods,
+        submit=bool(options["submit"]),
+    )
     submission = take_submission(options, target, others)
     evaluation = take_call(options, target, others)
     weights = weights_given(options)
@@ -163,7 +180,7 @@ def main(
         run_submission(submission, resolved.settings)
         return
     if evaluation is not None:
-        run_evaluation(evaluation, resolved.settings)
+        run_evaluation(evaluation, resolved.settings, as_json=as_json)
         return
     if directions is not None:
         _check_alone(directions, source, target, resolved.settings.train)
@@ -178,8 +195,15 @@ def main(
         from ta3n.train.runs.scalars import check_tensorboard
 
         check_tensorboard()
-    call = _Call(source, target, directions, shard, grid_file, select, dry_run)
+    call = _Call(source, target, directions, shard, grid_file, select, dry_run, as_json)
     _train(call, given, resolved.settings)
+
+
+def _check_json(as_json: bool, **others: bool) -> None:
+    """Refuse `--json` beside what prints something else than results."""
+    given = [f"--{name.replace('_', '-')}" for name, value in others.items() if value]
+    if as_json and given:
+        raise UsageError(f"--json prints results; leave out {', '.join(given)}")
 
 
 def _check_alone(
@@ -208,6 +232,7 @@ class _Call:
     grid_file: Path | None
     select: str | None
     dry_run: bool
+    as_json: bool
 
 
 def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
@@ -280,6 +305,10 @@ def _tell(
     num_left = sum(path not in diverged for path in runs) - sum(map(len, results))
     if num_left:
         LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
+    if call.as_json:
+        say_json(_record(call, grid, by_direction, results, diverged, num_left))
+    elif num_left:
+        pass
     elif not any(results):
         LOGGER.warning("every run diverged: there is no figure to tell")
     elif grid is not None:
@@ -289,10 +318,37 @@ def _tell(
         for jobs in by_direction:
             if len(by_direction) > 1:
                 click.echo(f"{jobs[0].config.source} → {jobs[0].config.target}")
-            folders = [[job.folder(seed).path for seed in job.seeds] for job in jobs]
-            print_grid(choose(grid, folders, call.select or _DEFAULT_RULE))
+            print_grid(choose(grid, _folders(jobs), call.select or _DEFAULT_RULE))
     else:
         _print(by_direction, results, diverged)
+
+
+def _record(
+    call: _Call,
+    grid: Grid | None,
+    by_direction: Sequence[Sequence[TrainingJob]],
+    results: Sequence[Sequence[RunResult]],
+    diverged: Mapping[Path, Divergence],
+    num_left: int,
+) -> dict[str, Any]:
+    """Return what the runs came to as plain values."""
+    from ta3n.train.jobs.record import results_record
+
+    record = results_record(by_direction, results, diverged)
+    record["left_to_other_jobs"] = num_left
+    if grid is not None and not num_left and any(results):
+        from ta3n.train.jobs.grid_result import choose, grid_record
+
+        record["grids"] = [
+            grid_record(choose(grid, _folders(jobs), call.select or _DEFAULT_RULE))
+            for jobs in by_direction
+        ]
+    return record
+
+
+def _folders(jobs: Sequence[TrainingJob]) -> list[list[Path]]:
+    """Return the run folders of every combination, one a seed."""
+    return [[job.folder(seed).path for seed in job.seeds] for job in jobs]
 
 
 def _print(

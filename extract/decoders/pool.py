@@ -10,7 +10,6 @@ import os
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -40,8 +39,6 @@ from ta3n.extract.decoders.decoder import (
 )
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.passes import Outcomes, Pass
-
-DECODER_COMMAND = (sys.executable, "-P", "-m", "ta3n.extract.decoders")
 
 _MAX_TRIES = 2
 # Times in a row that a disk may not answer, a time limit each, before the job ends.

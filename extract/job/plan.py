@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from itertools import count
 from pathlib import Path, PurePosixPath
-from typing import Self
+from typing import Self, TypeVar
 
 from ta3n.common.errors import DataConflictError, FeatureStoreError, shorten
 from ta3n.common.files import publish_file, replace_file, temporary_beside
@@ -38,6 +38,8 @@ from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.extract.backbones import Backbone, get_backbone, weights_identity, with_window
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.settings import ExtractSettings
+
+T = TypeVar("T")
 
 _SHARD = "shard-"
 _CLIPS_PER_SHARD = 64
@@ -89,7 +91,7 @@ def make_plan(
     """
     clips = listing.clips
     if limit is not None and limit < len(clips):
-        clips = tuple(_spread(clips, limit))
+        clips = tuple(spread_evenly(clips, limit))
         selection += f", limit {limit}"
     absent = tuple(
         AbsentClip(
@@ -270,6 +272,27 @@ def is_untouched(folder: Path) -> bool:
     return not any(folder.glob("shard-*"))
 
 
+def expected_plan(
+    plan: Plan,
+    folder: Path,
+    *,
+    scope: Scope | None = None,
+    retry_failed: bool = False,
+    new_splits: bool = False,
+) -> Plan:
+    """Return the plan on which `agree_on_plan` would agree; nothing is written.
+
+    Raises:
+        DataConflictError: If it would refuse.
+    """
+    parts = read_plan_parts(folder) if (folder / PLAN_NAME).exists() else []
+    if not parts or (parts[0].config != plan.config and is_untouched(folder)):
+        return plan
+    return grown_plan(
+        folder, parts, plan, scope or Scope(), retry_failed=retry_failed, new_splits=new_splits
+    )
+
+
 def describe_plan(
     plan: Plan,
     root: Path,
@@ -283,17 +306,16 @@ def describe_plan(
     """Say what a job would do with its share of a plan, a fact a line; see `agree_on_plan`."""
     scope, agreed = scope or Scope(), plan
     in_folder: list[str] = []
-    parts = read_plan_parts(folder) if (folder / PLAN_NAME).exists() else []
-    if parts and not (parts[0].config != plan.config and is_untouched(folder)):
-        there = join_plan(parts)
-        try:
-            agreed = grown_plan(
-                folder, parts, plan, scope, retry_failed=retry_failed, new_splits=new_splits
-            )
+    try:
+        agreed = expected_plan(
+            plan, folder, scope=scope, retry_failed=retry_failed, new_splits=new_splits
+        )
+        if agreed is not plan:
+            there = join_plan(read_plan_parts(folder))
             num_new = len(agreed.clips) - len(there.clips)
             in_folder = [f"the folder is for {len(there.clips)} clips; {num_new} are added"]
-        except DataConflictError as error:
-            in_folder = [f"it would be refused: {error}"]
+    except DataConflictError as error:
+        in_folder = [f"it would be refused: {error}"]
     asked = shards_asked_for(agreed, plan, scope)
     config, mine = plan.config, [shard for shard in share.of(agreed.shards) if shard in asked]
     per_class = Counter(clip.class_name for clip in plan.clips if clip.class_name)
@@ -355,7 +377,7 @@ def _shard_numbers(clips: Sequence[Clip]) -> Iterator[int]:
         yield shard
 
 
-def _spread(clips: Sequence[Clip], limit: int) -> list[Clip]:
+def spread_evenly(clips: Sequence[T], limit: int) -> list[T]:
     """Return so many clips, spread evenly, or all if there are no more."""
     num_chosen = min(limit, len(clips))
     return [clips[i * len(clips) // num_chosen] for i in range(num_chosen)]
@@ -367,7 +389,7 @@ def _added(there: Plan, now: Plan, files: Mapping[str, Clip]) -> list[Clip]:
     new = [c for c in sorted(files.values(), key=lambda c: c.order) if c.path not in known]
     if len(files) == len(now.clips):
         return new
-    return _spread(new, max(0, len(now.clips) - (len(files) - len(new))))
+    return spread_evenly(new, max(0, len(now.clips) - (len(files) - len(new))))
 
 
 def _refuse_others(

@@ -16,7 +16,7 @@ from ta3n.common.errors import (
 )
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.records import USABLE, Manifest, Plan, PlannedClip, build_manifest
+from ta3n.common.records import USABLE, ClipRecord, Manifest, Plan, PlannedClip, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
@@ -219,20 +219,20 @@ def report(manifest: Manifest, folder: Path) -> None:
         LOGGER.info("%d clips are left for other jobs or a rerun", len(manifest.pending))
 
 
-def check_failures(manifest: Manifest, allowed: str) -> None:
+def check_failures(clips: Sequence[ClipRecord], allowed: str) -> None:
     """Raise `TooManyFailuresError` if more clips failed than `N` or `P%`, or all of them."""
-    failed = [clip for clip in manifest.clips if clip.status not in USABLE]
+    failed = [clip for clip in clips if clip.status not in USABLE]
     num_failed = len(failed)
-    if failed and num_failed == len(manifest.clips):
+    if failed and num_failed == len(clips):
         raise TooManyFailuresError(
             f"nothing is usable: all {num_failed} clips failed, the first, {failed[0].path}: "
             f"{failed[0].error}"
         )
     limit = float(allowed.rstrip("%"))
     if allowed.endswith("%"):
-        limit *= len(manifest.clips) / 100
+        limit *= len(clips) / 100
     if num_failed > limit:
         raise TooManyFailuresError(
-            f"{num_failed} of {len(manifest.clips)} clips failed, --max-failures allows {allowed}; "
+            f"{num_failed} of {len(clips)} clips failed, --max-failures allows {allowed}; "
             "the manifest holds the reasons"
         )

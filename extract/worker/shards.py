@@ -117,9 +117,12 @@ def extract_shards(
         # Each thread has a current one.
         torch.cuda.set_device(engine.device)
     publisher = Publisher(work, engine.provenance)
+    num_passes = sum(len(task.passes(work.quarantined)) for task in work.tasks)
+    count = work.decode_threads or max(allowed_cpus() // work.num_sharing, 1)
     decoders = Decoders(
         decode or PassDecoding(work.root, work.config, engine.cropper),
-        count=work.decode_threads or max(allowed_cpus() // work.num_sharing, 1),
+        # One more than there are clips would only be started.
+        count=min(count, max(num_passes, 1)),
         max_bytes=work.decode_bytes or engine.max_bytes_ahead,
         frame_bytes=engine.max_frame_bytes,
         command=work.decoder_command,

@@ -35,6 +35,7 @@ MARKS = {
     "needs a network",
     "needs a cluster",
     "needs the repository",
+    "for your shell's start file",
     "takes minutes",
 }
 # Options on our pages that no command has: of Slurm, and of `python -m ta3n.extract.bench`.

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Any, Literal, TypeVar
 
 import click
 
+from ta3n.common.cli import say_json
 from ta3n.common.errors import DataMissingError, UsageError
+from ta3n.common.log import print_table
 from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
@@ -124,28 +126,31 @@ def take_call(
     return EvaluationCall(run=run, target=target, out=out, **chosen)
 
 
-def run_evaluation(call: EvaluationCall, settings: TrainSections) -> None:
-    """Evaluate, print a table, write the files.
+def run_evaluation(call: EvaluationCall, settings: TrainSections, *, as_json: bool = False) -> None:
+    """Evaluate, print a table, or one JSON document in its place, and write the files.
 
     Raises:
         Ta3nError: If there is nothing to evaluate, or something does not fit the run.
         OSError: If a file cannot be written.
     """
     if call.target is None:
-        _classify(call, settings.train)
+        _classify(call, settings.train, as_json=as_json)
     else:
         own = {table.short_name: name for name, table in settings.datasets.items()}
-        _evaluate(call, own.get(call.target.lower(), call.target), settings.train)
+        _evaluate(call, own.get(call.target.lower(), call.target), settings.train, as_json=as_json)
 
 
-def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
+def _classify(call: EvaluationCall, settings: TrainSettings, *, as_json: bool) -> None:
     from ta3n.train.inference.classify import predict
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.folder import write_csv
 
     run = load_run(call.run, rule=call.rule, device=settings.device, weights=call.weights)
     predictions = predict(run, call.videos, top_k=call.top_k)
-    _print_predictions(run, predictions, call.top_k)
+    if as_json:
+        say_json(_predictions_record(run, predictions))
+    else:
+        _print_predictions(run, predictions, call.top_k)
     if call.out is not None:
         rows: list[Sequence[object]] = []
         is_open = run.rejection is not None
@@ -161,9 +166,35 @@ def _classify(call: EvaluationCall, settings: TrainSettings) -> None:
         raise DataMissingError("no clip could be classified, for the reasons above")
 
 
-def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> None:
+def _predictions_record(run: TrainedRun, predictions: Sequence[Prediction]) -> dict[str, Any]:
+    """Return what became of clips as plain values."""
+    return {
+        "run": run.path,
+        "rule": run.rule,
+        "epoch": run.epoch,
+        "videos": [
+            {
+                "video": each.video,
+                "status": each.status,
+                "reason": each.reason,
+                "top": [top._asdict() for top in each.top],
+                **({} if run.rejection is None else {"is_unknown": each.is_unknown}),
+            }
+            for each in predictions
+        ],
+    }
+
+
+def _evaluate(
+    call: EvaluationCall, dataset: str, settings: TrainSettings, *, as_json: bool
+) -> None:
     from ta3n.train.data.videos import untested_classes, worth_of_a_video
-    from ta3n.train.inference.evaluation import evaluate, load_target, write_evaluation
+    from ta3n.train.inference.evaluation import (
+        evaluate,
+        evaluation_record,
+        load_target,
+        write_evaluation,
+    )
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.records import benchmark_of, find_runs
     from ta3n.train.runs.tables import open_console
@@ -185,11 +216,19 @@ def _evaluate(call: EvaluationCall, dataset: str, settings: TrainSettings) -> No
     evaluations = [evaluate(run, target, call.split) for run in runs]
     challenge = _tell_challenge(call, evaluations, settings.features[0])
     records = challenge.records if challenge else [{} for _ in runs]
-    for each, record in zip(evaluations, records, strict=True):
+    figures = [
+        evaluation_record(each, top_k=call.top_k, more=record)
+        for each, record in zip(evaluations, records, strict=True)
+    ]
+    for each, record in zip(evaluations, figures, strict=True):
         folder = each.run.path
         if call.out is not None:
             folder = call.out / folder.name if len(runs) > 1 else call.out
-        write_evaluation(each, folder, top_k=call.top_k, more=record)
+        write_evaluation(each, folder, record)
+    if as_json:
+        told = zip(evaluations, figures, strict=True)
+        say_json({"runs": [{"folder": each.run.path, **record} for each, record in told]})
+        return
     console = open_console()
     console.print(_title(evaluations), highlight=False)
     if challenge is None:
@@ -263,7 +302,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
                 table.add_row(called, str(len(measures)), told, "")
             table.add_section()
     console = open_console()
-    console.print(table)
+    print_table(console, table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
     if first.run.rejection is not None:
         console.print(MEASURES_OF_OPEN_SET, highlight=False)
@@ -292,4 +331,4 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
         f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}{run.chosen_on}",
         highlight=False,
     )
-    console.print(table)
+    print_table(console, table)

@@ -198,22 +198,18 @@ def evaluate(run: TrainedRun, target: DomainVideos, split: BenchmarkRole) -> Run
     )
 
 
-def write_evaluation(
-    evaluation: RunEvaluation, folder: Path, *, top_k: int, more: Mapping[str, Any]
-) -> None:
-    """Write the figures as JSON, and each video's prediction and probabilities as CSV.
+def evaluation_record(
+    evaluation: RunEvaluation, *, top_k: int, more: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the figures as plain values.
 
     Args:
         evaluation: Of one run.
-        folder: For both files.
         top_k: Up to which place a class counts beside the first.
         more: To be told beside.
-
-    Raises:
-        OSError: If the folder cannot be written.
     """
     run, total = evaluation.run, evaluation.num_labelled
-    figures = {
+    return {
         "benchmark": run.config.benchmark,
         "config_hash": run.config.hash,
         "seed": run.seed,
@@ -240,6 +236,20 @@ def write_evaluation(
             for name, correct, of in evaluation.by_class()
         ],
     }
+
+
+def write_evaluation(evaluation: RunEvaluation, folder: Path, figures: Mapping[str, Any]) -> None:
+    """Write the figures as JSON, and each video's prediction and probabilities as CSV.
+
+    Args:
+        evaluation: Of one run.
+        folder: For both files.
+        figures: What `evaluation_record` returned.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    run = evaluation.run
     name = f"evaluation-{evaluation.target.dataset}-{evaluation.split}-{run.rule}"
     write_json(folder / f"{name}.json", figures)
     classes = [f"probability_{name}" for name in run.classes]

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DivergedError, TrainingError, shorten
 from ta3n.common.files import canonical_json
-from ta3n.common.log import describe_duration
+from ta3n.common.log import describe_bytes, describe_duration
 from ta3n.common.shares import JobShare, check_count
 from ta3n.train.jobs.execution import (
     FeatureCache,
@@ -193,23 +193,24 @@ def _try_all(
     yield f"time: about {took} on {describe_device(device)}{side_by_side}"
     need = processes * (memory.held() - _features(tried, cache, device))
     need += _features([job for job, _ in state.left], cache, device)
-    yield f"memory: about {_size(need)}, of {_size(free)} that are free"
+    yield f"memory: about {describe_bytes(need)}, of {describe_bytes(free)} that are free"
     if device.type == "cuda":
-        yield f"memory of the GPU: about {_size(memory.held_by_gpu())}"
+        yield f"memory of the GPU: about {describe_bytes(memory.held_by_gpu())}"
     largest = max(trials.values(), key=lambda each: each.run_bytes)
     files = state.num_left * largest.run_bytes + processes * largest.checkpoint_bytes
     space = shutil.disk_usage(here).free
-    yield f"disk: at most {_size(files)}, of {_size(space)} that are free in {here}"
+    takes, there = describe_bytes(files), describe_bytes(space)
+    yield f"disk: at most {takes}, of {there} that are free in {here}"
     if files > space:
         raise TrainingError(
-            f"no space: {state.num_left} runs take up to {_size(files)}, and {_size(space)} are "
-            f"free in {here}; make room, or give another --out"
+            f"no space: {state.num_left} runs take up to {takes}, and {there} are free in {here}; "
+            "make room, or give another --out"
         )
     # What this process has taken is not among what is free.
     if need - memory.before > free:
         raise TrainingError(
-            f"no memory: {processes} processes take about {_size(need)}, and {_size(free)} are "
-            "free; give fewer --jobs, or --load mapped"
+            f"no memory: {processes} processes take about {describe_bytes(need)}, and "
+            f"{describe_bytes(free)} are free; give fewer --jobs, or --load mapped"
         )
     return [each.diverged for each in trials.values() if each.diverged]
 
@@ -369,13 +370,6 @@ def _threads(processes: int) -> Iterator[None]:
 def _existing(out: Path) -> Path:
     """Return a folder that is there: the one for runs, or the nearest that it would lie in."""
     return next(path for path in (out.absolute(), *out.absolute().parents) if path.is_dir())
-
-
-def _size(num_bytes: float) -> str:
-    """Return a number of bytes for people."""
-    if num_bytes >= 1e9:
-        return f"{num_bytes / 1e9:.1f} GB"
-    return f"{num_bytes / 1e6:.1f} MB"
 
 
 def _told(seconds: float) -> str:

@@ -201,7 +201,7 @@ def choose(grid: Grid, folders: Sequence[Sequence[Path]], rule: str) -> GridResu
         cost=_cost(trials),
         path=folders[0][0].parents[1] / name,
     )
-    replace_file(result.path, (json.dumps(_record(result), indent=1) + "\n").encode())
+    replace_file(result.path, (json.dumps(grid_record(result), indent=1) + "\n").encode())
     return result
 
 
@@ -252,7 +252,8 @@ def _cost(trials: Sequence[Trial]) -> GridCost:
     )
 
 
-def _record(result: GridResult) -> dict[str, Any]:
+def grid_record(result: GridResult) -> dict[str, Any]:
+    """Return all that a grid came to as plain values."""
     config = result.runs[0].config
     return {
         "benchmark": config.benchmark,

@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from ta3n.common.log import describe_duration
+from ta3n.common.log import describe_duration, print_table
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
@@ -64,7 +64,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     console = open_console()
     recipe = config.settings["recipe"]["name"]
     _print_heading(console, config, f"{config.method} with {config.temporal}", recipe)
-    console.print(table)
+    print_table(console, table)
     _print_what_it_is(console, config, first)
     _print_rule_notes(console, names, config, results)
     _print_troubles(console, [(config.label, results)])
@@ -127,7 +127,7 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         )
     console = open_console()
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
-    console.print(table)
+    print_table(console, table)
     _print_what_it_is(console, jobs[0].config, first.rules["last"])
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}", highlight=False)
@@ -162,7 +162,7 @@ def print_matrix(
             runs = [each[row] for each in results]
             cells = (*_across(runs, rule), *_means_across(runs, rule, means))
             table.add_row(job.method.name, job.method.temporal, *cells)
-        console.print(table)
+        print_table(console, table)
     console.print(
         "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
         "all directions, and not told where one lacks the row",
@@ -284,8 +284,8 @@ def _table(*headings: str, title: str | None = None) -> "Table":
 def print_grid(result: GridResult) -> None:
     """Print what the rule chooses with the oracle's choice beside it, and what that cost."""
     console = open_console()
-    console.print(_choices(result))
-    console.print(_combinations(result))
+    print_table(console, _choices(result))
+    print_table(console, _combinations(result))
     if (hidden := len(result.trials) - _SHOWN) > 0:
         console.print(f"and {hidden} more combinations, see {result.path}", highlight=False)
     print_diverged({path: d for trial in result.trials for path, d in trial.diverged.items()})

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import handles_errors, json_option, say_json
 from ta3n.train.epic.cli import CHECK, check_submission
 
 COMMAND = "ta3n-report"
@@ -97,6 +97,7 @@ class _ReportCommand(click.Command):
     help="The row that all others are held against, or first digits of its configuration's hash "
     "(default: ta3n-relation, or the adapting method nearest to it); of further ones, the summary.",
 )
+@json_option
 @click.version_option(package_name="ta3n")
 @handles_errors(COMMAND)
 def main(
@@ -109,6 +110,7 @@ def main(
     annotations: Path | None,
     *,
     no_pictures: bool,
+    as_json: bool,
 ) -> None:
     """Turn the runs under the folders RUNS into the paper's tables, a summary and a page.
 
@@ -130,7 +132,10 @@ def main(
         focal=focal,
         annotations=annotations,
     )
-    report.print()
+    if as_json:
+        say_json(report.record())
+    else:
+        report.print()
 
 
 if __name__ == "__main__":

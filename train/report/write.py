@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from functools import cache
 from itertools import product
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import (
     DataMissingError,
@@ -35,6 +35,7 @@ from ta3n.train.report.tables.rows import (
     heads_sheet,
     others_sheet,
     results_csv,
+    results_rows,
     rules_sheet,
 )
 from ta3n.train.report.tables.sheet import Sheet, print_sheet, to_csv, to_latex, to_markdown
@@ -82,6 +83,14 @@ class Report:
     def contents(self) -> Contents:
         """What is told of the first kind of features, or the only one."""
         return self.found.kinds[0]
+
+    def record(self) -> dict[str, Any]:
+        """Return the lines of the tidy table as plain values, what was left out, and the files."""
+        rows = (
+            {name: None if value == "" else value for name, value in line.items()}
+            for line in results_rows(self.found.directions)
+        )
+        return {"rows": list(rows), "notes": self.notes, "csv": self.csv, "report": self.page}
 
     def print(self) -> None:
         """Print the tables of what was run, the summary, and what was left out or written."""

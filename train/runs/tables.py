@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from statistics import mean, stdev
 from typing import TYPE_CHECKING
 
+from ta3n.common import log
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -16,7 +18,4 @@ def spread(values: Sequence[float], digits: int = 2) -> str:
 
 def open_console() -> "Console":
     """Return a console that is wide where there is no terminal: a log file takes whole lines."""
-    from rich.console import Console
-
-    console = Console()
-    return console if console.is_terminal else Console(width=180)
+    return log.open_console(width_elsewhere=180)

@@ -224,6 +224,8 @@ def test_without_memory_to_share_a_file_serves_that_nobody_sees(
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    # Torch makes a folder there where it is used for the first time.
+    monkeypatch.setenv("TORCHINDUCTOR_CACHE_DIR", str(tmp_path / "torch"))
     task = job(ucf_tree, tmp_path / "f", classes=("Biking",), decoder_command=DECODER_COMMAND)
     assert run_job(task).status_counts() == {"ok": 4}
     assert f"decoded frames go through a file of 134 MB in {folder}" in log.text
@@ -258,3 +260,12 @@ def test_rows_do_not_depend_on_who_decodes(ucf_tree: Path, tmp_path: Path) -> No
     for others, other_content in made.values():
         assert other_content == content
         assert all(np.array_equal(others[path], rows[path]) for path in rows)
+
+
+def test_no_more_decoders_are_started_than_there_are_clips(ucf_tree: Path, tmp_path: Path) -> None:
+    """Each is an interpreter that starts: a machine of many cores would wait for them all."""
+    started = tmp_path / "started"
+    command = ("sh", "-c", f'echo one >> "{started}"; exec "$@"', "sh", *DECODER_COMMAND)
+    task = job(ucf_tree, tmp_path, classes=("Biking",), decoder_command=command, decode_threads=9)
+    assert run_job(task).status_counts() == {"ok": 4}
+    assert started.read_text().split() == ["one"] * 4

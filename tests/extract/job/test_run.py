@@ -118,11 +118,11 @@ def test_failing_clips_leave_their_neighbours_alone(
     rows = rows_of(tmp_path / "b", manifest)
     for path in good.keys() - bad.keys():
         np.testing.assert_allclose(rows[path], good[path], rtol=1e-4, atol=1e-5)
-    check_failures(manifest, "1")
-    check_failures(manifest, "13%")
+    check_failures(manifest.clips, "1")
+    check_failures(manifest.clips, "13%")
     for allowed in ("0", "12%"):
         with pytest.raises(TooManyFailuresError, match="1 of 8 clips failed"):
-            check_failures(manifest, allowed)
+            check_failures(manifest.clips, allowed)
 
 
 @pytest.mark.usefixtures("one_clip_shards")

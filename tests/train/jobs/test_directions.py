@@ -84,8 +84,8 @@ def test_the_table_has_directions_across_and_their_mean(domains: Path, tmp_path:
         # Every class has one video.
         assert row[6] == row[5]
     # What the lines of a log are of stands before them.
-    for row in ("source-only", "ta3n"):
-        assert re.search(rf"{row}-\S+, synthetic-c → synthetic-a, seed", result.stderr)
+    for name in ("source-only", "ta3n"):
+        assert re.search(rf"{name}-\S+, synthetic-c → synthetic-a, seed", result.stderr)
     again = train(domains, tmp_path, *line)
     assert again.stdout == result.stdout
     assert "an epoch took" not in again.stderr

@@ -524,17 +524,22 @@ def _measures_note(direction: DirectionRuns, rule: str) -> str:
     )
 
 
-def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
-    """Return a tidy file: a line for each direction, row, seed and selection rule.
+def results_rows(directions: Sequence[DirectionRuns]) -> list[dict[str, object]]:
+    """Return a line for each direction, row, seed and selection rule, by column; "" is untold.
 
     Of several kinds of features the first column tells which.
     """
-    lines = [
+    return [
         ({"features": direction.kind} if direction.kind else {}) | line
         for direction in directions
         for row in direction.rows
         for line in _lines(row)
     ]
+
+
+def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
+    """Return a tidy file of `results_rows`."""
+    lines = results_rows(directions)
     text = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
     writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
@@ -569,10 +574,10 @@ def _lines(row: RunGroup) -> Iterator[dict[str, object]]:
                 "epoch": rule.epoch if rule else "",
                 "correct": rule.correct if rule else "",
                 "total": rule.total if rule else "",
-                "accuracy_percent": repr(rule.percent) if rule and rule.total else "",
-                "mean_class_percent": repr(means[name][place]) if means.get(name) else "",
+                "accuracy_percent": rule.percent if rule and rule.total else "",
+                "mean_class_percent": means[name][place] if means.get(name) else "",
                 **(
-                    {f"{key}_percent": repr(figure) for key, figure in opened[name][place].items()}
+                    {f"{key}_percent": figure for key, figure in opened[name][place].items()}
                     if opened.get(name)
                     else {}
                 ),

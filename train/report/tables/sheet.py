@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from jinja2 import Environment, FileSystemLoader
 
+from ta3n.common.log import print_table
 from ta3n.train.report.data.statistics import Interval
 from ta3n.train.runs.tables import open_console, spread
 
@@ -175,7 +176,8 @@ def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
     from rich.text import Text
 
     shown = [column.terminal for column in sheet.columns]
-    tell = partial(open_console().print, highlight=False, markup=False)
+    console = open_console()
+    tell = partial(console.print, highlight=False, markup=False)
     tell(f"\n{sheet.title}", style="bold")
     for block in (block for block in sheet.blocks if block.has_runs):
         table = Table(title=Text(block.label), title_justify="left")
@@ -185,8 +187,9 @@ def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
         for number, line in enumerate(block.lines):
             style = "bold" if number == block.marked else None
             table.add_row(*(Text(cell.text) for cell in compress(line, shown)), style=style)
-        for part in (table, *block.notes):
-            tell(part)
+        print_table(console, table)
+        for note in block.notes:
+            tell(note)
     for note in (sheet.caption, *sheet.notes):
         if note not in told:
             tell(note)
