@@ -150,7 +150,8 @@ def _build(name: str, image_size: int) -> nn.Module:
 
 def _load_published(backbone: Backbone, path: Path) -> nn.Module:
     """Let torchvision load a file: some networks differ, or rename parameters, with its weights."""
-    hub = torch.hub.get_dir()
+    # `set_dir` with what `get_dir` returned would hold that folder against a later TORCH_HOME.
+    before = torch.hub._hub_dir
     with tempfile.TemporaryDirectory(prefix="ta3n-") as folder:
         link = Path(folder) / "checkpoints" / file_name(weights_of(backbone))
         link.parent.mkdir()
@@ -159,7 +160,7 @@ def _load_published(backbone: Backbone, path: Path) -> nn.Module:
         try:
             network: nn.Module = get_model(_name(backbone), weights=weights_of(backbone))
         finally:
-            torch.hub.set_dir(hub)
+            torch.hub._hub_dir = before
     return network
 
 

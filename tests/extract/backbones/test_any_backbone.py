@@ -127,6 +127,7 @@ def test_published_file_from_elsewhere_is_loaded_by_its_library(tmp_path: Path) 
     as_published = cast(Any, load_backbone(backbone, str(path)).body)
     assert torch.hub.get_dir() == hub
     assert as_published.transform_input
+    assert torch.hub._hub_dir is None, "where weights are kept still follows from TORCH_HOME"
     as_own = load_backbone(get_backbone("googlenet"), str(path)).body
     images = torch.rand(2, 3, 96, 96)
     with torch.inference_mode():
