@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, get_args
 
 import click
 
-from ta3n.common.cli import handles_errors
+from ta3n.common.cli import handles_errors, json_option, say_json
 from ta3n.common.errors import (
     EXIT_INTERRUPTED,
     InterruptedRunError,
@@ -102,6 +102,7 @@ A demonstration that was interrupted goes on with the same command line.
 )
 @click.option("--quick", is_flag=True, help="Few clips and epochs: does it work here?")
 @click.option("--device", default="auto", show_default=True, metavar="D", help="auto, cpu, cuda:N.")
+@json_option
 @click.version_option(package_name="ta3n")
 @handles_errors(COMMAND)
 def main(
@@ -112,6 +113,7 @@ def main(
     device: str,
     *,
     quick: bool,
+    as_json: bool,
 ) -> None:
     """Render videos of two domains or three, extract features, train methods, report."""
     from ta3n.common.device import allowed_cpus, resolve_device
@@ -129,7 +131,7 @@ def main(
     for domain in domains:
         _extract(folder, f"synthetic-{domain}", backbone, device)
     _train(settings, pairs, rows, 1 if on_gpu else allowed_cpus())
-    _report(folder, rows)
+    _report(folder, rows, as_json=as_json)
     LOGGER.info("all of it took %s", describe_duration(time.monotonic() - started))
 
 
@@ -262,7 +264,7 @@ def _train(
     run_jobs(jobs, num_jobs)
 
 
-def _report(folder: Path, rows: Sequence[Row]) -> None:
+def _report(folder: Path, rows: Sequence[Row], *, as_json: bool) -> None:
     from ta3n.train.report.write import write_report
 
     LOGGER.info("step 4 of 4: the report")
@@ -274,7 +276,10 @@ def _report(folder: Path, rows: Sequence[Row]) -> None:
         command=shlex.join([COMMAND, *sys.argv[1:]]),
         focal=[name for name in _FOCAL if name in dict(rows)],
     )
-    report.print()
+    if as_json:
+        say_json(report.record())
+    else:
+        report.print()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """If this breaks, a newcomer's first command fails."""
 
 import csv
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ def test_quick_demonstration_ends_in_a_report_and_resumes(tmp_path: Path) -> Non
     assert again.returncode == 0
     assert again.stdout == first.stdout
     assert "7 of 7 runs of 7 rows are done" in again.stderr
+    told = subprocess.run([*command, "--json"], capture_output=True, text=True, check=True)
+    assert {(row["method"], row["temporal"]) for row in json.loads(told.stdout)["rows"]} == rows
 
 
 def test_directions_and_methods_are_chosen_by_name() -> None:
