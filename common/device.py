@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import re
+import resource
 import signal
 import sys
 from collections.abc import Iterator
@@ -27,6 +28,13 @@ def allowed_cpus() -> int:
     from joblib.externals.loky import cpu_count
 
     return int(cpu_count())
+
+
+def peak_memory() -> int:
+    """Return the most bytes that this process has held, those that it shares with others too."""
+    # Linux counts in KiB, macOS in bytes.
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 def available_memory(device: torch.device) -> int:

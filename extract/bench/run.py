@@ -6,7 +6,6 @@ ratios within a run mean anything. Nothing here decides whether a test passes.
 
 import copy
 import json
-import resource
 import sys
 import tempfile
 import time
@@ -24,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from ta3n.common.device import allowed_cpus, describe_device, resolve_device
+from ta3n.common.device import allowed_cpus, describe_device, peak_memory, resolve_device
 from ta3n.common.files import expand_home
 from ta3n.common.records import PYTHON_PREFIX, PlannedClip
 from ta3n.common.sampling import WindowPad
@@ -269,10 +268,7 @@ def _timed(pipeline: Callable[[Sequence[Path]], int], clips: Sequence[Path]) -> 
     started = time.perf_counter()
     num_frames = pipeline(clips)
     seconds = time.perf_counter() - started
-    # Linux counts in KiB, macOS in bytes.
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-    return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak / 1e6)
+    return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak_memory() / 1e6)
 
 
 def _make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:

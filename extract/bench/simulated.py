@@ -6,8 +6,6 @@ takes a fixed time a frame, and hands over what it would for a GPU: the frame, o
 large one. Decoders are processes that wait, so that any number of them runs on any machine.
 """
 
-import resource
-import sys
 import tempfile
 import time
 from collections.abc import Sequence
@@ -19,6 +17,7 @@ import click
 import torch
 from torch import Tensor, nn
 
+from ta3n.common.device import peak_memory
 from ta3n.common.records import PlannedClip
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.bench.simulated_decoding import SimulatedDecoding
@@ -190,11 +189,9 @@ def simulate(frames_per_s: float, *, decoders: int | None, megabytes: int | None
 
 
 def _tell(what: str, frames_per_s: float, ideal: float) -> None:
-    unit = 1 if sys.platform == "darwin" else 1024
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
     click.echo(
         f"{what:44s} {frames_per_s:8.0f} frames/s {frames_per_s / ideal:6.2f} of what there is, "
-        f"peak memory {peak / 1e6:.0f} MB"
+        f"peak memory {peak_memory() / 1e6:.0f} MB"
     )
 
 

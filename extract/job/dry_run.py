@@ -6,7 +6,6 @@ The trial is the work as it would be, in a folder that is removed again.
 import errno
 import math
 import os
-import resource
 import shutil
 import threading
 import time
@@ -18,6 +17,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING
 
+from ta3n.common.device import peak_memory
 from ta3n.common.errors import ClipError, Ta3nError, shorten
 from ta3n.common.log import describe_bytes, describe_duration
 from ta3n.common.records import USABLE, ClipRecord, Plan, PlannedClip, ShardRecord, read_record
@@ -123,7 +123,7 @@ def _try_all(work: Work, here: Path) -> Generator[str, None, Sequence[ClipRecord
     from ta3n.common.device import available_memory, describe_device, resolve_device
 
     devices = [resolve_device(name) for name in work.devices]
-    free, before = available_memory(devices[0]), _resident()
+    free, before = available_memory(devices[0]), peak_memory()
     num_rows, told = _expected_rows(work)
     num_clips = sum(len(task.to_decode) for task in work.tasks)
     # What is computed stands in a file of its own until its shard is written.
@@ -239,7 +239,7 @@ def _try(work: Work, folder: Path, *, num_devices: int) -> Trial:
         num_frames=watch.num_frames,
         start_s=ready - started,
         frames_a_second=watch.frames_a_second(ended),
-        memory=_resident() + watch.memory_of_decoders,
+        memory=peak_memory() + watch.memory_of_decoders,
         memory_of_gpu=(
             torch.cuda.max_memory_reserved(engine.device) if engine.device.type == "cuda" else None
         ),
@@ -281,11 +281,6 @@ def _ended(folder: Path, shard: str) -> Sequence[ClipRecord]:
     if not is_finished(folder, shard):
         return ()
     return read_record(ShardRecord, sidecar_path(folder, shard)).clips
-
-
-def _resident() -> int:
-    """Return the most bytes that this process has held, those that it shares with others too."""
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 def _held_by_children() -> int:

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
+from ta3n.common.device import peak_memory
 from ta3n.common.errors import DivergedError, TrainingError, shorten
 from ta3n.common.files import canonical_json
 from ta3n.common.log import describe_bytes, describe_duration
@@ -331,26 +332,19 @@ class _Memory:
         import torch
 
         self._device = device
-        self.before = _resident()
+        self.before = peak_memory()
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)
 
     def held(self) -> int:
         """Return the most bytes that were held here."""
-        return _resident()
+        return peak_memory()
 
     def held_by_gpu(self) -> int:
         """Return the most bytes that were held there."""
         import torch
 
         return torch.cuda.max_memory_reserved(self._device)
-
-
-def _resident() -> int:
-    """Return the most bytes that this process has held."""
-    import resource
-
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
 
 @contextmanager
