@@ -14,24 +14,14 @@ from ta3n.train.jobs import dry_run
 from ta3n.train.jobs.execution import FeatureCache, list_tasks, load_data, train
 from ta3n.train.jobs.job import prepare_jobs
 
-from ...support.feature_folders import made_clips, make_features
-from ...support.small_runs import small_settings, ta3n_train
-
-ROWS = ("--benchmark", "synthetic", "--directions", "a-b,b-a", "--methods", "source-only,ta3n")
+from ...support.directions import ROWS, call, make_domains
+from ...support.small_runs import small_settings
 
 
 @pytest.fixture(scope="module")
 def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return made-up features of two domains."""
-    folder = tmp_path_factory.mktemp("domains")
-    for seed, dataset in enumerate(("synthetic-a", "synthetic-b")):
-        make_features(folder, dataset, made_clips(dataset, 1, 1), seed=seed)
-    return folder
-
-
-def call(features: Path, out: Path, *more: object) -> Result:
-    common = ("--features", features, "--out", out, "--epochs", 2, "--batch-size", 4)
-    return ta3n_train(*common, "--device", "cpu", *more)
+    return make_domains(tmp_path_factory.mktemp("domains"))
 
 
 def lines_of(result: Result) -> dict[str, str]:

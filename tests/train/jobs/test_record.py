@@ -11,24 +11,19 @@ from click.testing import CliRunner, Result
 
 from ta3n.train.report.cli import main as report
 
-from ...support.feature_folders import made_clips, make_features
+from ...support import directions
+from ...support.directions import ROWS, make_domains
 from ...support.small_runs import ta3n_train
-
-ROWS = ("--benchmark", "synthetic", "--directions", "a-b,b-a", "--methods", "source-only,ta3n")
 
 
 @pytest.fixture(scope="module")
 def domains(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return made-up features of two domains."""
-    folder = tmp_path_factory.mktemp("domains")
-    for seed, dataset in enumerate(("synthetic-a", "synthetic-b")):
-        make_features(folder, dataset, made_clips(dataset, 1, 1), seed=seed)
-    return folder
+    return make_domains(tmp_path_factory.mktemp("domains"))
 
 
 def call(features: Path, out: Path, *more: object) -> Result:
-    common = ("--features", features, "--out", out, "--epochs", 2, "--batch-size", 4)
-    return ta3n_train(*common, "--device", "cpu", *more, "--json")
+    return directions.call(features, out, *more, "--json")
 
 
 @pytest.fixture(scope="module")
