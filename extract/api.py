@@ -17,21 +17,21 @@ import torch
 from numpy.typing import NDArray
 from pydantic import ValidationError
 
-from ta3n.common.device import allowed_cpus, resolve_device
+from ta3n.common.device import resolve_device
 from ta3n.common.errors import DeviceError, UsageError, first_line
-from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig, PlannedClip
+from ta3n.common.records import ClipRecord, ClipStatus, FeatureConfig
 from ta3n.common.sampling import Timing, WindowPad
 from ta3n.common.store import Features
 from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import Backbone
-from ta3n.extract.decoders.pool import Decoders, Frames
-from ta3n.extract.decoding.passes import PassDecoding
+from ta3n.extract.decoders.pool import Frames
 from ta3n.extract.inference.batches import RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine, torch_switched
 from ta3n.extract.job.plan import feature_config, make_plan
 from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.publishing import ShardContent, ShardOrigin, shard_content
-from ta3n.extract.worker.shards import ClipCollector
+from ta3n.extract.worker.shards import ClipCollector, decoders_for
+from ta3n.extract.worker.work import ShardTask, Work
 
 _NETWORKS_KEPT = 2
 # A network, and torch's switches, are for one call at a time.
@@ -143,13 +143,23 @@ def extract_features(
     described, named, config = feature_config(settings, listing.dataset)
     clips = make_plan(listing, config, selection="", limit=None).clips
     on = resolve_device(device)
+    work = Work(
+        root=listing.root,
+        folder=Path(),  # nothing is written
+        config=config,
+        backbone=described,
+        weights=named,
+        device=str(on),
+        decode_threads=decode_threads,
+        tasks=(ShardTask(shard=clips[0].shard, clips=clips),),
+    )
     try:
         with _ONE_CALL, torch_switched(config.profile, on):
             engine = _engine(
                 described, named, config.weights, config.profile, str(on), batch_size, compile
             )
             try:
-                content = _extract(listing.root, clips, config, engine, decode_threads)
+                content = _extract(work, engine)
             except BaseException as error:
                 # Threads that were just being started would keep the process from ending.
                 engine.close()
@@ -212,27 +222,16 @@ def _engine(
     )
 
 
-def _extract(
-    root: Path,
-    clips: Sequence[PlannedClip],
-    config: FeatureConfig,
-    engine: Engine,
-    decode_threads: int | None,
-) -> ShardContent:
+def _extract(work: Work, engine: Engine) -> ShardContent:
+    (task,) = work.tasks
     runner = engine.new_runner()
-    collector = ClipCollector(runner, RowSpool(runner.feature_dim, None), len(clips))
-    decoders = Decoders(
-        PassDecoding(root, config, engine.cropper),
-        count=decode_threads or allowed_cpus(),
-        max_bytes=engine.max_bytes_ahead,
-        frame_bytes=engine.max_frame_bytes,
-    )
-    with decoders:
-        for item in decoders.decoded((clip,) for clip in clips):
+    collector = ClipCollector(runner, RowSpool(runner.feature_dim, None), len(task.clips))
+    with decoders_for(work) as decoders:
+        for item in decoders.decoded(task.passes({})):
             collector.add(item) if isinstance(item, Frames) else collector.end(item)
     runner.flush()
-    origin = ShardOrigin(config.hash, engine.provenance)
-    return shard_content(clips[0].shard, clips, collector.decoded, collector.rows, origin)
+    origin = ShardOrigin(work.config.hash, engine.provenance)
+    return shard_content(task.shard, task.clips, collector.decoded, collector.rows, origin)
 
 
 def _clip(clip: ClipRecord, content: ShardContent, config: FeatureConfig) -> ClipFeatures:

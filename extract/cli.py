@@ -153,13 +153,11 @@ def main(
 
 def _bench(options: ExtractSettings, json_file: str | None, simulated: float | None) -> None:
     if simulated is not None:
-        if json_file is not None:
-            raise UsageError("--simulate prints a table; leave out --json")
-        from ta3n.extract.bench.simulated import simulate
+        from ta3n.extract.bench.simulated import publish_simulation
 
-        if not 0 < simulated < float("inf"):
-            raise UsageError(f"--simulate {simulated:g}: a device's speed is more than 0 frames/s")
-        simulate(simulated, decoders=options.decode_threads, megabytes=options.decode_memory)
+        publish_simulation(
+            simulated, json_file, decoders=options.decode_threads, megabytes=options.decode_memory
+        )
         return
     from ta3n.extract.bench.run import BenchOptions, measure, publish
 
@@ -178,7 +176,6 @@ def _bench(options: ExtractSettings, json_file: str | None, simulated: float | N
         decode_threads=options.decode_threads,
         num_clips=options.limit or BenchOptions.num_clips,
         compiled=options.compile == "on",
-        processes=True,
     )
     publish(measure(bench), json_file)
 

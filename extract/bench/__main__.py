@@ -6,6 +6,7 @@ import click
 
 from ta3n.common.cli import handles_errors
 from ta3n.extract.bench.run import BenchOptions, measure, publish
+from ta3n.extract.bench.simulated import publish_simulation
 
 
 @click.command()
@@ -20,11 +21,26 @@ from ta3n.extract.bench.run import BenchOptions, measure, publish
 @click.option("--rounds", default=BenchOptions.rounds, show_default=True)
 @click.option("--decode-threads", type=int, help="Clips decoded side by side.")
 @click.option("--compiled", is_flag=True, help="The compiled network, too: takes minutes.")
-@click.option("--processes", is_flag=True, help="Decoding in processes by itself, too.")
+@click.option(
+    "--videos",
+    metavar="FILE|DIR",
+    multiple=True,
+    help="So many clips of these, instead of ones that are made; repeat for more.",
+)
+@click.option(
+    "--only", metavar="TEXT", multiple=True, help="Only what has this in its name; repeat for more."
+)
+@click.option(
+    "--simulate", metavar="R", type=float, help="Instead: a device of R frames/s, and crashes."
+)
 @click.option("--json", "json_file", metavar="FILE|-", help="Write JSON, - to standard output.")
 @handles_errors("bench")
-def main(json_file: str | None, **options: Any) -> None:
-    """Measure stage one against its raw limits on this machine; clips are made for it."""
+def main(json_file: str | None, simulate: float | None, **options: Any) -> None:
+    """Measure stage one against its raw limits on this machine."""
+    if simulate is not None:
+        decoders, only = options["decode_threads"], options["only"]
+        publish_simulation(simulate, json_file, decoders=decoders, megabytes=None, only=only)
+        return
     publish(measure(BenchOptions(**options)), json_file)
 
 

@@ -1,7 +1,9 @@
 """Timings of stage one, all from one run: each part, the network's forms, the whole pipeline.
 
-Parts are measured in interleaved rounds, and medians are printed: a machine may be busy, and only
-ratios within a run mean anything. Nothing here decides whether a test passes.
+Parts are measured in interleaved rounds, every other one in reverse order, and medians are printed.
+A machine may be busy, so that ratios are of what was measured in one round, and only they mean
+anything. What a job does once, loading the network and starting decoders, is told apart. Nothing
+here decides whether a test passes.
 """
 
 import copy
@@ -13,10 +15,10 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from statistics import median
+from typing import Any
 
 import click
 import numpy as np
@@ -24,26 +26,40 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, peak_memory, resolve_device
+from ta3n.common.errors import UsageError
 from ta3n.common.files import expand_home
-from ta3n.common.records import PYTHON_PREFIX, PlannedClip
+from ta3n.common.records import PYTHON_PREFIX
 from ta3n.common.sampling import WindowPad
 from ta3n.common.video import Frame, RgbImage, VideoReader, write_video
+from ta3n.datasets.custom.loose import scan_videos
 from ta3n.extract.backbones import IMAGE_SIZE, get_backbone, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.decoders.pool import Decoders, Frames
-from ta3n.extract.decoding.passes import PassDecoding
+from ta3n.extract.decoding.passes import Pass
 from ta3n.extract.inference.batches import inputs_in_words
 from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
-from ta3n.extract.job.plan import feature_config
+from ta3n.extract.job.plan import feature_config, make_plan, spread_evenly
 from ta3n.extract.job.settings import ExtractSettings
-from ta3n.extract.worker.shards import engine_for, extract_shards
+from ta3n.extract.worker.progress import Advanced
+from ta3n.extract.worker.shards import decoders_for, engine_for, extract_shards
 from ta3n.extract.worker.work import DECODER_COMMAND, ShardTask, Work
 
 AUTHORS, PIPELINE, SAMPLED = "authors' procedure", "whole pipeline", "whole pipeline, 5 a clip"
+THREADS, PROCESSES = (f"decode + convert + resize, {what}" for what in ("threads", "processes"))
 NETWORK = "network, "
 EAGER = NETWORK + "eager"
+
+
+Jobs = dict[str, Callable[[], int]]
+_Rounds = Mapping[str, Sequence[float]]
+"""A value for each round, by what was measured."""
+_RESIZED_FRAMES = 64
+_BATCH_SIZE = 32
+_NETWORK_RUNS = 2
+_WIDTH, _HEIGHT, _TEXEL = 320, 240, 8
+_SHARD = "shard-00000"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +67,12 @@ class BenchOptions:
     """What is measured, and how often; None follows from backbone, device and CPUs allowed.
 
     Weights are drawn, but for a network that comes trained. Linearity is measured on a quarter, a
-    half and all of the clips.
+    half and all of the clips, unless only some parts are asked for.
+
+    Attributes:
+        videos: Files or folders, so many clips of which are taken; none makes clips of
+            `clip_frames`.
+        only: Of the parts, those whose names hold one of these; none takes all.
     """
 
     backbone: str = "resnet101"
@@ -66,7 +87,8 @@ class BenchOptions:
     rounds: int = 3
     decode_threads: int | None = None
     compiled: bool = False
-    processes: bool = False
+    videos: tuple[str, ...] = ()
+    only: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +108,7 @@ class BenchResult:
         title: Network and machine.
         frames_per_s: Median rate of each stage.
         clips_per_s: Of the whole pipeline with all frames, and with five of each clip.
+        start_s: What a job needs once, before the first frame.
         waiting: Share of its time that a side of the pipeline waited for the other.
         sizes: The whole pipeline on growing numbers of clips.
     """
@@ -95,27 +118,32 @@ class BenchResult:
     frames_per_s: dict[str, float]
     clips_per_s: dict[str, float]
     ratios: dict[str, float]
+    start_s: dict[str, float]
     waiting: dict[str, float]
     sizes: list[SizeResult]
 
 
-def ratios_of(rates: Mapping[str, float], clips_per_s: Mapping[str, float]) -> dict[str, float]:
-    """Return the ratios that say how near the pipeline is to its limit."""
-    bare = max(rate for name, rate in rates.items() if name.startswith(NETWORK))
-    return {
-        "whole pipeline / fastest bare network": rates[PIPELINE] / bare,
-        "fastest bare network / eager": bare / rates[EAGER],
-        "whole pipeline / authors' procedure": rates[PIPELINE] / rates[AUTHORS],
-        "clips per second, five frames / all": clips_per_s[SAMPLED] / clips_per_s[PIPELINE],
+def ratios_of(rates: _Rounds, clips_per_s: _Rounds) -> dict[str, float]:
+    """Return the ratios that say how near the pipeline is to its limit, as far as it was measured.
+
+    Args:
+        rates: Frames per second in each round.
+        clips_per_s: Likewise.
+    """
+    networks = [name for name in rates if name.startswith(NETWORK)]
+    bare = max(networks, key=lambda name: median(rates[name]), default="")
+    of_what = {
+        "whole pipeline / fastest bare network": (rates, PIPELINE, bare),
+        "fastest bare network / eager": (rates, bare, EAGER),
+        "whole pipeline / authors' procedure": (rates, PIPELINE, AUTHORS),
+        "clips per second, five frames / all": (clips_per_s, SAMPLED, PIPELINE),
+        "decoding, processes / threads": (rates, PROCESSES, THREADS),
     }
-
-
-Jobs = dict[str, Callable[[], int]]
-_RESIZED_FRAMES = 64
-_BATCH_SIZE = 32
-_NETWORK_RUNS = 3
-_WIDTH, _HEIGHT, _TEXEL = 320, 240, 8
-_SHARD = "shard-00000"
+    return {
+        name: median(a / b for a, b in zip(values[above], values[below], strict=True))
+        for name, (values, above, below) in of_what.items()
+        if above in values and below in values
+    }
 
 
 def measure(options: BenchOptions) -> BenchResult:
@@ -126,57 +154,69 @@ def measure(options: BenchOptions) -> BenchResult:
         DeviceError: If the device is not there.
     """
     device = resolve_device(options.device)
-    threads = options.decode_threads or allowed_cpus()
     with tempfile.TemporaryDirectory() as temporary, ExitStack() as stack:
-        folder = Path(temporary)
-        clips = _make_clips(folder, options.num_clips, options.clip_frames)
-        work = _work(options, folder)
+        work, clips = _work(options, Path(temporary))
+        started = time.perf_counter()
         engine = engine_for(work)
+        loaded = time.perf_counter()
+        decoders = stack.enter_context(decoders_for(work))
+        decoders.wait_until_ready()
+        start_s = {"network": loaded - started, "decoders": time.perf_counter() - loaded}
+        threads = stack.enter_context(decoders_for(replace(work, decoder_command=())))
+        five = replace(work, config=work.config.model_copy(update={"frames": "segments:5"}))
+        pipeline = _Pipeline(work, engine, decoders)
+        sampled = _Pipeline(five, engine, stack.enter_context(decoders_for(five)))
         num_frames = 1 if work.backbone.window is None else work.backbone.window.length
         batch_size = options.batch_size or max(_BATCH_SIZE // num_frames, 1)
-        waits: dict[str, float] = {}
-
-        def pipeline(some: Sequence[Path]) -> int:
-            decoders = _whole_pipeline(work, engine, some)
-            waits.update({"network": decoders.wait_s, "decoding": decoders.full_s})
-            return len(some) * options.clip_frames
-
-        def sampled() -> int:
-            config = work.config.model_copy(update={"frames": "segments:5"})
-            _whole_pipeline(replace(work, config=config), engine, clips)
-            return 5 * len(clips)
-
-        jobs = _jobs_of_decoding(clips, device)
-        kinds = (
-            {"threads": (), "processes": DECODER_COMMAND} if options.processes else {"threads": ()}
-        )
-        for what, command in kinds.items():
-            running = stack.enter_context(_decoders(work, engine, threads, command))
-            jobs[f"decode + convert + resize, {threads} {what}"] = partial(_cropped, running, clips)
-        jobs |= _jobs_of_network(work, engine, batch_size)
         body = load_backbone(work.backbone, work.weights).body.to(device)
         plain = PlainProcedure(body, work.backbone, device, batch_size)
-        jobs[AUTHORS] = lambda: sum(len(plain.extract(path)) for path in clips)
-        jobs[SAMPLED] = sampled
-        jobs[PIPELINE] = lambda: pipeline(clips)
-        for name in (name for name in jobs if name.startswith(NETWORK)):
-            # The first run lays out weights and takes memory.
+        passes = work.tasks[0].passes({})
+        jobs = _asked_for(
+            {
+                **_jobs_of_decoding(clips, device),
+                THREADS: lambda: _cropped(threads, passes),
+                PROCESSES: lambda: _cropped(decoders, passes),
+                **_jobs_of_network(work, engine, batch_size),
+                AUTHORS: lambda: sum(len(plain.extract(path)) for path in clips),
+                SAMPLED: sampled.run,
+                PIPELINE: pipeline.run,
+            },
+            options.only,
+        )
+        for name in set(jobs) - {AUTHORS, PIPELINE}:
+            # The first run lays out weights and takes memory; threads and processes start.
             jobs[name]()
         rates, seconds = _rates(jobs, options.rounds)
-        waiting = {
-            "network for decoding": waits["network"] / seconds[PIPELINE],
-            "decoding for the network": waits["decoding"] / (threads * seconds[PIPELINE]),
-        }
-        sizes = [_timed(pipeline, clips[: max(len(clips) // part, 1)]) for part in (4, 2, 1)]
+        waiting = pipeline.waiting
+        parts = () if options.only else (4, 2, 1)
+        sizes = [pipeline.size(max(len(clips) // part, 1)) for part in parts]
     title = (
         f"{options.backbone} on {describe_device(device)}, {allowed_cpus()} CPUs, "
         f"{inputs_in_words(engine.batch_size, work.backbone.input_shape)} a batch in use, "
         f"{batch_size} else"
     )
-    clips_per_s = {key: len(clips) / seconds[key] for key in (PIPELINE, SAMPLED)}
+    clips_per_s = {
+        name: [len(clips) / each for each in seconds[name]]
+        for name in (PIPELINE, SAMPLED)
+        if name in jobs
+    }
     return BenchResult(
-        title, options, rates, clips_per_s, ratios_of(rates, clips_per_s), waiting, sizes
+        title,
+        options,
+        _medians(rates),
+        _medians(clips_per_s),
+        ratios_of(rates, clips_per_s),
+        start_s,
+        waiting,
+        sizes,
     )
+
+
+def _asked_for(jobs: Jobs, only: Sequence[str]) -> Jobs:
+    found = {n: job for n, job in jobs.items() if not only or any(part in n for part in only)}
+    if not found:
+        raise UsageError(f"--only {only[0]}: nothing is called so; there are {', '.join(jobs)}")
+    return found
 
 
 def _jobs_of_decoding(clips: list[Path], device: torch.device) -> Jobs:
@@ -225,7 +265,8 @@ def _jobs_of_network(work: Work, engine: Engine, batch_size: int) -> Jobs:
     return jobs
 
 
-def _work(options: BenchOptions, root: Path) -> Work:
+def _work(options: BenchOptions, folder: Path) -> tuple[Work, list[Path]]:
+    """Return the work on the bench's clips, one shard in a folder, and their files."""
     keys = ("backbone", "profile", "window", "window_step", "window_pad")
     is_trained = (
         options.backbone.startswith(PYTHON_PREFIX) and get_backbone(options.backbone).pretrained
@@ -233,9 +274,15 @@ def _work(options: BenchOptions, root: Path) -> Work:
     named = {key: getattr(options, key) for key in keys}
     named["weights"] = None if is_trained else "random:0"
     backbone, weights, config = feature_config(ExtractSettings().model_copy(update=named), "bench")
-    return Work(
-        root=root,
-        folder=root,
+    if not options.videos:
+        _make_clips(folder, options.num_clips, options.clip_frames)
+    listing = scan_videos([expand_home(Path(each)) for each in options.videos] or [folder])
+    chosen = replace(listing, clips=tuple(spread_evenly(listing.clips, options.num_clips)))
+    clips = make_plan(chosen, config, selection="", limit=None).clips
+    clips = tuple(clip.model_copy(update={"shard": _SHARD}) for clip in clips)
+    work = Work(
+        root=listing.root,
+        folder=folder,
         config=config,
         backbone=backbone,
         weights=weights,
@@ -243,35 +290,81 @@ def _work(options: BenchOptions, root: Path) -> Work:
         batch_size=options.batch_size,
         compile="on" if options.compiled else "off",
         decode_threads=options.decode_threads,
+        tasks=(ShardTask(shard=_SHARD, clips=clips),),
         decoder_command=DECODER_COMMAND,
     )
+    return work, [listing.root / clip.file for clip in clips]
 
 
-def _rates(jobs: Jobs, rounds: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the median frames per second and seconds of each job, over interleaved rounds."""
+def _rates(jobs: Jobs, rounds: int) -> tuple[_Rounds, _Rounds]:
+    """Return the frames per second and the seconds of each job in interleaved rounds."""
     rates, seconds = defaultdict(list), defaultdict(list)
     for number in range(rounds):
-        for name, job in jobs.items():
+        # What gets faster or slower meanwhile does so for all of them.
+        names = list(jobs) if number % 2 == 0 else list(jobs)[::-1]
+        for name in names:
             started = time.perf_counter()
-            count = job()
+            count = jobs[name]()
             seconds[name].append(time.perf_counter() - started)
             rates[name].append(count / seconds[name][-1])
         print(f"round {number + 1} of {rounds} is done", file=sys.stderr)
-    return _medians(rates), _medians(seconds)
+    return {name: rates[name] for name in jobs}, {name: seconds[name] for name in jobs}
 
 
-def _medians(values: Mapping[str, list[float]]) -> dict[str, float]:
+def _medians(values: _Rounds) -> dict[str, float]:
     return {name: median(some) for name, some in values.items()}
 
 
-def _timed(pipeline: Callable[[Sequence[Path]], int], clips: Sequence[Path]) -> SizeResult:
-    started = time.perf_counter()
-    num_frames = pipeline(clips)
-    seconds = time.perf_counter() - started
-    return SizeResult(num_frames=num_frames, seconds=seconds, peak_memory_mb=peak_memory() / 1e6)
+class _Pipeline:
+    """The whole pipeline, with a network and decoders that are ready.
+
+    Attributes:
+        waiting: Share of its time that a side of it waited for the other.
+    """
+
+    def __init__(self, work: Work, engine: Engine, decoders: Decoders) -> None:
+        self._work = work
+        self._engine = engine
+        self._decoders = decoders
+        self._seconds = self._wait_s = self._full_s = 0.0
+
+    def run(self, num_clips: int | None = None) -> int:
+        """Extract clips to one shard, in a folder of its own; return how many frames it has."""
+        (task,) = self._work.tasks
+        folder = Path(tempfile.mkdtemp(dir=self._work.folder))
+        work = replace(
+            self._work, folder=folder, tasks=(replace(task, clips=task.clips[:num_clips]),)
+        )
+        told: list[Advanced] = []
+        started, decoders = time.perf_counter(), self._decoders
+        self._wait_s -= decoders.wait_s
+        self._full_s -= decoders.full_s
+        extract_shards(work, told.append, self._engine, decoders=decoders)
+        self._seconds += time.perf_counter() - started
+        self._wait_s += decoders.wait_s
+        self._full_s += decoders.full_s
+        return told[-1].num_frames
+
+    @property
+    def waiting(self) -> dict[str, float]:
+        if not self._seconds:
+            return {}
+        return {
+            "network for decoding": self._wait_s / self._seconds,
+            "decoding for the network": self._full_s / (self._decoders.count * self._seconds),
+        }
+
+    def size(self, num_clips: int) -> SizeResult:
+        """Run it on some of the clips."""
+        started = time.perf_counter()
+        num_frames = self.run(num_clips)
+        seconds = time.perf_counter() - started
+        return SizeResult(
+            num_frames=num_frames, seconds=seconds, peak_memory_mb=peak_memory() / 1e6
+        )
 
 
-def _make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
+def _make_clips(folder: Path, count: int, num_frames: int) -> None:
     """Encode clips like UCF101's: MPEG-4 in AVI, 320 by 240."""
     paths = [folder / f"{number}.avi" for number in range(count)]
     size = (_HEIGHT // _TEXEL, _WIDTH // _TEXEL, 3)
@@ -280,7 +373,6 @@ def _make_clips(folder: Path, count: int, num_frames: int) -> list[Path]:
         image = texture.repeat(_TEXEL, axis=0).repeat(_TEXEL, axis=1)
         moving = (np.roll(image, 3 * shift, axis=1) for shift in range(num_frames))
         write_video(path, moving, frame_rate=25, codec="mpeg4")
-    return paths
 
 
 def _frames_of(clips: Iterable[Path]) -> Iterator[Frame]:
@@ -309,58 +401,33 @@ def _wait_for(result: Tensor) -> int:
     return len(result)
 
 
-def _decoders(work: Work, engine: Engine, count: int, command: tuple[str, ...]) -> Decoders:
-    return Decoders(
-        PassDecoding(work.root, work.config, engine.cropper),
-        count=count,
-        max_bytes=engine.max_bytes_ahead,
-        frame_bytes=engine.max_frame_bytes,
-        command=command,
-    )
-
-
-def _cropped(decoders: Decoders, clips: Sequence[Path]) -> int:
-    passes = ((clip,) for clip in _planned(clips))
+def _cropped(decoders: Decoders, passes: Iterable[Pass]) -> int:
     return sum(len(i.pixels) for i in decoders.decoded(passes) if isinstance(i, Frames))
 
 
-def _planned(clips: Sequence[Path]) -> tuple[PlannedClip, ...]:
-    return tuple(
-        PlannedClip(
-            id=number,
-            path=path.name,
-            class_name="bench",
-            splits={},
-            size_bytes=path.stat().st_size,
-            mtime_ns=0,
-            shard=_SHARD,
-        )
-        for number, path in enumerate(clips)
-    )
-
-
-def _whole_pipeline(work: Work, engine: Engine, clips: Sequence[Path]) -> Decoders:
-    """Extract clips into one shard, in a folder of its own; return the decoders, at their end."""
-    folder = Path(tempfile.mkdtemp(dir=work.folder))
-    task = ShardTask(shard=_SHARD, clips=_planned(clips))
-    return extract_shards(replace(work, folder=folder, tasks=(task,)), engine=engine)
+def write_json(record: dict[str, Any], json_file: str | None) -> None:
+    """Write what was measured to a file, `-` for standard output; None is none."""
+    if json_file == "-":
+        click.echo(json.dumps(record))
+    elif json_file is not None:
+        text = json.dumps(record, indent=1) + "\n"
+        expand_home(Path(json_file)).write_text(text, "utf-8")
 
 
 def publish(result: BenchResult, json_file: str | None) -> None:
     """Print a result for people, or write it as JSON to a file (`-` for standard output)."""
-    if json_file == "-":
-        click.echo(json.dumps(asdict(result)))
-        return
-    if json_file is not None:
-        text = json.dumps(asdict(result), indent=1) + "\n"
-        expand_home(Path(json_file)).write_text(text, "utf-8")
-    click.echo("\n".join(_lines(result)))
+    write_json(asdict(result), json_file)
+    if json_file != "-":
+        click.echo("\n".join(_lines(result)))
 
 
 def _lines(result: BenchResult) -> list[str]:
-    bare = max(rate for name, rate in result.frames_per_s.items() if name.startswith(NETWORK))
+    networks = [rate for name, rate in result.frames_per_s.items() if name.startswith(NETWORK)]
+    bare = max(networks, default=float("nan"))
+    start = ", ".join(f"{name} {seconds:.1f} s" for name, seconds in result.start_s.items())
     lines = [
         f"{result.title}, {result.options.rounds} rounds",
+        f"not counted, once a job: {start}",
         f"{'':44s} {'frames/s':>10s} {'of fastest network':>20s}",
     ]
     lines += [

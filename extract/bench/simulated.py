@@ -3,28 +3,34 @@
 The device computes F frames in F / R seconds, and by itself, as a GPU does. It has no memory, so
 that frames are not copied there; all that this process does for a GPU besides is done. A decoder
 takes a fixed time a frame, and hands over what it would for a GPU: the frame, or the crop of a
-large one. Decoders are processes that wait, so that any number of them runs on any machine.
+large one; or it crashes. Decoders are processes that wait, so that any number of them runs on any
+machine.
 """
 
+import math
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import groupby, product
 from pathlib import Path
+from statistics import median
+from typing import Any
 
 import click
 import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import peak_memory
+from ta3n.common.errors import UsageError
 from ta3n.common.records import PlannedClip
 from ta3n.extract.backbones import Backbone
+from ta3n.extract.bench.run import write_json
 from ta3n.extract.bench.simulated_decoding import SimulatedDecoding
+from ta3n.extract.decoders.pool import Decoders
 from ta3n.extract.inference.batches import BatchRunner
 from ta3n.extract.inference.engine import Engine
-from ta3n.extract.inference.preprocessing import crop
-from ta3n.extract.job.plan import feature_config
+from ta3n.extract.job.plan import feature_config, spread_evenly
 from ta3n.extract.job.settings import ExtractSettings
 from ta3n.extract.worker.progress import Advanced
 from ta3n.extract.worker.shards import extract_shards
@@ -46,6 +52,7 @@ _FRAMES_EACH = 4800
 # Of all frames: before, decoders start; after, some have nothing left to do.
 _STEADY = (0.1, 0.8)
 _SHARDS, _FRAMES_A_SHARD, _FRAMES_A_CLIP = 10, 12_000, 200
+_CRASHES, _CRASH_CLIPS, _FRAMES_TO_CRASH, _CRASH_ROUNDS = (1, 10), 100, 100, 3
 
 
 @dataclass
@@ -107,10 +114,6 @@ class _Network(nn.Module):
 class _Engine(Engine):
     simulated: SimulatedDevice
 
-    @property
-    def max_frame_bytes(self) -> int:
-        return max(height * width * channels for height, width, channels in SHAPES.values())
-
     def new_runner(self) -> BatchRunner:
         return BatchRunner(
             self.network,
@@ -129,7 +132,6 @@ def _engine_of(device: SimulatedDevice, backbone: Backbone, batch_size: int) -> 
         device=torch.device("meta"),
         batch_size=batch_size,
         num_threads=1,
-        cropper=crop,
         provenance={},
         simulated=device,
     )
@@ -155,44 +157,96 @@ class Rate:
         return (last - first) / (ended - began)
 
 
-def simulate(frames_per_s: float, *, decoders: int | None, megabytes: int | None) -> None:
-    """Print which share of a device's speed is kept, and for which share of its time it idles.
+def publish_simulation(frames_per_s: float, json_file: str | None, **options: Any) -> None:
+    """Print what `simulate` finds, or write it as JSON to a file (`-` for standard output).
+
+    Raises:
+        UsageError: If there is no such device.
+    """
+    if not 0 < frames_per_s < float("inf"):
+        raise UsageError(f"--simulate {frames_per_s:g}: a device's speed is more than 0 frames/s")
+    tell: Callable[[str], None] = (lambda _: None) if json_file == "-" else click.echo
+    write_json(simulate(frames_per_s, tell=tell, **options), json_file)
+
+
+def simulate(
+    frames_per_s: float,
+    *,
+    decoders: int | None,
+    megabytes: int | None,
+    only: Sequence[str] = (),
+    tell: Callable[[str], None],
+) -> dict[str, Any]:
+    """Measure which share of a device's speed is kept, for which it idles, and what crashes cost.
 
     Args:
         frames_per_s: The device's speed, R.
         decoders: How many; None takes 16.
         megabytes: Of frames that may wait.
+        only: Of the parts, those whose names hold one of these; none takes all.
+        tell: Is given every line for people.
+
+    Returns:
+        All figures, by part.
     """
     count = decoders or NUM_DECODERS
     num_bytes = megabytes * 10**6 if megabytes else _BYTES_AHEAD
     ideal = min(frames_per_s, count / SECONDS_A_FRAME)
-    click.echo(
+    tell(
         f"a device of {frames_per_s:g} frames/s, {count} decoders of {1e3 * SECONDS_A_FRAME:g} ms "
         f"a frame, {num_bytes / 1e6:.0f} MB for frames that wait: at most {ideal:g} frames/s"
     )
-    for size, shape in SHAPES.items():
-        for name, lengths in LENGTHS.items():
-            rate, _ = _run(
-                frames_per_s,
-                SimulatedDecoding(shape, SECONDS_A_FRAME),
-                _clips(lengths, count * _FRAMES_EACH),
-                count,
-                num_bytes,
-            )
-            _tell(f"{size}, clips of {name} frames", rate.steady, ideal)
-    clips = _clips((_FRAMES_A_CLIP,), _SHARDS * _FRAMES_A_SHARD)
-    rate, device = _run(
-        frames_per_s, SimulatedDecoding(SHAPES["1280x720"], 0.0), clips, 2, num_bytes
-    )
-    _tell(f"decoding takes no time, {_SHARDS} shards of 98 MB", rate.steady, frames_per_s)
-    click.echo(f"{'':44s} the device idles {100 * device.idle_share:.1f} % of the time")
+    found: dict[str, Any] = {"device": frames_per_s, "decoders": count, "bytes": num_bytes}
+
+    def is_asked_for(name: str) -> bool:
+        return not only or any(part in name for part in only)
+
+    def run(
+        name: str,
+        decoding: SimulatedDecoding,
+        clips: Sequence[PlannedClip],
+        count: int,
+        most: float,
+    ) -> None:
+        rate, device, _ = _run(frames_per_s, decoding, clips, count, num_bytes)
+        share = rate.steady / most
+        found[name] = {"frames_per_s": rate.steady, "share": share, "idle": device.idle_share}
+        tell(
+            f"{name:44s} {rate.steady:8.0f} frames/s {share:6.2f} of what there is, "
+            f"peak memory {peak_memory() / 1e6:.0f} MB"
+        )
+
+    for (size, shape), (kind, lengths) in product(SHAPES.items(), LENGTHS.items()):
+        if is_asked_for(name := f"{size}, clips of {kind} frames"):
+            clips = _clips(lengths, count * _FRAMES_EACH)
+            run(name, SimulatedDecoding(shape, SECONDS_A_FRAME), clips, count, ideal)
+    if is_asked_for(name := f"decoding takes no time, {_SHARDS} shards of 98 MB"):
+        clips = _clips((_FRAMES_A_CLIP,), _SHARDS * _FRAMES_A_SHARD)
+        run(name, SimulatedDecoding(SHAPES["1280x720"], 0.0), clips, 2, frames_per_s)
+        tell(f"{'':44s} the device idles {100 * found[name]['idle']:.1f} % of the time")
+    if is_asked_for(name := f"crashes in a job of {_CRASH_CLIPS} clips"):
+        found[name] = _cost_of_crashes(frames_per_s, count, num_bytes)
+        costs = ", ".join(f"{n} of them {s:.2f} s" for n, s in found[name]["more_s"].items())
+        tell(f"{name:44s} {found[name]['without_s']:8.2f} s without any; {costs} more")
+    return found
 
 
-def _tell(what: str, frames_per_s: float, ideal: float) -> None:
-    click.echo(
-        f"{what:44s} {frames_per_s:8.0f} frames/s {frames_per_s / ideal:6.2f} of what there is, "
-        f"peak memory {peak_memory() / 1e6:.0f} MB"
-    )
+def _cost_of_crashes(frames_per_s: float, count: int, num_bytes: int) -> dict[str, Any]:
+    """Return how long a job takes without a crash, and how much longer with one, and with ten.
+
+    Medians of interleaved rounds. Decoders are ready before a job begins.
+    """
+    clips = _clips((_FRAMES_TO_CRASH,), _CRASH_CLIPS * _FRAMES_TO_CRASH)
+    seconds: dict[int, list[float]] = {number: [] for number in (0, *_CRASHES)}
+    for _, number in product(range(_CRASH_ROUNDS), seconds):
+        bad = frozenset(clip.id for clip in spread_evenly(clips, number)) if number else frozenset()
+        decoding = SimulatedDecoding(SHAPES["320x240"], SECONDS_A_FRAME, bad)
+        seconds[number].append(_run(frames_per_s, decoding, clips, count, num_bytes)[2])
+    without = median(seconds[0])
+    return {
+        "without_s": without,
+        "more_s": {number: median(seconds[number]) - without for number in _CRASHES},
+    }
 
 
 def _clips(lengths: Sequence[int], num_frames: int) -> list[PlannedClip]:
@@ -218,11 +272,18 @@ def _run(
     clips: Sequence[PlannedClip],
     count: int,
     num_bytes: int,
-) -> tuple[Rate, SimulatedDevice]:
-    """Extract clips to a folder that is removed then."""
+) -> tuple[Rate, SimulatedDevice, float]:
+    """Extract clips to a folder that is removed then; return also how many seconds that took."""
     backbone, weights, config = feature_config(ExtractSettings(), "bench")
     device, rate = SimulatedDevice(frames_per_s), Rate(sum(clip.size_bytes for clip in clips))
-    with tempfile.TemporaryDirectory() as folder:
+    decoders = Decoders(
+        decoding,
+        count=count,
+        max_bytes=num_bytes,
+        frame_bytes=max(map(math.prod, SHAPES.values())),
+        command=DECODER_COMMAND,
+    )
+    with tempfile.TemporaryDirectory() as folder, decoders:
         work = Work(
             root=Path(folder),
             folder=Path(folder),
@@ -230,13 +291,13 @@ def _run(
             backbone=backbone,
             weights=weights,
             device="simulated",
-            decode_threads=count,
-            decode_bytes=num_bytes,
             tasks=tuple(
                 ShardTask(shard=shard, clips=tuple(of_shard))
                 for shard, of_shard in groupby(clips, key=lambda clip: clip.shard)
             ),
-            decoder_command=DECODER_COMMAND,
         )
-        extract_shards(work, rate, _engine_of(device, backbone, _BATCH_SIZE), decode=decoding)
-    return rate, device
+        engine = _engine_of(device, backbone, _BATCH_SIZE)
+        decoders.wait_until_ready()
+        started = time.perf_counter()
+        extract_shards(work, rate, engine, decoders=decoders)
+        return rate, device, time.perf_counter() - started

@@ -1,5 +1,6 @@
 """A decoder that only takes its time. It is imported where decoders are, which need no torch."""
 
+import os
 import time
 from collections.abc import Callable, Generator
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ class SimulatedDecoding:
     Args:
         shape: Of a frame.
         seconds: That each takes.
+        crashes: Numbers of clips that crash the process half way.
     """
 
     shape: tuple[int, ...]
     seconds: float
+    crashes: frozenset[int] = frozenset()
 
     def __call__(
         self, clips: Pass, on_packet: Callable[[], None]
@@ -29,7 +32,9 @@ class SimulatedDecoding:
         """Yield frames, each after its time."""
         (clip,) = clips
         pixels = np.full(self.shape, clip.id % 256, np.uint8)
-        for _ in range(clip.size_bytes):
+        for number in range(clip.size_bytes):
+            if clip.id in self.crashes and 2 * number >= clip.size_bytes:
+                os.abort()
             if self.seconds:
                 time.sleep(self.seconds)
             on_packet()

@@ -146,6 +146,7 @@ class Decoders:
         timeout_s: A process that shows no progress for so long is killed.
 
     Attributes:
+        count: How many there are.
         wait_s: Seconds that the consumer waited for frames.
         full_s: Seconds that decoders waited for free blocks, all together.
     """
@@ -160,6 +161,7 @@ class Decoders:
         command: Sequence[str] = (),
         timeout_s: float = 60.0,
     ) -> None:
+        self.count = count
         self._decode = decode
         self._timeout_s = timeout_s
         layout = Layout.of(count, max_bytes, frame_bytes)
@@ -181,9 +183,13 @@ class Decoders:
         self.wait_s = self.full_s = 0.0
 
     def __enter__(self) -> Self:
-        for number in range(self._blocks.layout.num_decoders):
-            self._workers.append(self._start(number))
-        self._feeder.start()
+        try:
+            for number in range(self.count):
+                self._workers.append(self._start(number))
+            self._feeder.start()
+        except BaseException:
+            self.__exit__()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -194,7 +200,8 @@ class Decoders:
                     worker.process.kill()
                 else:
                     worker.send(None)
-        self._feeder.join()
+        if self._feeder.is_alive():
+            self._feeder.join()
         for worker in list(self._workers):
             self._drop(worker)
         if self._memory is not None:
@@ -227,6 +234,11 @@ class Decoders:
                     self._free.append(item.block)
                     self._grant()
 
+    def wait_until_ready(self) -> None:
+        """Wait until each of them has started, which nobody else needs to."""
+        while self._feeder.is_alive() and not all(each.is_ready for each in self._workers):
+            time.sleep(0.01)
+
     def _next_item(self, stopped: threading.Event | None) -> _Item:
         started = time.perf_counter()
         try:
@@ -252,7 +264,11 @@ class Decoders:
                     stdin=subprocess.DEVNULL,
                     stdout=2,  # results are for whoever reads our standard output
                 )
-            worker.send(start)
+            try:
+                worker.send(start)
+            except BaseException:
+                worker.end(kill=True)
+                raise
         else:
             worker.decoder = Decoder(theirs, start, self._blocks, is_process=False)
             worker.thread = threading.Thread(target=worker.decoder.run, name="decode", daemon=True)

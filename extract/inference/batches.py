@@ -1,4 +1,4 @@
-"""Fixed-size batches through the network, with the next one filled while a GPU works.
+"""Fixed-size batches through the network, with the next one filled while that works.
 
 What a row is made of is a frame or a window of frames, called an input here.
 
@@ -9,6 +9,7 @@ of a frame, S side of a crop.
 import math
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import groupby
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -34,6 +35,48 @@ _MAX_TRIED_BATCH_SIZE = 256
 # A shard of usual size stays in memory; a clip of 100,000 frames does not.
 _BYTES_IN_MEMORY = 256 * 2**20
 _BYTES_READ_AT_ONCE = 2**20
+
+
+class SideBySide(nn.Module):
+    """Runs pieces of a batch, of one size, through one network in threads of one core each.
+
+    Cores that share every layer wait for each other at its end: with small layers often, and for
+    very long where other jobs take a core away in between. Cores with frames of their own do not
+    wait where the next batch is there already, and a row does not depend on how many cores there
+    are.
+    """
+
+    def __init__(self, network: nn.Module, *, num_threads: int, frames_at_once: int) -> None:
+        super().__init__()
+        self.network = network
+        self._frames_at_once = frames_at_once
+        self._threads = ThreadPoolExecutor(
+            num_threads, "network", initializer=torch.set_num_threads, initargs=(1,)
+        )
+
+    def forward(self, crops: Tensor) -> Tensor:
+        """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3], or windows."""
+        pieces = torch.split(crops, self._frames_at_once)
+        return torch.cat(list(self._threads.map(self._infer, pieces)))
+
+    def start(self, crops: Tensor, features: Tensor) -> list[Future[None]]:
+        """Begin to fill features [B, D]; return what tells of each piece."""
+        pieces = (torch.split(each, self._frames_at_once) for each in (crops, features))
+        return [self._threads.submit(self._fill, *piece) for piece in zip(*pieces, strict=True)]
+
+    def close(self) -> None:
+        """Let the threads end, also one that an interruption caught while it started."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    def _infer(self, crops: Tensor) -> Tensor:
+        # The mode is each thread's own.
+        with torch.inference_mode():
+            features: Tensor = self.network(crops)
+            return features
+
+    def _fill(self, crops: Tensor, features: Tensor) -> None:
+        with torch.inference_mode():
+            features.copy_(self.network(crops))
 
 
 Take: TypeAlias = Callable[[Features], None]
@@ -83,6 +126,7 @@ class _Slot:
         self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
         self._done = done
+        self.running: list[Future[None]] = []
 
     def __len__(self) -> int:
         return self._length
@@ -123,6 +167,8 @@ class _Slot:
         """Wait for the features, hand them to those who take them, and forget the frames."""
         if self._done is not None:
             self._done.synchronize()
+        for piece in self.running:
+            piece.result()
         first = 0
         for _, count, take in self._pieces:
             take(self.features[first : first + count].numpy())
@@ -228,10 +274,11 @@ class BatchRunner:
         self.feature_dim = feature_dim
         if device.type == "cuda":
             new_done = new_done or _cuda_event
-        # Where a device computes by itself, one batch is filled meanwhile.
-        dones = [None] if new_done is None else [new_done(), new_done()]
+        # Where a device or threads compute by themselves, one batch is filled meanwhile.
+        num_slots = 1 if new_done is None and not isinstance(network, SideBySide) else 2
         self._free = deque(
-            _Slot(batch_size, feature_dim, input_shape, device, done) for done in dones
+            _Slot(batch_size, feature_dim, input_shape, device, new_done and new_done())
+            for _ in range(num_slots)
         )
         self._running: deque[_Slot] = deque()
         self._filling = self._free.popleft()
@@ -283,6 +330,9 @@ class BatchRunner:
         end = -(-len(slot) // self._piece) * self._piece
         try:
             with torch.inference_mode():
+                if isinstance(self._network, SideBySide):
+                    slot.running = self._network.start(slot.crops()[:end], slot.features[:end])
+                    return True
                 crops = torch.split(slot.crops()[:end], self._at_once)
                 rows = torch.split(slot.features[:end], self._at_once)
                 for some_crops, some_rows in zip(crops, rows, strict=True):

@@ -5,10 +5,8 @@ frames of their own. An input is a crop, or a window of them. Legend: B batch, D
 frames of a window, S side of a crop.
 """
 
-import math
 import platform
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -25,6 +23,7 @@ from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import (
     IMAGE_SHAPE,
     BatchRunner,
+    SideBySide,
     inputs_in_words,
     suitable_batch_size,
 )
@@ -37,10 +36,7 @@ from ta3n.extract.inference.choices import (
     usual_choice,
 )
 from ta3n.extract.inference.network import LowPrecision, full_precision, load_network
-from ta3n.extract.inference.preprocessing import MAX_DEVICE_PIXELS, Cropper, cropper_for
 
-# A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
-_BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
 _RECORDED_PACKAGES = ("ta3n", "torch", "torchvision", "av", "pillow", "numpy", "h5py")
 
 
@@ -53,7 +49,6 @@ class Engine:
             run.
         batch_size: Inputs in one forward pass, of each core on a CPU.
         num_threads: Cores that take inputs of their own.
-        cropper: Applied to frames where they are decoded.
         provenance: What is behind the numbers that it will compute.
     """
 
@@ -62,24 +57,12 @@ class Engine:
     device: torch.device
     batch_size: int
     num_threads: int
-    cropper: Cropper
     provenance: dict[str, str]
-
-    @property
-    def max_bytes_ahead(self) -> int:
-        """Most bytes of frames that wait for it."""
-        return _BYTES_AHEAD[self.device.type]
 
     def close(self) -> None:
         """Let its threads end; it is not used any more."""
         if isinstance(self.network, SideBySide):
             self.network.close()
-
-    @property
-    def max_frame_bytes(self) -> int:
-        """The most that a frame takes as it comes from decoding, or a window of frames."""
-        on_device = MAX_DEVICE_PIXELS * 3 if self.device.type == "cuda" else 0
-        return max(math.prod(self.backbone.input_shape), on_device)
 
     def new_runner(self) -> BatchRunner:
         """Return empty batches for the network."""
@@ -182,7 +165,6 @@ def start_engine(
         device=on,
         batch_size=batch_size,
         num_threads=num_threads,
-        cropper=cropper_for(profile, backbone, on),
         provenance=provenance,
     )
 
@@ -317,38 +299,6 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
         LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None
     return compiled
-
-
-class SideBySide(nn.Module):
-    """Runs pieces of a batch, of one size, through one network in threads of one core each.
-
-    Cores that share every layer wait for each other at its end: with small layers often, and for
-    very long where other jobs take a core away in between. Cores with frames of their own wait once
-    a batch, and a row does not depend on how many cores there are.
-    """
-
-    def __init__(self, network: nn.Module, *, num_threads: int, frames_at_once: int) -> None:
-        super().__init__()
-        self.network = network
-        self._frames_at_once = frames_at_once
-        self._threads = ThreadPoolExecutor(
-            num_threads, "network", initializer=torch.set_num_threads, initargs=(1,)
-        )
-
-    def forward(self, crops: Tensor) -> Tensor:
-        """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3], or windows."""
-        pieces = torch.split(crops, self._frames_at_once)
-        return torch.cat(list(self._threads.map(self._infer, pieces)))
-
-    def close(self) -> None:
-        """Let the threads end, also one that an interruption caught while it started."""
-        self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _infer(self, crops: Tensor) -> Tensor:
-        # The mode is each thread's own.
-        with torch.inference_mode():
-            features: Tensor = self.network(crops)
-            return features
 
 
 @contextmanager

@@ -15,6 +15,7 @@ pixels that one output pixel is made of). Torch is imported late: decoding alone
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING
@@ -78,6 +79,12 @@ def crop_if_large(pixels: RgbImage, size: int = IMAGE_SIZE) -> RgbImage:
     """Return a frame as it is if the device is to resize it, else its crop."""
     height, width = pixels.shape[:2]
     return pixels if height * width <= MAX_DEVICE_PIXELS else crop(pixels, size)
+
+
+def max_frame_bytes(backbone: Backbone, device: torch.device) -> int:
+    """Return the most that a frame takes as it comes from decoding, or a window of frames."""
+    on_device = MAX_DEVICE_PIXELS * 3 if device.type == "cuda" else 0
+    return max(math.prod(backbone.input_shape), on_device)
 
 
 class _LibraryCrop:

@@ -6,6 +6,7 @@ Legend: F rows of a shard, D feature width.
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -13,21 +14,23 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from ta3n.common.device import allowed_cpus
+from ta3n.common.device import allowed_cpus, resolve_device
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, is_finished
-from ta3n.extract.decoders.decoder import Decode
 from ta3n.extract.decoders.pool import Attempt, Decoders, Ended, Frames
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.passes import Pass, PassDecoding
 from ta3n.extract.inference.batches import BatchRunner, RowSpool
 from ta3n.extract.inference.engine import Engine, start_engine
+from ta3n.extract.inference.preprocessing import cropper_for, max_frame_bytes
 from ta3n.extract.worker.progress import Advanced, JobProgress, Tell
 from ta3n.extract.worker.publishing import DecodedClip, Publisher
 from ta3n.extract.worker.quarantine import Quarantined, add_to_quarantine
 from ta3n.extract.worker.work import Work
 
+# A CPU's network is slow; a GPU takes a clip in a tenth of a second, so many are to be ready.
+_BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
 # Of the datasets' clips, about: enough to tell a long job from a short one.
 _BYTES_A_FRAME, _USUAL_RATE = 4096, 25.0
 
@@ -45,13 +48,14 @@ def extract(work: Work, progress: JobProgress) -> None:
         FeatureStoreError: If a shard to be completed is damaged.
         OSError: If a shard cannot be written; finished ones stay.
     """
-    parts = [(part, progress.of_device(), engine_for(part)) for part in deal(work)]
+    parts = deal(work)
     if len(parts) == 1:
-        extract_shards(*parts[0])
+        extract_shards(parts[0], progress.of_device())
         return
+    ready = [(part, progress.of_device(), engine_for(part)) for part in parts]
     stopped = threading.Event()
     with ThreadPoolExecutor(len(parts)) as threads:
-        runs = [threads.submit(extract_shards, *part, stopped) for part in parts]
+        runs = [threads.submit(extract_shards, *part, stopped) for part in ready]
         try:
             for run in as_completed(runs):
                 run.result()
@@ -96,41 +100,48 @@ def _num_inputs(work: Work) -> int:
     return num_frames // (selection.every or 1)
 
 
+def decoders_for(work: Work) -> Decoders:
+    """Return the decoders of some work, which are to be started."""
+    device = resolve_device(work.device)
+    num_passes = sum(len(task.passes(work.quarantined)) for task in work.tasks)
+    count = work.decode_threads or max(allowed_cpus() // work.num_sharing, 1)
+    cropper = cropper_for(work.config.profile, work.backbone, device)
+    return Decoders(
+        PassDecoding(work.root, work.config, cropper),
+        # One more than there are clips would only be started.
+        count=min(count, max(num_passes, 1)),
+        max_bytes=work.decode_bytes or _BYTES_AHEAD[device.type],
+        frame_bytes=max_frame_bytes(work.backbone, device),
+        command=work.decoder_command,
+        timeout_s=work.clip_timeout_s,
+    )
+
+
 def extract_shards(
     work: Work,
     tell: Tell = lambda _: None,
     engine: Engine | None = None,
     stopped: threading.Event | None = None,
-    decode: Decode | None = None,
-) -> Decoders:
-    """Make the shards of one device, with an engine if one was started before.
+    decoders: Decoders | None = None,
+) -> None:
+    """Make the shards of one device; it raises what `extract` does.
 
     Args:
+        engine: If one was started before.
         stopped: Ends it with `CancelledError` once it is set.
-        decode: What decoders do; None lets them decode the clips.
-
-    Returns:
-        The decoders, at their end, which know who waited for whom; it raises what `extract` does.
+        decoders: If some were started before.
     """
-    engine = engine or engine_for(work)
-    if engine.device.type == "cuda":
-        # Each thread has a current one.
-        torch.cuda.set_device(engine.device)
-    publisher = Publisher(work, engine.provenance)
-    num_passes = sum(len(task.passes(work.quarantined)) for task in work.tasks)
-    count = work.decode_threads or max(allowed_cpus() // work.num_sharing, 1)
-    decoders = Decoders(
-        decode or PassDecoding(work.root, work.config, engine.cropper),
-        # One more than there are clips would only be started.
-        count=min(count, max(num_passes, 1)),
-        max_bytes=work.decode_bytes or engine.max_bytes_ahead,
-        frame_bytes=engine.max_frame_bytes,
-        command=work.decoder_command,
-        timeout_s=work.clip_timeout_s,
-    )
-    with publisher, decoders:
+    with ExitStack() as stack:
+        # They start while the network is loaded.
+        decoders = decoders or stack.enter_context(decoders_for(work))
+        if engine is None:
+            engine = engine_for(work)
+            stack.callback(engine.close)
+        if engine.device.type == "cuda":
+            # Each thread has a current one.
+            torch.cuda.set_device(engine.device)
+        publisher = stack.enter_context(Publisher(work, engine.provenance))
         _ShardMaker(work, tell, engine.new_runner(), publisher, decoders).run(stopped)
-    return decoders
 
 
 @dataclass

@@ -41,7 +41,7 @@ MARKS = {
 # Options on our pages that no command has: of Slurm, and of `python -m ta3n.extract.bench`.
 NOT_OURS = {
     "--array", "--gres", "--kill-on-invalid-dep", "--mem", "--requeue", "--signal",
-    "--clip-frames", "--num-clips", "--processes",
+    "--clip-frames", "--num-clips", "--only", "--rounds",
 }  # fmt: skip
 
 # Methods and temporal modules of the pages, by the file that each is to be.

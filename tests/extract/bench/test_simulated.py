@@ -1,5 +1,6 @@
 """If this breaks, it is not known what bounds extraction where the device is fast."""
 
+import json
 import re
 import time
 from pathlib import Path
@@ -49,7 +50,12 @@ def test_the_share_that_is_kept_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_
     monkeypatch.setattr(simulated, "_FRAMES_EACH", 300)
     monkeypatch.setattr(simulated, "_SHARDS", 1)
     monkeypatch.setattr(simulated, "_FRAMES_A_SHARD", 2000)
+    monkeypatch.setattr(simulated, "_CRASHES", (1,))
+    monkeypatch.setattr(simulated, "_CRASH_CLIPS", 6)
+    monkeypatch.setattr(simulated, "_FRAMES_TO_CRASH", 10)
+    monkeypatch.setattr(simulated, "_CRASH_ROUNDS", 1)
     line = ["--bench", "--simulate", "2000", "--decode-threads", "2", "--decode-memory", "8"]
+    line += ["--json", "found.json"]
     result = CliRunner().invoke(main, line)
     assert result.exit_code == 0, result.stderr
     lines = result.stdout.splitlines()
@@ -57,10 +63,18 @@ def test_the_share_that_is_kept_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_
     shares = [re.search(r" ([0-9.]+) of what there is", line) for line in lines]
     found = [float(share[1]) for share in shares if share]
     assert len(found) == 3
+    record = json.loads((tmp_path / "found.json").read_text())
+    assert [f"{record[name]['share']:.2f}" for name in list(record)[3:6]] == [
+        f"{share:.2f}" for share in found
+    ]
     # Decoders of a fixed time a frame, and a device of a fixed one, cannot be faster.
     assert all(0 < share < 1.15 for share in found)
-    assert re.search(r"the device idles [0-9.]+ % of the time", lines[-1])
-    assert not list(tmp_path.iterdir())
+    assert re.search(r"the device idles [0-9.]+ % of the time", lines[-2])
+    assert lines[-1].startswith("crashes in a job of 6 clips")
+    assert record["crashes in a job of 6 clips"]["without_s"] >= 6 * 10 * 0.004 / 2
+    assert list(record["crashes in a job of 6 clips"]["more_s"]) == ["1"]
+    assert result.stderr.count("SIGABRT; it is tried again") == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["found.json"]
 
 
 @pytest.mark.parametrize(
@@ -68,7 +82,6 @@ def test_the_share_that_is_kept_is_printed(monkeypatch: pytest.MonkeyPatch, tmp_
     [
         (("--simulate", "7000"), "give --bench with it"),
         (("--bench", "--simulate", "0"), "a device's speed is more than 0"),
-        (("--bench", "--simulate", "9", "--json", "-"), "leave out --json"),
     ],
 )
 def test_mistakes_are_told(args: tuple[str, ...], message: str) -> None:

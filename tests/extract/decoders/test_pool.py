@@ -1,6 +1,7 @@
 """If this breaks, frames get lost or mixed up between decoders and the network, or a job hangs."""
 
 import os
+import subprocess
 import tempfile
 import threading
 from collections import defaultdict
@@ -8,6 +9,7 @@ from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import CancelledError
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -152,6 +154,36 @@ def test_they_can_be_told_to_stop() -> None:
         stopped.set()
         with pytest.raises(CancelledError):
             list(items)
+
+
+class Unsendable(Counting):
+    """Reaches no other process."""
+
+    def __reduce__(self) -> str:
+        raise TypeError("not to be sent")
+
+
+def test_what_cannot_be_started_leaves_nothing_behind(monkeypatch: pytest.MonkeyPatch) -> None:
+    running, started = threading.active_count(), list[subprocess.Popen[bytes]]()
+    real = subprocess.Popen
+
+    def start(*args: Any, **options: Any) -> "subprocess.Popen[bytes]":
+        if len(started) == 2:
+            raise BlockingIOError(11, "Resource temporarily unavailable")
+        started.append(real(*args, **options))
+        return started[-1]
+
+    monkeypatch.setattr(subprocess, "Popen", start)
+    for decode, error in ((PassDecoding(Path(), CONFIG), OSError), (Unsendable(abs), TypeError)):
+        started.clear()
+        decoders = Decoders(
+            decode, count=3, max_bytes=2**20, frame_bytes=3, command=DECODER_COMMAND
+        )
+        with pytest.raises(error), decoders:
+            raise AssertionError("they cannot be started")
+        assert started
+        assert all(process.returncode is not None for process in started)
+    assert threading.active_count() == running
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 256])

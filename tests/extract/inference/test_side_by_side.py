@@ -1,10 +1,14 @@
 """If this breaks, several cores compute other features than one, or get in each other's way."""
 
+import threading
+
+import numpy as np
+import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from ta3n.extract.backbones import BACKBONES, load_backbone
-from ta3n.extract.inference.engine import SideBySide
+from ta3n.extract.inference.batches import BatchRunner, SideBySide
 from ta3n.extract.inference.network import FeatureNetwork, optimised
 
 CROPS = torch.randint(0, 256, (19, 224, 224, 3), dtype=torch.uint8)
@@ -35,3 +39,49 @@ def test_each_piece_runs_on_one_core_and_the_caller_keeps_its_own() -> None:
     side_by_side = SideBySide(CountThreads(), num_threads=2, frames_at_once=8)
     assert side_by_side(CROPS).unique().tolist() == [1]
     assert torch.get_num_threads() == before
+
+
+class Means(nn.Module):
+    """Means of the colours, once it may."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_run = threading.Event()
+
+    def forward(self, crops: Tensor) -> Tensor:
+        assert self.may_run.wait(60), "the next batch is not filled meanwhile"
+        return crops.float().mean(dim=(1, 2))
+
+
+def runner_of(network: nn.Module) -> BatchRunner:
+    return BatchRunner(
+        SideBySide(network, num_threads=2, frames_at_once=2),
+        device=torch.device("cpu"),
+        batch_size=4,
+        piece=2,
+        feature_dim=3,
+        input_shape=(8, 8, 3),
+    )
+
+
+def test_the_next_batch_is_filled_while_cores_work() -> None:
+    network, rows = Means(), list[np.ndarray[tuple[int, int], np.dtype[np.float32]]]()
+    runner = runner_of(network)
+    crops = np.random.default_rng(0).integers(0, 256, (11, 8, 8, 3), dtype=np.uint8)
+    runner.add(crops[:7], lambda some: rows.append(some.copy()))
+    assert not rows
+    network.may_run.set()
+    runner.add(crops[7:], lambda some: rows.append(some.copy()))
+    runner.flush()
+    assert np.allclose(np.concatenate(rows), crops.mean(axis=(1, 2)))
+
+
+def test_what_fails_on_a_core_is_raised() -> None:
+    class Broken(nn.Module):
+        def forward(self, crops: Tensor) -> Tensor:
+            raise ValueError(f"not of this shape: {list(crops.shape)}")
+
+    runner = runner_of(Broken())
+    runner.add(CROPS[:3, :8, :8].numpy(), lambda _: None)
+    with pytest.raises(ValueError, match="not of this shape"):
+        runner.flush()
