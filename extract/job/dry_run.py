@@ -20,13 +20,12 @@ from typing import TYPE_CHECKING
 from ta3n.common.device import peak_memory
 from ta3n.common.errors import ClipError, Ta3nError, shorten
 from ta3n.common.log import describe_bytes, describe_duration
-from ta3n.common.records import USABLE, ClipRecord, Plan, PlannedClip, ShardRecord, read_record
+from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord, read_record
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.shares import SHARES_NAME, JobShare, check_count
 from ta3n.common.store import is_finished, sidecar_path
-from ta3n.extract.job.feature_folder import damage_of, failed_clips
 from ta3n.extract.job.plan import describe_plan, expected_plan, shards_asked_for, spread_evenly
-from ta3n.extract.job.run import ExtractionJob, check_failures
+from ta3n.extract.job.run import ExtractionJob, check_failures, find_tasks
 from ta3n.extract.worker.quarantine import read_quarantine
 from ta3n.extract.worker.work import ShardTask, Work
 
@@ -82,7 +81,8 @@ def look_ahead(job: ExtractionJob, max_failures: str = "100%") -> Iterator[str]:
         check_count(folder / SHARES_NAME, job.share)
     here = _existing(folder)
     asked = shards_asked_for(agreed, job.plan, job.scope)
-    tasks = _tasks_left(job, agreed, [shard for shard in share.of(agreed.shards) if shard in asked])
+    mine = [shard for shard in share.of(agreed.shards) if shard in asked]
+    tasks, _ = find_tasks(job, agreed, mine, mends=False)
     num_left = sum(len(task.to_decode) for task in tasks)
     yield f"to be done: {num_left} clips in {len(tasks)} shards"
     if tasks:
@@ -92,30 +92,6 @@ def look_ahead(job: ExtractionJob, max_failures: str = "100%") -> Iterator[str]:
         tried = yield from _try_all(work, here)
         if len(tried) == len(agreed.clips):
             check_failures(tried, max_failures)
-
-
-def _tasks_left(job: ExtractionJob, agreed: Plan, shards: Sequence[str]) -> tuple[ShardTask, ...]:
-    """Return the shards that would be made, as `run_job` finds them, but nothing is mended."""
-    folder, files = job.work.folder, job.scope.files(job.plan)
-    members: dict[str, list[PlannedClip]] = {shard: [] for shard in shards}
-    for clip in agreed.clips:
-        if clip.shard in members:
-            file = files.get(clip.path, clip)
-            now = {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
-            members[clip.shard].append(clip.model_copy(update=now))
-    tasks = []
-    for shard, clips in members.items():
-        task = ShardTask(shard=shard, clips=tuple(clips))
-        by_path = {clip.path: clip for clip in clips}
-        if not is_finished(folder, shard):
-            tasks.append(task)
-        elif job.repair and (damage := damage_of(folder, agreed, shard)):
-            if not damage.in_sidecar:
-                tasks.append(task)
-        elif job.retry_failed and (failed := failed_clips(folder, shard, by_path)):
-            kept = frozenset(clip.id for clip in clips) - {clip.id for clip in failed}
-            tasks.append(replace(task, kept=kept))
-    return tuple(tasks)
 
 
 def _try_all(work: Work, here: Path) -> Generator[str, None, Sequence[ClipRecord]]:

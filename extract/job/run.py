@@ -18,7 +18,7 @@ from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, ClipRecord, Manifest, Plan, PlannedClip, build_manifest
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
-from ta3n.common.store import restore_sidecar, shard_path, sidecar_path
+from ta3n.common.store import is_finished, restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
 from ta3n.datasets.reading.folders import size_and_time
 from ta3n.extract.job.feature_folder import damage_of, failed_clips, mend_sidecar
@@ -76,7 +76,7 @@ def run_job(job: ExtractionJob) -> Manifest:
     asked = shards_asked_for(plan, job.plan, job.scope)
     # Shares are of all there is, so that they do not depend on what is asked for.
     mine = [shard for shard in (job.share or JobShare()).of(plan.shards) if shard in asked]
-    tasks, attempts = _find_tasks(job, plan, mine)
+    tasks, attempts = find_tasks(job, plan, mine)
     LOGGER.info(
         "%s: %d clips in %d shards, %d of %d shards of this job are done",
         plan.config.dataset,
@@ -114,12 +114,15 @@ def _refuse_lost_plan(folder: Path, plan: Plan, manifest: Manifest) -> None:
         )
 
 
-def _find_tasks(
-    job: ExtractionJob, there: Plan, shards: Sequence[str]
+def find_tasks(
+    job: ExtractionJob, there: Plan, shards: Sequence[str], *, mends: bool = True
 ) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
     """Return the shards that are to be made, and how often clips were tried before, by number.
 
     Some files may have been replaced since the plan that is there.
+
+    Args:
+        mends: Whether sidecars are written that are missing or wrong, and clips leave quarantine.
     """
     folder = job.work.folder
     files = job.scope.files(job.plan)
@@ -133,13 +136,14 @@ def _find_tasks(
     tasks, attempts = [], {}
     for shard, clips in members.items():
         task = ShardTask(shard=shard, clips=tuple(clips), replace=True)
-        if job.repair and not _repaired(folder, there, shard):
+        if job.repair and not _is_sound(folder, there, shard, mends=mends):
             tasks.append(task)
-        elif not mend_sidecar(folder, shard):
+        elif not (mend_sidecar if mends else is_finished)(folder, shard):
             is_there = shard_path(folder, shard).exists() or sidecar_path(folder, shard).exists()
             tasks.append(replace(task, replace=is_there))
         elif job.retry_failed and (failed := failed_clips(folder, shard, by_path)):
-            remove_from_quarantine(folder, failed)
+            if mends:
+                remove_from_quarantine(folder, failed)
             attempts.update({clip.id: clip.attempts for clip in failed})
             kept = frozenset(clip.id for clip in clips) - {clip.id for clip in failed}
             tasks.append(replace(task, kept=kept))
@@ -158,14 +162,15 @@ def _as_now(clip: PlannedClip, file: Clip | None, root: Path, frames: str) -> Pl
     return clip.model_copy(update={"size_bytes": size_bytes, "mtime_ns": mtime_ns})
 
 
-def _repaired(folder: Path, plan: Plan, shard: str) -> bool:
-    """Check a shard; a wrong sidecar is written again. Return False if it must be made again."""
+def _is_sound(folder: Path, plan: Plan, shard: str, *, mends: bool) -> bool:
+    """Say whether a shard is as it must be, but for a sidecar that can be written again."""
     damage = damage_of(folder, plan, shard)
     if damage is None:
         return True
-    LOGGER.warning("%s: %s", shard_path(folder, shard), damage.text)
-    if damage.in_sidecar:
-        restore_sidecar(folder, shard)
+    if mends:
+        LOGGER.warning("%s: %s", shard_path(folder, shard), damage.text)
+        if damage.in_sidecar:
+            restore_sidecar(folder, shard)
     return damage.in_sidecar
 
 

@@ -14,7 +14,7 @@ from ta3n.common.device import peak_memory
 from ta3n.common.sampling import FrameSelection, Section
 from ta3n.extract.cli import main
 from ta3n.extract.job import dry_run
-from ta3n.extract.job.run import ExtractionJob, run_job
+from ta3n.extract.job.run import ExtractionJob, find_tasks, run_job
 from ta3n.extract.worker.work import DECODER_COMMAND
 
 from ...support.extraction import job
@@ -204,7 +204,7 @@ def test_decoders_of_their_own_count_for_the_memory(ucf_tree: Path, tmp_path: Pa
     trial = dry_run._try(
         replace(
             wanted.work,
-            tasks=dry_run._tasks_left(wanted, wanted.plan, list(wanted.plan.shards)),
+            tasks=find_tasks(wanted, wanted.plan, wanted.plan.shards, mends=False)[0],
         ),
         tmp_path,
         num_devices=1,
