@@ -260,7 +260,9 @@ class _Coverage:
                 declared = _asf_length(self.clip.name) or declared
             tolerance = max(tolerance, declared / 10)
         missing = declared - end
-        return float(missing) if missing > tolerance else 0.0
+        # FFmpeg may take a cut AVI to be shorter than its number of frames tells.
+        by_count = (self.film.frames - len(self._shown)) * nominal
+        return float(max(missing, by_count)) if missing > tolerance else 0.0
 
     def _own_end(self) -> Fraction | None:
         """Return when the picture ends by what is declared of it alone, in seconds."""

@@ -1,5 +1,6 @@
 """If this breaks, a damaged clip has no status, two, or silently wrong features."""
 
+import re
 import struct
 from collections.abc import Callable
 from pathlib import Path
@@ -88,6 +89,22 @@ def test_damaged_copies_have_one_status_and_its_reason(
     assert outcome.status in statuses, outcome
     assert reason in outcome.error
     check(outcome, len(crops), selection)
+
+
+@pytest.mark.parametrize("share", [0.2, 0.5])
+def test_a_cut_avi_lacks_as_long_a_part_as_it_lacks_frames(
+    tmp_path: Path, write_clip: WriteClip, share: float
+) -> None:
+    path = write_clip(tmp_path / "a.avi", 240, width=160, height=120, codec="mpeg4")
+    path.write_bytes(cut(share)(path.read_bytes()))
+    outcome = decode(path, ALL)[1]
+    assert outcome.info is not None
+    assert outcome.info.declared_frames == 240
+    assert outcome.info.frame_rate
+    seconds = re.search(r"the last ([0-9.]+) s are missing", outcome.error)
+    assert seconds, outcome.error
+    lacking = (240 - outcome.num_frames) / outcome.info.frame_rate
+    assert float(seconds[1]) == pytest.approx(lacking, abs=2 / outcome.info.frame_rate)
 
 
 def at_24(num_frames: int) -> list[float]:
