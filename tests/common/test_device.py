@@ -27,6 +27,23 @@ def test_only_processes_started_in_it_do_not_see_ctrl_c() -> None:
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
 
 
+NO_SEMAPHORES = """
+import _multiprocessing
+class NoSemaphore:
+    SEM_VALUE_MAX = 1
+    def __init__(self, *_, **__): raise OSError(13, "Permission denied")
+_multiprocessing.SemLock = NoSemaphore
+from ta3n.common.device import allowed_cpus
+print(allowed_cpus())
+"""
+
+
+def test_cpus_are_counted_without_a_word_where_no_semaphore_can_be_made() -> None:
+    done = subprocess.run([sys.executable, "-c", NO_SEMAPHORES], capture_output=True, text=True)
+    assert done.stderr == ""
+    assert int(done.stdout) == device.allowed_cpus()
+
+
 def test_memory_that_is_free_is_that_of_the_container(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
