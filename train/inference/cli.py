@@ -237,7 +237,7 @@ def _evaluate(
             console.print(few, highlight=False)
         return
     if any(challenge.figures):
-        console.print(challenge.table(), highlight=False)
+        print_table(console, challenge.table())
     for line in challenge.notes:
         console.print(line, highlight=False)
 
