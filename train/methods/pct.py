@@ -83,26 +83,21 @@ def _after_step(context: "StepContext") -> "Mapping[str, Tensor]":
     return {"prior": next_prior(context.state["prior"], prototypes, features)}
 
 
-PCT = register_method(
-    Method(
+PCT = Term(
+    name="prototype_transport",
+    label="transport between videos and class prototypes",
+    loss=_loss,
+    weight=Weight(
         name="pct",
-        label="PCT",
-        source="Tanwisuth et al., NeurIPS 2021",
-        terms=(
-            Term(
-                name="prototype_transport",
-                label="transport between videos and class prototypes",
-                loss=_loss,
-                weight=Weight(
-                    name="pct",
-                    default=0.03,
-                    about="of the transport between target videos and the classifier's weights",
-                    origin="by im on rendered clips, where it gains nothing; published 1 collapses",
-                ),
-                uses_source=False,
-                start=_start,
-                after_step=_after_step,
-            ),
-        ),
-    )
+        default=0.03,
+        about="of the transport between target videos and the classifier's weights",
+        origin="by im on rendered clips, where it gains nothing; published 1 collapses",
+    ),
+    uses_source=False,
+    start=_start,
+    after_step=_after_step,
+)
+
+register_method(
+    Method(name="pct", label="PCT", source="Tanwisuth et al., NeurIPS 2021", terms=(PCT,))
 )

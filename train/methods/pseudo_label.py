@@ -201,21 +201,21 @@ for _name, (_label, _source, _loss) in _LOSSES.items():
         )
     )
 
-FLEXMATCH = register_method(
+FLEXMATCH = Term(
+    name="flexmatch_target",
+    label="FlexMatch",
+    loss=_flexmatch,
+    uses_source=False,
+    weight=_WEIGHT,
+    start=_start,
+    after_step=_after_step,
+)
+
+register_method(
     Method(
         name="flexmatch",
         label="FlexMatch",
         source="Zhang et al., NeurIPS 2021, section 3",
-        terms=(
-            Term(
-                name="flexmatch_target",
-                label="FlexMatch",
-                loss=_flexmatch,
-                uses_source=False,
-                weight=_WEIGHT,
-                start=_start,
-                after_step=_after_step,
-            ),
-        ),
+        terms=(FLEXMATCH,),
     )
 )

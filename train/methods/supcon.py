@@ -69,44 +69,44 @@ def _of_predictions(step: "Step") -> "Tensor":
     return supervised_contrastive(predictions, *_classes(step), 0.5)
 
 
-SUPCON = register_method(
+SUPCON = Term(
+    name="supervised_contrastive",
+    label="supervised contrast of features",
+    loss=_of_features,
+    weight=Weight(
+        name="supcon",
+        default=0.1,
+        about="of the supervised contrast of unit features, temperature 0.07",
+        origin="by im on rendered clips, of 0.1 and 0.3",
+    ),
+)
+
+register_method(
     Method(
         name="supcon",
         label="SupCon",
         source="Khosla et al., NeurIPS 2020, over both domains",
-        terms=(
-            Term(
-                name="supervised_contrastive",
-                label="supervised contrast of features",
-                loss=_of_features,
-                weight=Weight(
-                    name="supcon",
-                    default=0.1,
-                    about="of the supervised contrast of unit features, temperature 0.07",
-                    origin="by im on rendered clips, of 0.1 and 0.3",
-                ),
-            ),
-        ),
+        terms=(SUPCON,),
     )
 )
 
-COMIX = register_method(
+COMIX = Term(
+    name="supervised_contrastive_comix",
+    label="supervised contrast of predictions",
+    loss=_of_predictions,
+    weight=Weight(
+        name="supcon_comix",
+        default=0.003,
+        about="of the supervised contrast of predictions, temperature 0.5",
+        origin="by im on rendered clips; the authors' 0.01 makes it worse than none",
+    ),
+)
+
+register_method(
     Method(
         name="supcon-comix",
         label="SupCon (CoMix)",
         source="Sahoo et al., NeurIPS 2021, its contrast alone, over both domains",
-        terms=(
-            Term(
-                name="supervised_contrastive_comix",
-                label="supervised contrast of predictions",
-                loss=_of_predictions,
-                weight=Weight(
-                    name="supcon_comix",
-                    default=0.003,
-                    about="of the supervised contrast of predictions, temperature 0.5",
-                    origin="by im on rendered clips; the authors' 0.01 makes it worse than none",
-                ),
-            ),
-        ),
+        terms=(COMIX,),
     )
 )
