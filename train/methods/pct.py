@@ -52,15 +52,15 @@ def transport_cost(
         towards_classes: share of the first direction, s of the paper.
     """
     logits = features @ prototypes.T  # [B, C]
-    cost = 1 - _unit(features) @ _unit(prototypes).T
+    cost = 1 - unit(features) @ unit(prototypes).T
     to_classes = (cost * (logits + (prior + _FLOOR).log()).softmax(dim=1)).sum(dim=1).mean()
     # The prior of a class is the same for all videos and cancels.
     to_videos = (prior * (cost * logits.softmax(dim=0)).sum(dim=0)).sum()
     return towards_classes * to_classes + (1 - towards_classes) * to_videos
 
 
-def _unit(rows: "Tensor") -> "Tensor":
-    # A row of zeros has no direction; its gradient stays finite.
+def unit(rows: "Tensor") -> "Tensor":
+    """Return rows of length 1, [..., V]; one of zeros has no direction, and a finite gradient."""
     return rows / rows.square().sum(dim=-1, keepdim=True).clamp_min(_LEAST_SQUARED_NORM).sqrt()
 
 

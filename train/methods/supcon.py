@@ -8,6 +8,7 @@ Shapes: B items (videos, or views of them), F feature width.
 from typing import TYPE_CHECKING
 
 from ta3n.train.methods.base import Method, Term, Weight
+from ta3n.train.methods.pct import unit
 from ta3n.train.methods.registry import register_method
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 BASE_TEMPERATURE = 0.07
 THRESHOLD = 0.7
 _NEVER = -1e30
-_LEAST_SQUARED_NORM = 1e-12
 
 
 def supervised_contrastive(
@@ -59,9 +59,8 @@ def _classes(step: "Step") -> "tuple[Tensor, Tensor]":
 
 
 def _of_features(step: "Step") -> "Tensor":
-    features = step.output.video_features
-    length = features.square().sum(dim=1, keepdim=True).clamp_min(_LEAST_SQUARED_NORM).sqrt()
-    return supervised_contrastive(features / length, *_classes(step), BASE_TEMPERATURE)
+    features = unit(step.output.video_features)
+    return supervised_contrastive(features, *_classes(step), BASE_TEMPERATURE)
 
 
 def _of_predictions(step: "Step") -> "Tensor":
