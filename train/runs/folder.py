@@ -18,7 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.files import canonical_json, replace_file, sha256_of
+from ta3n.common.files import (
+    canonical_json,
+    remove_stale_temporaries,
+    replace_file,
+    sha256_of,
+)
 from ta3n.common.log import LOGGER
 from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
 
@@ -160,7 +165,7 @@ class RunFolder:
         return self.path / "weights.pt"
 
     def is_finished(self) -> bool:
-        """Say whether the figures are there; a checkpoint that a kill left beside them goes.
+        """Say whether the figures are there; what a kill left beside them goes.
 
         Raises:
             FeatureStoreError: If the figures are damaged.
@@ -169,6 +174,7 @@ class RunFolder:
         if self.read_result() is None:
             return False
         self._remove_checkpoint()
+        remove_stale_temporaries(self.path)
         return True
 
     def _remove_checkpoint(self) -> None:
@@ -197,7 +203,8 @@ class RunFolder:
             ) from error
 
     def write_start(self, config: RunConfig, seed: int) -> None:
-        """Write what is run."""
+        """Write what is run; what a killed run was writing goes."""
+        remove_stale_temporaries(self.path)
         record = asdict(config)
         checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
         write_json(self.path / "config.json", {**record, "seed": seed, **checks})
