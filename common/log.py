@@ -163,6 +163,11 @@ def describe_duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: `1 row`, `2 rows`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def describe_bytes(num_bytes: float) -> str:
     """Return a number of bytes for people: `12.3 MB`, `4.5 GB`."""
     if num_bytes >= 1e9:

@@ -19,7 +19,7 @@ from ta3n.common.cli import (
     settings_options,
 )
 from ta3n.common.errors import DivergedError, UsageError, shorten
-from ta3n.common.log import LOGGER
+from ta3n.common.log import LOGGER, counted
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.inference.submission import run_submission, submission_options, take_submission
 from ta3n.train.methods.registry import describe_methods
@@ -264,7 +264,8 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
             )
         LOGGER.info("a grid of %d combinations: %d runs", len(first), num_runs)
     if len(pairs) > 1:
-        LOGGER.info("%d directions of %d rows: %d runs", len(pairs), len(by_direction[0]), num_runs)
+        rows = counted(len(by_direction[0]), "row")
+        LOGGER.info("%d directions of %s: %d runs", len(pairs), rows, num_runs)
     if call.dry_run:
         from ta3n.train.jobs.dry_run import look_ahead
 

@@ -307,6 +307,13 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     if first.run.rejection is not None:
         console.print(MEASURES_OF_OPEN_SET, highlight=False)
         console.print(first.run.rejection.rule, highlight=False)
+        label = first.run.rejection.label
+        unknown = mean(int((e.predicted == label).sum()) for e in evaluations)
+        console.print(
+            f"told unknown: {unknown:.4g} of {total} videos, which have no class among their "
+            "likeliest, whatever k",
+            highlight=False,
+        )
 
 
 def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k: int) -> None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
-from ta3n.common.log import LOGGER
+from ta3n.common.log import LOGGER, counted
 from ta3n.common.shares import JobShare, agree_on_count
 from ta3n.train.data.videos import DomainVideos, Video, held_out
 from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
@@ -291,8 +291,8 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
     counts = [len(done) for done in results], [len(job.seeds) for job in jobs]
     directions = len({(job.config.source, job.config.target) for job in jobs})
     if directions > 1:
-        rows = len(jobs) // directions
-        told = "%d of %d runs of %d rows in %d directions are done"
+        rows = counted(len(jobs) // directions, "row")
+        told = "%d of %d runs of %s in %d directions are done"
         LOGGER.info(told, *map(sum, counts), rows, directions)
         return
     if len({job.method.name for job in jobs}) < len(jobs):

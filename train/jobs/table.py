@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from ta3n.common.log import describe_duration, print_table
+from ta3n.common.log import counted, describe_duration, print_table
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
@@ -151,7 +151,8 @@ def print_matrix(
     short = told_apart({name for config in configs for name in (config.source, config.target)})
     heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
     console = open_console()
-    what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
+    rows = counted(len(jobs[0]), "row")
+    what = f"{len(configs)} directions of {configs[0].benchmark}: {rows}"
     console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
     for rule in rules:
         chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]

@@ -234,6 +234,11 @@ def test_an_evaluation_gives_the_measures_of_the_run(
     text = " ".join(told.stdout.split())
     assert f"│ H-score │ 1 │ {recorded['open_set']['h_score']:.2f} │" in text
     assert "above 0.5 of the highest there is, the logarithm of 3 classes" in text
+    rejected = sum(
+        line.split(",")[2] == "3"
+        for line in (tmp_path / "evaluation-hmdb51-val-last.csv").read_text().splitlines()[1:]
+    )
+    assert f"told unknown: {rejected} of 15 videos, which have no class" in text
     # Of the source nothing is unknown, so that there is no measure of it.
     source = ta3n_train("--evaluate", opened / "seed-0", "--target", "ucf", *common)
     assert source.exit_code == 0, source.stderr
