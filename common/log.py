@@ -176,7 +176,7 @@ def describe_bytes(num_bytes: float) -> str:
 
 
 def open_console(width_elsewhere: int) -> "Console":
-    """Return a console; with `NO_COLOR` set it prints no escape sequences at all.
+    """Return a console that colours no words; with `NO_COLOR` set it prints no escape sequences.
 
     Args:
         width_elsewhere: In letters, where there is no terminal: log files and scripts take whole
@@ -184,8 +184,9 @@ def open_console(width_elsewhere: int) -> "Console":
     """
     from rich.console import Console
 
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
-    return console if console.is_terminal else Console(width=width_elsewhere)
+    colours = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=colours, highlight=False)
+    return console if console.is_terminal else Console(width=width_elsewhere, highlight=False)
 
 
 def print_table(console: "Console", table: "Table") -> None:

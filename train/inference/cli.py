@@ -230,16 +230,16 @@ def _evaluate(
         say_json({"runs": [{"folder": each.run.path, **record} for each, record in told]})
         return
     console = open_console()
-    console.print(_title(evaluations), highlight=False)
+    console.print(_title(evaluations))
     if challenge is None:
         _print_evaluations(evaluations, call.top_k)
         if few := worth_of_a_video(target, benchmark, call.split):
-            console.print(few, highlight=False)
+            console.print(few)
         return
     if any(challenge.figures):
-        console.print(challenge.table(), highlight=False)
+        console.print(challenge.table())
     for line in challenge.notes:
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def _tell_challenge(
@@ -305,14 +305,13 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     print_table(console, table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
     if first.run.rejection is not None:
-        console.print(MEASURES_OF_OPEN_SET, highlight=False)
-        console.print(first.run.rejection.rule, highlight=False)
+        console.print(MEASURES_OF_OPEN_SET)
+        console.print(first.run.rejection.rule)
         label = first.run.rejection.label
         unknown = mean(int((e.predicted == label).sum()) for e in evaluations)
         console.print(
             f"told unknown: {unknown:.4g} of {total} videos, which have no class among their "
             "likeliest, whatever k",
-            highlight=False,
         )
 
 
@@ -336,6 +335,5 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     console = open_console()
     console.print(
         f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}{run.chosen_on}",
-        highlight=False,
     )
     print_table(console, table)

@@ -42,7 +42,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     first = results[0].rules["last"]
     heads = list(first.percents()) or ["target accuracy"]
-    if any(rule.mean_class is not None for each in results for rule in each.rules.values()):
+    if _have_means(results):
         heads.append(_MEAN)
     shown = _open_set_shown(results)
     measures = [OPEN_SET[name] for name in shown]
@@ -71,6 +71,14 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
 
 
 _MEAN = "mean of classes"
+
+
+def _have_means(results: Sequence[RunResult]) -> bool:
+    return any(rule.mean_class is not None for each in results for rule in each.rules.values())
+
+
+def _main_rules(results: Sequence[RunResult]) -> list[str]:
+    return few_rules(list(dict.fromkeys(rule for each in results for rule in each.rules)))
 
 
 def _open_set_shown(results: Sequence[RunResult]) -> list[str]:
@@ -102,13 +110,11 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         jobs: What was run, of one pair of datasets.
         results: For each job one result a seed that did not diverge, at least one in all.
     """
-    first, *others = [result for runs in results for result in runs]
-    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
-    rules = few_rules(list(judged))
-    told = [rule for each in (first, *others) for rule in each.rules.values()]
-    has_means = any(rule.mean_class is not None for rule in told)
+    finished = [result for runs in results for result in runs]
+    rules = _main_rules(finished)
+    has_means = _have_means(finished)
     heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
-    shown = _open_set_shown([first, *others])
+    shown = _open_set_shown(finished)
     named = [f"{OPEN_SET[name]} ({rules[0]})" for name in shown]
     table = _table("row", "method", "temporal", "n", *heads, *named, "paper")
     for job, runs in zip(jobs, results, strict=True):
@@ -128,10 +134,8 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     console = open_console()
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
     print_table(console, table)
-    _print_what_it_is(console, jobs[0].config, first.rules["last"])
-    for rule in rules:
-        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
-    _print_rule_notes(console, rules, jobs[0].config, [first, *others])
+    _print_what_it_is(console, jobs[0].config, finished[0].rules["last"])
+    _print_rules(console, rules, jobs[0].config, finished)
     _print_troubles(console, [(j.config.label, r) for j, r in zip(jobs, results, strict=True)])
 
 
@@ -144,18 +148,17 @@ def print_matrix(
         jobs: What was run, one list a direction with the same rows.
         results: For each job one result a seed that did not diverge, at least one in all.
     """
-    first, *others = [result for each in results for runs in each for result in runs]
-    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
-    rules = sorted(few_rules(list(judged)), key=rule_place)
+    finished = [result for each in results for runs in each for result in runs]
+    rules = sorted(_main_rules(finished), key=rule_place)
     configs = [each[0].config for each in jobs]
     short = told_apart({name for config in configs for name in (config.source, config.target)})
     heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
     console = open_console()
     rows = counted(len(jobs[0]), "row")
     what = f"{len(configs)} directions of {configs[0].benchmark}: {rows}"
-    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
+    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}")
     for rule in rules:
-        chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]
+        chosen = [each.rules[rule] for each in finished if rule in each.rules]
         means = [_MEAN] if any(each.mean_class is not None for each in chosen) else []
         means += [OPEN_SET["h_score"]] if any(each.open_set for each in chosen) else []
         table = _table("method", "temporal", "n", *heads, "mean", *means, title=rule)
@@ -167,14 +170,9 @@ def print_matrix(
     console.print(
         "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
         "all directions, and not told where one lacks the row",
-        highlight=False,
     )
-    if first.rules["last"].mean_class is not None:
-        console.print(MEAN_OF_CLASSES, highlight=False)
-    _print_open_set(console, configs[0])
-    for rule in rules:
-        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
-    _print_rule_notes(console, rules, configs[0], [first, *others])
+    _print_means(console, configs[0], finished[0].rules["last"])
+    _print_rules(console, rules, configs[0], finished)
     for some, of_each, head in zip(jobs, results, heads, strict=True):
         names = (f"{job.config.label}, {head}" for job in some)
         _print_troubles(console, list(zip(names, of_each, strict=True)))
@@ -217,18 +215,27 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     names = list(any_rule.by_head)
     action = f" of {ACTION}, where {' and '.join(names)} are right," if len(names) > 1 else ""
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
-    if any_rule.mean_class is not None:
-        console.print(MEAN_OF_CLASSES, highlight=False)
-    _print_open_set(console, config)
+    _print_means(console, config, any_rule)
     for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
-def _print_open_set(console: "Console", config: RunConfig) -> None:
-    """Say what the measures of an open set are, and how a video is told unknown."""
+def _print_means(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
+    """Say what the mean of classes is, the measures of an open set, and how unknown is told."""
+    if any_rule.mean_class is not None:
+        console.print(MEAN_OF_CLASSES)
     if (rejection := rejection_of(config.settings)) is not None:
-        console.print(MEASURES_OF_OPEN_SET, highlight=False)
-        console.print(rejection.rule, highlight=False)
+        console.print(MEASURES_OF_OPEN_SET)
+        console.print(rejection.rule)
+
+
+def _print_rules(
+    console: "Console", rules: Sequence[str], config: RunConfig, results: Sequence[RunResult]
+) -> None:
+    """Say what each rule is, and what is worth knowing of its figures."""
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}")
+    _print_rule_notes(console, rules, config, results)
 
 
 def _print_rule_notes(
@@ -238,16 +245,16 @@ def _print_rule_notes(
     names = [rule for rule in rules if looks_at_target(rule)]
     if names:
         videos = rules_on_note(config.settings)
-        console.print(f"rules that need no target label: looked at {videos}", highlight=False)
+        console.print(f"rules that need no target label: looked at {videos}")
     for note in filter(None, (withheld_note(rule, results) for rule in names)):
-        console.print(note, highlight=False)
+        console.print(note)
 
 
 def _print_troubles(console: "Console", rows: Sequence[tuple[str, Sequence[RunResult]]]) -> None:
     """Name the runs that learned nothing, or came to one class, and what to try."""
     by_seed = ((name, {each.seed: each.troubles for each in results}) for name, results in rows)
     for note in trouble_notes(by_seed):
-        console.print(f"beware: {note}", highlight=False, markup=False, soft_wrap=True)
+        console.print(f"beware: {note}", markup=False, soft_wrap=True)
 
 
 def print_diverged(runs: Mapping[Path, Divergence]) -> None:
@@ -255,7 +262,7 @@ def print_diverged(runs: Mapping[Path, Divergence]) -> None:
     console = open_console()
     for path, divergence in runs.items():
         told = f"seed {divergence.seed} {divergence.reason}, and is in no figure: {path}"
-        console.print(told, highlight=False, soft_wrap=True)
+        console.print(told, soft_wrap=True)
 
 
 def _paper(job: "TrainingJob") -> str:
@@ -269,7 +276,6 @@ def _paper(job: "TrainingJob") -> str:
 def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str) -> None:
     console.print(
         f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
-        highlight=False,
     )
 
 
@@ -288,11 +294,11 @@ def print_grid(result: GridResult) -> None:
     print_table(console, _choices(result))
     print_table(console, _combinations(result))
     if (hidden := len(result.trials) - _SHOWN) > 0:
-        console.print(f"and {hidden} more combinations, see {result.path}", highlight=False)
+        console.print(f"and {hidden} more combinations, see {result.path}")
     print_diverged({path: d for trial in result.trials for path, d in trial.diverged.items()})
     for line in _summary(result):
         # Paths and options are to be copied: they are never wrapped.
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _choices(result: GridResult) -> "Table":
