@@ -11,7 +11,6 @@ from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.data.streams import load_streams
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.inference.trained import load_run
-from ta3n.train.jobs.execution import run_job
 from ta3n.train.jobs.job import prepare_jobs
 from ta3n.train.methods.rejection import Rejection
 from ta3n.train.runs import session
@@ -20,7 +19,7 @@ from ta3n.train.runs.records import read_run
 from ta3n.train.runs.selection import open_set_percents
 
 from ...support.feature_folders import CLASSES, made_clips, make_features
-from ...support.small_runs import small_settings, ta3n_train, train
+from ...support.small_runs import run_job, small_settings, ta3n_train, train
 
 KNOWN = ["golf", "ride_bike", "shoot_ball"]
 OPEN = {"benchmark": "ucf-hmdb-small", "unknown": "pullup,ride_horse"}
