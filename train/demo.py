@@ -159,11 +159,10 @@ def _rows(text: str) -> tuple[Row, ...]:
     """
     from ta3n.train.methods.registry import METHODS
 
+    names = [word.strip() for word in text.split(",")]
     if text == "all":
         names = [name for name, m in METHODS.all().items() if m.trains_on != "nothing"]
         names.append("coral+mcc")
-    else:
-        names = list(dict.fromkeys(word.strip() for word in text.split(",")))
     methods = {name: [METHODS.find(part) for part in name.split("+")] for name in names}
     return tuple((name, parts[0].temporal) for name, parts in methods.items())
 

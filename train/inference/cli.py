@@ -42,8 +42,8 @@ class EvaluationCall:
 
     run: Path
     target: str | None
-    videos: tuple[str, ...]
     out: Path | None
+    videos: tuple[str, ...] = ()
     rule: str = LAST
     split: BenchmarkRole = "val"
     top_k: int = 5
@@ -117,12 +117,11 @@ def take_call(
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
         )
-    given |= {name for name, value in own.items() if value is not None}
+    chosen = {name: own[name] for name in given_names(own)}
     kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
-    if wrong := sorted(given & others_only):
+    if wrong := sorted((given | chosen.keys()) & others_only):
         raise UsageError(f"{dashed(wrong)} cannot go with --{kind}; use one without the other")
     out = None if options["out"] is None else Path(options["out"])
-    chosen = {name: value for name, value in own.items() if value is not None}
     return EvaluationCall(run=run, target=target, out=out, **chosen)
 
 

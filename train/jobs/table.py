@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from ta3n.common.log import counted, describe_duration, print_table
 from ta3n.datasets.benchmarks.names import told_apart
-from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
+from ta3n.train.jobs.grid_result import GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import few_rules, rule_note, rule_place
 from ta3n.train.runs.floors import floor_lines
@@ -18,6 +18,7 @@ from ta3n.train.runs.selection import (
     MEAN_OF_CLASSES,
     MEASURES_OF_OPEN_SET,
     OPEN_SET,
+    ORACLE,
     ChosenEpoch,
 )
 from ta3n.train.runs.tables import open_console, spread
