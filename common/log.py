@@ -175,7 +175,7 @@ def describe_bytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e6:.1f} MB"
 
 
-def open_console(width_elsewhere: int) -> "Console":
+def open_console(width_elsewhere: int = 180) -> "Console":
     """Return a console that colours no words; with `NO_COLOR` set it prints no escape sequences.
 
     Args:

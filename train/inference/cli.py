@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -12,8 +12,7 @@ import click
 
 from ta3n.common.cli import say_json
 from ta3n.common.errors import DataMissingError, UsageError
-from ta3n.common.log import print_table
-from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
+from ta3n.common.log import open_console, print_table
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
@@ -30,6 +29,45 @@ _DATASET_ONLY = frozenset({"features", "allow_missing", "split", "annotations", 
 _CLIPS_ONLY = frozenset({"weights"})
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+def given_names(options: Mapping[str, Any]) -> set[str]:
+    """Return the names of options that were given."""
+    return {name for name, value in options.items() if value not in (None, ())}
+
+
+def dashed(names: Iterable[str]) -> str:
+    """Return names of options as they are typed, separated by commas."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def refuse_without(option: str, own: Mapping[str, Any]) -> None:
+    """Refuse options that only go with another, which was not given.
+
+    Raises:
+        UsageError: If there are some.
+    """
+    if lost := given_names(own):
+        typed = dashed(name for name in own if name in lost)
+        raise UsageError(f"{typed} cannot go without {option} RUN; give it too")
+
+
+def refuse_training(option: str, whose: str, given: Iterable[str], shared: Iterable[str]) -> None:
+    """Refuse options of training beside one that trains nothing.
+
+    Args:
+        option: The one that trains nothing.
+        whose: Settings that it keeps to.
+        given: Names of the options of training that were given.
+        shared: Those that it takes too.
+
+    Raises:
+        UsageError: If there are others.
+    """
+    if wrong := sorted(set(given) - set(shared)):
+        raise UsageError(
+            f"{option} trains nothing and keeps to {whose} settings; leave {dashed(wrong)} out"
+        )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -196,7 +234,6 @@ def _evaluate(
     )
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.records import benchmark_of, find_runs
-    from ta3n.train.runs.tables import open_console
 
     paths = find_runs(call.run)
     runs = [load_run(path, rule=call.rule, device=settings.device) for path in paths]
@@ -278,7 +315,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     from rich.table import Column, Table
 
     from ta3n.train.runs.selection import MEASURES_OF_OPEN_SET, OPEN_SET
-    from ta3n.train.runs.tables import open_console, spread
+    from ta3n.train.runs.tables import spread
 
     first, total = evaluations[0], len(evaluations[0].videos)
     headings = ("videos", "n", "accuracy", "correct videos")
@@ -320,7 +357,6 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     from rich.text import Text
 
     from ta3n.common.errors import printable
-    from ta3n.train.runs.tables import open_console
 
     headings = ("video", "status", f"likeliest {min(top_k, len(run.classes))} of the classes")
     table = Table(*(Column(heading, overflow="fold") for heading in headings))

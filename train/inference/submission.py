@@ -17,7 +17,7 @@ from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import PUBLISHED, TARGET, EpicSplit
 from ta3n.train.epic.form import HEADS, HIGHEST_LEVEL, SupervisionLevels
-from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
+from ta3n.train.inference.cli import dashed, given_names, refuse_training, refuse_without
 from ta3n.train.runs.selection import LAST
 
 if TYPE_CHECKING:

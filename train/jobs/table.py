@@ -5,7 +5,7 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from ta3n.common.log import counted, describe_duration, print_table
+from ta3n.common.log import counted, describe_duration, open_console, print_table
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.train.jobs.grid_result import GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
@@ -21,7 +21,7 @@ from ta3n.train.runs.selection import (
     ORACLE,
     ChosenEpoch,
 )
-from ta3n.train.runs.tables import open_console, spread
+from ta3n.train.runs.tables import spread
 from ta3n.train.runs.troubles import trouble_notes
 
 if TYPE_CHECKING:
