@@ -41,33 +41,42 @@ def dashed(names: Iterable[str]) -> str:
     return ", ".join(f"--{name.replace('_', '-')}" for name in names)
 
 
-def refuse_without(option: str, own: Mapping[str, Any]) -> None:
-    """Refuse options that only go with another, which was not given.
-
-    Raises:
-        UsageError: If there are some.
-    """
-    if lost := given_names(own):
-        typed = dashed(name for name in own if name in lost)
-        raise UsageError(f"{typed} cannot go without {option} RUN; give it too")
-
-
-def refuse_training(option: str, whose: str, given: Iterable[str], shared: Iterable[str]) -> None:
-    """Refuse options of training beside one that trains nothing.
+def take_own(
+    option: str,
+    own: Sequence[str],
+    options: dict[str, Any],
+    others: Mapping[str, Any],
+    *,
+    whose: str,
+    shared: frozenset[str],
+) -> dict[str, Any] | None:
+    """Take an option that trains nothing, with those that go with it alone, out of all options.
 
     Args:
         option: The one that trains nothing.
+        own: Those that go with it alone.
+        options: All there are.
+        others: Options of training that are no settings.
         whose: Settings that it keeps to.
-        given: Names of the options of training that were given.
-        shared: Those that it takes too.
+        shared: Options of training that it takes too.
+
+    Returns:
+        What was taken, given or not; None where training is asked for.
 
     Raises:
-        UsageError: If there are others.
+        UsageError: For options that do not go together.
     """
-    if wrong := sorted(set(given) - set(shared)):
+    taken = {name: options.pop(name) for name in (option, *own)}
+    given = given_names(taken)
+    if option not in given:
+        if lost := [name for name in own if name in given]:
+            raise UsageError(f"{dashed(lost)} cannot go without --{option} RUN; give it too")
+        return None
+    if wrong := sorted(given_names({**options, **others}) - shared):
         raise UsageError(
-            f"{option} trains nothing and keeps to {whose} settings; leave {dashed(wrong)} out"
+            f"--{option} trains nothing and keeps to {whose} settings; leave {dashed(wrong)} out"
         )
+    return taken
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,20 +153,17 @@ def take_call(
         UsageError: For options that do not go together.
     """
     names = ("rule", "split", "top_k", "videos", "weights", "annotations", "action_prior")
-    own = {name: options.pop(name) for name in names}
-    run = options.pop("evaluate")
-    if run is None:
-        refuse_without("--evaluate", own)
+    own = take_own("evaluate", names, options, others, whose="the run's", shared=_SHARED)
+    if own is None:
         return None
-    given = given_names({**options, **others})
-    refuse_training("--evaluate", "the run's", given, _SHARED)
+    run = own.pop("evaluate")
     if (target is None) == (not own["videos"]):
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
         )
     chosen = {name: own[name] for name in given_names(own)}
     kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
-    if wrong := sorted((given | chosen.keys()) & others_only):
+    if wrong := sorted((given_names(options) | chosen.keys()) & others_only):
         raise UsageError(f"{dashed(wrong)} cannot go with --{kind}; use one without the other")
     out = None if options["out"] is None else Path(options["out"])
     return EvaluationCall(run=run, target=target, out=out, **chosen)
