@@ -43,7 +43,7 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
     """
     first = results[0].rules["last"]
     heads = list(first.percents()) or ["target accuracy"]
-    if _have_means(results):
+    if any(rule.mean_class is not None for each in results for rule in each.rules.values()):
         heads.append(_MEAN)
     shown = _open_set_shown(results)
     measures = [OPEN_SET[name] for name in shown]
@@ -72,14 +72,6 @@ def print_results(config: RunConfig, results: Sequence[RunResult]) -> None:
 
 
 _MEAN = "mean of classes"
-
-
-def _have_means(results: Sequence[RunResult]) -> bool:
-    return any(rule.mean_class is not None for each in results for rule in each.rules.values())
-
-
-def _main_rules(results: Sequence[RunResult]) -> list[str]:
-    return few_rules(list(dict.fromkeys(rule for each in results for rule in each.rules)))
 
 
 def _open_set_shown(results: Sequence[RunResult]) -> list[str]:
@@ -112,8 +104,8 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         results: For each job one result a seed that did not diverge, at least one in all.
     """
     finished = [result for runs in results for result in runs]
-    rules = _main_rules(finished)
-    has_means = _have_means(finished)
+    rules = few_rules(list(dict.fromkeys(rule for each in finished for rule in each.rules)))
+    has_means = any(r.mean_class is not None for each in finished for r in each.rules.values())
     heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
     shown = _open_set_shown(finished)
     named = [f"{OPEN_SET[name]} ({rules[0]})" for name in shown]
@@ -136,7 +128,9 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
     print_table(console, table)
     _print_what_it_is(console, jobs[0].config, finished[0].rules["last"])
-    _print_rules(console, rules, jobs[0].config, finished)
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}")
+    _print_rule_notes(console, rules, jobs[0].config, finished)
     _print_troubles(console, [(j.config.label, r) for j, r in zip(jobs, results, strict=True)])
 
 
@@ -150,7 +144,8 @@ def print_matrix(
         results: For each job one result a seed that did not diverge, at least one in all.
     """
     finished = [result for each in results for runs in each for result in runs]
-    rules = sorted(_main_rules(finished), key=rule_place)
+    judged = dict.fromkeys(rule for each in finished for rule in each.rules)
+    rules = sorted(few_rules(list(judged)), key=rule_place)
     configs = [each[0].config for each in jobs]
     short = told_apart({name for config in configs for name in (config.source, config.target)})
     heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
@@ -173,7 +168,9 @@ def print_matrix(
         "all directions, and not told where one lacks the row",
     )
     _print_means(console, configs[0], finished[0].rules["last"])
-    _print_rules(console, rules, configs[0], finished)
+    for rule in rules:
+        console.print(f"{rule}: {rule_note(rule)}")
+    _print_rule_notes(console, rules, configs[0], finished)
     for some, of_each, head in zip(jobs, results, heads, strict=True):
         names = (f"{job.config.label}, {head}" for job in some)
         _print_troubles(console, list(zip(names, of_each, strict=True)))
@@ -230,15 +227,6 @@ def _print_means(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -
         console.print(rejection.rule)
 
 
-def _print_rules(
-    console: "Console", rules: Sequence[str], config: RunConfig, results: Sequence[RunResult]
-) -> None:
-    """Say what each rule is, and what is worth knowing of its figures."""
-    for rule in rules:
-        console.print(f"{rule}: {rule_note(rule)}")
-    _print_rule_notes(console, rules, config, results)
-
-
 def _print_rule_notes(
     console: "Console", rules: Sequence[str], config: RunConfig, results: Sequence[RunResult]
 ) -> None:
@@ -275,18 +263,15 @@ def _paper(job: "TrainingJob") -> str:
 
 
 def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str) -> None:
-    console.print(
-        f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
-    )
+    pair = f"{config.source} → {config.target} ({config.benchmark})"
+    console.print(f"{pair}: {what}, recipe {recipe}")
 
 
 def _table(*headings: str, title: str | None = None) -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    return table
+    columns = (Column(heading, no_wrap=True) for heading in headings)
+    return Table(*columns, title=title, title_justify="left")
 
 
 def print_grid(result: GridResult) -> None:
