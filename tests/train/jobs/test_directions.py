@@ -122,6 +122,9 @@ def test_a_run_of_one_direction_is_not_trained_again_for_all(domains: Path, tmp_
     result = train(domains, tmp_path, "--directions", "a-b,b-a", "--method", "source-only")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("an epoch took") == 1
+    assert "2 directions of 1 row: 2 runs" in result.stderr
+    assert "2 of 2 runs of 1 row in 2 directions are done" in result.stderr
+    assert "2 directions of synthetic: 1 row, recipe official" in result.stdout
 
 
 def test_processes_side_by_side_share_all_directions(domains: Path, tmp_path: Path) -> None:
@@ -184,6 +187,8 @@ def test_directions_go_by_any_name_of_their_datasets() -> None:
         (("--directions", "all", "--methods", "dan", "--method", "ta3n"), "rows of their own"),
         (("--directions", "all", "--methods", "taen"), "did you mean 'ta3n'"),
         (("--directions", "a-a"), "'a-a' is none of synthetic"),
+        (("--directions", "all,a-b"), "'all,a-b' has all beside others; give all, or some of a-b"),
+        (("--directions", "a-b,"), "'a-b,' has an empty part; give all, or some of a-b"),
         (("--evaluate", "run", "--directions", "all"), "--directions, --epochs out"),
     ],
 )
