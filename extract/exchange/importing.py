@@ -1,10 +1,11 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,12 +24,13 @@ from ta3n.common.records import (
     ClipRecord,
     FeatureConfig,
     Manifest,
+    Plan,
     PlannedClip,
     ShardRecord,
     build_manifest,
     read_record,
 )
-from ta3n.common.store import crc32_of, is_finished, write_shard
+from ta3n.common.store import Features, crc32_of, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list, stem_of
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
@@ -42,6 +44,8 @@ from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
 
 T = TypeVar("T")
+ReadClip: TypeAlias = tuple[Features, Sequence[int], dict[str, object]]
+"""Rows of a clip [F, D], the frame of each, and what its record says of its frames."""
 
 _SUFFIX = ".avi"
 _LIST_ROLES: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "test"), ("test", "test"))
@@ -121,18 +125,103 @@ def _run_import(job: ImportJob, matched: Sequence[_Matched]) -> Manifest:
     exported = read_record(ExportRecord, record_path) if record_path.exists() else None
     config = _config(job, width, exported.config if exported else None)
     by_path = {match.video.path: match for match in matched}
-    plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
-    plan = agree_on_plan(job.folder, plan, new_splits=job.new_splits)
-    remove_stale_temporaries(job.folder)
+    listing = _listing(job, by_path)
+
+    def read(clip: PlannedClip) -> ReadClip:
+        match = by_path[clip.path]
+        rows = match.files.read(pooled=job.pooled)
+        if rows.shape[1] != width:
+            raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
+        return rows, *_frames_of(match, len(rows), exported)
+
+    plan, finished = plan_import(job.folder, listing, config, new_splits=job.new_splits)
+    return write_import(job.folder, plan, finished, listing, read, "videos")
+
+
+def plan_import(
+    folder: Path, listing: Listing, config: FeatureConfig, *, new_splits: bool
+) -> tuple[Plan, list[str]]:
+    """Agree on the plan of a folder of imported features; return it with the finished shards.
+
+    Raises:
+        DataConflictError: The folder was made otherwise.
+        OSError: It cannot be written.
+    """
+    plan = make_plan(listing, config, selection="imported features", limit=None)
+    plan = agree_on_plan(folder, plan, new_splits=new_splits)
+    remove_stale_temporaries(folder)
+    return plan, [shard for shard in plan.shards if mend_sidecar(folder, shard)]
+
+
+def imported_weights(words: str) -> str:
+    """Return how a configuration names weights that are only known in words."""
+    return f"{IMPORTED}:{words.removeprefix(f'{IMPORTED}:')}"
+
+
+def write_import(
+    folder: Path,
+    plan: Plan,
+    finished: Collection[str],
+    listing: Listing,
+    read: Callable[[PlannedClip], ReadClip],
+    unit: str,
+) -> Manifest:
+    """Write the shards that are not finished, and the manifest.
+
+    Args:
+        listing: The clips' files as they are now: they may have been replaced since they were
+            planned.
+        read: Gives a clip's rows; what it raises a `ClipError` for is a clip that failed.
+        unit: What clips are called, plural.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    files = {clip.path: clip for clip in listing.clips}
     done = 0
-    with ProgressLine(len(plan.clips), "videos") as progress:
-        for shard in plan.shards:
-            clips = [clip for clip in plan.clips if clip.shard == shard]
+    with ProgressLine(len(plan.clips), unit) as progress:
+        for shard, of_shard in groupby(plan.clips, key=lambda clip: clip.shard):
+            clips = list(of_shard)
             done += len(clips)
-            if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
-                _write(job, config, exported, [(c, by_path[c.path]) for c in clips])
-            progress.update(done, f"{shard} is done")
-    return build_manifest(job.folder)
+            if shard not in finished:
+                _write(folder, plan.config, clips, files, read)
+                progress.update(done, f"{shard} is done")
+    return build_manifest(folder)
+
+
+def _write(
+    folder: Path,
+    config: FeatureConfig,
+    clips: Sequence[PlannedClip],
+    files: Mapping[str, Clip],
+    read: Callable[[PlannedClip], ReadClip],
+) -> None:
+    """Read the features of a shard's clips and write it."""
+    records: list[ClipRecord] = []
+    parts = [np.empty((0, config.feature_dim), np.float32)]
+    numbers = [np.empty(0, np.int32)]
+    start = 0
+    for clip in clips:
+        try:
+            rows, frames, found = read(clip)
+        except ClipError as error:
+            found = {"status": "failed", "error": str(error)}
+        else:
+            found |= {"start": start, "length": len(rows), "crc32": crc32_of(rows)}
+            parts.append(rows)
+            numbers.append(np.asarray(frames, np.int32))
+            start += len(rows)
+        file = files[clip.path]
+        found |= {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
+        records.append(ClipRecord.model_validate(clip.model_dump() | found))
+    record = ShardRecord(
+        config_hash=config.hash,
+        shard=clips[0].shard,
+        num_rows=start,
+        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
+        clips=tuple(records),
+    )
+    write_shard(folder, record, np.concatenate(parts), np.concatenate(numbers))
 
 
 def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> FeatureConfig:
@@ -148,7 +237,7 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
     return FeatureConfig(
         dataset=job.dataset,
         backbone=backbone,
-        weights=f"{IMPORTED}:{weights.removeprefix(f'{IMPORTED}:')}",
+        weights=imported_weights(weights),
         profile=IMPORTED,
         image_size=exported.image_size if exported else IMAGE_SIZE,
         frames=exported.frames if exported else "all",
@@ -225,45 +314,6 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
         ),
         splits_origin=job.origin,
     )
-
-
-def _write(
-    job: ImportJob,
-    config: FeatureConfig,
-    exported: ExportRecord | None,
-    clips: Sequence[tuple[PlannedClip, _Matched]],
-) -> None:
-    """Read the features of a shard's clips and write it."""
-    records: list[ClipRecord] = []
-    parts = [np.empty((0, config.feature_dim), np.float32)]
-    numbers = [np.empty(0, np.int32)]
-    start = 0
-    for clip, match in clips:
-        try:
-            rows = match.files.read(pooled=job.pooled)
-            if rows.shape[1] != config.feature_dim:
-                raise ClipError(
-                    f"has {rows.shape[1]} values a frame, the others have {config.feature_dim}"
-                )
-            frames, found = _frames_of(match, len(rows), exported)
-        except ClipError as error:
-            found = {"status": "failed", "error": str(error)}
-        else:
-            found |= {"start": start, "length": len(rows), "crc32": crc32_of(rows)}
-            parts.append(rows)
-            numbers.append(np.asarray(frames, np.int32))
-            start += len(rows)
-        # Files may have been replaced since they were planned.
-        found |= {"size_bytes": match.files.size_bytes, "mtime_ns": match.files.mtime_ns}
-        records.append(ClipRecord.model_validate(clip.model_dump() | found))
-    shard_record = ShardRecord(
-        config_hash=config.hash,
-        shard=clips[0][0].shard,
-        num_rows=start,
-        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
-        clips=tuple(records),
-    )
-    write_shard(job.folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
 
 
 def _frames_of(
