@@ -38,7 +38,8 @@ from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
-from ta3n.extract.exchange.feature_archives import FoundFeatures, open_features
+from ta3n.extract.exchange.feature_archives import open_features
+from ta3n.extract.exchange.feature_files import FoundFeatures
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
