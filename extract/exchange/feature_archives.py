@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -60,7 +61,8 @@ def _opened(opened: ExitStack, source: Path) -> Any:
     except (DataConflictError, DataMissingError):
         raise
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
-        raise DataConflictError(f"{quoted(source)} cannot be read: {reason_of(error)}") from error
+        reason = str(error) if isinstance(error, UnpicklingError) else reason_of(error)
+        raise DataConflictError(f"{quoted(source)} cannot be read: {reason}") from error
 
 
 def _entries(

@@ -9,8 +9,10 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
+from errno import EINVAL
 from functools import partial
 from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
 from typing import Any
 from zipfile import is_zipfile
 
@@ -199,13 +201,29 @@ def open_arrays(opened: ExitStack, file: Path, *, in_place: bool) -> Any:
     if suffix in _PICKLES:
         return opened.enter_context(open_pickle(file))
     if suffix not in (".npy", ".npz"):
-        import torch
-
-        # Tensors of the older form cannot be left in the file.
-        mapped = in_place and is_zipfile(file)
-        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+        return _tensors(file, in_place=in_place)
     loaded = np.load(file, mmap_mode="r" if in_place else None, allow_pickle=False)
     return loaded if isinstance(loaded, np.ndarray) else opened.enter_context(loaded)
+
+
+def _tensors(file: Path, *, in_place: bool) -> Any:
+    import torch
+
+    # Tensors of the older form cannot be left in the file.
+    mapped = in_place and is_zipfile(file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (UnpicklingError, EOFError, LookupError, OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != EINVAL:  # which it has for cut archives
+            raise
+        # Its own text is long, and of how to have the file run what it likes.
+        why = "it is damaged, or no file that torch.save wrote"
+        if re.search("unsupported (global|class)|torchscript", str(error), re.IGNORECASE):
+            why = (
+                "it holds other objects than tensors, and reading those would run code from the "
+                "file; none of it was run"
+            )
+        raise UnpicklingError(why) from error
 
 
 def as_array(value: Any) -> Any:

@@ -69,7 +69,7 @@ def test_a_damaged_video_tells_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: "):
         read(tmp_path)
     torch.save(Hostile(), frame)
-    with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: "):
+    with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: it holds other objects"):
         read(tmp_path)
     assert not (tmp_path / "was-run").exists()
     torch.save(torch.zeros(5), frame)
@@ -91,7 +91,8 @@ def test_a_damaged_video_tells_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("v.npy", b"", "v.npy cannot be read"),
         ("v.npz", b"PK\x03\x04 no archive", "v.npz cannot be read"),
-        ("v.pt", b"no tensor", "v.pt cannot be read"),
+        ("v.pt", b"no tensor", "v.pt cannot be read: it is damaged, or no file that torch.save"),
+        ("v.pt", b"PK\x03\x04", "v.pt cannot be read: it is damaged, or no file that torch.save"),
     ],
 )
 def test_a_damaged_array_tells_its_reason(
