@@ -40,7 +40,7 @@ _HEIGHT, _WIDTH = 240, 320
 _CROPS: dict[tuple[str, str, str], Callable[[RgbImage], RgbImage] | None] = {}
 
 
-def describe(name: str) -> Backbone:
+def describe(name: str, _weights: str | None) -> Backbone:
     """Return what is known of a network; its factory is called.
 
     Args:
