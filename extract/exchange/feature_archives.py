@@ -86,7 +86,7 @@ def _entries(
 
 def _of_dict(source: Path, content: Mapping[Any, Any], mtime_ns: int) -> Iterator[FoundFeatures]:
     packed: dict[str, int] = {}
-    if isinstance(content, NpzFile):
+    if isinstance(content, NpzFile) and content.zip is not None:
         members = zip(content.files, content.zip.infolist(), strict=True)
         packed = {name: member.file_size for name, member in members}
     for key in content:
