@@ -49,12 +49,7 @@ from ta3n.datasets.epic.challenge import (
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.folders import quoted
 from ta3n.extract.backbones import IMAGE_SIZE
-from ta3n.extract.exchange.importing import (
-    ReadClip,
-    imported_weights,
-    plan_import,
-    write_import,
-)
+from ta3n.extract.exchange.importing import ReadClip, imported_weights, plan_import, write_import
 from ta3n.extract.exchange.pickles import PickledArray, open_pickle
 
 BACKBONE, WEIGHTS = "tbn", "epic-kitchens-55"
@@ -283,10 +278,7 @@ def _wrong(array: Any) -> str:
 
 
 def _places(
-    path: Path,
-    names: Any,
-    arrays: Mapping[Modality, PickledArray],
-    table: SegmentTable,
+    path: Path, names: Any, arrays: Mapping[Modality, PickledArray], table: SegmentTable
 ) -> dict[str, int]:
     """Return the number of each segment in the arrays."""
     ids = _ids(path, names)

@@ -18,13 +18,7 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from ta3n.common.errors import (
-    ClipError,
-    DataConflictError,
-    DataMissingError,
-    first_line,
-    reason_of,
-)
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, first_line, reason_of
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 from ta3n.extract.exchange.pickles import PickledArray, open_pickle

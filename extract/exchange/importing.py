@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeAlias, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -101,9 +101,8 @@ class ImportJob:
     pooled: bool = False
 
 
-class _Matched(NamedTuple):
-    video: KnownVideo
-    files: FoundFeatures
+_Matched: TypeAlias = Mapping[str, tuple[KnownVideo, FoundFeatures]]
+"""Videos with their features, by path."""
 
 
 def run_import(job: ImportJob) -> Manifest:
@@ -117,26 +116,24 @@ def run_import(job: ImportJob) -> Manifest:
         OSError: A folder cannot be read or written.
     """
     with open_features(job.source, job.names) as found:
-        return _run_import(job, _match(job, found))
+        matched = _match(job, found)
+        width = _width(job, matched)
+        record_path = job.source / RECORD_NAME
+        exported = read_record(ExportRecord, record_path) if record_path.exists() else None
+        config = _config(job, width, exported.config if exported else None)
+        listing = _listing(job, matched)
 
+        def read(clip: PlannedClip) -> ReadClip:
+            video, features = matched[clip.path]
+            rows = features.read(pooled=job.pooled)
+            if rows.shape[1] != width:
+                raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
+            if exported is None:
+                return rows, range(len(rows)), _counted(video, len(rows))
+            return rows, *exported.frames_of(published_name(features.name), len(rows))
 
-def _run_import(job: ImportJob, matched: Sequence[_Matched]) -> Manifest:
-    width = _width(job, matched)
-    record_path = job.source / RECORD_NAME
-    exported = read_record(ExportRecord, record_path) if record_path.exists() else None
-    config = _config(job, width, exported.config if exported else None)
-    by_path = {match.video.path: match for match in matched}
-    listing = _listing(job, by_path)
-
-    def read(clip: PlannedClip) -> ReadClip:
-        match = by_path[clip.path]
-        rows = match.files.read(pooled=job.pooled)
-        if rows.shape[1] != width:
-            raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
-        return rows, *_frames_of(match, len(rows), exported)
-
-    plan, finished = plan_import(job.folder, listing, config, new_splits=job.new_splits)
-    return write_import(job.folder, plan, finished, listing, read, "videos")
+        plan, finished = plan_import(job.folder, listing, config, new_splits=job.new_splits)
+        return write_import(job.folder, plan, finished, listing, read, "videos")
 
 
 def plan_import(
@@ -247,7 +244,7 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
     )
 
 
-def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> list[_Matched]:
+def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> _Matched:
     """Return the known videos with features, by name as published; log the others there."""
     known = _by_name((published_name(v.stem), v.path, v) for v in job.known)
     found = _by_name((published_name(f.name), f.place, f) for f in features)
@@ -260,14 +257,14 @@ def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> list[_Matched]:
             job.dataset,
             printable(shorten(strangers, 3)),
         )
-    matched = [_Matched(video, found[name]) for name, video in known.items() if name in found]
+    matched = [(video, found[name]) for name, video in known.items() if name in found]
     if not matched:
         raise DataMissingError(
             f"no features of the {len(known)} videos of {job.dataset} in {quoted(job.source)}: "
             f"looked for <video>/img_00001.t7 and <video>.npy, .npz, .pt or .pkl, and found "
             f"{len(found)} videos of other names"
         )
-    return sorted(matched, key=lambda match: match.video.path)
+    return {v.path: (v, f) for v, f in sorted(matched, key=lambda match: match[0].path)}
 
 
 def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
@@ -283,18 +280,18 @@ def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
     return found
 
 
-def _width(job: ImportJob, matched: Iterable[_Matched]) -> int:
+def _width(job: ImportJob, matched: _Matched) -> int:
     """Return D, as the first sound video has it."""
     error: ClipError | None = None
-    for match in matched:
+    for _, features in matched.values():
         try:
-            return int(match.files.read(pooled=job.pooled).shape[1])
+            return int(features.read(pooled=job.pooled).shape[1])
         except ClipError as caught:
             error = error or caught
     raise DataMissingError(f"no video can be imported, the first because {error}")
 
 
-def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
+def _listing(job: ImportJob, matched: _Matched) -> Listing:
     absent = {(v.class_name, v.stem): v.splits for v in job.known if v.path not in matched}
     return Listing(
         dataset=job.dataset,
@@ -302,12 +299,12 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
         clips=tuple(
             Clip(
                 path=path,
-                class_name=match.video.class_name,
-                splits=match.video.splits,
-                size_bytes=match.files.size_bytes,
-                mtime_ns=match.files.mtime_ns,
+                class_name=video.class_name,
+                splits=video.splits,
+                size_bytes=features.size_bytes,
+                mtime_ns=features.mtime_ns,
             )
-            for path, match in matched.items()
+            for path, (video, features) in matched.items()
         ),
         absent=tuple(
             ListedClip(class_name=class_name, stem=stem, splits=splits)
@@ -317,16 +314,11 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
     )
 
 
-def _frames_of(
-    match: _Matched, num_rows: int, exported: ExportRecord | None
-) -> tuple[Sequence[int], dict[str, object]]:
-    """Return the frame of each row of a video, and what its record says about its frames."""
-    if exported is not None:
-        video, frames = exported.frame_numbers(published_name(match.files.name), num_rows)
-        return frames, {"status": "ok", **video.model_dump(exclude={"frames"})}
-    declared = match.video.num_frames
+def _counted(video: KnownVideo, num_rows: int) -> dict[str, object]:
+    """Return what the record of a video says of its frames, each of which has a row."""
+    declared = video.num_frames
     short = declared is not None and num_rows < declared
-    return range(num_rows), {
+    return {
         "status": "partial" if short else "ok",
         "error": f"{num_rows} of the {declared} frames that the list declares" if short else "",
         "num_frames": num_rows,
