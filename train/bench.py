@@ -22,7 +22,7 @@ from ta3n.common.records import ClipRecord, ShardRecord
 from ta3n.common.sampling import segment_indices
 from ta3n.common.store import crc32_of, write_shard
 from ta3n.train.data.features import FolderRows, MappedFolder
-from ta3n.train.data.videos import Video
+from ta3n.train.data.videos import StoredClip, Video
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
@@ -228,7 +228,7 @@ def _mapped(folder: Path, num_videos: int, width: int) -> tuple[FolderRows, torc
     )
     write_shard(folder, record, rows, np.tile(np.arange(_FRAMES, dtype=np.int32), num_videos))
     mapped = MappedFolder(folder, width)
-    starts = mapped.starts_of([Video(clip, 0, ()) for clip in clips])
+    starts = mapped.starts_of([Video(StoredClip.of(clip), 0, ()) for clip in clips])
     return FolderRows(mapped, torch.device("cpu"), torch.float32), torch.from_numpy(starts)
 
 

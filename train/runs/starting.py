@@ -88,7 +88,7 @@ def check_fits(
             f"{len(config.settings['classes'])} there, {len(benchmark.class_names)} here; give the "
             "same --unknown, or train it again"
         )
-    streams = [stream.manifest.config for stream in target.streams]
+    streams = [stream.config for stream in target.streams]
     if differences := stream_differences(config, streams):
         raise DataConflictError(
             f"the features in {target.folder} were made otherwise than those that {where} was "
