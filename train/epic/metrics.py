@@ -70,7 +70,7 @@ def pair_ranks(
     _check(verb)
     _check(noun)
     labels, num_pairs = verbs * noun.shape[1] + nouns, verb.shape[1] * noun.shape[1]
-    parts = [np.empty(0, np.int64)]
+    parts: list[Integers] = [np.empty(0, np.int64)]
     step = max(1, _PAIRS_AT_ONCE // num_pairs)
     for start in range(0, len(verb), step):
         few = slice(start, start + step)
