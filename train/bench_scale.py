@@ -77,7 +77,10 @@ def _make_domain(folder: Path, num_videos: int, feature_dim: int, number: int) -
     classes = _BENCHMARK.class_names
     # By label first, as sorted paths are.
     labels = np.sort(np.arange(num_videos) % len(classes))
-    planned = [_planned(n, classes[label]) for n, label in enumerate(labels.tolist())]
+    planned = [
+        plan_clip(n, classes[label], f"shard-{n // _CLIPS_IN_A_SHARD:05d}")
+        for n, label in enumerate(labels.tolist())
+    ]
     plan = Plan(config=config, selection="all", splits_origin="made up", clips=tuple(planned))
     (folder / PLAN_NAME).write_bytes(dump_record(plan))
     # A domain is a shift of all classes.
@@ -85,11 +88,14 @@ def _make_domain(folder: Path, num_videos: int, feature_dim: int, number: int) -
     generator = np.random.default_rng(number)
     for first in range(0, num_videos, _CLIPS_IN_A_SHARD):
         here = slice(first, first + _CLIPS_IN_A_SHARD)
-        _write(folder, config, planned[here], centres[labels[here]], generator)
+        around = centres[labels[here], None]
+        noise = generator.random((len(around), NUM_SEGMENTS, feature_dim), np.float32)
+        write_clips(folder, planned[here], around + noise, config.hash)
     build_manifest(folder)
 
 
-def _planned(number: int, class_name: str) -> PlannedClip:
+def plan_clip(number: int, class_name: str, shard: str) -> PlannedClip:
+    """Return a clip that there is not, one in ten of which is tested on."""
     role: Role = "test" if number % _TESTED == 0 else "train"
     return PlannedClip(
         id=number,
@@ -98,39 +104,43 @@ def _planned(number: int, class_name: str) -> PlannedClip:
         splits={"1": role},
         size_bytes=1,
         mtime_ns=1,
-        shard=f"shard-{number // _CLIPS_IN_A_SHARD:05d}",
+        shard=shard,
     )
 
 
-def _write(
-    folder: Path,
-    config: FeatureConfig,
-    planned: Sequence[PlannedClip],
-    centres: Features,
-    generator: np.random.Generator,
-) -> None:
-    noise = generator.random((len(planned), NUM_SEGMENTS, centres.shape[1]), np.float32)
-    rows = (centres[:, None] + noise).reshape(-1, centres.shape[1])
+def write_clips(
+    folder: Path, planned: Sequence[PlannedClip], features: Features, config_hash: str = ""
+) -> tuple[ClipRecord, ...]:
+    """Write a shard of clips; return their records.
+
+    Args:
+        folder: For the shard.
+        planned: N clips of one shard.
+        features: Of all frames, [N, frames, width].
+        config_hash: Of how they are made.
+    """
+    num, num_frames, width = features.shape
     clips = tuple(
         ClipRecord(
             **plan.model_dump(),
             status="ok",
-            num_frames=NUM_SEGMENTS,
-            start=n * NUM_SEGMENTS,
-            length=NUM_SEGMENTS,
-            crc32=crc32_of(rows[n * NUM_SEGMENTS : (n + 1) * NUM_SEGMENTS]),
+            num_frames=num_frames,
+            start=n * num_frames,
+            length=num_frames,
+            crc32=crc32_of(features[n]),
         )
         for n, plan in enumerate(planned)
     )
     record = ShardRecord(
-        config_hash=config.hash,
+        config_hash=config_hash,
         shard=planned[0].shard,
-        num_rows=len(rows),
+        num_rows=num * num_frames,
         provenance={},
         clips=clips,
     )
-    frames = np.tile(np.arange(NUM_SEGMENTS, dtype=np.int32), len(planned))
-    write_shard(folder, record, rows, frames)
+    frames = np.tile(np.arange(num_frames, dtype=np.int32), num)
+    write_shard(folder, record, features.reshape(-1, width), frames)
+    return clips
 
 
 @dataclass(frozen=True, kw_only=True)
