@@ -10,7 +10,7 @@ from typing import Any
 from ta3n.common.errors import DataMissingError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
+from ta3n.datasets.benchmarks.label_sets import with_label_sets
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.sources import report_sources
@@ -186,7 +186,8 @@ def _with_label_sets(
         benchmark = with_label_sets(
             benchmark,
             sources,
-            TargetFolders(dataset=target, read=read),
+            target,
+            read,
             target_classes=settings.target_classes,
             unknown=settings.unknown,
         )
