@@ -10,7 +10,7 @@ import sys
 import time
 import unicodedata
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -184,7 +184,7 @@ def open_console(width_elsewhere: int = 180) -> "Console":
     """
     from rich.console import Console
 
-    colours = None if os.environ.get("NO_COLOR") else "auto"
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
     console = Console(color_system=colours, highlight=False)
     return console if console.is_terminal else Console(width=width_elsewhere, highlight=False)
 

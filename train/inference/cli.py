@@ -279,7 +279,7 @@ def _evaluate(
             console.print(few)
         return
     if any(challenge.figures):
-        console.print(challenge.table())
+        print_table(console, challenge.table())
     for line in challenge.notes:
         console.print(line)
 

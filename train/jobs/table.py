@@ -1,6 +1,6 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from ta3n.train.runs.selection import (
     ChosenEpoch,
 )
 from ta3n.train.runs.tables import spread
-from ta3n.train.runs.troubles import trouble_notes
+from ta3n.train.runs.troubles import trouble_notes, trouble_summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -171,9 +171,12 @@ def print_matrix(
     for rule in rules:
         console.print(f"{rule}: {rule_note(rule)}")
     _print_rule_notes(console, rules, configs[0], finished)
-    for some, of_each, head in zip(jobs, results, heads, strict=True):
-        names = (f"{job.config.label}, {head}" for job in some)
-        _print_troubles(console, list(zip(names, of_each, strict=True)))
+    of_all = [
+        (f"{job.config.label} in {head}", found)
+        for some, of_each, head in zip(jobs, results, heads, strict=True)
+        for job, found in zip(some, of_each, strict=True)
+    ]
+    _print_troubles(console, of_all, trouble_summary)
 
 
 def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
@@ -239,10 +242,14 @@ def _print_rule_notes(
         console.print(note)
 
 
-def _print_troubles(console: "Console", rows: Sequence[tuple[str, Sequence[RunResult]]]) -> None:
+def _print_troubles(
+    console: "Console",
+    rows: Sequence[tuple[str, Sequence[RunResult]]],
+    told: Callable[..., Sequence[str]] = trouble_notes,
+) -> None:
     """Name the runs that learned nothing, or came to one class, and what to try."""
     by_seed = ((name, {each.seed: each.troubles for each in results}) for name, results in rows)
-    for note in trouble_notes(by_seed):
+    for note in told(by_seed):
         console.print(f"beware: {note}", markup=False, soft_wrap=True)
 
 

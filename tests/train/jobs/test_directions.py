@@ -6,17 +6,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from ta3n.common.errors import UsageError
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.datasets.catalogue import catalogue_of
 from ta3n.datasets.custom.settings import DataSections
+from ta3n.extract.features_cli import main as ta3n_features
 from ta3n.train.jobs.directions import find_directions
 from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.jobs.switches import choose_methods
 
+from ...support.epic import write_challenge
 from ...support.feature_folders import made_clips, make_features
 from ...support.small_runs import ta3n_train
 
@@ -209,3 +211,20 @@ def test_all_methods_are_those_that_have_a_source() -> None:
     assert {"target-only", "ta3n", "mcc"} <= set(names)
     assert "shot" not in names
     assert len(set(names)) == len(names)
+
+
+def test_a_direction_from_an_unlabelled_dataset_is_refused_and_the_others_are_named(
+    tmp_path: Path,
+) -> None:
+    pickles, annotations = write_challenge(tmp_path)
+    line = ("import", "--epic", pickles, "--annotations", annotations, "--out", tmp_path / "f")
+    imported = CliRunner().invoke(ta3n_features, [str(word) for word in line])
+    assert imported.exit_code == 0, imported.stderr
+    where = ("--features", tmp_path / "f", "--out", tmp_path / "runs", "--epochs", 1)
+    call = ("--benchmark", "epic100-final", *where, "--recipe", "epic100", "--device", "cpu")
+    result = ta3n_train(*call, "--directions", "all")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    left = "epic100-source-epic100-target"
+    assert "6 train videos of epic100-target have no labels" in result.stderr
+    assert f"; --directions {left} trains the others" in result.stderr
+    assert ta3n_train(*call, "--directions", left).exit_code == 0
