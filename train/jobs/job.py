@@ -158,11 +158,7 @@ def split_sources(text: str) -> list[str]:
 
 
 def _check_domains(run: RunSettings, settings: TrainSettings, sources: Sequence[str]) -> None:
-    """Refuse sources that cannot be what is asked for.
-
-    Raises:
-        UsageError: With what to do.
-    """
+    """Refuse sources that cannot be what is asked for."""
     if settings.domains == "each":
         if len(sources) == 1:
             raise UsageError(
