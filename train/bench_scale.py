@@ -218,8 +218,15 @@ class _Together:
         return 0
 
 
+def _torch_alone() -> int:
+    """Return the bytes that a process takes which has imported torch, and done nothing."""
+    line = "import torch; from ta3n.common.device import peak_memory; print(peak_memory())"
+    return int(subprocess.check_output([sys.executable, "-P", "-c", line]))
+
+
 def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> None:
     """Print the cost of each size, and of runs side by side on the last one."""
+    click.echo(f"torch alone: {_torch_alone() / 1e9:.2f} GB")
     make_features(folder / "few", _FEWEST, feature_dim)
     base = train(folder / "few", folder / "runs-few")
     click.echo(f"{_FEWEST} videos: {base.peak / 1e9:.2f} GB at most, {base.seconds:.1f} s")
@@ -239,6 +246,7 @@ def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> No
             alone = train(folder / "few", folder / "runs-few-together", *more)
             click.echo(
                 f"{size} videos, {_JOBS} processes: {together.peak / 1e9:.2f} GB together at most, "
+                f"{together.peak / num_bytes:.2f} times the features, "
                 f"{_beyond(together, alone, num_bytes)}"
             )
         shutil.rmtree(features)

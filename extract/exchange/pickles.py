@@ -254,11 +254,15 @@ class PickledArray:
             yield self
             return
         with tempfile.TemporaryFile(dir=folder) as copy:
-            for block in self.read():
-                copy.write(np.ascontiguousarray(block).data)
-            copy.flush()
+            self._copy_to(copy)
             data = _InFile(copy, 0, copy.tell())
             yield PickledArray(self.dtype, None, data, self.shape, tuple(range(len(self.shape))))
+
+    # On its own, so that nothing holds the array while the copy is used.
+    def _copy_to(self, file: BinaryIO) -> None:
+        for block in self.read():
+            file.write(np.ascontiguousarray(block).data)
+        file.flush()
 
     def _values(self, start: int, stop: int, shape: tuple[int, ...]) -> NDArray[Any]:
         assert self.items is None, "objects have no bytes"
