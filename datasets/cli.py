@@ -109,26 +109,19 @@ def list_all(as_json: bool, config_file: Path | None) -> None:
     """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
     settings, catalogue = _load(config_file)
     if as_json:
-        say_json(
+        datasets = [
+            {"name": each.name, "short_name": each.short_name, "folder": _folder(each, settings)}
+            for each in catalogue.datasets
+        ]
+        benchmarks = [
             {
-                "datasets": [
-                    {
-                        "name": dataset.name,
-                        "short_name": dataset.short_name,
-                        "folder": _folder(dataset, settings),
-                    }
-                    for dataset in catalogue.datasets
-                ],
-                "benchmarks": [
-                    {
-                        "name": benchmark.name,
-                        "datasets": [*benchmark.sides],
-                        "classes": {head.name: head.class_names for head in benchmark.heads},
-                    }
-                    for benchmark in catalogue.benchmarks
-                ],
+                "name": each.name,
+                "datasets": [*each.sides],
+                "classes": {head.name: head.class_names for head in each.heads},
             }
-        )
+            for each in catalogue.benchmarks
+        ]
+        say_json({"datasets": datasets, "benchmarks": benchmarks})
         return
     for dataset in catalogue.datasets:
         short = "" if dataset.short_name == dataset.name else f" ({dataset.short_name})"

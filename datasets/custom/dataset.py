@@ -36,7 +36,15 @@ from ta3n.datasets.custom.lists import (
 )
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
-from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in, inner_name_of
+from ta3n.datasets.reading.base import (
+    Clip,
+    Dataset,
+    ListedClip,
+    Listing,
+    clips_in,
+    group_in,
+    inner_name_of,
+)
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
     LeftOut,
@@ -374,14 +382,6 @@ def _check_folder(dataset: Dataset, folder: str, where: str) -> None:
 
 # Rules that part the clips into training and validation: functions of names alone, so that every
 # job on a cluster comes to the same split.
-
-
-def group_in(pattern: re.Pattern[str], stem: str) -> str | None:
-    """Return what a pattern finds in a name: its captured parts, or all of it without any."""
-    match = pattern.search(stem)
-    if match is None:
-        return None
-    return "/".join(part or "" for part in match.groups()) if match.groups() else match.group()
 
 
 def split_by_pattern(

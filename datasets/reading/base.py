@@ -127,6 +127,14 @@ class Listing:
         return tuple(sorted({clip.class_name for clip in self.clips}))
 
 
+def group_in(pattern: re.Pattern[str], stem: str) -> str | None:
+    """Return what a pattern finds in a name: its captured parts, or all of it without any."""
+    match = pattern.search(stem)
+    if match is None:
+        return None
+    return "/".join(part or "" for part in match.groups()) if match.groups() else match.group()
+
+
 def clips_in(
     root: Path,
     folders: Iterable[str],

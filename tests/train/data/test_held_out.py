@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.datasets.custom.dataset import OwnDataset, group_in
+from ta3n.datasets.custom.dataset import OwnDataset
 from ta3n.datasets.custom.settings import DatasetSettings
+from ta3n.datasets.reading.base import group_in
 from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
