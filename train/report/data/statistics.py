@@ -328,7 +328,8 @@ def _resampled(
 
 def _shares(counts: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return counts [resamples, size] as shares of their sum, which is that of every row."""
-    return counts.astype(np.float64) / counts[0].sum(dtype=np.int64)
+    shares: NDArray[np.float64] = counts / counts[0].sum(dtype=np.float64)
+    return shares
 
 
 def _middle(values: NDArray[np.float64]) -> Interval:
