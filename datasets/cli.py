@@ -179,7 +179,7 @@ def check(
         raise UsageError("--root and --splits are of one dataset; name one, not a benchmark")
     parts, left_out = [], []
     for dataset in datasets:
-        if lists and not dataset.by_lists and not _has_folder(dataset, settings, root):
+        if lists and not dataset.by_lists and not _folder(dataset, settings, root):
             left_out.append(
                 f"{dataset.name}: left out, as no folder is set; its split is the official one"
             )
@@ -285,20 +285,15 @@ def _looked_at(
     """Return the clips of a dataset; of one that lists tell, their rows if nobody has clips."""
     paths = settings.data.get(dataset.name)
     listed = dataset.listed(splits or (paths.splits if paths else None))
-    if listed is not None and not _has_folder(dataset, settings, root):
+    if listed is not None and not _folder(dataset, settings, root):
         return listed_rows(dataset, chosen, listed)
     clip_root, split_files = folders_of(dataset, settings, root, splits)
     return select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split, listed)
 
 
-def _has_folder(dataset: Dataset, settings: DataSections, root: Path | None) -> bool:
-    paths = settings.data.get(dataset.name)
-    return bool(root or (paths and paths.root) or dataset.default_root)
-
-
-def _folder(dataset: Dataset, settings: DataSections) -> Path | None:
+def _folder(dataset: Dataset, settings: DataSections, root: Path | None = None) -> Path | None:
     try:
-        return folders_of(dataset, settings)[0]
+        return folders_of(dataset, settings, root)[0]
     except UsageError:
         return None
 

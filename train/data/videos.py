@@ -6,7 +6,7 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from sys import intern
 from typing import NamedTuple, Self
 
@@ -29,8 +29,7 @@ from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkR
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
-from ta3n.datasets.reading.base import Dataset, inner_name_of
-from ta3n.datasets.reading.folders import clip_stem
+from ta3n.datasets.reading.base import Dataset
 from ta3n.train.recipe.recipes import Sampling
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
@@ -291,9 +290,8 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
     """
 
     def recording(video: Video) -> tuple[str, str]:
-        path = video.clip.path
-        stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
-        return dataset.recording_of(video.clip.class_name, stem, inner_name, video.clip.video)
+        clip = video.clip
+        return dataset.recording_of(clip.class_name, clip.path, clip.video)
 
     trained = {recording(video) for video in side.train}
     kept = tuple(video for video in side.val if recording(video) not in trained)

@@ -328,7 +328,7 @@ def _resampled(
 
 def _shares(counts: NDArray[np.uint8]) -> NDArray[np.float64]:
     """Return counts [resamples, size] as shares of their sum, which is that of every row."""
-    shares: NDArray[np.float64] = counts / counts[0].sum(dtype=np.float64)
+    shares: NDArray[np.float64] = counts / counts[0].sum(dtype=np.int64)
     return shares
 
 
