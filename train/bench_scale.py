@@ -189,7 +189,10 @@ def train(features: Path, out: Path, *more: str) -> Cost:
 
 
 class _Together:
-    """The most memory that the processes of a session took together, looked at now and then."""
+    """The most memory that the processes of a session took together, looked at now and then.
+
+    What they share counts once, pages of libraries in full, whoever else has them open.
+    """
 
     _SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -208,14 +211,20 @@ class _Together:
 
     def _look(self) -> None:
         while not self._over.wait(self._SECONDS_BETWEEN_LOOKS):
-            self._peak = max(self._peak, sum(map(self._size, Path("/proc").glob("[0-9]*"))))
+            found = [self._size(process) for process in Path("/proc").glob("[0-9]*")]
+            own, of_files = zip(*found, strict=True)
+            self._peak = max(self._peak, sum(own) + max(of_files))
 
-    def _size(self, process: Path) -> int:
+    def _size(self, process: Path) -> tuple[int, int]:
+        """Return the bytes of a process, what it shares in parts, and those of mapped files."""
         with suppress(OSError, ValueError):
             if os.getsid(int(process.name)) == self._session:
                 words = (process / "smaps_rollup").read_text().split()
-                return 1024 * int(words[words.index("Pss:") + 1])
-        return 0
+                words += (process / "status").read_text().split()
+                names = ("Pss_Anon:", "Pss_Shmem:", "RssFile:")
+                anonymous, shared, of_files = (int(words[words.index(n) + 1]) for n in names)
+                return 1024 * (anonymous + shared), 1024 * of_files
+        return 0, 0
 
 
 def _torch_alone() -> int:
