@@ -21,7 +21,7 @@ from ta3n.common.device import describe_device, resolve_device
 from ta3n.common.sampling import segment_indices
 from ta3n.train.bench_scale import plan_clip, write_clips
 from ta3n.train.data.features import FolderRows, MappedFolder
-from ta3n.train.data.videos import Video
+from ta3n.train.data.videos import StoredClip, Video
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.objective import run_update
@@ -207,7 +207,7 @@ def _mapped(folder: Path, num_videos: int, width: int) -> tuple[FolderRows, torc
     planned = [plan_clip(n, "made-up", "shard-00000") for n in range(num_videos)]
     clips = write_clips(folder, planned, features)
     mapped = MappedFolder(folder, width)
-    starts = mapped.starts_of([Video(clip, 0, ()) for clip in clips])
+    starts = mapped.starts_of([Video(StoredClip.of(clip), 0, ()) for clip in clips])
     return FolderRows(mapped, torch.device("cpu"), torch.float32), torch.from_numpy(starts)
 
 

@@ -189,7 +189,10 @@ def train(features: Path, out: Path, *more: str) -> Cost:
 
 
 class _Together:
-    """The most memory that the processes of a session took together, looked at now and then."""
+    """The most memory that the processes of a session took together, looked at now and then.
+
+    What they share counts once, pages of libraries in full, whoever else has them open.
+    """
 
     _SECONDS_BETWEEN_LOOKS = 0.1
 
@@ -208,18 +211,31 @@ class _Together:
 
     def _look(self) -> None:
         while not self._over.wait(self._SECONDS_BETWEEN_LOOKS):
-            self._peak = max(self._peak, sum(map(self._size, Path("/proc").glob("[0-9]*"))))
+            found = [self._size(process) for process in Path("/proc").glob("[0-9]*")]
+            own, of_files = zip(*found, strict=True)
+            self._peak = max(self._peak, sum(own) + max(of_files))
 
-    def _size(self, process: Path) -> int:
+    def _size(self, process: Path) -> tuple[int, int]:
+        """Return the bytes of a process, what it shares in parts, and those of mapped files."""
         with suppress(OSError, ValueError):
             if os.getsid(int(process.name)) == self._session:
                 words = (process / "smaps_rollup").read_text().split()
-                return 1024 * int(words[words.index("Pss:") + 1])
-        return 0
+                words += (process / "status").read_text().split()
+                names = ("Pss_Anon:", "Pss_Shmem:", "RssFile:")
+                anonymous, shared, of_files = (int(words[words.index(n) + 1]) for n in names)
+                return 1024 * (anonymous + shared), 1024 * of_files
+        return 0, 0
+
+
+def _torch_alone() -> int:
+    """Return the bytes that a process takes which has imported torch, and done nothing."""
+    line = "import torch; from ta3n.common.device import peak_memory; print(peak_memory())"
+    return int(subprocess.check_output([sys.executable, "-P", "-c", line]))
 
 
 def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> None:
     """Print the cost of each size, and of runs side by side on the last one."""
+    click.echo(f"torch alone: {_torch_alone() / 1e9:.2f} GB")
     make_features(folder / "few", _FEWEST, feature_dim)
     base = train(folder / "few", folder / "runs-few")
     click.echo(f"{_FEWEST} videos: {base.peak / 1e9:.2f} GB at most, {base.seconds:.1f} s")
@@ -239,6 +255,7 @@ def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> No
             alone = train(folder / "few", folder / "runs-few-together", *more)
             click.echo(
                 f"{size} videos, {_JOBS} processes: {together.peak / 1e9:.2f} GB together at most, "
+                f"{together.peak / num_bytes:.2f} times the features, "
                 f"{_beyond(together, alone, num_bytes)}"
             )
         shutil.rmtree(features)

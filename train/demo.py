@@ -136,11 +136,7 @@ def main(
 
 
 def _pairs(text: str) -> tuple[Direction, ...]:
-    """Read `a-b,c-a`, or `all`.
-
-    Raises:
-        UsageError: For what is no direction.
-    """
+    """Read `a-b,c-a`, or `all`."""
     named = {"-".join(pair): pair for pair in _DIRECTIONS}
     words = list(named) if text == "all" else [word.strip() for word in text.split(",")]
     if unknown := [word for word in words if word not in named]:
@@ -152,11 +148,7 @@ def _pairs(text: str) -> tuple[Direction, ...]:
 
 
 def _rows(text: str) -> tuple[Row, ...]:
-    """Read names of methods, or `all`, which are those that train with a source or on the target.
-
-    Raises:
-        UsageError: For a method that there is not.
-    """
+    """Read names of methods, or `all`: those that train with a source or on the target."""
     from ta3n.train.methods.registry import METHODS
 
     names = [word.strip() for word in text.split(",")]

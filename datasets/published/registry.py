@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.datasets.benchmarks.benchmark import About, Benchmark, Side
-from ta3n.datasets.custom.dataset import group_in
 from ta3n.datasets.published.dataset import ListedDataset
+from ta3n.datasets.reading.base import group_in
 
 _TABLES = tomllib.loads(Path(__file__).with_name("benchmarks.toml").read_text("utf-8"))
 

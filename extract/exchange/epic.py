@@ -88,15 +88,17 @@ def parse_modalities(text: str) -> tuple[Modality, ...]:
     """Return the modalities that are named, in the order in which they become columns.
 
     Raises:
-        UsageError: One is not known.
+        UsageError: One is not known, or named twice.
     """
     names = [name.strip() for name in text.split(",")]
-    for name in names:
+    for place, name in enumerate(names):
         if name not in MODALITIES:
             raise UsageError(
                 f"modality '{printable(name)}' is not known{did_you_mean(name, MODALITIES)}; "
                 f"use some of {','.join(MODALITIES)}"
             )
+        if name in names[:place]:
+            raise UsageError(f"--modalities names {name} twice; name each once")
     return tuple(modality for modality in MODALITIES if modality in names)
 
 

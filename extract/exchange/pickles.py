@@ -258,8 +258,8 @@ class PickledArray:
             data = _InFile(copy, 0, copy.tell())
             yield PickledArray(self.dtype, None, data, self.shape, tuple(range(len(self.shape))))
 
+    # On its own, so that nothing holds the array while the copy is used.
     def _copy_to(self, file: BinaryIO) -> None:
-        # On its own: the last block holds all of the array as long as a name is left for it.
         for block in self.read():
             file.write(np.ascontiguousarray(block).data)
         file.flush()

@@ -167,10 +167,10 @@ def load_target(
         allow_missing=allow_missing,
         num_views=run.num_views,
     )
-    streams = [stream.manifest for stream in videos.streams]
+    streams = videos.streams
     check_features(run.config, run.path, [made.config for made in streams], videos.folder)
     recorded = [each["manifests"].get(dataset) for each in stream_records(run.config)]
-    if any(r not in (None, m.content_hash) for r, m in zip(recorded, streams, strict=True)):
+    if any(r not in (None, s.content_hash) for r, s in zip(recorded, streams, strict=True)):
         LOGGER.warning("%s: these features are not those that the run used", dataset)
     return videos
 
@@ -214,7 +214,7 @@ def evaluation_record(
         "epoch": run.epoch,
         "dataset": evaluation.target.dataset,
         "split": evaluation.split,
-        "manifest": evaluation.target.manifest.content_hash,
+        "manifest": evaluation.target.content_hash,
         "total": total,
         "correct": evaluation.correct(),
         **({} if evaluation.mean_class is None else {"mean_class_percent": evaluation.mean_class}),

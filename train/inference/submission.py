@@ -163,7 +163,7 @@ def run_submission(call: SubmissionCall, sections: TrainSections) -> None:
     for head, some in trained.items():
         of = "mean of the probabilities of" if len(some) > 1 else "log-probabilities of"
         say(f"{head}: {of} {', '.join(f'{run.path}, epoch {run.epoch}' for run in some)}")
-    say(f"{call.out}: {check_submission(call.out, ids_of).summary}")
+    say(f"{call.out}: {check_submission(call.out, ids_of)}")
     if told is None:
         LOGGER.warning(
             "the segments are those of the imported features, %d of %d published; give "

@@ -114,7 +114,7 @@ def run_jobs(
     """Train what is not finished; return the results that are there afterwards, for each job.
 
     A run that diverges is recorded as such, the others go on; it has no result, and is not tried
-    again as long as its folder is there (`diverged_runs`).
+    again as long as its folder is there (`read_divergences`).
 
     Args:
         jobs: One a row, trained one after another.

@@ -10,7 +10,7 @@ from typing import Any
 from ta3n.common.errors import DataMissingError, UsageError, shorten
 from ta3n.common.log import LOGGER
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
+from ta3n.datasets.benchmarks.label_sets import with_label_sets
 from ta3n.datasets.catalogue import BUILT_IN_CATALOGUE, Catalogue
 from ta3n.datasets.reading.base import Dataset
 from ta3n.train.data.sources import report_sources
@@ -158,11 +158,7 @@ def split_sources(text: str) -> list[str]:
 
 
 def _check_domains(run: RunSettings, settings: TrainSettings, sources: Sequence[str]) -> None:
-    """Refuse sources that cannot be what is asked for.
-
-    Raises:
-        UsageError: With what to do.
-    """
+    """Refuse sources that cannot be what is asked for."""
     if settings.domains == "each":
         if len(sources) == 1:
             raise UsageError(
@@ -186,7 +182,8 @@ def _with_label_sets(
         benchmark = with_label_sets(
             benchmark,
             sources,
-            TargetFolders(dataset=target, read=read),
+            target,
+            read,
             target_classes=settings.target_classes,
             unknown=settings.unknown,
         )
@@ -300,7 +297,7 @@ def _load_pair(
     target = load(target_name)
     for source in sources:
         for ours, theirs in zip(source.streams, target.streams, strict=True):
-            check_same_features(ours.manifest, theirs.manifest)
+            check_same_features(ours.config, theirs.config)
     if len(sources) > 1:
         report_sources(sources, benchmark.class_names)
     sides = [*sources, target]
@@ -331,11 +328,11 @@ def _load_pair(
 
 def _stream_record(sides: Sequence[DomainVideos], number: int) -> dict[str, Any]:
     """Return what a run records of a stream: how its features were made, and which they are."""
-    features = sides[-1].streams[number].manifest.config.as_hashed()
+    features = sides[-1].streams[number].config.as_hashed()
     # They are of the clips, not of what becomes of a frame.
     for key in ("dataset", "reading"):
         features.pop(key, None)
-    hashes = {s.dataset: s.streams[number].manifest.content_hash for s in sides}
+    hashes = {s.dataset: s.streams[number].content_hash for s in sides}
     return {"features": features, "manifests": hashes}
 
 

@@ -78,16 +78,11 @@ _CLASSIFIERS: tuple[tuple[str, Classifier, str], ...] = (
 )
 
 
-def method_names() -> tuple[str, ...]:
-    """Return the names of all methods, the paper's first."""
-    return tuple(METHODS.all())
-
-
 def method_for(name: str, temporal: str, add: Sequence[str] = ()) -> Method:
     """Return a method with a temporal module, and the terms of others added to it.
 
     Args:
-        name: one of `method_names`.
+        name: of a method.
         temporal: name of the temporal module.
         add: further methods, whose terms are added.
 

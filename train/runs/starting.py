@@ -88,7 +88,7 @@ def check_fits(
             f"{len(config.settings['classes'])} there, {len(benchmark.class_names)} here; give the "
             "same --unknown, or train it again"
         )
-    check_features(config, where, [s.manifest.config for s in target.streams], target.folder)
+    check_features(config, where, [s.config for s in target.streams], target.folder)
     if closed := [m.name for m in (theirs, ours) if m.closed_form is not None]:
         raise UsageError(
             f"{closed[0]} is a closed form: it neither starts from {where} nor is started from"
