@@ -7,7 +7,6 @@ what to do about it, in one line.
 from collections.abc import Iterable
 from difflib import get_close_matches
 
-EXIT_OK = 0
 EXIT_ENVIRONMENT = 1
 EXIT_INTERRUPTED = 75
 

@@ -10,7 +10,7 @@ import sys
 import time
 import unicodedata
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -122,15 +122,16 @@ class ProgressLine:
             LOGGER.info("%d of %d %s, %s", done, self._total, self._unit, details)
 
 
+_WINDOW_S, _LEAST_S = 60.0, 2.0
+
+
 class Pace:
     """How fast something goes now: over the last minute, or the last two steps if they take longer.
 
     What comes before the first step is finished (loading a network, compiling it) is no pace.
     """
 
-    def __init__(self, *, window_s: float = 60.0, least_s: float = 2.0) -> None:
-        self._window_s = window_s
-        self._least_s = least_s
+    def __init__(self) -> None:
         self._steps: deque[tuple[float, int]] = deque()
 
     def left_s(self, done: int, total: int, now_s: float) -> float | None:
@@ -142,10 +143,10 @@ class Pace:
         """
         if not self._steps or done > self._steps[-1][1]:
             self._steps.append((now_s, done))
-        while len(self._steps) > 2 and now_s - self._steps[1][0] > self._window_s:
+        while len(self._steps) > 2 and now_s - self._steps[1][0] > _WINDOW_S:
             self._steps.popleft()
         (first_s, first), (last_s, last) = self._steps[0], self._steps[-1]
-        if last_s - first_s < self._least_s:
+        if last_s - first_s < _LEAST_S:
             return None
         # A step that takes longer than those before it slows the pace while it is waited for.
         steps = last - first
@@ -163,6 +164,11 @@ def describe_duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: `1 row`, `2 rows`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def describe_bytes(num_bytes: float) -> str:
     """Return a number of bytes for people: `12.3 MB`, `4.5 GB`."""
     if num_bytes >= 1e9:
@@ -170,8 +176,8 @@ def describe_bytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e6:.1f} MB"
 
 
-def open_console(width_elsewhere: int) -> "Console":
-    """Return a console; with `NO_COLOR` set it prints no escape sequences at all.
+def open_console(width_elsewhere: int = 180) -> "Console":
+    """Return a console that colours no words; with `NO_COLOR` set it prints no escape sequences.
 
     Args:
         width_elsewhere: In letters, where there is no terminal: log files and scripts take whole
@@ -179,8 +185,9 @@ def open_console(width_elsewhere: int) -> "Console":
     """
     from rich.console import Console
 
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
-    return console if console.is_terminal else Console(width=width_elsewhere)
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=colours, highlight=False)
+    return console if console.is_terminal else Console(width=width_elsewhere, highlight=False)
 
 
 def print_table(console: "Console", table: "Table") -> None:
@@ -204,7 +211,7 @@ def print_table(console: "Console", table: "Table") -> None:
     for row in rows:
         for head, cell in zip(heads, row, strict=True):
             if told := _words(cell):
-                console.print(Text(f"{head}: {told}"), highlight=False)
+                console.print(Text(f"{head}: {told}"))
         console.print()
 
 

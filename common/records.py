@@ -426,19 +426,29 @@ def _collect(folder: Path, plan: Plan, shards: Iterable[str]) -> Manifest:
     planned: dict[str, list[tuple[int, str]]] = {}
     for clip in plan.clips:
         planned.setdefault(clip.shard, []).append((clip.id, clip.path))
+    config_hash = plan.config.hash
     finished = []
     for shard in shards:
-        if record := _sidecar(folder, shard, plan):
-            if [(clip.id, clip.path) for clip in record.clips] != planned[shard]:
-                raise _made_otherwise(folder / f"{shard}.json")
-            finished.append(record)
+        path = folder / f"{shard}.json"
+        try:
+            record = read_record(ShardRecord, path)
+        except DataMissingError:
+            # Another job makes this shard again; whoever ends last lists it.
+            continue
+        clips_of = [(clip.id, clip.path) for clip in record.clips]
+        if (record.config_hash, record.shard, clips_of) != (config_hash, shard, planned[shard]):
+            raise FeatureStoreError(
+                f"{path} was made with other settings, or for other clips, than {PLAN_NAME} beside "
+                "it says; run ta3n-extract --repair to make this shard again"
+            )
+        finished.append(record)
     done = {record.shard for record in finished}
     made = (clip for record in finished for clip in record.clips)
     clips = sorted(with_splits_of(made, plan.clips), key=lambda clip: clip.path)
     provenance = {canonical_json(record.provenance): record.provenance for record in finished}
     return Manifest(
         config=plan.config,
-        config_hash=plan.config.hash,
+        config_hash=config_hash,
         selection=plan.selection,
         splits_origin=plan.splits_origin,
         num_shards=len(plan.shards),
@@ -457,22 +467,3 @@ def _finished_shards(folder: Path, plan: Plan) -> dict[str, tuple[int, int]]:
             status = (folder / f"{shard}.json").stat()
             found[shard] = (status.st_ino, status.st_mtime_ns)
     return found
-
-
-def _sidecar(folder: Path, shard: str, plan: Plan) -> ShardRecord | None:
-    path = folder / f"{shard}.json"
-    try:
-        record = read_record(ShardRecord, path)
-    except DataMissingError:
-        # Another job makes this shard again; whoever ends last lists it.
-        return None
-    if (record.config_hash, record.shard) != (plan.config.hash, shard):
-        raise _made_otherwise(path)
-    return record
-
-
-def _made_otherwise(path: Path) -> FeatureStoreError:
-    return FeatureStoreError(
-        f"{path} was made with other settings, or for other clips, than {PLAN_NAME} beside it "
-        "says; run ta3n-extract --repair to make this shard again"
-    )

@@ -70,16 +70,15 @@ _UNREADABLE: tuple[type[Exception], ...] = (
 )
 
 
-def row_blocks(source: RowSource, first: int = 0, end: int | None = None) -> Iterator[Features]:
-    """Yield rows `first` to `end` (or the last) in blocks of bounded size, [<= 4096, D] each."""
-    end = source.shape[0] if end is None else end
-    for start in range(first, end, ROWS_AT_ONCE):
-        yield source[start : min(start + ROWS_AT_ONCE, end)]
+def row_blocks(source: RowSource) -> Iterator[Features]:
+    """Yield rows in blocks of bounded size, [<= 4096, D] each."""
+    for start in range(0, source.shape[0], ROWS_AT_ONCE):
+        yield source[start : min(start + ROWS_AT_ONCE, source.shape[0])]
 
 
-def crc32_of(rows: Features, before: int = 0) -> int:
-    """Return the CRC-32 of rows [F, D] as they lie in a shard, going on from that `before` them."""
-    return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data, before)
+def crc32_of(rows: Features) -> int:
+    """Return the CRC-32 of rows [F, D] as they lie in a shard."""
+    return zlib.crc32(np.ascontiguousarray(rows, dtype="<f4").data)
 
 
 def joined_crc32(row_crcs: NDArray[np.uint32], width: int) -> int:

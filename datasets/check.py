@@ -169,7 +169,7 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
     if part.only_lists:
         return
     if part.dataset.groups_span_classes and part.dataset.group_from_name is not None:
-        found = (part.dataset.group_of(*m.clip.video_names) for m in members)
+        found = (part.dataset.group_of(m.clip.file) for m in members)
         groups = [group for group in found if group]
         yield (
             f"groups: {name}: {len(groups)} of {len(members)} names hold a group, "
@@ -212,7 +212,7 @@ def _leaks(part: DatasetClips) -> Iterator[Finding]:
     for member in part.members:
         if member.role is not None:
             clip = member.clip
-            key = part.dataset.recording_of(clip.class_name, clip.stem, clip.inner_name, clip.video)
+            key = part.dataset.recording_of(clip.class_name, clip.path, clip.video)
             recordings[key].setdefault(member.role, []).append(clip)
     for (class_name, group), by_role in sorted(recordings.items()):
         if len(by_role) > 1:

@@ -109,26 +109,19 @@ def list_all(as_json: bool, config_file: Path | None) -> None:
     """Name all datasets and benchmarks, one's own among them, and where the clips lie."""
     settings, catalogue = _load(config_file)
     if as_json:
-        say_json(
+        datasets = [
+            {"name": each.name, "short_name": each.short_name, "folder": _folder(each, settings)}
+            for each in catalogue.datasets
+        ]
+        benchmarks = [
             {
-                "datasets": [
-                    {
-                        "name": dataset.name,
-                        "short_name": dataset.short_name,
-                        "folder": _folder(dataset, settings),
-                    }
-                    for dataset in catalogue.datasets
-                ],
-                "benchmarks": [
-                    {
-                        "name": benchmark.name,
-                        "datasets": [*benchmark.sides],
-                        "classes": {head.name: head.class_names for head in benchmark.heads},
-                    }
-                    for benchmark in catalogue.benchmarks
-                ],
+                "name": each.name,
+                "datasets": [*each.sides],
+                "classes": {head.name: head.class_names for head in each.heads},
             }
-        )
+            for each in catalogue.benchmarks
+        ]
+        say_json({"datasets": datasets, "benchmarks": benchmarks})
         return
     for dataset in catalogue.datasets:
         short = "" if dataset.short_name == dataset.name else f" ({dataset.short_name})"
@@ -179,7 +172,7 @@ def check(
         raise UsageError("--root and --splits are of one dataset; name one, not a benchmark")
     parts, left_out = [], []
     for dataset in datasets:
-        if lists and not dataset.by_lists and not _has_folder(dataset, settings, root):
+        if lists and not dataset.by_lists and not _folder(dataset, settings, root):
             left_out.append(
                 f"{dataset.name}: left out, as no folder is set; its split is the official one"
             )
@@ -285,20 +278,15 @@ def _looked_at(
     """Return the clips of a dataset; of one that lists tell, their rows if nobody has clips."""
     paths = settings.data.get(dataset.name)
     listed = dataset.listed(splits or (paths.splits if paths else None))
-    if listed is not None and not _has_folder(dataset, settings, root):
+    if listed is not None and not _folder(dataset, settings, root):
         return listed_rows(dataset, chosen, listed)
     clip_root, split_files = folders_of(dataset, settings, root, splits)
     return select_clips(dataset, dataset.scan(clip_root, split_files), chosen, split, listed)
 
 
-def _has_folder(dataset: Dataset, settings: DataSections, root: Path | None) -> bool:
-    paths = settings.data.get(dataset.name)
-    return bool(root or (paths and paths.root) or dataset.default_root)
-
-
-def _folder(dataset: Dataset, settings: DataSections) -> Path | None:
+def _folder(dataset: Dataset, settings: DataSections, root: Path | None = None) -> Path | None:
     try:
-        return folders_of(dataset, settings)[0]
+        return folders_of(dataset, settings, root)[0]
     except UsageError:
         return None
 

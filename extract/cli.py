@@ -190,12 +190,7 @@ def _extract(
     **again: bool,
 ) -> None:
     """Do what is asked for; `again` is what an `ExtractionJob` does with parts that are there."""
-    from ta3n.extract.job.plan import (
-        Scope,
-        feature_config,
-        make_plan,
-        num_plan_parts,
-    )
+    from ta3n.extract.job.plan import Scope, feature_config, make_plan, num_plan_parts
     from ta3n.extract.job.run import ExtractionJob, check_failures, report, run_job
     from ta3n.extract.worker.work import DECODER_COMMAND, Work
 
@@ -228,13 +223,7 @@ def _extract(
         clip_timeout_s=options.clip_timeout,
         decoder_command=DECODER_COMMAND if options.supervise else (),
     )
-    job = ExtractionJob(
-        work=work,
-        plan=plan,
-        scope=scope,
-        share=share,
-        **again,
-    )
+    job = ExtractionJob(work=work, plan=plan, scope=scope, share=share, **again)
     if dry_run:
         from ta3n.extract.job.dry_run import look_ahead
 

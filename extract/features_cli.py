@@ -423,11 +423,7 @@ def duplicates_command(folder: Path, as_json: bool) -> None:
 
 
 def _tell(
-    folder: Path,
-    lines_about: Callable[[Path], Iterator[str]],
-    otherwise: str,
-    *,
-    as_json: bool,
+    folder: Path, lines_about: Callable[[Path], Iterator[str]], otherwise: str, *, as_json: bool
 ) -> dict[Path, int]:
     """Print the lines about each feature folder, or `otherwise`; return how many there were."""
     from ta3n.extract.job.feature_folder import feature_folders

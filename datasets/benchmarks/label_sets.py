@@ -10,7 +10,7 @@ Legend: C classes of the source; label C stands for unknown.
 
 import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from ta3n.common.errors import UsageError, did_you_mean, shorten
 from ta3n.common.files import canonical_json, sha256_of
@@ -24,23 +24,11 @@ _LONGEST = 40
 _HASH_DIGITS = 6
 
 
-@dataclass(frozen=True, kw_only=True)
-class TargetFolders:
-    """The class folders that a target has features of, asked for where the benchmark has no answer.
-
-    Attributes:
-        dataset: Full name.
-        read: Returns them.
-    """
-
-    dataset: str
-    read: Callable[[], Collection[str]]
-
-
 def with_label_sets(
     benchmark: Benchmark,
     sources: Collection[str],
-    target: TargetFolders,
+    target: str,
+    read_folders: Callable[[], Collection[str]],
     *,
     target_classes: Sequence[str] = (),
     unknown: Sequence[str] = (),
@@ -53,7 +41,9 @@ def with_label_sets(
     Args:
         benchmark: Of one head.
         sources: Full names of the datasets that are learned from.
-        target: Tells classes that the benchmark does not use.
+        target: Full name.
+        read_folders: Returns the class folders that the target has features of; called where the
+            benchmark has no answer.
         target_classes: Classes that the target keeps, several in one text by commas; none keeps
             all.
         unknown: Classes that the sources lose, class folders of the target that the benchmark does
@@ -68,7 +58,7 @@ def with_label_sets(
             "--unknown are for one; leave them out"
         )
     names = benchmark.class_names
-    taken, folders = _resolve_unknown(unknown, benchmark, target)
+    taken, folders = _resolve_unknown(unknown, benchmark, target, read_folders)
     known = tuple(name for name in names if name not in taken)
     kept = _resolve_kept(target_classes, benchmark, taken) or known
     if len(known) < 2:
@@ -149,15 +139,18 @@ def _resolve_kept(
 
 
 def _resolve_unknown(
-    texts: Sequence[str], benchmark: Benchmark, target: TargetFolders
+    texts: Sequence[str],
+    benchmark: Benchmark,
+    target: str,
+    read_folders: Callable[[], Collection[str]],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Return the classes that sources lose, and the folders that the benchmark does not use."""
     given, classes = _split(texts, benchmark.class_names), benchmark.class_names
     taken = tuple(name for name in classes if name in given)
     if len(taken) == len(given):
         return taken, ()
-    used = benchmark.side(target.dataset).labels
-    others = sorted(set(target.read()) - used.keys())
+    used = benchmark.side(target).labels
+    others = sorted(set(read_folders()) - used.keys())
     found: set[str] = set()
     for name in (name for name in given if name not in classes):
         if name in others:
@@ -165,7 +158,7 @@ def _resolve_unknown(
         elif name == OTHERS:
             if not others:
                 raise UsageError(
-                    f"--unknown {OTHERS}: {target.dataset} has no features of a class that "
+                    f"--unknown {OTHERS}: {target} has no features of a class that "
                     f"{quoted(benchmark.name)} does not use; extract them, or name classes"
                 )
             found |= set(others)
@@ -176,10 +169,10 @@ def _resolve_unknown(
             )
         else:
             raise UsageError(
-                f"--unknown: neither benchmark {quoted(benchmark.name)} nor {target.dataset} has "
+                f"--unknown: neither benchmark {quoted(benchmark.name)} nor {target} has "
                 f"the class {quoted(name)}{did_you_mean(name, (*classes, *others))}; classes that "
                 f"the source can lose: {shorten(classes, len(classes))}"
-                + (f"; only in {target.dataset}: {shorten(others, 20)}" if others else "")
+                + (f"; only in {target}: {shorten(others, 20)}" if others else "")
             )
     return taken, tuple(sorted(found))
 

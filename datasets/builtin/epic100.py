@@ -6,19 +6,15 @@ Source: Damen et al., "Rescaling Egocentric Vision", IJCV 2022, and the challeng
 import re
 from collections.abc import Collection
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import NoReturn
 
 from ta3n.common.errors import DataMissingError
-from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.base import Dataset, group_in
 
-_SEGMENT = re.compile(r"(P\d\d_\d+)_\d+")
-
-
-def video_of(narration_id: str) -> str | None:
-    """Return the recording that a segment was cut from: `P01_11` of `P01_11_0`."""
-    found = _SEGMENT.fullmatch(narration_id)
-    return found and found[1]
+# A segment is called after the recording that it was cut from: `P01_11_0` of `P01_11`.
+_RECORDING = re.compile(r"\A(P\d\d_\d+)_\d+\Z")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +48,7 @@ def _domain(domain: str) -> ImportedDataset:
     return ImportedDataset(
         name=f"epic100-{domain}",
         short_name=f"epic-{domain}",
-        group_from_name=video_of,
+        group_from_name=partial(group_in, _RECORDING),
         groups_span_classes=True,
         how="ta3n-features import --epic DIR --annotations DIR --out features",
     )

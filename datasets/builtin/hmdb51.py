@@ -5,24 +5,21 @@ A split file is of one class: flag 1 is training (70 clips), 2 is testing (30), 
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.base import OfficialDataset, group_in
 from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names
 from ta3n.datasets.reading.split_files import SplitFile
 
 _LIST_NAME = re.compile(r"(?P<folder>.+)_test_split(?P<split>[1-3])\.txt")
 # Names may hold nearly everything but a blank.
 _LIST_LINE = re.compile(rf"(?P<stem>\S+){SUFFIX_PATTERN}\s+(?P<flag>[012])")
-# What is seen of the body, camera motion, number of people, viewpoint, quality, clip number; the
-# video and the class stand before.
-_TAGS = re.compile(r"_(?:h|u|f|l)_(?:nm|cm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$")
-
-
-def _source_video(stem: str) -> str | None:
-    """Return the film or web video that a clip was cut from, with its class; None without tags."""
-    match = _TAGS.search(stem)
-    return stem[: match.start()] or None if match else None
+# The film or web video that a clip was cut from, with its class, before what is seen of the body,
+# camera motion, number of people, viewpoint, quality, clip number.
+_SOURCE_VIDEO = re.compile(
+    r"\A(.+?)_(?:h|u|f|l)_(?:nm|cm)_np\d+_(?:fr|ba|le|ri)_(?:goo|med|bad)_\d+$", re.DOTALL
+)
 
 
 def _split_files(folder: Path) -> Iterator[SplitFile]:
@@ -44,5 +41,5 @@ HMDB51 = OfficialDataset(
     find_split_files=_split_files,
     split_line=_LIST_LINE,
     split_line_form="'<clip>.avi <flag>' with a flag of 0, 1 or 2",
-    group_from_name=_source_video,
+    group_from_name=partial(group_in, _SOURCE_VIDEO),
 )

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 from ta3n.common.errors import DataMissingError
-from ta3n.datasets.reading.base import OfficialDataset
+from ta3n.datasets.reading.base import OfficialDataset, group_in
 from ta3n.datasets.reading.folders import SUFFIX_PATTERN, entry_names, quoted
 from ta3n.datasets.reading.split_files import ROLES, Role, SplitFile
 
@@ -18,13 +19,8 @@ LIST_NAME = re.compile(r"(?:train|test)list0[1-3]\.txt")
 # the folder says the same).
 LIST_LINE = re.compile(rf"(?P<folder>[^/]+)/(?P<stem>[^/]+?){SUFFIX_PATTERN}(?:\s+\d+)?")
 LIST_LINE_FORM = "'<class folder>/<clip>.avi', with or without a label"
-_GROUP = re.compile(r"_g(?P<group>\d\d)_c\d\d$")
-
-
-def _group(stem: str) -> str | None:
-    """Return the group number, two digits: clips of a class with the same one are one recording."""
-    match = _GROUP.search(stem)
-    return match["group"] if match else None
+# The group number, two digits: clips of a class with the same one are one recording.
+_group = partial(group_in, re.compile(r"_g(\d\d)_c\d\d$"))
 
 
 def roles_from_group(stem: str) -> dict[str, Role]:

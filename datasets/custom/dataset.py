@@ -36,11 +36,20 @@ from ta3n.datasets.custom.lists import (
 )
 from ta3n.datasets.custom.loose import VIDEOS
 from ta3n.datasets.custom.settings import OWN_NAME
-from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, clips_in
+from ta3n.datasets.reading.base import (
+    Clip,
+    Dataset,
+    ListedClip,
+    Listing,
+    clips_in,
+    group_in,
+    inner_name_of,
+)
 from ta3n.datasets.reading.folders import (
     SHOWN_SUFFIXES,
     LeftOut,
     class_folders,
+    clip_stem,
     find_clip_folder,
     quoted,
 )
@@ -87,8 +96,9 @@ class OwnDataset(Dataset):
             clips, absent = self._listed(given)
         else:
             clips, left_out = self._in_folders(given, classes or ())
-        names = [clip.video_names for clip in clips]
-        self._check_groups(names + [(clip.stem, clip.stem) for clip in absent])
+        self._check_groups(
+            [*(c.file for c in clips), *(f"{c.class_name}/{c.stem}" for c in absent)]
+        )
         ratio = self._ratio_split(clips)
         if ratio is not None:
             for line in ratio.lines():
@@ -154,13 +164,9 @@ class OwnDataset(Dataset):
             )
             if clips.setdefault(clip.path, clip) != clip:
                 other = clips[clip.path]
-                way_out = "list it once"
-                if section is not None:
-                    way_out = (
-                        "give each section an id of its own"
-                        if entry.id
-                        else ("list it once, or give a column id")
-                    )
+                way_out = "list it once" + ("" if section is None else ", or give a column id")
+                if section is not None and entry.id:
+                    way_out = "give each section an id of its own"
                 raise DataConflictError(
                     f"{entry.line.place}: {quoted(entry.id or entry.path)} is listed before, for "
                     f"class {quoted(other.class_name)} and {other.splits.get(OWN_SPLIT, 'no part')}"
@@ -172,26 +178,17 @@ class OwnDataset(Dataset):
         if not clips:
             raise DataMissingError(
                 f"none of the {len(absent)} listed clips of {self.name} is in {quoted(given)}, "
-                f"such as {told[0]}; "
-                f"correct root or the lists in {self.section}"
+                f"such as {told[0]}; correct root or the lists in {self.section}"
             )
         if files.respelled:
-            listed_as = (f"{quoted(a)} is {quoted(b)}" for a, b in files.respelled.items())
+            listed_as = [f"{quoted(a)} is {quoted(b)}" for a, b in files.respelled.items()]
             LOGGER.warning(
                 "%s: %d listed paths are spelled otherwise than on disk: %s",
-                self.name,
-                len(files.respelled),
-                shorten(listed_as, 3),
+                *(self.name, len(listed_as), shorten(listed_as, 3)),
             )
         if missed:
-            more = f" and {len(missed) - len(told)} more" if len(missed) > len(told) else ""
-            LOGGER.warning(
-                "%s: %d listed clips are not on disk: %s%s",
-                self.name,
-                len(missed),
-                ", ".join(told),
-                more,
-            )
+            named = shorten([*told, *missed[len(told) :]], len(told))
+            LOGGER.warning("%s: %d listed clips are not on disk: %s", self.name, len(missed), named)
         return tuple(clips.values()), tuple(absent[key] for key in sorted(absent))
 
     def _section_of(self, entry: Entry) -> Section | None:
@@ -215,33 +212,22 @@ class OwnDataset(Dataset):
     def entries(self) -> Iterable[Entry]:
         """Yield what its lists say, clip by clip, whether it is on disk or not."""
         table = self.table
-        parts: list[tuple[tuple[Path, ...], Role | None]] = [
-            (table.train, "train"),
-            (table.val, "test"),
-            (table.clips, None),
-        ]
-        for files, role in parts:
-            found = False
+        roles: tuple[Role | None, ...] = ("train", "test", None)
+        for files, role in zip((table.train, table.val, table.clips), roles, strict=True):
+            entry = None
             for file in files:
                 for entry in read_list(file, table.classes, role, dataset=self.name):
-                    found = True
                     yield entry
-            if files and not found:
+            if files and entry is None:
                 raise no_entry(files, self.name)
 
-    def _check_groups(self, names: Sequence[tuple[str, str]]) -> None:
-        """Refuse a pattern that finds nothing: it would keep no recording on one side.
-
-        Args:
-            names: Of clips, alone and inside their class folders.
-        """
-        if self.group_from_name is None or not names:
-            return
-        if not any(self.group_of(*each) for each in names):
+    def _check_groups(self, paths: Sequence[str]) -> None:
+        """Refuse a pattern that finds nothing: it would keep no recording on one side."""
+        if self.group_from_name is not None and paths and not any(map(self.group_of, paths)):
             raise ConfigError(
-                f"{self.section}: groups {quoted(self.table.groups or '')} finds no group "
-                f"in any of {len(names)} names, such as {quoted(names[0][1])}; correct it or leave "
-                "it out"
+                f"{self.section}: groups {quoted(self.table.groups or '')} finds no group in any "
+                f"of {len(paths)} names, such as {quoted(inner_name_of(paths[0]))}; correct it or "
+                "leave it out"
             )
 
     def _ratio_split(self, clips: Iterable[Clip]) -> RatioSplit | None:
@@ -252,10 +238,7 @@ class OwnDataset(Dataset):
         former = f"ratio {table.val_ratio:g}{groups}, seed {table.seed}"
         return RatioSplit(
             clips={
-                c.path: (
-                    c.class_name,
-                    self.recording_of(c.class_name, c.stem, c.inner_name, c.video),
-                )
+                c.path: (c.class_name, self.recording_of(c.class_name, c.path, c.video))
                 for c in clips
             },
             ratio=table.val_ratio,
@@ -270,17 +253,16 @@ class OwnDataset(Dataset):
         if ratio is not None:
             splits = ratio.splits()
             return tuple(replace(clip, splits=splits[clip.path]) for clip in clips)
-        if table.val_pattern is not None:
-            train = None if table.train_pattern is None else re.compile(table.train_pattern)
-            stems = [clip.video_names[0] for clip in clips]
-            roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
-        else:
+        if table.val_pattern is None:
             if table.clips and not all(map(has_splits, table.clips)):
                 raise ConfigError(
                     f"{self.section}: {quoted(table.clips[0])} has no column split, and "
                     "there is no other rule; give val_ratio, val_pattern, or train and val lists"
                 )
             return tuple(clips)
+        train = None if table.train_pattern is None else re.compile(table.train_pattern)
+        stems = [clip_stem(clip.file.rpartition("/")[2]) for clip in clips]
+        roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
         return tuple(
             replace(clip, splits={} if role is None else {OWN_SPLIT: role})
             for clip, role in zip(clips, roles, strict=True)
@@ -402,14 +384,6 @@ def _check_folder(dataset: Dataset, folder: str, where: str) -> None:
 # job on a cluster comes to the same split.
 
 
-def group_in(pattern: re.Pattern[str], stem: str) -> str | None:
-    """Return what a pattern finds in a name: its captured parts, or all of it without any."""
-    match = pattern.search(stem)
-    if match is None:
-        return None
-    return "/".join(part or "" for part in match.groups()) if match.groups() else match.group()
-
-
 def split_by_pattern(
     stems: Sequence[str], train: re.Pattern[str] | None, val: re.Pattern[str]
 ) -> list[Role | None]:
@@ -426,10 +400,7 @@ def split_by_pattern(
     roles: list[Role | None] = []
     for stem in stems:
         is_val = val.search(stem) is not None
-        if train is None:
-            roles.append("test" if is_val else "train")
-            continue
-        is_train = train.search(stem) is not None
+        is_train = train.search(stem) is not None if train is not None else not is_val
         if is_val and is_train:
             raise DataConflictError(
                 f"train_pattern and val_pattern are both found in {quoted(stem)}; make them "

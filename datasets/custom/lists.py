@@ -278,18 +278,16 @@ def _check_section_columns(
     heading: Sequence[str], columns: Mapping[str, int], rows: Iterable[Sequence[str]], place: str
 ) -> None:
     """Refuse columns of sections that are not a pair, or that seem to be mistyped."""
-    given = {u: [n for n in pair if n in columns] for u, pair in SECTION_COLUMNS.items()}
-    filled = [names for names in given.values() if names]
-    if len(filled) > 1:
+    pairs = [pair for pair in SECTION_COLUMNS.values() if not columns.keys().isdisjoint(pair)]
+    if len(pairs) > 1:
+        given = (next(name for name in pair if name in columns) for pair in pairs)
         raise DataConflictError(
-            f"{place}: sections are given by {' and by '.join(names[0] for names in filled)}; "
-            "keep one pair of columns"
+            f"{place}: sections are given by {' and by '.join(given)}; keep one pair of columns"
         )
-    for unit, names in given.items():
-        if len(names) == 1:
-            (other,) = set(SECTION_COLUMNS[unit]) - {*names}
-            raise DataConflictError(f"{place}: column {names[0]} needs {other} beside it")
-    if filled:
+    if pairs:
+        for name, other in (pairs[0], pairs[0][::-1]):
+            if other not in columns:
+                raise DataConflictError(f"{place}: column {name} needs {other} beside it")
         return
     # Of whole clips each is listed once; a video that comes again is meant in parts.
     known = list(chain.from_iterable(SECTION_COLUMNS.values()))
@@ -314,23 +312,19 @@ def _check_section_columns(
 
 def _section(fields: _Fields, line: SplitLine) -> dict[str, Any]:
     """Return what an `Entry` has of a section."""
-    if fields.start_s is not None and fields.stop_s is not None:
-        unit, texts = "seconds", (fields.start_s, fields.stop_s)
-    elif fields.start_frame is not None and fields.stop_frame is not None:
-        unit, texts = "frames", (fields.start_frame, fields.stop_frame)
-    else:
-        return {}
-    found = {"may_be_section": True, "unit": unit, "id": fields.id}
-    if not any(texts):
-        return found | {"id": ""}
-    if unit == "frames":
-        if not all(map(_FRAME.fullmatch, texts)):
-            raise line.malformed("a section: start_frame and stop_frame are to be numbers")
-        return found | {"section": (int(texts[0]), int(texts[1]))}
-    times = [_TIME.fullmatch(text) for text in texts]
-    if not all(times):
-        raise line.malformed("a section: start_s and stop_s are to be seconds, or H:M:S")
-    return found | {"section": tuple(_seconds(match) for match in times if match)}
+    for unit, columns in SECTION_COLUMNS.items():
+        texts = [text for name in columns if (text := getattr(fields, name)) is not None]
+        if not texts:
+            continue
+        if not any(texts):
+            return {"may_be_section": True, "unit": unit}
+        pattern, form = (_TIME, "seconds, or H:M:S") if unit == "seconds" else (_FRAME, "numbers")
+        places = [match for text in texts if (match := pattern.fullmatch(text))]
+        if len(places) < len(texts):
+            raise line.malformed(f"a section: {' and '.join(columns)} are to be {form}")
+        section = tuple(_seconds(m) if unit == "seconds" else int(m[0]) for m in places)
+        return {"may_be_section": True, "unit": unit, "id": fields.id, "section": section}
+    return {}
 
 
 def _seconds(match: re.Match[str]) -> float:

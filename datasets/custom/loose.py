@@ -7,7 +7,6 @@ folders and archives of frames. What else is there is counted.
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from stat import S_ISDIR, S_ISREG
 
 from ta3n.common.errors import DataMissingError, UsageError, printable
 from ta3n.common.files import expand_home
@@ -37,10 +36,11 @@ def find_videos(path: Path) -> tuple[Path, ...]:
         DataMissingError: There is no such file, no video in the folder, or it cannot be read.
     """
     path = expand_home(path)
-    mode = _mode(path)
-    if S_ISREG(mode) or (S_ISDIR(mode) and is_frame_folder(path)):
+    # Path's own raise where a name is one that no file can have, or may not be looked at.
+    is_folder = os.path.isdir(path)  # noqa: PTH112
+    if os.path.isfile(path) or (is_folder and is_frame_folder(path)):  # noqa: PTH113
         return (Path(os.path.realpath(path.parent)) / path.name,)
-    if not S_ISDIR(mode):
+    if not is_folder:
         raise DataMissingError(f"no file or folder {quoted(path)}")
     videos, left_out = videos_below(path, equal_stems=True, frames="")
     files = (path / video.name for video in videos)
@@ -74,14 +74,6 @@ def scan_videos(paths: Sequence[Path]) -> Listing:
         absent=(),
         splits_origin="none: loose videos",
     )
-
-
-def _mode(path: Path) -> int:
-    """Return what a path is, 0 where it is nothing: also a name that no file can have."""
-    try:
-        return path.stat().st_mode
-    except (OSError, ValueError):
-        return 0
 
 
 def _clip(file: Path, root: Path) -> Clip:

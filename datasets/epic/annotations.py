@@ -55,15 +55,12 @@ class Segment:
 
     Attributes:
         narration_id: Its name: that of the video, and a number.
-        start_frame: First frame, from 1; `stop_frame` is its last.
         verb: Class number, or -1 where the table tells none; `noun` likewise.
     """
 
     narration_id: str
     participant_id: str
     video_id: str
-    start_frame: int
-    stop_frame: int
     verb: int = UNLABELLED
     noun: int = UNLABELLED
 
@@ -291,7 +288,7 @@ def _segment(row: _Row, num_digits: int, *, labelled: bool) -> Segment:
     if stop < start:
         raise row.wrong(f"{name} stops at frame {stop} before it starts at {start}")
     if not labelled:
-        return Segment(name, person, video, start, stop)
+        return Segment(name, person, video)
     noun = row.number_of("noun_class", NUM_NOUNS)
     nouns = row.values["all_noun_classes"]
     if not _NUMBERS.fullmatch(nouns) or int(nouns[1:-1].split(",")[0]) != noun:
@@ -299,7 +296,7 @@ def _segment(row: _Row, num_digits: int, *, labelled: bool) -> Segment:
             f"all_noun_classes '{row.text('all_noun_classes')}' does not begin with noun_class "
             f"{noun}"
         )
-    return Segment(name, person, video, start, stop, row.number_of("verb_class", NUM_VERBS), noun)
+    return Segment(name, person, video, row.number_of("verb_class", NUM_VERBS), noun)
 
 
 def _check_across(tables: Mapping[EpicSplit, SegmentTable]) -> None:

@@ -80,47 +80,21 @@ class PublishedSplit:
 SOURCE, TARGET = EPIC100_SOURCE.name, EPIC100_TARGET.name
 """Names of the two datasets."""
 
+
+def _part(name: str, roles: Mapping[str, Role], counts: Counts) -> PublishedSplit:
+    dataset, num_digits = (SOURCE, 2) if name.startswith("source") else (TARGET, 3)
+    return PublishedSplit(f"EPIC_100_uda_{name}", dataset, roles, num_digits, counts)
+
+
 PUBLISHED: Mapping[EpicSplit, PublishedSplit] = {
-    "source_train": PublishedSplit(
-        "EPIC_100_uda_source_train",
-        SOURCE,
-        {"final": "train"},
-        2,
-        Counts(16115, 12, 148, 86, 219, 1663),
+    "source_train": _part(
+        "source_train", {"final": "train"}, Counts(16115, 12, 148, 86, 219, 1663)
     ),
-    "source_val": PublishedSplit(
-        "EPIC_100_uda_source_val",
-        SOURCE,
-        {"tune": "train", "final": "test"},
-        2,
-        Counts(5002, 4, 50, 69, 147, 821),
+    "source_val": _part(
+        "source_val", {"tune": "train", "final": "test"}, Counts(5002, 4, 50, 69, 147, 821)
     ),
-    "source_test": PublishedSplit(
-        "EPIC_100_uda_source_test_timestamps",
-        SOURCE,
-        {"source_test": "test"},
-        2,
-        Counts(4298, 12, 59),
-    ),
-    "target_train": PublishedSplit(
-        "EPIC_100_uda_target_train_timestamps",
-        TARGET,
-        {"final": "train"},
-        3,
-        Counts(26115, 12, 136),
-    ),
-    "target_val": PublishedSplit(
-        "EPIC_100_uda_target_val",
-        TARGET,
-        {"tune": "train"},
-        3,
-        Counts(7906, 4, 55, 77, 170, 1089),
-    ),
-    "target_test": PublishedSplit(
-        "EPIC_100_uda_target_test_timestamps",
-        TARGET,
-        {"final": "test"},
-        3,
-        Counts(5909, 12, 26),
-    ),
+    "source_test": _part("source_test_timestamps", {"source_test": "test"}, Counts(4298, 12, 59)),
+    "target_train": _part("target_train_timestamps", {"final": "train"}, Counts(26115, 12, 136)),
+    "target_val": _part("target_val", {"tune": "train"}, Counts(7906, 4, 55, 77, 170, 1089)),
+    "target_test": _part("target_test_timestamps", {"final": "test"}, Counts(5909, 12, 26)),
 }

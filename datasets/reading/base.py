@@ -77,25 +77,14 @@ class Clip:
         return self.file, start, stop, self.path
 
     @property
-    def video_names(self) -> tuple[str, str]:
-        """Stem and inner name of its video, which tell the group; of a whole clip, its own."""
-        return clip_stem(self.file.rpartition("/")[2]), inner_name_of(self.file)
-
-    @property
     def stem(self) -> str:
         """File name without its suffix; what split lists are matched by."""
         return clip_stem(self.path.rpartition("/")[2])
 
-    @property
-    def inner_name(self) -> str:
-        """Path inside the class folder without suffix: the stem, but for clips in folders there."""
-        return inner_name_of(self.path)
-
 
 def inner_name_of(path: str) -> str:
-    """Return the path of a clip inside its class folder, without suffix; see `Clip`."""
-    inside = path.partition("/")[2] or path
-    return clip_stem(inside)
+    """Return a path inside its class folder without suffix: the stem, but for folders there."""
+    return clip_stem(path.partition("/")[2] or path)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -136,6 +125,14 @@ class Listing:
     def classes(self) -> tuple[str, ...]:
         """Class folders with at least one clip, sorted."""
         return tuple(sorted({clip.class_name for clip in self.clips}))
+
+
+def group_in(pattern: re.Pattern[str], stem: str) -> str | None:
+    """Return what a pattern finds in a name: its captured parts, or all of it without any."""
+    match = pattern.search(stem)
+    if match is None:
+        return None
+    return "/".join(part or "" for part in match.groups()) if match.groups() else match.group()
 
 
 def clips_in(
@@ -233,30 +230,27 @@ class Dataset(ABC):
         """
         return None
 
-    def recording_of(
-        self, class_name: str, stem: str, inner_name: str | None = None, video: str | None = None
-    ) -> tuple[str, str]:
+    def recording_of(self, class_name: str, path: str, video: str | None = None) -> tuple[str, str]:
         """Return what all clips of the dataset that were cut from one recording have in common.
 
         Such clips look alike, so that one is no test of a model that was trained on another. It is
         the class, empty where groups span classes, and the group, or the stem where there is none.
 
         Args:
-            inner_name: Of a clip in a folder of its class folder, see `Clip`: it tells apart clips
-                of one stem, and may hold the group.
+            path: See `Clip`. Folders in its class folder tell apart clips of one stem, and may
+                hold the group.
             video: Of a section: its sections of all classes are of one recording.
         """
+        group = self.group_of(video or path)
         if video is not None:
-            name = clip_stem(video)
-            return "", self.group_of(name.rpartition("/")[2], inner_name_of(video)) or name
-        group = self.group_of(stem, inner_name)
+            return "", group or clip_stem(video)
         spans = self.groups_span_classes and group is not None
-        return "" if spans else class_name, group or inner_name or stem
+        return "" if spans else class_name, group or inner_name_of(path)
 
-    def group_of(self, stem: str, inner_name: str | None = None) -> str | None:
+    def group_of(self, path: str) -> str | None:
         """Return what a clip was cut from as far as its name tells; see `recording_of`."""
-        find = self.group_from_name
-        return (find(stem) or find(inner_name or stem)) if find else None
+        find, stem = self.group_from_name, clip_stem(path.rpartition("/")[2])
+        return (find(stem) or find(inner_name_of(path))) if find else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -304,8 +298,11 @@ class OfficialDataset(Dataset):
         """
         given = expand_home(root).absolute()
         clip_root = self._find_clips(given)
-        folders = class_folders(clip_root)
-        folders = tuple(name for name in folders if not self._is_of_splits(clip_root / name))
+        folders = tuple(
+            name
+            for name in class_folders(clip_root)
+            if name not in self.split_folders or not self.holds_splits(clip_root / name)
+        )
         table, origin = self._official_splits(given, clip_root, splits)
         if classes is None:
             self._check_same_dataset(clip_root, folders, table)
@@ -327,9 +324,6 @@ class OfficialDataset(Dataset):
             left_out=left_out,
             aliases=self.folder_aliases,
         )
-
-    def _is_of_splits(self, folder: Path) -> bool:
-        return folder.name in self.split_folders and self.holds_splits(folder)
 
     def holds_splits(self, folder: Path) -> bool:
         """Tell whether a folder, which may not exist, holds the split files."""

@@ -59,10 +59,6 @@ class ConstantRate:
             elif early + 1 > _TOLERANCE:
                 copies = round(early + 1)
                 of_before = round(early - 0.6) if early > _TOLERANCE else 0
-        self._count(copies)
-        return of_before, copies - of_before
-
-    def _count(self, copies: int) -> None:
         self.num_frames += copies
         self.num_repeated += max(copies - 1, 0)
         self.num_dropped += copies == 0
@@ -72,3 +68,4 @@ class ConstantRate:
                 f"its timestamps ask for {self.num_repeated} repeats after {self._num_decoded} "
                 "frames at a constant rate; use --timing frames for it"
             )
+        return of_before, copies - of_before

@@ -334,7 +334,8 @@ def _pass_over(
                 continue
             yield pixels
             for each in shown:
-                each.keep(num_crops, clip.reader.damage.num_damaged)
+                each.crops[each.num_frames - 1] = num_crops
+                each.count_damage(clip.reader.damage.num_damaged)
             num_crops += 1
     return num_crops
 

@@ -118,15 +118,6 @@ class SectionRows:
         span = (before, moment.place - self._first) if is_timed else None
         return self.selection.keeps(number, moment.rate, span)
 
-    def keep(self, crop: int, num_damaged: int) -> None:
-        """Take a crop of its latest frame.
-
-        Args:
-            num_damaged: What was found damaged in the video up to then.
-        """
-        self.crops[self.num_frames - 1] = crop
-        self.count_damage(num_damaged)
-
     def count_damage(self, num_damaged: int) -> None:
         """Note what was found damaged in the video up to its latest frame."""
         self.num_damaged = num_damaged - self._damaged_before
@@ -183,12 +174,8 @@ class SectionPass:
         return going_on
 
 
-def missing_at_end(rows: SectionRows, last: Moment) -> str:
-    """Say what a video lacks of a section that it does not go on after, or nothing.
-
-    Args:
-        last: The last frame of the video.
-    """
+def _missing_at_end(rows: SectionRows, last: Moment) -> str:
+    """Say what a video lacks of a section that it does not go on after, or nothing."""
     if rows.is_over:
         return ""
     _, stop = rows.bounds(last.rate)
@@ -218,9 +205,9 @@ def status_of(
     if last is None:
         return "empty", "no frame of the video could be decoded"
     if rows.num_frames == 0:
-        what = "no frame of the video is in it" if rows.is_over else missing_at_end(rows, last)
+        what = "no frame of the video is in it" if rows.is_over else _missing_at_end(rows, last)
         return "empty", f"{section}: {what or f'the video ends {_place(last)}'}"
-    parts = [missing_at_end(rows, last)]
+    parts = [_missing_at_end(rows, last)]
     wanted = section.stop - section.start
     if section.unit == "frames" and is_numbered and not parts[0] and rows.num_frames < wanted:
         parts.append(f"{wanted - rows.num_frames:g} frames are missing")

@@ -6,8 +6,8 @@ Legend: T frames of a window, S side of a crop.
 from collections import deque
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
-from typing import Generic, TypeVar
+from functools import cache, partial
+from typing import Generic, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -86,17 +86,8 @@ class RollingWindows(Generic[F]):
         return stacked(self.numbers, self._crops)
 
 
-@dataclass
-class _SharedFrame:
-    """A frame of several sections, cropped once, if at all."""
-
-    frame: Frame
-    number: int
-    make: Callable[[Frame, int], RgbImage]
-
-    @cached_property
-    def crop(self) -> RgbImage:
-        return self.make(self.frame, self.number)
+_Crop: TypeAlias = Callable[[], RgbImage]
+"""Gives the crop of a frame, made when it is first asked for."""
 
 
 @dataclass
@@ -105,7 +96,7 @@ class _SectionWindows:
 
     rows: SectionRows
     first: int
-    rolling: RollingWindows[_SharedFrame]
+    rolling: RollingWindows[_Crop]
 
 
 @dataclass
@@ -133,10 +124,10 @@ class WindowsOfSections:
             yield from self._end(belonging)
             if running.is_over:
                 return
-            shared = _SharedFrame(frame, moment.index, self.crop)
+            crop = cache(partial(self.crop, frame, moment.index))
             made: dict[tuple[int | None, ...], int] = {}
             for rows in belonging:
-                yield from self._add(rows, place, moment, shared, made, is_timed=is_timed)
+                yield from self._add(rows, place, moment, crop, made, is_timed=is_timed)
         yield from self._end(())
 
     def _add(
@@ -144,7 +135,7 @@ class WindowsOfSections:
         rows: SectionRows,
         place: int,
         moment: Moment,
-        frame: _SharedFrame,
+        crop: _Crop,
         made: dict[tuple[int | None, ...], int],
         *,
         is_timed: bool,
@@ -154,12 +145,10 @@ class WindowsOfSections:
             return
         number = rows.num_frames - 1
         if not number:
-            rolling = RollingWindows[_SharedFrame](
-                self.window, rows.may_keep, lambda shared, _: shared.crop
-            )
+            rolling = RollingWindows[_Crop](self.window, rows.may_keep, lambda crop, _: crop())
             self._running[id(rows)] = _SectionWindows(rows, place, rolling)
         section = self._running[id(rows)]
-        yield from self._hand_on(section, section.rolling.add(frame, number, is_kept=is_kept), made)
+        yield from self._hand_on(section, section.rolling.add(crop, number, is_kept=is_kept), made)
         rows.count_damage(self.damage.num_damaged)
 
     def _end(self, going_on: Collection[SectionRows]) -> Iterator[RgbImage]:

@@ -55,7 +55,11 @@ class AlikeClips:
 
     def __init__(self, folder: Path, clips: Sequence[ClipRecord]) -> None:
         self._clips = [clip for clip in clips if clip.status in USABLE and clip.length]
-        self._directions = _directions(_mean_features(folder, self._clips))
+        means = _mean_features(folder, self._clips)
+        # What all clips have in common tells nothing; the mean of a few is what they show, too.
+        if len(means) >= _ENOUGH_TO_CENTRE:
+            means = means - means.mean(axis=0)
+        self._directions = unit_rows(means)
         self._sides = _sides(self._clips)
 
     def nearest(self, clip: ClipRecord) -> AlikePair | None:
@@ -115,13 +119,6 @@ def _mean_features(folder: Path, clips: Sequence[ClipRecord]) -> Features:
                 rows = reader.rows(clip.start, segment_indices(clip.length, _NUM_FRAMES))
                 means[clip.id] = rows.mean(axis=0)
     return np.stack([means[clip.id] for clip in clips]) if clips else np.empty((0, 1), np.float32)
-
-
-def _directions(means: Features) -> Features:
-    """Return means less their mean, of length 1; what all clips have in common tells nothing."""
-    # The mean of a few clips is what they show, too.
-    centred = means - means.mean(axis=0) if len(means) >= _ENOUGH_TO_CENTRE else means
-    return unit_rows(centred)
 
 
 def unit_rows(rows: Features) -> Features:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ta3n.train.methods.base import Method
-from ta3n.train.methods.registry import method_for, method_names
+from ta3n.train.methods.registry import METHODS, method_for
 from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
 from ta3n.train.runs.selection import ChosenEpoch
 
@@ -54,7 +54,7 @@ def make_config(
         target=target,
         method=method,
         temporal=temporal,
-        label=label or (record["label"] if method in method_names() else method),
+        label=label or (record["label"] if method in METHODS.all() else method),
         identity={"method": method, **record, "recipe": [recipe, epochs]},
         settings={
             "method": record,
@@ -92,7 +92,7 @@ def make_config(
 
 def _known(method: str, temporal: str) -> Method | None:
     module = "pooling" if temporal == "pooling" else "relation"
-    return method_for(method, module) if method in method_names() else None
+    return method_for(method, module) if method in METHODS.all() else None
 
 
 def make_run(

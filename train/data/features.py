@@ -17,10 +17,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
-from ta3n.common.records import with_splits_of
 from ta3n.common.store import Features, MappedRows, ShardReader, shard_path
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
-from ta3n.train.data.videos import DomainVideos, Video
+from ta3n.train.data.videos import DomainVideos, StoredClip, Video
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.model.videos import HeldRows, StoredVideos, Stream, Videos
 
@@ -111,7 +110,7 @@ def _stream(
     mapped: "dict[Path, MappedFolder] | None",
     allocate: Allocate,
 ) -> Stream:
-    width = side.manifest.config.feature_dim
+    width = side.config.feature_dim
     centres = [video.rows for video in videos]
     views = [video.views or (video.rows,) for video in videos]
     if mapped is not None:
@@ -162,12 +161,11 @@ def _by_shard(videos: Sequence[Video]) -> dict[str, list[int]]:
 def _opened(folder: Path, shard_name: str, videos: Sequence[Video]) -> Iterator[ShardReader]:
     """Open a shard that holds videos as the manifest says."""
     with ShardReader(shard_path(folder, shard_name)) as shard:
-        wanted = [video.clip for video in videos]
-        known = {clip.path: clip for clip in with_splits_of(shard.record.clips, wanted)}
-        for clip in wanted:
-            if known.get(clip.path) != clip:
+        known = {clip.path: StoredClip.of(clip) for clip in shard.record.clips}
+        for video in videos:
+            if known.get(video.clip.path) != video.clip:
                 raise DataConflictError(
-                    f"{shard.path} and the manifest disagree on {clip.path}; run "
+                    f"{shard.path} and the manifest disagree on {video.clip.path}; run "
                     "ta3n-extract again with the line that made the features"
                 )
         yield shard

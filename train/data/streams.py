@@ -73,7 +73,7 @@ def load_streams(
 
 def _check_selections(sides: Sequence[DomainVideos], sampling: Sampling) -> None:
     """Refuse frames that are numbered in other ways, or cannot be drawn together."""
-    first, *others = [side.manifest.config for side in sides]
+    first, *others = [side.config for side in sides]
     for side, config in zip(sides[1:], others, strict=True):
         where = f"{sides[0].folder} holds {{}}, {side.folder} {{}}"
         if config.timing != first.timing:
@@ -114,7 +114,7 @@ def _joined(
     """Return the videos that all streams have, stream by stream, in the order of the first."""
     known = [{video.clip.path: video for video in side.videos(part)} for side in sides]
     paths = [path for path in known[0] if all(path in videos for videos in known)]
-    selections = [FrameSelection.parse(side.manifest.config.frames) for side in sides]
+    selections = [FrameSelection.parse(side.config.frames) for side in sides]
     joined, shorter, apart = [], [], []
     for path in paths:
         videos = [each[path] for each in known]

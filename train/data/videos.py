@@ -6,8 +6,9 @@ Needs no torch: a finished run is recognised, and a bad feature folder refused, 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from typing import NamedTuple
+from pathlib import Path
+from sys import intern
+from typing import NamedTuple, Self
 
 from ta3n.common.errors import DataConflictError, DataMissingError, shorten
 from ta3n.common.files import canonical_json, sha256_of
@@ -18,6 +19,7 @@ from ta3n.common.records import (
     USABLE,
     AbsentClip,
     ClipRecord,
+    FeatureConfig,
     Manifest,
     PlannedClip,
     read_record,
@@ -27,11 +29,38 @@ from ta3n.datasets.benchmarks.benchmark import UNLABELLED, Benchmark, BenchmarkR
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
-from ta3n.datasets.reading.base import Dataset, inner_name_of
-from ta3n.datasets.reading.folders import clip_stem
+from ta3n.datasets.reading.base import Dataset
 from ta3n.train.recipe.recipes import Sampling
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
+
+
+@dataclass(frozen=True, slots=True)
+class StoredClip:
+    """What a run needs of a clip's record, a tenth of its memory; see `ClipRecord`."""
+
+    path: str
+    class_name: str
+    video: str | None
+    shard: str
+    num_frames: int
+    start: int
+    length: int
+    crc32: int
+
+    @classmethod
+    def of(cls, record: ClipRecord) -> Self:
+        """Return it; names that many clips have are there once."""
+        return cls(
+            path=record.path,
+            class_name=intern(record.class_name),
+            video=record.video,
+            shard=intern(record.shard),
+            num_frames=record.num_frames,
+            start=record.start,
+            length=record.length,
+            crc32=record.crc32,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +73,7 @@ class Video:
         views: Likewise of each set of frames that evaluation looks at, where there are several.
     """
 
-    clip: ClipRecord
+    clip: StoredClip
     label: Label
     rows: tuple[int, ...]
     views: tuple[tuple[int, ...], ...] = ()
@@ -65,6 +94,8 @@ class DomainVideos:
     """One dataset's part in a run: its feature folder, and the videos of each split by path.
 
     Attributes:
+        config: How the features were made.
+        content_hash: Of the manifest.
         train: Videos of the official training split.
         val: Those that a model is tested on: videos of the official test split, or the training
             videos where the benchmark tests on those.
@@ -73,7 +104,8 @@ class DomainVideos:
 
     dataset: str
     folder: Path
-    manifest: Manifest
+    config: FeatureConfig
+    content_hash: str
     train: tuple[Video, ...]
     val: tuple[Video, ...]
     others: tuple["DomainVideos", ...] = ()
@@ -86,7 +118,7 @@ class DomainVideos:
     @property
     def widths(self) -> tuple[int, ...]:
         """The width of a feature in each stream."""
-        return tuple(stream.manifest.config.feature_dim for stream in self.streams)
+        return tuple(stream.config.feature_dim for stream in self.streams)
 
     def videos(self, part: BenchmarkRole) -> tuple[Video, ...]:
         """Return the videos that are trained on, or those that are tested."""
@@ -142,17 +174,20 @@ def load_videos(
     if sampling == "random":
         _check_drawable(selection, folder, again)
     parts: dict[BenchmarkRole, list[Video]] = {"train": [], "val": []}
+    used: list[ClipRecord] = []
     for clip, role, label in _placed(manifest.clips, benchmark, dataset):
         if isinstance(clip, ClipRecord) and clip.status in USABLE:
             rows = _sampled_rows(clip, selection, num_segments, num_views, folder, again)
-            parts[role].append(Video(clip, label, *rows))
-    _report_doubtful([video.clip for part in parts.values() for video in part], dataset)
+            parts[role].append(Video(StoredClip.of(clip), label, *rows))
+            used.append(clip)
+    _report_doubtful(used, dataset)
     train, val = tuple(parts["train"]), tuple(parts["val"])
     tests_on_train = benchmark.side(dataset).tested == "train"
     return DomainVideos(
         dataset=dataset,
         folder=folder,
-        manifest=manifest,
+        config=manifest.config,
+        content_hash=manifest.content_hash,
         train=train,
         val=train if tests_on_train else val,
     )
@@ -225,18 +260,18 @@ def worth_of_a_video(side: DomainVideos, benchmark: Benchmark, split: BenchmarkR
 _SPLIT_NAMES: Mapping[BenchmarkRole, str] = {"train": "training", "val": "validation"}
 
 
-def check_same_features(source: Manifest, target: Manifest) -> None:
+def check_same_features(source: FeatureConfig, target: FeatureConfig) -> None:
     """Refuse a pair of domains whose features were not made alike.
 
     Raises:
         DataConflictError: If a setting differs, with both values.
     """
     of_a_dataset = {"dataset", "reading"}
-    ours = source.config.model_dump(exclude=of_a_dataset)
-    theirs = target.config.model_dump(exclude=of_a_dataset)
+    ours = source.model_dump(exclude=of_a_dataset)
+    theirs = target.model_dump(exclude=of_a_dataset)
     differences = [
-        f"{key} is {ours.get(key) or 'none'} in {source.config.dataset}, "
-        f"{theirs.get(key) or 'none'} in {target.config.dataset}"
+        f"{key} is {ours.get(key) or 'none'} in {source.dataset}, "
+        f"{theirs.get(key) or 'none'} in {target.dataset}"
         for key in ours | theirs
         if ours.get(key) != theirs.get(key)
     ]
@@ -255,9 +290,8 @@ def held_out(side: DomainVideos, dataset: Dataset) -> tuple[Video, ...]:
     """
 
     def recording(video: Video) -> tuple[str, str]:
-        path = video.clip.path
-        stem, inner_name = clip_stem(PurePosixPath(path).name), inner_name_of(path)
-        return dataset.recording_of(video.clip.class_name, stem, inner_name, video.clip.video)
+        clip = video.clip
+        return dataset.recording_of(clip.class_name, clip.path, clip.video)
 
     trained = {recording(video) for video in side.train}
     kept = tuple(video for video in side.val if recording(video) not in trained)

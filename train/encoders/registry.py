@@ -62,10 +62,5 @@ def part_names(part: str, count: int) -> list[str]:
     return [f"{part} {n}" for n in range(count, 0, -1)]
 
 
-def register_encoder(encoder: Encoder) -> Encoder:
-    """Make an encoder known under its name.
-
-    Raises:
-        UsageError: If the name is taken.
-    """
-    return ENCODERS.register(encoder)
+register_encoder = ENCODERS.register
+"""Makes an encoder known under its name."""

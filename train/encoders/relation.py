@@ -12,14 +12,7 @@ if TYPE_CHECKING:
 def _build(spec: "ModelSpec") -> "TemRelation":
     from ta3n.train.layers.temporal import TemRelation
 
-    return TemRelation(
-        num_segments=spec.num_segments,
-        hidden_dim=spec.hidden_dim,
-        relation_dim=spec.relation_dim,
-        max_subsets=spec.max_subsets,
-        normalised=spec.norm_layers == "all",
-        num_domains=spec.num_domains,
-    )
+    return TemRelation(spec)
 
 
 RELATION = register_encoder(

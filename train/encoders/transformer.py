@@ -58,17 +58,9 @@ def block(width: int) -> "nn.ModuleDict":
     )
 
 
-def dot_products(query: "Tensor", key: "Tensor", valid: "Tensor | None" = None) -> "Tensor":
-    """Return scaled dot-product attention, [B, N, T, T], whose rows sum to 1.
-
-    Args:
-        query: [B, N, T, h].
-        key: [B, N, T, h].
-        valid: which tokens may be attended to, [B, T]; all of them without it.
-    """
+def dot_products(query: "Tensor", key: "Tensor") -> "Tensor":
+    """Return scaled dot-product attention, [B, N, T, h] twice to [B, N, T, T], rows of sum 1."""
     scores: Tensor = query @ key.mT / query.shape[-1] ** 0.5
-    if valid is not None:
-        scores = scores.masked_fill(~valid[:, None, None], float("-inf"))
     return scores.softmax(dim=-1)
 
 
@@ -108,30 +100,12 @@ def stack(width: int, num_layers: int) -> "nn.ModuleDict":
     return nn.ModuleDict({"blocks": blocks, "norm": norm})
 
 
-def run_stack(
-    layers: "Layers",
-    tokens: "Tensor",
-    *,
-    num_heads: int | None = None,
-    activation: "Callable[[Tensor], Tensor] | None" = None,
-    attention: "Callable[[Tensor, Tensor], Tensor]" = dot_products,
-) -> "Tensor":
-    """Run a transformer of `stack` on tokens [B, T, H] with their positions in them.
-
-    Args:
-        num_heads: Those of `num_heads_of` without it.
-        activation: GELU without it.
-    """
+def run_stack(layers: "Layers", tokens: "Tensor") -> "Tensor":
+    """Run a transformer of `stack` on tokens [B, T, H] with their positions in them."""
     from torch.nn import functional as F
 
     for one in layers["blocks"]:
-        tokens = run_block(
-            one,
-            tokens,
-            num_heads=num_heads or num_heads_of(tokens.shape[-1]),
-            activation=activation or F.gelu,
-            attention=attention,
-        )
+        tokens = run_block(one, tokens, num_heads=num_heads_of(tokens.shape[-1]), activation=F.gelu)
     normed: Tensor = layers["norm"](tokens)
     return normed
 

@@ -12,27 +12,13 @@ import zipfile
 import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NoReturn
 
-from ta3n.common.errors import (
-    DataMissingError,
-    SubmissionError,
-    did_you_mean,
-    reason_of,
-    shorten,
-)
+from ta3n.common.errors import DataMissingError, SubmissionError, did_you_mean, reason_of, shorten
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import EpicSplit
-from ta3n.train.epic.form import (
-    CHALLENGE,
-    HEADS,
-    HIGHEST_LEVEL,
-    MEMBER,
-    VERSION,
-    SupervisionLevels,
-)
+from ta3n.train.epic.form import CHALLENGE, HEADS, HIGHEST_LEVEL, MEMBER, VERSION
 
 _MOST_BYTES = 2**28
 """Far more than a submission with every digit of every score has."""
@@ -47,39 +33,8 @@ _NUMBER = re.compile("0|[1-9][0-9]*")
 _LONGEST_SHOWN = 40
 
 
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """One that is in order.
-
-    Attributes:
-        levels: Of supervision.
-        segments: How many, by part of the challenge.
-        zipped: Whether it is a zip, as it is handed in.
-        num_bytes: Of the file.
-    """
-
-    levels: SupervisionLevels
-    segments: Mapping[EpicSplit, int]
-    zipped: bool
-    num_bytes: int
-
-    @property
-    def summary(self) -> str:
-        """What it is, in a line."""
-        parts = " and ".join(
-            f"{count} segments of {split}" for split, count in self.segments.items()
-        )
-        scores = " and ".join(f"{count} {head} scores" for head, count in HEADS.items())
-        levels = ", ".join(f"{name} {level}" for name, level in self.levels.record().items())
-        form = "a zip" if self.zipped else f"bare JSON, to be zipped as {MEMBER} first"
-        return (
-            f"in order for {CHALLENGE} {VERSION}: {parts}, with {scores} each; {levels}; {form}, "
-            f"{self.num_bytes / 1e6:.1f} MB"
-        )
-
-
-def check_submission(file: Path, ids_of: Callable[[EpicSplit], Sequence[str]]) -> Submission:
-    """Check a submission, a zip or the JSON that is to go into it.
+def check_submission(file: Path, ids_of: Callable[[EpicSplit], Sequence[str]]) -> str:
+    """Check a submission, a zip or the JSON that is to go into it; return what it is, in a line.
 
     Args:
         file: It.
@@ -100,13 +55,19 @@ def check_submission(file: Path, ids_of: Callable[[EpicSplit], Sequence[str]]) -
     if zipped:
         data = _unzipped(data)
     record = _parsed(data)
-    levels = _checked_head(record)
-    segments = {}
+    _check_head(record)
+    parts = []
     for key, split in _RESULTS.items():
         if key in record:
             _check_results(key, split, record[key], ids_of(split))
-            segments[split] = len(record[key])
-    return Submission(levels=levels, segments=segments, zipped=zipped, num_bytes=num_bytes)
+            parts.append(f"{len(record[key])} segments of {split}")
+    scores = " and ".join(f"{count} {head} scores" for head, count in HEADS.items())
+    levels = ", ".join(f"{key} {record[key]}" for key in _LEVELS)
+    form = "a zip" if zipped else f"bare JSON, to be zipped as {MEMBER} first"
+    return (
+        f"in order for {CHALLENGE} {VERSION}: {' and '.join(parts)}, with {scores} each; {levels}; "
+        f"{form}, {num_bytes / 1e6:.1f} MB"
+    )
 
 
 def _refuse(what: str) -> NoReturn:
@@ -167,7 +128,7 @@ def _shown(value: object) -> str:
     return f"the number {str(value)[:_LONGEST_SHOWN]}"
 
 
-def _checked_head(record: Mapping[str, Any]) -> SupervisionLevels:
+def _check_head(record: Mapping[str, Any]) -> None:
     """Check all but the results."""
     for key in _NEEDED:
         if key not in record:
@@ -182,7 +143,6 @@ def _checked_head(record: Mapping[str, Any]) -> SupervisionLevels:
         level = record[key]
         if type(level) is not int or not 0 <= level <= HIGHEST_LEVEL:
             _refuse(f"{key} is {_shown(level)}; it has to be a whole number, 0 to {HIGHEST_LEVEL}")
-    return SupervisionLevels(*(record[key] for key in _LEVELS))
 
 
 def _check_results(key: str, split: EpicSplit, results: object, ids: Sequence[str]) -> None:

@@ -43,4 +43,4 @@ def check_submission(file: Path, annotations: Path) -> None:
     def ids_of(split: EpicSplit) -> tuple[str, ...]:
         return read_annotations(annotations, (split,)).table(split).ids
 
-    say(f"{file}: {checking.check_submission(file, ids_of).summary}")
+    say(f"{file}: {checking.check_submission(file, ids_of)}")

@@ -10,9 +10,8 @@ import json
 import math
 import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,8 +50,12 @@ def write_submission(
     """
     _check(ids, scores)
     check_free(path, overwrite=overwrite)
+    # No time of writing: the same scores make the same file.
+    about = zipfile.ZipInfo(MEMBER)
+    about.compress_type = zipfile.ZIP_DEFLATED
+    about.external_attr = 0o644 << 16
     with temporary_beside(path) as temporary:
-        with _new_member(temporary) as file:
+        with zipfile.ZipFile(temporary, "x") as archive, archive.open(about, "w") as file:
             head = {"version": VERSION, "challenge": CHALLENGE, **levels.record()}
             file.write(json.dumps(head)[:-1].encode() + b', "results_target": {')
             for number, entry in enumerate(_entries(ids, scores)):
@@ -90,16 +93,6 @@ def _check(ids: Sequence[str], scores: Mapping[str, NDArray[np.floating[Any]]]) 
         if not np.isfinite(found).all():
             row = int(np.flatnonzero(~np.isfinite(found).all(axis=1))[0])
             raise DataConflictError(f"{ids[row]}: {head} scores are not finite; train again")
-
-
-@contextmanager
-def _new_member(file: Path) -> Iterator[IO[bytes]]:
-    # No time of writing: the same scores make the same file.
-    about = zipfile.ZipInfo(MEMBER)
-    about.compress_type = zipfile.ZIP_DEFLATED
-    about.external_attr = 0o644 << 16
-    with zipfile.ZipFile(file, "x") as archive, archive.open(about, "w") as member:
-        yield member
 
 
 def _entries(

@@ -6,7 +6,7 @@ n frames in a relation, S subsets of n frames.
 
 from collections.abc import Callable, Iterator, Mapping
 from math import comb
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +16,9 @@ from ta3n.train.layers.discriminator import Discriminator
 from ta3n.train.layers.initialisation import Linear
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficient
+
+if TYPE_CHECKING:
+    from ta3n.train.model.model import ModelSpec
 
 Subset = tuple[int, ...]
 
@@ -126,29 +129,20 @@ class Relation(nn.Module):
     """One n-frame relation R_n with its discriminator (section 2.2, Figure 4).
 
     Args:
-        num_segments: K.
+        spec: of the model. Where all its layers are normalised, the fused frames are as well, per
+            domain and before their ReLU.
         num_frames: n.
-        normalised: whether the fused frames are normalised per domain, before their ReLU.
-        num_domains: how many domains its discriminator tells apart.
     """
 
-    def __init__(
-        self,
-        *,
-        num_segments: int,
-        num_frames: int,
-        hidden_dim: int,
-        relation_dim: int,
-        max_subsets: int,
-        normalised: bool,
-        num_domains: int,
-    ) -> None:
+    def __init__(self, spec: "ModelSpec", num_frames: int) -> None:
         super().__init__()
-        self.subsets = relation_subsets(num_segments, num_frames, max_subsets)
-        self.fc = Linear(num_frames * hidden_dim, relation_dim, "default")
-        self.discriminator = Discriminator(relation_dim, "default", num_domains=num_domains)
+        width, num_domains = spec.relation_dim, spec.num_domains
+        self.subsets = relation_subsets(spec.num_segments, num_frames, spec.max_subsets)
+        self.fc = Linear(num_frames * spec.hidden_dim, width, "default")
+        self.discriminator = Discriminator(width, "default", num_domains=num_domains)
+        normalised = spec.norm_layers == "all"
         name = f"encoder.{num_frames}.norm"
-        self.norm = DomainNorm(name, relation_dim, shared_affine=True) if normalised else None
+        self.norm = DomainNorm(name, width, shared_affine=True) if normalised else None
 
     def forward(self, frames: Tensor, domains: Domains) -> Tensor:
         """Fuse the frames of each subset and sum over the subsets: [B, K, H] to R_n [B, R]."""
@@ -165,37 +159,12 @@ class Relation(nn.Module):
 
 
 class TemRelation(EncoderModule):
-    """All n-frame relations, n = K..2, under the names `"K"`..`"2"` (section 2.2).
+    """All n-frame relations of a model, n = K..2, under the names `"K"`..`"2"` (section 2.2)."""
 
-    Args:
-        num_segments: K, at least 2.
-        max_subsets: most subsets evaluated per n.
-        normalised: whether each relation is normalised per domain.
-        num_domains: how many domains are told apart.
-    """
-
-    def __init__(
-        self,
-        *,
-        num_segments: int,
-        hidden_dim: int,
-        relation_dim: int,
-        max_subsets: int,
-        normalised: bool,
-        num_domains: int = 2,
-    ) -> None:
+    def __init__(self, spec: "ModelSpec") -> None:
         super().__init__()
-        for n in range(num_segments, 1, -1):
-            relation = Relation(
-                num_segments=num_segments,
-                num_frames=n,
-                hidden_dim=hidden_dim,
-                relation_dim=relation_dim,
-                max_subsets=max_subsets,
-                normalised=normalised,
-                num_domains=num_domains,
-            )
-            self.add_module(str(n), relation)
+        for n in range(spec.num_segments, 1, -1):
+            self.add_module(str(n), Relation(spec, n))
 
     def relations(self) -> Iterator[Relation]:
         """Yield the relations in the order n = K..2, which is that of every [B, K-1] tensor."""

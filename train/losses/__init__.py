@@ -1,1 +1,1 @@
-"""The losses, one file each, written for tensors of logits."""
+"""The losses that several methods share, written for tensors of logits."""

@@ -9,8 +9,8 @@ C classes.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 Classifier = Literal["nearest", "svm"]
+Align: TypeAlias = "Callable[[Domains], tuple[Array | None, Array | None]]"
+"""Returns the matrices of source and target, [D, E] each, or none for no change."""
 _ROUNDING = 1e-12
 PENALTIES = (0.1, 1.0, 10.0)
 """Values of the linear SVM's C, for videos of mean squared length 1."""
@@ -39,7 +41,8 @@ class DomainMap:
 
     def __call__(self, videos: "Array") -> "Array":
         """Map videos [N, D] to [N, E]."""
-        scaled = (videos - self.mean) / self.scale
+        scaled = videos - self.mean
+        scaled /= self.scale
         return scaled if self.matrix is None else scaled @ self.matrix
 
 
@@ -65,35 +68,18 @@ class ClosedForm:
 
     Args:
         name: that of its method.
-        align: returns the matrices of source and target, [D, E] each, or none for no change. None
-            at all standardises both domains by the source alone.
+        align: none standardises both domains by the source alone.
         classifier: the nearest source video decides, or a linear SVM, one class against the others.
     """
 
     name: str
-    align: "Callable[[Domains], tuple[Array | None, Array | None]] | None"
+    align: "Align | None"
     classifier: Classifier
-
-
-@dataclass(frozen=True, kw_only=True)
-class Fitted:
-    """What is left of a closed form once it was fitted.
-
-    Args:
-        source: what is done to source videos.
-        target: what is done to target videos.
-        classifier: mapped source videos [N, E] and their classes, int64 [N], for the nearest one;
-            weights [C, E] and biases [C] of an SVM.
-    """
-
-    source: DomainMap
-    target: DomainMap
-    classifier: "tuple[Array, Array]"
 
 
 def fit(
     form: ClosedForm, source: "Array", labels: "Array", target: "Array", num_classes: int
-) -> Fitted:
+) -> "dict[str, Array]":
     """Align two domains, and fit the classifier on the source.
 
     Args:
@@ -102,31 +88,47 @@ def fit(
         labels: int64 [N].
         target: [M, D].
         num_classes: C.
+
+    Returns:
+        What is left, by the names of `AlignedModel`: of either domain `mean`, `scale` and `matrix`,
+        see `DomainMap`. Of `video_classifier` as `weight` the mapped source videos [N, E] and
+        their `labels`, int64 [N], for the nearest one; `weight` [C, E] and `bias` [C] of an SVM.
     """
     import numpy as np
 
-    source, target = source.astype(np.float64), target.astype(np.float64)
-    own = standardiser(source)
-    if form.align is None:
-        maps = own, own
-    else:
-        of_target = standardiser(target)
-        domains = Domains(
-            source=own(source),
-            target=of_target(target),
-            accuracy=lambda videos: _cross_validated(form.classifier, videos, labels)[0],
-        )
-        matrices = form.align(domains)
-        maps = (
-            DomainMap(mean=own.mean, scale=own.scale, matrix=matrices[0]),
-            DomainMap(mean=of_target.mean, scale=of_target.scale, matrix=matrices[1]),
-        )
+    source, target = source.astype(np.float64, copy=False), target.astype(np.float64, copy=False)
+    maps = _aligned(form, source, labels, target)
     mapped = maps[0](source)
     if form.classifier == "nearest":
-        return Fitted(source=maps[0], target=maps[1], classifier=(mapped, labels))
-    _, penalty = _cross_validated("svm", mapped, labels)
-    machine = _svm(mapped, labels, penalty, num_classes)
-    return Fitted(source=maps[0], target=maps[1], classifier=machine)
+        classifier = {"weight": mapped, "labels": labels}
+    else:
+        _, penalty = _cross_validated("svm", mapped, labels)
+        weight, bias = _svm(mapped, labels, penalty, num_classes)
+        classifier = {"weight": weight, "bias": bias}
+    parts = {"source": vars(maps[0]), "target": vars(maps[1]), "video_classifier": classifier}
+    return {
+        f"{part}.{name}": value
+        for part, values in parts.items()
+        for name, value in values.items()
+        if value is not None
+    }
+
+
+def _aligned(
+    form: ClosedForm, source: "Array", labels: "Array", target: "Array"
+) -> tuple[DomainMap, DomainMap]:
+    """Return what is done to source and target; nothing else of what it takes is held on to."""
+    own = standardiser(source)
+    if form.align is None:
+        return own, own
+    of_target = standardiser(target)
+    domains = Domains(
+        source=own(source),
+        target=of_target(target),
+        accuracy=lambda videos: _cross_validated(form.classifier, videos, labels)[0],
+    )
+    matrices = form.align(domains)
+    return replace(own, matrix=matrices[0]), replace(of_target, matrix=matrices[1])
 
 
 def standardiser(videos: "Array") -> DomainMap:

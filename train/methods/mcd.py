@@ -1,4 +1,7 @@
-"""MCD: two classifiers that are made to disagree on the target, and features that prevent it."""
+"""MCD: two classifiers that are made to disagree on the target, and features that prevent it.
+
+Shapes: B target videos, C classes.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,6 +15,14 @@ if TYPE_CHECKING:
     from ta3n.train.recipe.recipes import Recipe
 
 
+def classifier_discrepancy(first: "Tensor", second: "Tensor") -> "Tensor":
+    """Return the mean absolute difference of the class probabilities: Saito et al., equation 9.
+
+    Both are class logits, [B, C]; it is between 0 and 2 / C.
+    """
+    return (first.softmax(dim=-1) - second.softmax(dim=-1)).abs().mean()
+
+
 def _is_classifier(parameter: str) -> bool:
     return parameter.startswith("video_classifier")
 
@@ -23,7 +34,6 @@ def _is_feature(parameter: str) -> bool:
 def _reversed_discrepancy(step: "Step") -> "Tensor":
     """Return the discrepancy for one step, negative since the classifiers maximise it."""
     from ta3n.train.layers.reversal import reverse_gradient
-    from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
 
     model, mu = step.model, step.weights["mu"]
     assert model.video_classifier_2 is not None, "MCD has a second classifier"
@@ -33,8 +43,6 @@ def _reversed_discrepancy(step: "Step") -> "Tensor":
 
 
 def _target_discrepancy(step: "Step") -> "Tensor":
-    from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
-
     assert step.output.second_logits is not None, "MCD has a second classifier"
     second = step.output.second_logits[step.num_source :]
     return classifier_discrepancy(step.target_logits, second)
@@ -67,31 +75,25 @@ def _joint(step: "Step") -> "Tensor | None":
     return _reversed_discrepancy(step) if step.recipe.mcd == "one" else None
 
 
-MCD = register_method(
-    Method(
-        name="mcd",
-        label="MCD",
-        source="Saito et al., CVPR 2018; Table 3",
-        terms=(
-            Term(
-                name="discrepancy_mcd",
-                label="MCD",
-                loss=_joint,
-                weight=Weight(
-                    name="mu",
-                    default=1.0,
-                    about="how strongly MCD's discrepancy acts on the features",
-                    origin="ours: takes the discrepancy as it is",
-                    ramps=True,
-                ),
-                scales="gradient",
-                group="alignment",
-                choice="mcd",
-                second_classifier=True,
-                reads=("mcd", "mcd_generator_updates", "mcd_rate"),
-                updates=_updates,
-            ),
-        ),
-        rank=7,
-    )
+MCD = Term(
+    name="discrepancy_mcd",
+    label="MCD",
+    loss=_joint,
+    weight=Weight(
+        name="mu",
+        default=1.0,
+        about="how strongly MCD's discrepancy acts on the features",
+        origin="ours: takes the discrepancy as it is",
+        ramps=True,
+    ),
+    scales="gradient",
+    group="alignment",
+    choice="mcd",
+    second_classifier=True,
+    reads=("mcd", "mcd_generator_updates", "mcd_rate"),
+    updates=_updates,
+)
+
+register_method(
+    Method(name="mcd", label="MCD", source="Saito et al., CVPR 2018; Table 3", terms=(MCD,), rank=7)
 )

@@ -5,12 +5,13 @@ videos, C classes.
 """
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from ta3n.train.layers.reversal import Coefficients
-from ta3n.train.methods.closed_form import ABSENT, DomainMap, Fitted
+from ta3n.train.methods.closed_form import ABSENT
 from ta3n.train.model.model import ModelOutput
 
 
@@ -86,17 +87,11 @@ class AlignedModel(nn.Module):
         self.requires_grad_(False)
 
     @classmethod
-    def of(cls, fitted: Fitted, num_classes: int) -> "AlignedModel":
-        """Return the model of what was fitted, in single precision."""
-        weight, other = map(torch.as_tensor, fitted.classifier)
-        learned = {"bias": other.float()} if other.is_floating_point() else {"labels": other}
-        weights = {
-            **_tensors("source", fitted.source),
-            **_tensors("target", fitted.target),
-            "video_classifier.weight": weight.float(),
-            **{f"video_classifier.{name}": value for name, value in learned.items()},
-        }
-        return cls(weights, num_classes)
+    def of(cls, fitted: Mapping[str, Any], num_classes: int) -> "AlignedModel":
+        """Return the model of the arrays that `fit` returned, in single precision."""
+        tensors = {name: torch.as_tensor(array) for name, array in fitted.items()}
+        singles = {n: t.float() if t.is_floating_point() else t for n, t in tensors.items()}
+        return cls(singles, num_classes)
 
     def forward(
         self, features: Tensor, _coefficients: Coefficients, *, num_source: int = 0
@@ -111,12 +106,3 @@ class AlignedModel(nn.Module):
         return ModelOutput(
             logits=self.video_classifier(mapped), video_features=mapped, classified=mapped
         )
-
-
-def _tensors(side: str, of: DomainMap) -> dict[str, Tensor]:
-    arrays = {"mean": of.mean, "scale": of.scale, "matrix": of.matrix}
-    return {
-        f"{side}.{name}": torch.as_tensor(array).float()
-        for name, array in arrays.items()
-        if array is not None
-    }

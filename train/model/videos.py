@@ -287,7 +287,7 @@ def count_not_finite(features: Tensor) -> int:
     return sum(int((~part.isfinite()).flatten(1).any(1).sum()) for part in parts)
 
 
-_LOOKED_AT = 512
+_LOOKED_AT = 64
 
 
 def has_not_finite(videos: Videos) -> bool:

@@ -25,8 +25,6 @@ NormLayers = Literal["spatial", "all"]
 Optimizer = Literal["sgd", "adam", "adamw"]
 Schedule = Literal["inverse", "cosine", "constant", "steps"]
 
-MMD_ESTIMATORS: tuple[MmdEstimator, ...] = get_args(MmdEstimator)
-
 
 @dataclass(frozen=True, kw_only=True)
 class Recipe:
@@ -148,11 +146,10 @@ class Recipe:
 
         What came later than runs that are kept is left out where it has its default.
         """
-        later = {name: getattr(OFFICIAL, name) for name in _LATER}
         return {
             name: value
             for name, value in asdict(self).items()
-            if name not in later or value != later[name]
+            if name not in _LATER or value != getattr(OFFICIAL, name)
         }
 
 

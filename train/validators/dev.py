@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from ta3n.train.recipe.optimizers import uncompiled
+
 # Every fifth video of a domain is kept apart to choose the weight decay.
 _FOLD = 5
 
@@ -97,7 +99,9 @@ def _descend(start: Tensor, rows: Tensor, in_target: Tensor, decay: float) -> Te
     parameters = start.clone()
     decays = torch.full_like(parameters, decay)
     decays[-1] = 0.0
-    optimiser = torch.optim.LBFGS([parameters], max_iter=_STEPS, line_search_fn="strong_wolfe")
+    optimiser = uncompiled(torch.optim.LBFGS)(
+        [parameters], max_iter=_STEPS, line_search_fn="strong_wolfe"
+    )
 
     def closure() -> float:
         logits = rows @ parameters

@@ -20,7 +20,7 @@ else:
     Tensor = Any
 
 _TEMPERATURE = 0.05
-_ROWS = 1024  # bounds the memory: one block of similarities is [1024, N]
+_ROWS = 128  # bounds the memory: one block of similarities is [128, N]
 
 MOST_COMPARED = 4096
 """Target videos that `snd` compares with each other: of more, so many are drawn."""

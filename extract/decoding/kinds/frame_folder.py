@@ -24,10 +24,5 @@ class FrameFolderReader(FrameSeriesReader):
 
 
 KINDS.register(
-    Kind(
-        name="frame folder",
-        reads=lambda path: path.is_dir(),
-        reader=FrameFolderReader,
-        rank=0,
-    )
+    Kind(name="frame folder", reads=lambda path: path.is_dir(), reader=FrameFolderReader, rank=0)
 )

@@ -3,11 +3,4 @@
 from ta3n.common.video import VideoReader
 from ta3n.extract.decoding.kinds.registry import KINDS, Kind
 
-KINDS.register(
-    Kind(
-        name="video",
-        reads=lambda _: True,
-        reader=VideoReader,
-        rank=100,
-    )
-)
+KINDS.register(Kind(name="video", reads=lambda _: True, reader=VideoReader, rank=100))

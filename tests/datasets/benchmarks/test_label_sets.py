@@ -6,7 +6,7 @@ import pytest
 
 from ta3n.common.errors import UsageError
 from ta3n.datasets.benchmarks.benchmark import Benchmark, LabelSets
-from ta3n.datasets.benchmarks.label_sets import TargetFolders, with_label_sets
+from ta3n.datasets.benchmarks.label_sets import with_label_sets
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 
 SMALL = BUILT_IN_CATALOGUE.benchmark("ucf-hmdb-small")
@@ -14,9 +14,13 @@ FOLDERS = ("cartwheel", "dive", "golf", "ride_bike")
 
 
 def made(*, target_classes: Collection[str] = (), unknown: Collection[str] = ()) -> Benchmark:
-    target = TargetFolders(dataset="hmdb51", read=lambda: FOLDERS)
     return with_label_sets(
-        SMALL, ("ucf101",), target, target_classes=tuple(target_classes), unknown=tuple(unknown)
+        SMALL,
+        ("ucf101",),
+        "hmdb51",
+        lambda: FOLDERS,
+        target_classes=tuple(target_classes),
+        unknown=tuple(unknown),
     )
 
 
@@ -74,18 +78,18 @@ def test_many_classes_or_odd_names_do_not_make_odd_folders() -> None:
         partial.name
         == "ucf-hmdb-small-partial-golf+pullup+ride_bike+ride_horse-open-cartwheel+dive"
     )
-    target = TargetFolders(dataset="hmdb51", read=lambda: ("../up", "a b"))
-    odd = with_label_sets(SMALL, ("ucf101",), target, unknown=["others"])
+    target, read = "hmdb51", lambda: ("../up", "a b")
+    odd = with_label_sets(SMALL, ("ucf101",), target, read, unknown=["others"])
     prefix, number, digits = odd.name.rsplit("-", 2)
     assert (prefix, number, len(digits)) == ("ucf-hmdb-small-open", "2", 6)
-    other = with_label_sets(SMALL, ("ucf101",), target, unknown=["a b"])
+    other = with_label_sets(SMALL, ("ucf101",), target, read, unknown=["a b"])
     assert other.name != odd.name
 
 
 def test_every_dataset_but_the_source_has_the_classes_of_the_target() -> None:
     synthetic = BUILT_IN_CATALOGUE.benchmark("synthetic")
-    target = TargetFolders(dataset="synthetic-b", read=lambda: ())
-    opened = with_label_sets(synthetic, ("synthetic-a",), target, unknown=["Rise"])
+    target, read = "synthetic-b", lambda: ()
+    opened = with_label_sets(synthetic, ("synthetic-a",), target, read, unknown=["Rise"])
     assert len(opened.sides["synthetic-a"].labels) == 11
     assert opened.sides["synthetic-b"].labels == opened.sides["synthetic-c"].labels
     assert opened.sides["synthetic-c"].labels["Rise"] == 11
@@ -108,11 +112,11 @@ def test_mistakes_are_told_with_the_nearest_name(options: dict[str, list[str]], 
 
 
 def test_a_folder_of_a_class_names_the_class() -> None:
-    target = TargetFolders(dataset="ucf101", read=lambda: ("GolfSwing", "Biking"))
+    target, read = "ucf101", lambda: ("GolfSwing", "Biking")
     with pytest.raises(UsageError, match="'GolfSwing' is a folder of the class 'golf'; name the"):
-        with_label_sets(SMALL, ("hmdb51",), target, unknown=["GolfSwing"])
+        with_label_sets(SMALL, ("hmdb51",), target, read, unknown=["GolfSwing"])
     with pytest.raises(UsageError, match="ucf101 has no features of a class that 'ucf-hmdb-small'"):
-        with_label_sets(SMALL, ("hmdb51",), target, unknown=["others"])
+        with_label_sets(SMALL, ("hmdb51",), target, read, unknown=["others"])
     epic = BUILT_IN_CATALOGUE.benchmark("epic100-tune")
     with pytest.raises(UsageError, match="several heads"):
-        with_label_sets(epic, ("epic100-source",), target, unknown=["others"])
+        with_label_sets(epic, ("epic100-source",), target, read, unknown=["others"])

@@ -6,7 +6,7 @@ import pytest
 
 from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.datasets.builtin.epic100 import EPIC100_SOURCE, video_of
+from ta3n.datasets.builtin.epic100 import EPIC100_SOURCE
 from ta3n.datasets.catalogue import folders_of
 from ta3n.datasets.custom.settings import DataSections
 from ta3n.extract.exchange.epic import EpicImport, import_epic
@@ -39,6 +39,6 @@ def test_rows_that_were_not_kept_are_imported_and_not_extracted(tmp_path: Path) 
 
 
 def test_segments_of_one_recording_are_known_by_their_names() -> None:
-    assert video_of("P01_101_12") == "P01_101"
-    assert video_of("golf_01") is None
+    assert EPIC100_SOURCE.group_of("P01_101_12") == "P01_101"
+    assert EPIC100_SOURCE.group_of("golf_01") is None
     assert EPIC100_SOURCE.recording_of("3,14", "P01_11_0") == ("", "P01_11")

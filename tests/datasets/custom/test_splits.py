@@ -5,7 +5,8 @@ import re
 import pytest
 
 from ta3n.common.errors import DataConflictError
-from ta3n.datasets.custom.dataset import group_in, split_by_pattern
+from ta3n.datasets.custom.dataset import split_by_pattern
+from ta3n.datasets.reading.base import group_in
 
 
 def test_a_group_is_what_the_pattern_captures() -> None:

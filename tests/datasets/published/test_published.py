@@ -310,7 +310,7 @@ def test_kitchens_are_sections_of_recordings_or_clips_cut_from_them(tmp_path: Pa
     notes = list(find_notes(select_clips(d1, listing, None, None)))
     assert notes[0] == "groups: epic55-d1: 3 of 3 names hold a group, 2 groups"
     assert not any("archives of frames" in note for note in notes)
-    assert len({d1.recording_of("", c.stem, None, c.video) for c in listing.clips}) == 2
+    assert len({d1.recording_of("", c.path, c.video) for c in listing.clips}) == 2
     cut = tmp_path / "cut" / "P08"
     cut.mkdir(parents=True)
     for name in ("P08_01_7", "P08_01_8", "P08_02_9"):

@@ -226,6 +226,10 @@ def test_what_is_not_there_is_told(tmp_path: Path) -> None:
         (("arrays", "--dataset", "ucf", "--all-rows"), "--all-rows is not for imports without"),
         (("--epic", ".", "--all-rows", "--segments", "5"), "--segments or --all-rows, not both"),
         (("--epic", ".", "--annotations", ".", "--modalities", "rgb"), "did you mean 'RGB'"),
+        (
+            ("--epic", ".", "--annotations", ".", "--modalities", "Flow, Flow"),
+            "--modalities names Flow twice",
+        ),
         (("--epic", ".", "--segments", "26"), "26 is not in the range"),
     ],
 )

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ta3n.common.store import crc32_of, row_blocks
+from ta3n.common.store import row_blocks
 from ta3n.extract.inference import batches
 from ta3n.extract.inference.batches import RowSpool
 from ta3n.extract.worker.publishing import PickedRows
@@ -42,10 +42,3 @@ def test_rows_are_picked_in_any_order() -> None:
             assert np.array_equal(picked[first:end], expected[first:end])
     nothing = PickedRows(ROWS, numbers[:0])
     assert nothing[0:0].shape == nothing.shape == (0, 8)
-
-
-def test_checksum_goes_on_from_block_to_block() -> None:
-    crc = 0
-    for block in row_blocks(ROWS, 7, 9500):
-        crc = crc32_of(block, crc)
-    assert crc == crc32_of(ROWS[7:9500])

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.datasets.custom.dataset import OwnDataset, group_in
+from ta3n.datasets.custom.dataset import OwnDataset
 from ta3n.datasets.custom.settings import DatasetSettings
+from ta3n.datasets.reading.base import group_in
 from ta3n.train.data.videos import DomainVideos, Video, held_out, load_videos
 
 from ...support.feature_folders import made_clips, make_features
@@ -27,7 +28,7 @@ def renamed(videos: tuple[Video, ...], names: dict[str, str]) -> tuple[Video, ..
     return tuple(
         replace(
             by_class[class_name],
-            clip=by_class[class_name].clip.model_copy(update={"path": f"{class_name}/{name}.avi"}),
+            clip=replace(by_class[class_name].clip, path=f"{class_name}/{name}.avi"),
         )
         for name, class_name in names.items()
     )
@@ -96,9 +97,7 @@ def test_sections_of_a_trained_video_are_not_held_out(tmp_path: Path) -> None:
     videos = iter(("day/1.mp4", "day/1.mp4", "day/2.mp4"))
 
     def cut(part: tuple[Video, ...]) -> tuple[Video, ...]:
-        return tuple(
-            replace(v, clip=v.clip.model_copy(update={"video": next(videos)})) for v in part
-        )
+        return tuple(replace(v, clip=replace(v.clip, video=next(videos))) for v in part)
 
     side = replace(side, train=cut(side.train), val=cut(side.val))
     assert [v.clip.path for v in held_out(side, plain)] == ["PullUps/c.avi"]

@@ -164,8 +164,8 @@ def test_domains_of_different_features_are_refused_with_the_difference(tmp_path:
     with pytest.raises(
         DataConflictError, match="backbone is resnet18 in ucf101, resnet34 in hmdb51"
     ):
-        check_same_features(ucf, hmdb)
-    check_same_features(ucf, ucf)
+        check_same_features(ucf.config, hmdb.config)
+    check_same_features(ucf.config, ucf.config)
 
 
 def test_frames_are_drawn_of_all_or_of_every_nth_alone(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from torch.nn import functional as F
 from ta3n.train.encoders import tcn
 from ta3n.train.encoders.gru import run_gru
 from ta3n.train.encoders.transferattn import domain_attention, quick_gelu
-from ta3n.train.encoders.transformer import block, dot_products, run_block, run_stack, stack
+from ta3n.train.encoders.transformer import block, dot_products, run_block, stack
 from ta3n.train.layers.normalisation import Domains
 from ta3n.train.layers.temporal import EncoderModule, Layers
 from ta3n.train.model.model import TA3N, ModelSpec
@@ -115,13 +115,22 @@ def test_the_transformer_is_the_published_one(shared: Path, activation: str) -> 
     valid = torch.ones(10, 5, dtype=torch.bool)
     if "padding" in activation:
         valid[::2, 3:] = False
-    encoded = run_stack(
-        layers,
-        inputs["x"] + wave((5, 16), 499, 0.05),
-        num_heads=4,
-        activation=F.relu if activation == "relu" else F.gelu,
-        attention=partial(dot_products, valid=valid),
-    )
+
+    def of_valid(query: Tensor, key: Tensor) -> Tensor:
+        scores: Tensor = query @ key.mT / query.shape[-1] ** 0.5
+        return scores.masked_fill(~valid[:, None, None], -torch.inf).softmax(dim=-1)
+
+    tokens = inputs["x"] + wave((5, 16), 499, 0.05)
+    blocks: Layers = layers["blocks"]
+    for one in blocks:
+        tokens = run_block(
+            one,
+            tokens,
+            num_heads=4,
+            activation=F.relu if activation == "relu" else F.gelu,
+            attention=dot_products if valid.all() else of_valid,
+        )
+    encoded = layers["norm"](tokens)
     pooled = (encoded * valid[:, :, None]).sum(dim=1) / valid.sum(dim=1, keepdim=True)
     check_value(pooled, case["outputs"]["pooled"])
     value = (pooled * wave((10, 16), 9, 1.0)).sum()

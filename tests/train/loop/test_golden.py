@@ -14,10 +14,10 @@ from ta3n.train.layers.reversal import Coefficients
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.objective import Objective, step_features
 from ta3n.train.loop.step import SingleLearner, train_step
-from ta3n.train.losses.classifier_discrepancy import classifier_discrepancy
 from ta3n.train.losses.entropy import attentive_entropy_loss, entropy
 from ta3n.train.losses.mmd import joint_mmd_loss, mmd_loss
 from ta3n.train.methods.base import Method
+from ta3n.train.methods.mcd import classifier_discrepancy
 from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, model_spec
 from ta3n.train.recipe.optimizers import make_optimizer

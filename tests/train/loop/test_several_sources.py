@@ -23,8 +23,8 @@ from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import measure
 from ta3n.train.loop.objective import Step, compute_losses
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.losses.domain import domain_loss
 from ta3n.train.losses.entropy import domain_entropy, entropy
+from ta3n.train.methods.adversarial import domain_loss
 from ta3n.train.methods.registry import METHODS
 from ta3n.train.methods.run_settings import Domains
 from ta3n.train.recipe.recipes import Batches

@@ -8,8 +8,8 @@ import torch
 from ta3n.train.layers.attention import attend, domain_attention
 from ta3n.train.loop.batches import Batch
 from ta3n.train.loop.objective import Step
-from ta3n.train.losses.domain import domain_loss
 from ta3n.train.losses.entropy import attentive_entropy_loss, entropy
+from ta3n.train.methods.adversarial import domain_loss
 from ta3n.train.methods.registry import method_for
 from ta3n.train.model.model import TA3N, ModelOutput, ModelSpec
 from ta3n.train.recipe.recipes import OFFICIAL

@@ -115,7 +115,7 @@ def load_subsets(
             allow_missing=True,
         )
         recorded = [each["manifests"][dataset] for each in stream_records(config)]
-        found = [stream.manifest.content_hash for stream in domain.streams]
+        found = [stream.content_hash for stream in domain.streams]
         if (recorded, config.data["lists"][dataset]) != (found, domain.lists_hash):
             folders = " and ".join(str(stream.folder.parent) for stream in domain.streams)
             raise DataConflictError(

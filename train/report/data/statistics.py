@@ -18,7 +18,7 @@ Sources:
     Cameron, Gelbach and Miller, "Robust inference with multiway clustering", 2011.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import inf, isnan, sqrt
@@ -40,6 +40,8 @@ FEWEST_PAIRS = 3
 NUM_RESAMPLES = 2000
 _NUM_PERMUTATIONS = 9999
 _SEED = 20190917
+_VALUES_AT_ONCE = 4_000_000
+"""That are drawn in one piece, however many videos there are; it changes no figure."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -264,13 +266,15 @@ def _permutation_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float
         means = [values.mean(axis=axis) for values in data]
         return means[0] - means[1] if len(means) == 2 else means[0]
 
+    num_values = sum(map(len, samples))
     found = stats.permutation_test(
         samples,
         statistic,
         permutation_type=kind,
         vectorized=True,
         n_resamples=_NUM_PERMUTATIONS,
-        batch=1000,
+        # In as few pieces as memory allows: each takes as long as there are values.
+        batch=max(1, min(1000, 4 * _VALUES_AT_ONCE // num_values)),
         rng=np.random.default_rng(_SEED),
     )
     return float(found.pvalue)
@@ -287,23 +291,45 @@ def _difference_interval(ours: Hits, theirs: Hits, *, paired: bool) -> Interval:
     )
 
 
+def _blocks(size: int) -> Iterator[slice]:
+    """Yield some resamples of `size` after others, such that memory is bounded."""
+    rows = max(1, _VALUES_AT_ONCE // size)
+    for first in range(0, NUM_RESAMPLES, rows):
+        yield slice(first, min(first + rows, NUM_RESAMPLES))
+
+
 @lru_cache(maxsize=16)
-def _draws(size: int, stream: int) -> Hits:
-    """Return how often each of `size` is drawn, as shares: [resamples, size].
+def _draws(size: int, stream: int) -> NDArray[np.uint8]:
+    """Return how often each of `size` is drawn: [resamples, size], each row of one sum.
 
     One fewer than there are is drawn: with all of them, the spread of few seeds would come out too
     small by a factor of sqrt(1 - 1 / S) (McCarthy and Snowden).
     """
     drawn = max(1, size - 1)
     generator = np.random.default_rng((_SEED, stream, size))
-    counts = generator.multinomial(drawn, np.full(size, 1 / size), NUM_RESAMPLES)
-    return counts / drawn
+    # Fewer than one of each is expected: no count comes near the 255 of a byte.
+    counts = np.empty((NUM_RESAMPLES, size), np.uint8)
+    for some in _blocks(size):
+        shares = np.full(size, 1 / size)
+        counts[some] = generator.multinomial(drawn, shares, some.stop - some.start)
+    return counts
 
 
-def _resampled(hits: Hits, seeds: Hits, videos: Hits) -> NDArray[np.float64]:
-    """Return the mean of each resample: [resamples]."""
-    means: NDArray[np.float64] = ((seeds @ hits) * videos).sum(axis=1)
-    return means
+def _resampled(
+    hits: Hits, seeds: NDArray[np.uint8], videos: NDArray[np.uint8]
+) -> NDArray[np.float64]:
+    """Return the mean of each resample of draws [resamples, S] and [resamples, N]: [resamples]."""
+    drawn = [
+        ((_shares(seeds[some]) @ hits) * _shares(videos[some])).sum(axis=1)
+        for some in _blocks(hits.shape[1])
+    ]
+    return np.concatenate(drawn)
+
+
+def _shares(counts: NDArray[np.uint8]) -> NDArray[np.float64]:
+    """Return counts [resamples, size] as shares of their sum, which is that of every row."""
+    shares: NDArray[np.float64] = counts / counts[0].sum(dtype=np.int64)
+    return shares
 
 
 def _middle(values: NDArray[np.float64]) -> Interval:

@@ -7,11 +7,13 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from ta3n.train.report.data import statistics
 from ta3n.train.report.data.statistics import (
     Hits,
     accuracy_interval,
     compare_hits,
     holm,
+    mean_interval,
     rank_correlation,
     t_test,
 )
@@ -20,6 +22,31 @@ from ta3n.train.report.data.statistics import (
 def made_hits(seeds: int, videos: int, share: float, *, seed: int = 0) -> Hits:
     generator = np.random.default_rng(seed)
     return (generator.random((seeds, videos)) < share).astype(np.float64)
+
+
+def test_many_videos_are_drawn_in_blocks_to_the_same_figures(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = made_hits(3, 500, 0.7), made_hits(3, 500, 0.75, seed=1)
+
+    def figures() -> tuple[object, ...]:
+        statistics._draws.cache_clear()
+        return (
+            accuracy_interval(ours),
+            mean_interval([ours, theirs[:, :300]], ["a", "b"]),
+            compare_hits(ours, theirs, same_seeds=True),
+            compare_hits(ours, theirs),
+        )
+
+    whole = figures()
+    monkeypatch.setattr(statistics, "_VALUES_AT_ONCE", 8 * 500)
+    assert figures() == whole
+
+
+def test_counts_of_draws_are_those_that_are_drawn_at_once() -> None:
+    generator = np.random.default_rng((statistics._SEED, 2, 5000))
+    counts = generator.multinomial(4999, np.full(5000, 1 / 5000), statistics.NUM_RESAMPLES)
+    np.testing.assert_array_equal(statistics._draws(5000, 2), counts)
 
 
 def test_holm_equals_the_textbook_example() -> None:
