@@ -10,6 +10,7 @@ import copy
 import json
 import sys
 import tempfile
+import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -36,7 +37,7 @@ from ta3n.extract.backbones import IMAGE_SIZE, get_backbone, load_backbone
 from ta3n.extract.bench.authors import PlainProcedure
 from ta3n.extract.decoders.pool import Decoders, Frames
 from ta3n.extract.decoding.passes import Pass
-from ta3n.extract.inference.batches import inputs_in_words
+from ta3n.extract.inference.batches import SideBySide, inputs_in_words
 from ta3n.extract.inference.engine import Engine, compile_for, in_precision_of
 from ta3n.extract.inference.network import FeatureNetwork, fold_batch_norm, optimised
 from ta3n.extract.inference.preprocessing import crop, resize_and_crop
@@ -108,6 +109,8 @@ class BenchResult:
         title: Network and machine.
         frames_per_s: Median rate of each stage.
         clips_per_s: Of the whole pipeline with all frames, and with five of each clip.
+        cores: Share of their time that the CPU's cores compute the network, where each takes
+            inputs of its own; the machine's speed, which may change meanwhile, has no say in it.
         start_s: What a job needs once, before the first frame.
         waiting: Share of its time that a side of the pipeline waited for the other.
         sizes: The whole pipeline on growing numbers of clips.
@@ -118,6 +121,7 @@ class BenchResult:
     frames_per_s: dict[str, float]
     clips_per_s: dict[str, float]
     ratios: dict[str, float]
+    cores: dict[str, float]
     start_s: dict[str, float]
     waiting: dict[str, float]
     sizes: list[SizeResult]
@@ -159,6 +163,7 @@ def measure(options: BenchOptions) -> BenchResult:
         started = time.perf_counter()
         engine = engine_for(work)
         loaded = time.perf_counter()
+        counted = CountedNetwork(engine)
         decoders = stack.enter_context(decoders_for(work))
         decoders.wait_until_ready()
         start_s = {"network": loaded - started, "decoders": time.perf_counter() - loaded}
@@ -186,7 +191,7 @@ def measure(options: BenchOptions) -> BenchResult:
         for name in set(jobs) - {AUTHORS, PIPELINE}:
             # The first run lays out weights and takes memory; threads and processes start.
             jobs[name]()
-        rates, seconds = _rates(jobs, options.rounds)
+        rates, seconds, cores = _rates(jobs, options.rounds, counted)
         waiting = pipeline.waiting
         parts = () if options.only else (4, 2, 1)
         sizes = [pipeline.size(max(len(clips) // part, 1)) for part in parts]
@@ -206,6 +211,7 @@ def measure(options: BenchOptions) -> BenchResult:
         _medians(rates),
         _medians(clips_per_s),
         ratios_of(rates, clips_per_s),
+        {name: median(cores[name]) for name in (NETWORK + "in use", PIPELINE) if any(cores[name])},
         start_s,
         waiting,
         sizes,
@@ -296,9 +302,35 @@ def _work(options: BenchOptions, folder: Path) -> tuple[Work, list[Path]]:
     return work, [listing.root / clip.file for clip in clips]
 
 
-def _rates(jobs: Jobs, rounds: int) -> tuple[_Rounds, _Rounds]:
-    """Return the frames per second and the seconds of each job in interleaved rounds."""
-    rates, seconds = defaultdict(list), defaultdict(list)
+class CountedNetwork:
+    """Counts how long cores compute an engine's network, where each takes inputs of its own."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._seconds: list[float] = []
+        self._num_threads = engine.num_threads
+        if isinstance(engine.network, SideBySide):
+            engine.network.network.register_forward_pre_hook(self._begin)
+            engine.network.network.register_forward_hook(self._end)
+        self._of_thread = threading.local()
+
+    def _begin(self, *_: object) -> None:
+        self._of_thread.began = time.thread_time()
+
+    def _end(self, *_: object) -> None:
+        self._seconds.append(time.thread_time() - self._of_thread.began)
+
+    def share_of(self, seconds: float) -> float:
+        """Return the part of so many seconds that just went by, and begin anew."""
+        counted, self._seconds = self._seconds, []
+        return sum(counted) / (self._num_threads * seconds)
+
+
+def _rates(
+    jobs: Jobs, rounds: int, counted: CountedNetwork
+) -> tuple[_Rounds, _Rounds, defaultdict[str, list[float]]]:
+    """Return frames per second, seconds and cores' share of each job in interleaved rounds."""
+    rates, seconds, cores = (defaultdict[str, list[float]](list) for _ in range(3))
+    counted.share_of(1)
     for number in range(rounds):
         # What gets faster or slower meanwhile does so for all of them.
         names = list(jobs) if number % 2 == 0 else list(jobs)[::-1]
@@ -307,8 +339,9 @@ def _rates(jobs: Jobs, rounds: int) -> tuple[_Rounds, _Rounds]:
             count = jobs[name]()
             seconds[name].append(time.perf_counter() - started)
             rates[name].append(count / seconds[name][-1])
+            cores[name].append(counted.share_of(seconds[name][-1]))
         print(f"round {number + 1} of {rounds} is done", file=sys.stderr)
-    return {name: rates[name] for name in jobs}, {name: seconds[name] for name in jobs}
+    return {name: rates[name] for name in jobs}, seconds, cores
 
 
 def _medians(values: _Rounds) -> dict[str, float]:
@@ -434,6 +467,7 @@ def _lines(result: BenchResult) -> list[str]:
         f"{n:44s} {rate:10.1f} {rate / bare:20.2f}" for n, rate in result.frames_per_s.items()
     ]
     lines += ["", *(f"{name:44s} {value:10.2f}" for name, value in result.ratios.items()), ""]
+    lines += [f"cores at work: {n:29s} {100 * part:9.1f}%" for n, part in result.cores.items()]
     lines += [f"waiting: {name:35s} {100 * part:9.1f}%" for name, part in result.waiting.items()]
     lines.append("")
     lines += [

@@ -1,17 +1,21 @@
 """If this breaks, nobody can tell how near extraction is to the limit of a machine."""
 
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import torch
 from click.testing import CliRunner
+from torch import Tensor, nn
 
 from ta3n.extract.backbones import BACKBONES, get_backbone, load_backbone, with_window
 from ta3n.extract.bench.__main__ import main
 from ta3n.extract.bench.authors import PlainProcedure
-from ta3n.extract.bench.run import PROCESSES, THREADS, first_frames, ratios_of
+from ta3n.extract.bench.run import PROCESSES, THREADS, CountedNetwork, first_frames, ratios_of
 from ta3n.extract.cli import main as extract
+from ta3n.extract.inference.batches import SideBySide
+from ta3n.extract.inference.engine import Engine
 from ta3n.extract.inference.preprocessing import crop
 
 from ...support.clip_networks import write_network
@@ -82,6 +86,33 @@ def test_ratios_are_of_one_round() -> None:
     """The machine halves its speed after the first round, which is not the pipeline's doing."""
     rates = {"network, in use": [8.0, 4.0, 4.0], "whole pipeline": [6.0, 3.0, 1.0]}
     assert ratios_of(rates, {}) == {"whole pipeline / fastest bare network": 0.75}
+
+
+class Working(nn.Module):
+    """Takes a tenth of a second of a core."""
+
+    def forward(self, crops: Tensor) -> Tensor:
+        began = time.thread_time()
+        while time.thread_time() - began < 0.1:
+            pass
+        return torch.zeros(len(crops), 512)
+
+
+def test_the_time_of_cores_is_counted_whatever_the_clock() -> None:
+    network = SideBySide(Working(), num_threads=2, frames_at_once=1)
+    engine = Engine(
+        backbone=BACKBONES["resnet18"],
+        network=network,
+        device=torch.device("cpu"),
+        batch_size=1,
+        num_threads=2,
+        provenance={},
+    )
+    counted = CountedNetwork(engine)
+    network(torch.zeros(3, 4, 4, 3))
+    # Three tenths of a second, as a part of two cores' ten seconds.
+    assert 0.015 <= counted.share_of(10) < 0.02
+    assert counted.share_of(10) == 0
 
 
 def test_the_plain_procedure_gives_the_features_of_all_frames(
