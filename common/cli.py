@@ -64,8 +64,9 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
             except BrokenPipeError:
                 sys.stderr.close()
                 sys.exit(EXIT_ENVIRONMENT)
-            except OSError as error:
-                what = f"{error.strerror}: {error.filename}" if error.filename else str(error)
+            except (OSError, ImportError, MemoryError) as error:
+                if (what := _of_the_machine(error)) is None:
+                    raise
                 _end(command, what, EXIT_ENVIRONMENT)
 
         return run
@@ -80,6 +81,22 @@ def _level(options: dict[str, Any]) -> int:
     """Take `--quiet` and `--verbose` out of the options; return the least level that is logged."""
     quiet, verbose = options.pop("quiet"), options.pop("verbose")
     return logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
+
+
+def _of_the_machine(error: OSError | ImportError | MemoryError) -> str | None:
+    """Say what the machine lacks; None for an import that fails by a fault in code."""
+    if isinstance(error, OSError):
+        return f"{error.strerror}: {error.filename}" if error.filename else str(error)
+    if isinstance(error, MemoryError):
+        more = f": {error}" if str(error) else ""
+        return f"not enough memory{more}; give it more, or raise its limit (ulimit -v)"
+    # The latter is a name that a library has not.
+    if not (error.path or "").endswith(".so") or str(error).startswith("cannot import name"):
+        return None
+    return (
+        f"{error.path} cannot be loaded: {error}; it is damaged, or memory is limited too far "
+        "(ulimit -v)"
+    )
 
 
 def _log_causes(error: BaseException) -> None:

@@ -10,7 +10,7 @@ import sys
 import time
 import unicodedata
 from collections import deque
-from typing import TYPE_CHECKING, Any, Self, TextIO
+from typing import TYPE_CHECKING, Any, Literal, Self, TextIO
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -163,6 +163,11 @@ def describe_duration(seconds: float) -> str:
     return f"{whole // 3600}:{whole % 3600 // 60:02d} h"
 
 
+def counted(number: int, noun: str) -> str:
+    """Return how many there are of something: `1 row`, `2 rows`."""
+    return f"{number} {noun}{'s' * (number != 1)}"
+
+
 def describe_bytes(num_bytes: float) -> str:
     """Return a number of bytes for people: `12.3 MB`, `4.5 GB`."""
     if num_bytes >= 1e9:
@@ -170,8 +175,8 @@ def describe_bytes(num_bytes: float) -> str:
     return f"{num_bytes / 1e6:.1f} MB"
 
 
-def open_console(width_elsewhere: int) -> "Console":
-    """Return a console; with `NO_COLOR` set it prints no escape sequences at all.
+def open_console(width_elsewhere: int = 180) -> "Console":
+    """Return a console that colours no words; with `NO_COLOR` set it prints no escape sequences.
 
     Args:
         width_elsewhere: In letters, where there is no terminal: log files and scripts take whole
@@ -179,8 +184,9 @@ def open_console(width_elsewhere: int) -> "Console":
     """
     from rich.console import Console
 
-    console = Console(color_system=None if os.environ.get("NO_COLOR") else "auto")
-    return console if console.is_terminal else Console(width=width_elsewhere)
+    colours: Literal["auto"] | None = None if os.environ.get("NO_COLOR") else "auto"
+    console = Console(color_system=colours, highlight=False)
+    return console if console.is_terminal else Console(width=width_elsewhere, highlight=False)
 
 
 def print_table(console: "Console", table: "Table") -> None:

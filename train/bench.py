@@ -18,9 +18,8 @@ import torch
 
 from ta3n.common.cli import handles_errors
 from ta3n.common.device import describe_device, resolve_device
-from ta3n.common.records import ClipRecord, ShardRecord
 from ta3n.common.sampling import segment_indices
-from ta3n.common.store import crc32_of, write_shard
+from ta3n.train.bench_scale import plan_clip, write_clips
 from ta3n.train.data.features import FolderRows, MappedFolder
 from ta3n.train.data.videos import Video
 from ta3n.train.loop.batches import TrainingData
@@ -204,29 +203,9 @@ def _stored(rows: Rows, starts: torch.Tensor) -> StoredVideos:
 
 def _mapped(folder: Path, num_videos: int, width: int) -> tuple[FolderRows, torch.Tensor]:
     """Write a shard of made-up features; return its rows, mapped, and where videos start."""
-    rows = np.random.default_rng(0).random((num_videos * _FRAMES, width), np.float32)
-    shard = "shard-00000"
-    clips = [
-        ClipRecord(
-            id=n,
-            path=f"{n}.avi",
-            class_name="made-up",
-            splits={},
-            shard=shard,
-            size_bytes=1,
-            mtime_ns=1,
-            status="ok",
-            num_frames=_FRAMES,
-            start=n * _FRAMES,
-            length=_FRAMES,
-            crc32=crc32_of(rows[n * _FRAMES : (n + 1) * _FRAMES]),
-        )
-        for n in range(num_videos)
-    ]
-    record = ShardRecord(
-        config_hash="", shard=shard, num_rows=len(rows), provenance={}, clips=tuple(clips)
-    )
-    write_shard(folder, record, rows, np.tile(np.arange(_FRAMES, dtype=np.int32), num_videos))
+    features = np.random.default_rng(0).random((num_videos, _FRAMES, width), np.float32)
+    planned = [plan_clip(n, "made-up", "shard-00000") for n in range(num_videos)]
+    clips = write_clips(folder, planned, features)
     mapped = MappedFolder(folder, width)
     starts = mapped.starts_of([Video(clip, 0, ()) for clip in clips])
     return FolderRows(mapped, torch.device("cpu"), torch.float32), torch.from_numpy(starts)

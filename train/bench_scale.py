@@ -35,7 +35,7 @@ from ta3n.common.records import (
     dump_record,
 )
 from ta3n.common.store import Features, crc32_of, write_shard
-from ta3n.datasets.published.kinetics_gameplay import KINETICS_GAMEPLAY
+from ta3n.datasets.published.registry import PUBLISHED
 from ta3n.datasets.reading.split_files import Role
 from ta3n.train.runs.folder import RunFolder
 from ta3n.train.runs.records import read_run
@@ -50,6 +50,7 @@ _FEWEST = 120
 """Videos that show what a process takes by itself."""
 _JOBS = 2
 NUM_SEGMENTS = 5
+(_BENCHMARK,) = (each for each in PUBLISHED if each.name == "kinetics-gameplay")
 _CLIPS_IN_A_SHARD = 64
 _TESTED = 10
 """Every so many videos are tested on."""
@@ -57,7 +58,7 @@ _TESTED = 10
 
 def make_features(features: Path, num_videos: int, feature_dim: int) -> int:
     """Write the feature folders of both domains, half of the videos each; return their bytes."""
-    for number, dataset in enumerate(KINETICS_GAMEPLAY.sides):
+    for number, dataset in enumerate(_BENCHMARK.sides):
         _make_domain(features / dataset, num_videos // 2, feature_dim, number)
     return 2 * (num_videos // 2) * NUM_SEGMENTS * feature_dim * 4
 
@@ -73,10 +74,13 @@ def _make_domain(folder: Path, num_videos: int, feature_dim: int, number: int) -
         frames=f"segments:{NUM_SEGMENTS}",
         feature_dim=feature_dim,
     )
-    classes = KINETICS_GAMEPLAY.class_names
+    classes = _BENCHMARK.class_names
     # By label first, as sorted paths are.
     labels = np.sort(np.arange(num_videos) % len(classes))
-    planned = [_planned(n, classes[label]) for n, label in enumerate(labels.tolist())]
+    planned = [
+        plan_clip(n, classes[label], f"shard-{n // _CLIPS_IN_A_SHARD:05d}")
+        for n, label in enumerate(labels.tolist())
+    ]
     plan = Plan(config=config, selection="all", splits_origin="made up", clips=tuple(planned))
     (folder / PLAN_NAME).write_bytes(dump_record(plan))
     # A domain is a shift of all classes.
@@ -84,11 +88,14 @@ def _make_domain(folder: Path, num_videos: int, feature_dim: int, number: int) -
     generator = np.random.default_rng(number)
     for first in range(0, num_videos, _CLIPS_IN_A_SHARD):
         here = slice(first, first + _CLIPS_IN_A_SHARD)
-        _write(folder, config, planned[here], centres[labels[here]], generator)
+        around = centres[labels[here], None]
+        noise = generator.random((len(around), NUM_SEGMENTS, feature_dim), np.float32)
+        write_clips(folder, planned[here], around + noise, config.hash)
     build_manifest(folder)
 
 
-def _planned(number: int, class_name: str) -> PlannedClip:
+def plan_clip(number: int, class_name: str, shard: str) -> PlannedClip:
+    """Return a clip that there is not, one in ten of which is tested on."""
     role: Role = "test" if number % _TESTED == 0 else "train"
     return PlannedClip(
         id=number,
@@ -97,39 +104,43 @@ def _planned(number: int, class_name: str) -> PlannedClip:
         splits={"1": role},
         size_bytes=1,
         mtime_ns=1,
-        shard=f"shard-{number // _CLIPS_IN_A_SHARD:05d}",
+        shard=shard,
     )
 
 
-def _write(
-    folder: Path,
-    config: FeatureConfig,
-    planned: Sequence[PlannedClip],
-    centres: Features,
-    generator: np.random.Generator,
-) -> None:
-    noise = generator.random((len(planned), NUM_SEGMENTS, centres.shape[1]), np.float32)
-    rows = (centres[:, None] + noise).reshape(-1, centres.shape[1])
+def write_clips(
+    folder: Path, planned: Sequence[PlannedClip], features: Features, config_hash: str = ""
+) -> tuple[ClipRecord, ...]:
+    """Write a shard of clips; return their records.
+
+    Args:
+        folder: For the shard.
+        planned: N clips of one shard.
+        features: Of all frames, [N, frames, width].
+        config_hash: Of how they are made.
+    """
+    num, num_frames, width = features.shape
     clips = tuple(
         ClipRecord(
             **plan.model_dump(),
             status="ok",
-            num_frames=NUM_SEGMENTS,
-            start=n * NUM_SEGMENTS,
-            length=NUM_SEGMENTS,
-            crc32=crc32_of(rows[n * NUM_SEGMENTS : (n + 1) * NUM_SEGMENTS]),
+            num_frames=num_frames,
+            start=n * num_frames,
+            length=num_frames,
+            crc32=crc32_of(features[n]),
         )
         for n, plan in enumerate(planned)
     )
     record = ShardRecord(
-        config_hash=config.hash,
+        config_hash=config_hash,
         shard=planned[0].shard,
-        num_rows=len(rows),
+        num_rows=num * num_frames,
         provenance={},
         clips=clips,
     )
-    frames = np.tile(np.arange(NUM_SEGMENTS, dtype=np.int32), len(planned))
-    write_shard(folder, record, rows, frames)
+    frames = np.tile(np.arange(num_frames, dtype=np.int32), num)
+    write_shard(folder, record, features.reshape(-1, width), frames)
+    return clips
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +163,7 @@ def train(features: Path, out: Path, *more: str) -> Cost:
     Raises:
         TrainingError: If the call fails.
     """
-    source, target = KINETICS_GAMEPLAY.sides
+    source, target = _BENCHMARK.sides
     line = [sys.executable, "-P", "-c", "from ta3n.train.cli import main; main()"]
     line += ["--device", "cpu", "--epochs", "1"]
     line += ["--source", source, "--target", target, "--features", str(features)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from ta3n.common.cli import (
     settings_options,
 )
 from ta3n.common.errors import DivergedError, UsageError, shorten
-from ta3n.common.log import LOGGER
+from ta3n.common.log import LOGGER, counted
 from ta3n.train.inference.cli import evaluation_options, run_evaluation, take_call
 from ta3n.train.inference.submission import run_submission, submission_options, take_submission
 from ta3n.train.methods.registry import describe_methods
@@ -29,6 +29,7 @@ from ta3n.train.validators.rules import RULES
 if TYPE_CHECKING:
     from ta3n.datasets.catalogue import Catalogue
     from ta3n.train.jobs.grid import Grid
+    from ta3n.train.jobs.grid_result import GridResult
     from ta3n.train.jobs.job import TrainingJob
     from ta3n.train.jobs.settings import TrainSections, TrainSettings
     from ta3n.train.runs.folder import Divergence, RunResult
@@ -148,14 +149,9 @@ def main(
     from ta3n.common.settings import load_settings
     from ta3n.train.jobs.settings import TrainSections, weights_given
 
-    others = {
-        "source": source,
-        "directions": directions,
-        "shard": shard,
-        "grid": grid_file,
-        "select": select,
-        "dry_run": dry_run or None,
-    }
+    call = _Call(source, target, directions, shard, grid_file, select, dry_run or None)
+    others = asdict(call)
+    del others["target"]
     _check_json(
         as_json,
         dry_run=dry_run,
@@ -188,15 +184,14 @@ def main(
         from ta3n.train.runs.starting import direction_of
 
         pair = direction_of(init_from)
-        source, target = source or pair.source, target or pair.target
-    if directions is None and (source is None or target is None):
+        call = replace(call, source=source or pair.source, target=target or pair.target)
+    if directions is None and (call.source is None or call.target is None):
         raise UsageError("no pair of datasets; give --source and --target, such as ucf and hmdb")
     if resolved.settings.train.tensorboard:
         from ta3n.train.runs.scalars import check_tensorboard
 
         check_tensorboard()
-    call = _Call(source, target, directions, shard, grid_file, select, dry_run, as_json)
-    _train(call, given, resolved.settings)
+    _train(call, given, resolved.settings, as_json=as_json)
 
 
 def _check_json(as_json: bool, **others: bool) -> None:
@@ -229,42 +224,35 @@ class _Call:
     target: str | None
     directions: str | None
     shard: str | None
-    grid_file: Path | None
+    grid: Path | None
     select: str | None
-    dry_run: bool
-    as_json: bool
+    dry_run: bool | None
 
 
-def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> None:
+def _train(
+    call: _Call, given: Sequence[str], all_settings: TrainSections, *, as_json: bool
+) -> None:
     from ta3n.common.shares import JobShare
     from ta3n.datasets.catalogue import catalogue_of
     from ta3n.train.jobs.directions import prepare_directions
-    from ta3n.train.jobs.execution import diverged_runs, run_jobs
+    from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.grid import read_grid
     from ta3n.train.jobs.job import log_data
+    from ta3n.train.runs.folder import read_divergences
 
     settings = all_settings.train
     share = None if call.shard is None else JobShare.parse(call.shard)
-    if call.select is not None and call.grid_file is None:
+    if call.select is not None and call.grid is None:
         raise UsageError("--select chooses among the combinations of a grid; give --grid as well")
-    grid = None if call.grid_file is None else read_grid(call.grid_file, given)
+    grid = None if call.grid is None else read_grid(call.grid, given)
     variants = [settings] if grid is None else grid.apply(settings)
     catalogue = catalogue_of(all_settings)
     pairs = _pairs(call, settings, catalogue)
     by_direction = prepare_directions(pairs, *variants, catalogue=catalogue)
     jobs = [job for each in by_direction for job in each]
     log_data(jobs)
-    num_runs = sum(len(job.seeds) for job in jobs)
-    if grid is not None:
-        first = by_direction[0]
-        if (different := len({job.config.hash for job in first})) < len(first):
-            raise UsageError(
-                f"{len(first)} combinations come to {different} runs: {jobs[0].method.name} does "
-                f"not read all of {', '.join(grid.values)}; leave out what it does not"
-            )
-        LOGGER.info("a grid of %d combinations: %d runs", len(first), num_runs)
-    if len(pairs) > 1:
-        LOGGER.info("%d directions of %d rows: %d runs", len(pairs), len(by_direction[0]), num_runs)
+    folders = [job.folder(seed).path for job in jobs for seed in job.seeds]
+    _log_plan(grid, by_direction, len(folders))
     if call.dry_run:
         from ta3n.train.jobs.dry_run import look_ahead
 
@@ -272,14 +260,40 @@ def _train(call: _Call, given: Sequence[str], all_settings: TrainSections) -> No
             say(line)
         return
     results = run_jobs(jobs, settings.jobs, share)
-    diverged = diverged_runs(jobs)
-    _tell(call, grid, by_direction, results, diverged)
+    diverged = read_divergences(folders)
+    num_left = len(folders) - len(diverged) - sum(map(len, results))
+    if num_left:
+        LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
+    is_chosen = not num_left and any(results)
+    rule = call.select or _DEFAULT_RULE
+    grids = _choose(grid, by_direction, rule) if grid is not None and is_chosen else None
+    if as_json:
+        _say_record(by_direction, results, diverged, num_left, grids)
+    elif not num_left:
+        _print(by_direction, results, diverged, grids)
     if diverged:
         named = [f"{path} {divergence.reason}" for path, divergence in diverged.items()]
         raise DivergedError(
             f"{len(diverged)} runs are in no figure, and are not tried again as long as their "
             f"folders are there: {shorten(named)}"
         )
+
+
+def _log_plan(
+    grid: Grid | None, by_direction: Sequence[Sequence[TrainingJob]], num_runs: int
+) -> None:
+    """Log how many runs there are of what; refuse a grid of which some are the same."""
+    first = by_direction[0]
+    if grid is not None:
+        if (different := len({job.config.hash for job in first})) < len(first):
+            raise UsageError(
+                f"{len(first)} combinations come to {different} runs: {first[0].method.name} does "
+                f"not read all of {', '.join(grid.values)}; leave out what it does not"
+            )
+        LOGGER.info("a grid of %d combinations: %d runs", len(first), num_runs)
+    if len(by_direction) > 1:
+        rows = counted(len(first), "row")
+        LOGGER.info("%d directions of %s: %d runs", len(by_direction), rows, num_runs)
 
 
 def _pairs(call: _Call, settings: TrainSettings, catalogue: Catalogue) -> Sequence[tuple[str, str]]:
@@ -293,81 +307,62 @@ def _pairs(call: _Call, settings: TrainSettings, catalogue: Catalogue) -> Sequen
     return [(call.source, call.target)]
 
 
-def _tell(
-    call: _Call,
-    grid: Grid | None,
-    by_direction: Sequence[Sequence[TrainingJob]],
-    results: Sequence[Sequence[RunResult]],
-    diverged: Mapping[Path, Divergence],
-) -> None:
-    """Print what the runs came to, once all are over."""
-    runs = [job.folder(n).path for jobs in by_direction for job in jobs for n in job.seeds]
-    num_left = sum(path not in diverged for path in runs) - sum(map(len, results))
-    if num_left:
-        LOGGER.info("%d runs are left to other jobs; the last one prints the table", num_left)
-    if call.as_json:
-        say_json(_record(call, grid, by_direction, results, diverged, num_left))
-    elif num_left:
-        pass
-    elif not any(results):
-        LOGGER.warning("every run diverged: there is no figure to tell")
-    elif grid is not None:
-        from ta3n.train.jobs.grid_result import choose
-        from ta3n.train.jobs.table import print_grid
+def _choose(
+    grid: Grid, by_direction: Sequence[Sequence[TrainingJob]], rule: str
+) -> Iterator[GridResult]:
+    """Yield what a grid came to in each direction."""
+    from ta3n.train.jobs.grid_result import choose
 
-        for jobs in by_direction:
-            if len(by_direction) > 1:
-                click.echo(f"{jobs[0].config.source} → {jobs[0].config.target}")
-            print_grid(choose(grid, _folders(jobs), call.select or _DEFAULT_RULE))
-    else:
-        _print(by_direction, results, diverged)
+    for jobs in by_direction:
+        yield choose(grid, [[job.folder(n).path for n in job.seeds] for job in jobs], rule)
 
 
-def _record(
-    call: _Call,
-    grid: Grid | None,
+def _say_record(
     by_direction: Sequence[Sequence[TrainingJob]],
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
     num_left: int,
-) -> dict[str, Any]:
-    """Return what the runs came to as plain values."""
+    grids: Iterable[GridResult] | None,
+) -> None:
+    """Print what the runs came to as one JSON document."""
+    from ta3n.train.jobs.grid_result import grid_record
     from ta3n.train.jobs.record import results_record
 
     record = results_record(by_direction, results, diverged)
     record["left_to_other_jobs"] = num_left
-    if grid is not None and not num_left and any(results):
-        from ta3n.train.jobs.grid_result import choose, grid_record
-
-        record["grids"] = [
-            grid_record(choose(grid, _folders(jobs), call.select or _DEFAULT_RULE))
-            for jobs in by_direction
-        ]
-    return record
-
-
-def _folders(jobs: Sequence[TrainingJob]) -> list[list[Path]]:
-    """Return the run folders of every combination, one a seed."""
-    return [[job.folder(seed).path for seed in job.seeds] for job in jobs]
+    if grids is not None:
+        record["grids"] = [grid_record(each) for each in grids]
+    say_json(record)
 
 
 def _print(
     by_direction: Sequence[Sequence[TrainingJob]],
     results: Sequence[Sequence[RunResult]],
     diverged: Mapping[Path, Divergence],
+    grids: Iterable[GridResult] | None,
 ) -> None:
+    """Print what the runs came to, all of which are over."""
     from ta3n.train.data.videos import worth_of_a_video
-    from ta3n.train.jobs.table import print_diverged, print_matrix, print_results, print_rows
+    from ta3n.train.jobs import table
 
+    if not any(results):
+        LOGGER.warning("every run diverged: there is no figure to tell")
+        return
+    if grids is not None:
+        for (first, *_), grid in zip(by_direction, grids, strict=True):
+            if len(by_direction) > 1:
+                click.echo(f"{first.config.source} → {first.config.target}")
+            table.print_grid(grid)
+        return
     jobs = by_direction[0]
     if len(by_direction) > 1:
         several = iter(results)
-        print_matrix(by_direction, [[next(several) for _ in each] for each in by_direction])
+        table.print_matrix(by_direction, [[next(several) for _ in each] for each in by_direction])
     elif len(jobs) == 1:
-        print_results(jobs[0].config, results[0])
+        table.print_results(jobs[0].config, results[0])
     else:
-        print_rows(jobs, results)
+        table.print_rows(jobs, results)
     told = (worth_of_a_video(each[0].target, each[0].benchmark) for each in by_direction)
     for few in dict.fromkeys(filter(None, told)):
         click.echo(few)
-    print_diverged(diverged)
+    table.print_diverged(diverged)

@@ -27,7 +27,7 @@ from ta3n.common.errors import (
     WeightsError,
 )
 from ta3n.common.files import expand_home
-from ta3n.common.log import LOGGER, ProgressLine, describe_duration
+from ta3n.common.log import LOGGER, ProgressLine, counted, describe_duration
 from ta3n.datasets.synthetic.looks import Domain
 
 if TYPE_CHECKING:
@@ -144,7 +144,10 @@ def _pairs(text: str) -> tuple[Direction, ...]:
     named = {"-".join(pair): pair for pair in _DIRECTIONS}
     words = list(named) if text == "all" else [word.strip() for word in text.split(",")]
     if unknown := [word for word in words if word not in named]:
-        raise UsageError(f"--directions {unknown[0]!r}: give all, or some of {', '.join(named)}")
+        # An empty part, or `all` beside others, says nothing by itself.
+        lone, refused = (" alone", text) if unknown[0] in ("", "all") else ("", unknown[0])
+        some = ", ".join(named)
+        raise UsageError(f"--directions {refused!r}: give all{lone}, or some of {some}")
     return tuple(named[word] for word in dict.fromkeys(words))
 
 
@@ -156,11 +159,10 @@ def _rows(text: str) -> tuple[Row, ...]:
     """
     from ta3n.train.methods.registry import METHODS
 
+    names = [word.strip() for word in text.split(",")]
     if text == "all":
         names = [name for name, m in METHODS.all().items() if m.trains_on != "nothing"]
         names.append("coral+mcc")
-    else:
-        names = list(dict.fromkeys(word.strip() for word in text.split(",")))
     methods = {name: [METHODS.find(part) for part in name.split("+")] for name in names}
     return tuple((name, parts[0].temporal) for name, parts in methods.items())
 
@@ -253,8 +255,8 @@ def _train(
     from ta3n.train.jobs.execution import run_jobs
     from ta3n.train.jobs.job import prepare_jobs
 
-    num, seeds = len(rows) * len(pairs), settings.seeds
-    LOGGER.info("step 3 of 4: %d rows of the table, seeds %s", num, seeds)
+    num = counted(len(rows) * len(pairs), "row")
+    LOGGER.info("step 3 of 4: %s of the table, seeds %s", num, settings.seeds)
     variants = [settings.model_copy(update={"method": m, "temporal": t}) for m, t in rows]
     jobs = [
         job

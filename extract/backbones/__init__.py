@@ -17,13 +17,7 @@ from ta3n.common.errors import Ta3nError, UsageError, WeightsError, first_line
 from ta3n.common.files import expand_home, sha256_of_file
 from ta3n.common.records import PYTHON_PREFIX
 from ta3n.common.sampling import Window, WindowPad
-from ta3n.extract.backbones.base import (
-    IMAGE_SIZE,
-    IMAGENET_V1,
-    TIMM_PREFIX,
-    VIDEO_PREFIX,
-    Backbone,
-)
+from ta3n.extract.backbones.base import IMAGE_SIZE, IMAGENET_V1, TIMM_PREFIX, VIDEO_PREFIX, Backbone
 
 if TYPE_CHECKING:
     from torch import nn
@@ -52,6 +46,7 @@ _MODULES = {
     "package": "packaged",
     "python": "from_python",
 }
+_PREFIXES = (PYTHON_PREFIX, TIMM_PREFIX, VIDEO_PREFIX)
 _LITE_MEAN, _LITE_STD = (127 / 255,) * 3, (128 / 255,) * 3
 
 
@@ -115,26 +110,14 @@ def get_backbone(name: str, weights: str | None = None) -> Backbone:
         UsageError: If there is none of that name, or it is not as its factory says.
         WeightsError: If the library that it comes from is not installed.
     """
-    if name.startswith(VIDEO_PREFIX):
-        from ta3n.extract.backbones import from_torchvision_video
-
-        return from_torchvision_video.describe(name, weights)
-    if name.startswith(PYTHON_PREFIX):
-        from ta3n.extract.backbones import from_python
-
-        return from_python.describe(name)
-    if name.startswith(TIMM_PREFIX):
-        from ta3n.extract.backbones import from_timm
-
-        return from_timm.describe(name)
     known = BACKBONES.get(name)
     # One word that is no file may name published weights of another generation.
     may_be_others = weights not in (None, IMAGENET_V1) and re.fullmatch(r"\w+", weights or "")
     if known is not None and (known.library == "package" or not may_be_others):
         return known
-    from ta3n.extract.backbones import from_torchvision
-
-    described = from_torchvision.describe(name, weights)
+    library = name.partition(":")[0] if name.startswith(_PREFIXES) else "torchvision"
+    describe = resolve_name(f"ta3n.extract.backbones.{_MODULES[library]}:describe")
+    described: Backbone = describe(name, weights)
     return known if known is not None and described.pretrained == IMAGENET_V1 else described
 
 

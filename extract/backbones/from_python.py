@@ -40,7 +40,7 @@ _HEIGHT, _WIDTH = 240, 320
 _CROPS: dict[tuple[str, str, str], Callable[[RgbImage], RgbImage] | None] = {}
 
 
-def describe(name: str) -> Backbone:
+def describe(name: str, _weights: str | None) -> Backbone:
     """Return what is known of a network; its factory is called.
 
     Args:
@@ -205,10 +205,12 @@ def _run(function: Callable[[], Any], what: str) -> Any:
         frames = traceback.extract_tb(error.__traceback__)
         # Where torch was called, not where in torch it ends.
         ours = [frame for frame in frames if not frame.filename.startswith(_TORCH)]
-        place = f"{ours[-1].filename}, line {ours[-1].lineno}"
+        place, reason = f"{ours[-1].filename}, line {ours[-1].lineno}", reason_of(error)
         if isinstance(error, SyntaxError) and error.filename:
+            # Its text has the place as well, without the folder.
+            reason = f"{type(error).__name__}: {error.msg}"
             place = f"{error.filename}, line {error.lineno}"
-        raise UsageError(f"the backbone {what} fails: {reason_of(error)} ({place})") from error
+        raise UsageError(f"the backbone {what} fails: {reason} ({place})") from error
 
 
 def _source_of(module: ModuleType, custom: CustomBackbone) -> str:

@@ -25,7 +25,7 @@ from ta3n.extract.backbones.library import (
 _ROUNDING = 6
 
 
-def describe(name: str) -> Backbone:
+def describe(name: str, _weights: str | None) -> Backbone:
     """Return what is known of a model.
 
     Args:

@@ -152,7 +152,9 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
         ) from error
     except Exception as error:
         raise _unreadable(path, error) from error
-    while isinstance(state, dict) and (inside := [w for w in _WRAPPERS if _is_dict(state, w)]):
+    while isinstance(state, dict) and (
+        inside := [w for w in _WRAPPERS if isinstance(state.get(w), dict)]
+    ):
         state = state[inside[0]]
     entries = [printable(str(key)) for key in state] if isinstance(state, dict) else []
     if not entries or not all(isinstance(v, torch.Tensor) for v in state.values()):
@@ -161,13 +163,7 @@ def read_state(path: Path) -> dict[str, torch.Tensor]:
             f"weights {path} hold no state dict of tensors{held}; save network.state_dict(), alone "
             f"or as {' or '.join(_WRAPPERS[:2])}"
         )
-    found = OrderedDict((_unwrapped(str(key)), value) for key, value in state.items())
-    # Versions of layers, which some insist on.
-    if (versions := getattr(state, "_metadata", None)) is not None:
-        found._metadata = {  # type: ignore[attr-defined]
-            _unwrapped(f"{key}.").removesuffix("."): value for key, value in versions.items()
-        }
-    return found
+    return _renamed(state, lambda key: _unwrapped(str(key)))
 
 
 def without_prefix(
@@ -190,7 +186,11 @@ def without_prefix(
     prefixes = [key.removesuffix(last) for key in state if key.endswith(last)]
     fitting = [p for p in prefixes if all(f"{p}.{key}" in state for key in wanted)]
     for prefix in sorted(fitting, key=len):
-        inside = {k.removeprefix(f"{prefix}."): k for k in state if k.startswith(f"{prefix}.")}
+
+        def rename(key: str, start: str = f"{prefix}.") -> str | None:
+            return key.removeprefix(start) if key.startswith(start) else None
+
+        inside = _renamed(state, rename)
         if len(inside) < len(state) and not set(prefix.split(".")) <= set(_PARTS):
             continue
         others = len(state) - len(inside)
@@ -201,15 +201,23 @@ def without_prefix(
             printable(f"{prefix}."),
             f"; {others} others are no part of the network and are left out" if others else "",
         )
-        found = OrderedDict((key, state[whole]) for key, whole in inside.items())
-        if (versions := getattr(state, "_metadata", None)) is not None:
-            found._metadata = {  # type: ignore[attr-defined]
-                f"{key}.".removeprefix(f"{prefix}.").removesuffix("."): value
-                for key, value in versions.items()
-                if f"{key}.".startswith(f"{prefix}.")
-            }
-        return found
+        return inside
     return state
+
+
+def _renamed(
+    state: dict[str, torch.Tensor], rename: Callable[[str], str | None]
+) -> dict[str, torch.Tensor]:
+    """Return a state dict by other names, without what gets none."""
+    names = ((rename(key), value) for key, value in state.items())
+    found = OrderedDict((key, value) for key, value in names if key is not None)
+    # Versions of layers, which some insist on.
+    if (versions := getattr(state, "_metadata", None)) is not None:
+        layers = ((rename(f"{key}."), value) for key, value in versions.items())
+        found._metadata = {  # type: ignore[attr-defined]
+            key.removesuffix("."): value for key, value in layers if key is not None
+        }
+    return found
 
 
 def state_digest(network: nn.Module) -> str:
@@ -240,10 +248,6 @@ def check_weights(network: nn.Module, path: Path | str) -> None:
                 f"{'not finite' if num_bad else 'negative'}; take weights from before training "
                 "diverged"
             )
-
-
-def _is_dict(state: dict[Any, Any], key: str) -> bool:
-    return isinstance(state.get(key), dict)
 
 
 def _unwrapped(key: str) -> str:

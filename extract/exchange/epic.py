@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
-from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -26,20 +25,18 @@ from ta3n.common.errors import (
     printable,
     shorten,
 )
-from ta3n.common.files import expand_home, remove_stale_temporaries
-from ta3n.common.log import LOGGER, ProgressLine
+from ta3n.common.files import expand_home
+from ta3n.common.log import LOGGER
 from ta3n.common.records import (
     IMPORTED,
-    ClipRecord,
     FeatureConfig,
     Manifest,
     PlannedClip,
     ShardRecord,
-    build_manifest,
     read_record,
 )
 from ta3n.common.sampling import FrameSelection
-from ta3n.common.store import Features, crc32_of, sidecar_path, write_shard
+from ta3n.common.store import Features, sidecar_path
 from ta3n.datasets.epic.annotations import Annotations, SegmentTable, read_annotations
 from ta3n.datasets.epic.challenge import (
     EPIC_SPLITS,
@@ -52,10 +49,8 @@ from ta3n.datasets.epic.challenge import (
 from ta3n.datasets.reading.base import Clip, Listing
 from ta3n.datasets.reading.folders import quoted
 from ta3n.extract.backbones import IMAGE_SIZE
+from ta3n.extract.exchange.importing import ReadClip, imported_weights, plan_import, write_import
 from ta3n.extract.exchange.pickles import PickledArray, open_pickle
-from ta3n.extract.inference.engine import provenance_of
-from ta3n.extract.job.feature_folder import mend_sidecar
-from ta3n.extract.job.plan import agree_on_plan, make_plan
 
 BACKBONE, WEIGHTS = "tbn", "epic-kitchens-55"
 """What made the published features: a TBN, trained on the challenge of 2018."""
@@ -283,10 +278,7 @@ def _wrong(array: Any) -> str:
 
 
 def _places(
-    path: Path,
-    names: Any,
-    arrays: Mapping[Modality, PickledArray],
-    table: SegmentTable,
+    path: Path, names: Any, arrays: Mapping[Modality, PickledArray], table: SegmentTable
 ) -> dict[str, int]:
     """Return the number of each segment in the arrays."""
     ids = _ids(path, names)
@@ -357,7 +349,7 @@ def _import_dataset(
     config = FeatureConfig(
         dataset=dataset,
         backbone=job.backbone,
-        weights=f"{IMPORTED}:{job.weights.removeprefix(f'{IMPORTED}:')}",
+        weights=imported_weights(job.weights),
         profile=IMPORTED,
         image_size=IMAGE_SIZE,
         frames=job.frames,
@@ -365,25 +357,23 @@ def _import_dataset(
         transform=f"columns {', '.join(f'{name} {width}' for name, width in widths.items())}",
     )
     part_of = {name: part for part in parts for name in part.places}
-    plan = make_plan(
-        _listing(dataset, job, parts), config, selection="imported features", limit=None
-    )
-    plan = agree_on_plan(folder, plan, new_splits=job.new_splits)
-    remove_stale_temporaries(folder)
-    finished = [shard for shard in plan.shards if mend_sidecar(folder, shard)]
+    kept = list(FrameSelection.parse(job.frames).indices(ROWS_PER_SEGMENT))
+
+    def read(clip: PlannedClip) -> ReadClip:
+        rows = part_of[clip.path].rows(clip.path, kept)
+        return rows, kept, {"status": "ok", "num_frames": ROWS_PER_SEGMENT}
+
+    listing = _listing(dataset, job, parts)
+    plan, finished = plan_import(folder, listing, config, new_splits=job.new_splits)
     left = set(plan.shards) - set(finished)
     _check_same_pickles(folder, finished, part_of, is_complete=not left)
-    done = sum(clip.shard not in left for clip in plan.clips)
-    with ExitStack() as copies, ProgressLine(len(plan.clips), f"segments of {dataset}") as progress:
+    with ExitStack() as copies:
         for part in parts if left else ():
             part.streams = {
                 modality: copies.enter_context(array.with_rows_together(folder))
                 for modality, array in part.streams.items()
             }
-        for shard, clips in groupby(plan.clips, key=lambda clip: clip.shard):
-            if shard in left:
-                done += _write(folder, config, shard, list(clips), part_of)
-                progress.update(done, f"{shard} is done")
+        manifest = write_import(folder, plan, finished, listing, read, f"segments of {dataset}")
     for part in (part for part in parts if part.bad_rows):
         LOGGER.warning(
             "%s: %d rows that are not kept are not finite, the first is %s",
@@ -391,7 +381,7 @@ def _import_dataset(
             len(part.bad_rows),
             part.bad_rows[0],
         )
-    return build_manifest(folder)
+    return manifest
 
 
 def _listing(dataset: str, job: EpicImport, parts: Sequence[_Part]) -> Listing:
@@ -435,40 +425,3 @@ def _check_same_pickles(
     if not is_complete:
         raise DataConflictError(f"{told}; remove the folder to import them again")
     LOGGER.warning("%s; they stay, remove the folder to import them again", told)
-
-
-def _write(
-    folder: Path,
-    config: FeatureConfig,
-    shard: str,
-    clips: Sequence[PlannedClip],
-    part_of: Mapping[str, _Part],
-) -> int:
-    """Write a shard; return how many segments it has."""
-    kept = list(FrameSelection.parse(config.frames).indices(ROWS_PER_SEGMENT))
-    records: list[ClipRecord] = []
-    blocks: list[Features] = []
-    for clip in clips:
-        part = part_of[clip.path]
-        rows = part.rows(clip.path, kept)
-        found = {
-            "status": "ok",
-            "num_frames": ROWS_PER_SEGMENT,
-            "start": len(blocks) * len(kept),
-            "length": len(kept),
-            "crc32": crc32_of(rows),
-            "size_bytes": part.bytes_per_segment,
-            "mtime_ns": part.mtime_ns,
-        }
-        records.append(ClipRecord.model_validate(clip.model_dump() | found))
-        blocks.append(rows)
-    record = ShardRecord(
-        config_hash=config.hash,
-        shard=shard,
-        num_rows=len(blocks) * len(kept),
-        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
-        clips=tuple(records),
-    )
-    numbers = np.tile(np.asarray(kept, np.int32), len(blocks))
-    write_shard(folder, record, np.concatenate(blocks), numbers)
-    return len(clips)

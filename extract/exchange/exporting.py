@@ -43,8 +43,8 @@ class ExportRecord(Record):
     config: FeatureConfig
     videos: dict[str, ExportedVideo]
 
-    def frame_numbers(self, name: str, num_rows: int) -> tuple[ExportedVideo, Sequence[int]]:
-        """Return a video and the frame of each of its rows.
+    def frames_of(self, name: str, num_rows: int) -> tuple[Sequence[int], dict[str, object]]:
+        """Return the frame of each row of a video, and what its record says of its frames.
 
         Raises:
             ClipError: If it is not known, or has other rows than its frames give.
@@ -59,7 +59,7 @@ class ExportRecord(Record):
                 f"has {num_rows} frames with features; frames {selection} of "
                 f"{video.num_frames} are {len(numbers)}"
             )
-        return video, numbers
+        return numbers, {"status": "ok", **video.model_dump(exclude={"frames"})}
 
 
 _FIRST_SPLIT = "1"

@@ -4,62 +4,30 @@ Only what is asked for is read, as far as the form allows: rows of `.npy` and of
 `.npz`, tensors of `.pt` (in torch's newer form). Legend: N videos, F frames, D feature width.
 """
 
-import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
+from numpy.lib.npyio import NpzFile
 
-from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, UsageError, reason_of
+from ta3n.common.errors import DataConflictError, DataMissingError, UsageError, reason_of
 from ta3n.common.files import decode_text
-from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import clip_stem, quoted
-from ta3n.extract.exchange.feature_files import checked, find_features, from_tensor, load_values
-from ta3n.extract.exchange.pickles import PickledArray, open_pickle
+from ta3n.extract.exchange.feature_files import (
+    SUFFIXES,
+    FoundFeatures,
+    as_array,
+    find_features,
+    open_arrays,
+)
+from ta3n.extract.exchange.pickles import PickledArray
 
 _NAMES_KEYS = ("ids", "names", "narration_ids", "video_ids")
 """What lists of the videos of one array are called, where a file holds both."""
-
-_SUFFIXES = (".npy", ".npz", ".pt", ".pth", ".pkl", ".pickle")
-
-
-@dataclass(frozen=True, slots=True)
-class FoundFeatures:
-    """Features of one video, to be read.
-
-    Attributes:
-        place: Where they lie, for messages.
-        load: Gives what lies there, an array that is not checked.
-    """
-
-    name: str
-    place: str
-    size_bytes: int
-    mtime_ns: int
-    load: Callable[[], Any]
-
-    def read(self, *, pooled: bool = False) -> Features:
-        """Return the features [F, D], float32.
-
-        Args:
-            pooled: Whether an array of one axis is a single row, the features of a whole video.
-
-        Raises:
-            ClipError: They are damaged, not numbers, not finite, or of another shape.
-            DataConflictError: The file with all videos is damaged there.
-        """
-        name = PurePosixPath(self.place).name
-        try:
-            values = self.load()
-        except (ClipError, DataConflictError):
-            raise
-        except Exception as error:  # damaged files raise what torch, zipfile and zlib have
-            raise ClipError(f"{name} cannot be read: {reason_of(error)}") from error
-        return checked(values, name, pooled=pooled)
 
 
 @contextmanager
@@ -78,10 +46,7 @@ def open_features(source: Path, names: Path | None = None) -> Iterator[Iterator[
     if not source.is_file():
         if names is not None:
             raise UsageError(f"--ids is for one array of all videos, not for {quoted(source)}")
-        yield (
-            FoundFeatures(f.name, str(f.path), f.size_bytes, f.mtime_ns, partial(load_values, f))
-            for f in find_features(source)
-        )
+        yield find_features(source)
         return
     with ExitStack() as opened:
         yield _entries(source, _opened(opened, source), names, opened)
@@ -89,40 +54,15 @@ def open_features(source: Path, names: Path | None = None) -> Iterator[Iterator[
 
 def _opened(opened: ExitStack, source: Path) -> Any:
     """Return what a file holds: an array, or a dict."""
-    suffix = source.suffix.lower()
-    if suffix not in _SUFFIXES:
-        raise UsageError(f"{quoted(source)} is not a folder, nor one of {', '.join(_SUFFIXES)}")
+    if source.suffix.lower() not in SUFFIXES:
+        raise UsageError(f"{quoted(source)} is not a folder, nor one of {', '.join(SUFFIXES)}")
     try:
-        if suffix in (".pkl", ".pickle"):
-            return opened.enter_context(open_pickle(source))
-        if suffix in (".pt", ".pth"):
-            return _tensors(source)
-        if suffix == ".npy":
-            return np.load(source, mmap_mode="r", allow_pickle=False)
-        return _Archive(opened.enter_context(np.load(source, allow_pickle=False)))
+        return open_arrays(opened, source, in_place=True)
     except (DataConflictError, DataMissingError):
         raise
     except Exception as error:  # damaged files raise what torch, zipfile and zlib have
-        raise DataConflictError(f"{quoted(source)} cannot be read: {reason_of(error)}") from error
-
-
-def _tensors(source: Path) -> Any:
-    import torch
-
-    # Tensors of the older form cannot be left in the file.
-    is_new = zipfile.is_zipfile(source)
-    return torch.load(source, map_location="cpu", weights_only=True, mmap=is_new)
-
-
-class _Archive(dict[str, Callable[[], Any]]):
-    """Arrays of a `.npz`, each read when it is called for."""
-
-    def __init__(self, archive: Any) -> None:
-        super().__init__({name: partial(archive.__getitem__, name) for name in archive.files})
-        self.sizes = {
-            name.removesuffix(".npy"): archive.zip.getinfo(name).file_size
-            for name in archive.zip.namelist()
-        }
+        reason = str(error) if isinstance(error, UnpicklingError) else reason_of(error)
+        raise DataConflictError(f"{quoted(source)} cannot be read: {reason}") from error
 
 
 def _entries(
@@ -135,28 +75,31 @@ def _entries(
         if given is None and (key is None or "features" not in content):
             yield from _of_dict(source, content, state.st_mtime_ns)
             return
-        given = given or _texts(source, _value(content[key]))
+        given = given or _texts(source, content[key])
         if "features" not in content:
             raise DataConflictError(f"{quoted(source)} has no features that --ids could name")
-        content = _value(content["features"])
+        content = content["features"]
     if given is None:
         raise UsageError(f"{quoted(source)} holds one array: name its videos with --ids FILE")
     yield from _of_array(source, content, given, state.st_mtime_ns, opened)
 
 
 def _of_dict(source: Path, content: Mapping[Any, Any], mtime_ns: int) -> Iterator[FoundFeatures]:
-    for key, value in content.items():
+    packed: dict[str, int] = {}
+    if isinstance(content, NpzFile) and content.zip is not None:
+        members = zip(content.files, content.zip.infolist(), strict=True)
+        packed = {name: member.file_size for name, member in members}
+    for key in content:
         if not isinstance(key, str):
             raise DataConflictError(
                 f"{quoted(source)}: a key is a {type(key).__name__}, not the name of a video"
             )
-        size = content.sizes[key] if isinstance(content, _Archive) else _size_of(value)
         yield FoundFeatures(
             name=clip_stem(PurePosixPath(key).name),
             place=f"{source}: {key}",
-            size_bytes=size,
+            size_bytes=packed[key] if packed else _size_of(content[key]),
             mtime_ns=mtime_ns,
-            load=partial(_array, value),
+            load=partial(_entry, content, key),
         )
 
 
@@ -181,20 +124,12 @@ def _of_array(
         )
 
 
+def _entry(content: Mapping[str, Any], key: str) -> Any:
+    return as_array(content[key])
+
+
 def _row(array: Any, number: int) -> Any:
-    return _array(array[number : number + 1])[0]
-
-
-def _array(value: Any) -> Any:
-    """Return an array of what a file holds for one."""
-    value = _value(value)
-    if isinstance(value, PickledArray):
-        return np.array(value.items, object) if value.items is not None else value.read()
-    return value if isinstance(value, np.ndarray) else from_tensor(value)
-
-
-def _value(value: Any) -> Any:
-    return value() if isinstance(value, partial) else value
+    return as_array(array[number : number + 1])[0]
 
 
 def _size_of(value: Any) -> int:

@@ -6,46 +6,69 @@ by torch, whatever the suffix says), or one array for each video. Legend: F fram
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
+from errno import EINVAL
+from functools import partial
+from pathlib import Path, PurePosixPath
+from pickle import UnpicklingError
 from typing import Any
+from zipfile import is_zipfile
 
 import numpy as np
 
-from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, first_line
+from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, first_line, reason_of
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 from ta3n.extract.exchange.pickles import PickledArray, open_pickle
 
-_OF_TORCH = (".t7", ".pt", ".pth")
+_OF_TORCH = (".pt", ".pth")
 _PICKLES = (".pkl", ".pickle")
-_ARRAYS = (".npy", ".npz", ".pt", ".pth", *_PICKLES)
+SUFFIXES = (".npy", ".npz", *_OF_TORCH, *_PICKLES)
+"""How files end that hold arrays."""
+
 _FRAME = re.compile(r"img_(\d{5,})\.(?:t7|pt|pth)", re.IGNORECASE)
 _SHOWN = 160
 
 
 @dataclass(frozen=True, slots=True)
-class FeatureFiles:
-    """Where the features of one video lie.
+class FoundFeatures:
+    """Features of one video, to be read.
 
     Attributes:
-        path: A folder of frames, or a file with an array.
-        frames: Names of the frames' files in order; none for an array.
+        place: Where they lie, for messages.
+        load: Gives what lies there, an array that is not checked.
     """
 
-    path: Path
-    frames: tuple[str, ...]
+    name: str
+    place: str
     size_bytes: int
     mtime_ns: int
+    load: Callable[[], Any]
 
-    @property
-    def name(self) -> str:
-        """Name of the video."""
-        return self.path.name if self.frames else self.path.stem
+    def read(self, *, pooled: bool = False) -> Features:
+        """Return the features [F, D], float32. Nothing in a file is ever run.
+
+        Args:
+            pooled: Whether an array of one axis is a single row, the features of a whole video.
+
+        Raises:
+            ClipError: They are damaged, not numbers, not finite, or of another shape, or a frame is
+                missing.
+            DataConflictError: The file with all videos is damaged there.
+        """
+        name = PurePosixPath(self.place).name
+        try:
+            values = self.load()
+        except (ClipError, DataConflictError):
+            raise
+        except Exception as error:  # damaged files raise what torch, zipfile and zlib have
+            raise ClipError(f"{name} cannot be read: {reason_of(error)}") from error
+        return _checked(values, name, pooled=pooled)
 
 
-def find_features(folder: Path) -> Iterator[FeatureFiles]:
+def find_features(folder: Path) -> Iterator[FoundFeatures]:
     """Yield the videos whose features lie in a folder and below, sorted by path.
 
     Raises:
@@ -57,54 +80,28 @@ def find_features(folder: Path) -> Iterator[FeatureFiles]:
     for place, folders, names in os.walk(folder):
         folders.sort()
         path = Path(place)
-        frames = sorted((int(m[1]), n) for n in names if (m := _FRAME.fullmatch(n)))
+        frames = sorted((int(m[1]), path / n) for n in names if (m := _FRAME.fullmatch(n)))
         if frames:
-            yield _sized(path, tuple(name for _, name in frames))
-        for name in sorted(n for n in names if n.lower().endswith(_ARRAYS) and not _FRAME.match(n)):
-            yield _sized(path / name, ())
+            yield _found(path, path.name, partial(_stacked, frames), *(file for _, file in frames))
+        for name in sorted(
+            n for n in names if n.lower().endswith(SUFFIXES) and not _FRAME.match(n)
+        ):
+            file = path / name
+            yield _found(file, file.stem, partial(_values, file), file)
 
 
-def _sized(path: Path, frames: tuple[str, ...]) -> FeatureFiles:
-    states = [(path / name).stat() for name in frames] or [path.stat()]
-    return FeatureFiles(
-        path=path,
-        frames=frames,
+def _found(place: Path, name: str, load: Callable[[], Any], *files: Path) -> FoundFeatures:
+    states = [file.stat() for file in files]
+    return FoundFeatures(
+        name=name,
+        place=str(place),
         size_bytes=sum(state.st_size for state in states),
         mtime_ns=max(state.st_mtime_ns for state in states),
+        load=load,
     )
 
 
-def read_features(files: FeatureFiles) -> Features:
-    """Return the features of a video [F, D], float32.
-
-    Nothing in a file is ever run: only tensors and arrays are read.
-
-    Raises:
-        ClipError: A file is damaged or holds something else, a frame is missing, or values are not
-            finite.
-    """
-    return checked(load_values(files), files.path.name)
-
-
-def load_values(files: FeatureFiles) -> Any:
-    """Return the array of a video as it lies there; see `checked`.
-
-    Raises:
-        ClipError: A file is damaged or holds something else, or a frame is missing.
-    """
-    return _stacked(files) if files.frames else _values(files.path)
-
-
-def checked(rows: Any, name: str, *, pooled: bool = False) -> Features:
-    """Return an array as features [F, D], float32.
-
-    Args:
-        name: Of the file, for messages.
-        pooled: Whether an array of one axis is a single row.
-
-    Raises:
-        ClipError: It has another shape, or values that are not finite.
-    """
+def _checked(rows: Any, name: str, *, pooled: bool) -> Features:
     if pooled and rows.ndim == 1:
         rows = rows[None]
     if rows.ndim != 2 or 0 in rows.shape:
@@ -119,17 +116,17 @@ def checked(rows: Any, name: str, *, pooled: bool = False) -> Features:
     return values
 
 
-def _stacked(files: FeatureFiles) -> Any:
+def _stacked(frames: list[tuple[int, Path]]) -> Any:
+    for number, (found, file) in enumerate(frames, start=1):
+        if found != number:
+            raise ClipError(f"frame {number} is missing, {file.name} comes in its place")
     rows: list[Any] = []
-    for number, name in enumerate(files.frames, start=1):
-        if int(name[4:].split(".")[0]) != number:
-            raise ClipError(f"frame {number} is missing, {name} comes in its place")
-    for name in files.frames:
-        values = _values(files.path / name)
+    for _, file in frames:
+        values = _values(file)
         if values.size != max(values.shape, default=0):
-            raise ClipError(f"{name} has shape {list(values.shape)}, not one row of features")
+            raise ClipError(f"{file.name} has shape {list(values.shape)}, not one row of features")
         if rows and values.size != rows[0].size:
-            raise ClipError(f"{name} has {values.size} values, the first frame {rows[0].size}")
+            raise ClipError(f"{file.name} has {values.size} values, the first frame {rows[0].size}")
         rows.append(values.reshape(-1))
     return np.stack(rows)
 
@@ -172,46 +169,70 @@ def _values(file: Path) -> Any:
 
 
 def _load(file: Path) -> Any:
-    suffix = file.suffix.lower()
-    if suffix in _OF_TORCH:
-        return _load_tensor(file)
-    return _load_pickle(file) if suffix in _PICKLES else _load_array(file)
+    with ExitStack() as opened:
+        value = open_arrays(opened, file, in_place=False)
+        if isinstance(value, Mapping):
+            value = value[_only(list(value), file)]
+        are_objects = isinstance(value, PickledArray) and value.items is not None
+        if are_objects or not hasattr(value, "dtype"):
+            kind = "an array of numbers" if file.suffix.lower() in _PICKLES else "a tensor"
+            raise ClipError(f"{file.name} holds a {type(value).__name__}, not {kind}")
+        return as_array(value)
 
 
-def _load_pickle(file: Path) -> Any:
-    with open_pickle(file) as loaded:
-        if isinstance(loaded, dict):
-            loaded = loaded[_only(list(loaded), file)]
-        if not isinstance(loaded, PickledArray) or loaded.items is not None:
-            raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not an array of numbers")
-        return loaded.read()
+def open_arrays(opened: ExitStack, file: Path, *, in_place: bool) -> Any:
+    """Return what a file holds: an array, or arrays by name; nothing in it is ever run.
 
-
-def _load_array(file: Path) -> Any:
-    loaded = np.load(file, allow_pickle=False)
-    if isinstance(loaded, np.ndarray):
-        return loaded
-    with loaded:
-        return loaded[_only(list(loaded.files), file)]
-
-
-def _load_tensor(file: Path) -> Any:
-    import torch
-
-    loaded = torch.load(file, map_location="cpu", weights_only=True)
-    if isinstance(loaded, dict):
-        loaded = loaded[_only(list(loaded), file)]
-    if not isinstance(loaded, torch.Tensor):
-        raise ClipError(f"{file.name} holds a {type(loaded).__name__}, not a tensor")
-    return from_tensor(loaded)
-
-
-def from_tensor(loaded: Any) -> Any:
-    """Return a tensor as an array, in a form that numpy has.
+    Args:
+        opened: Keeps the file open for as long as arrays are read.
+        in_place: Whether values stay in the file until they are asked for, as far as its form
+            allows.
 
     Raises:
-        ClipError: It is no tensor.
+        Exception: One of many kinds, for a file that is damaged or another.
     """
+    suffix = file.suffix.lower()
+    if suffix in _PICKLES:
+        return opened.enter_context(open_pickle(file))
+    if suffix not in (".npy", ".npz"):
+        return _tensors(file, in_place=in_place)
+    loaded = np.load(file, mmap_mode="r" if in_place else None, allow_pickle=False)
+    return loaded if isinstance(loaded, np.ndarray) else opened.enter_context(loaded)
+
+
+def _tensors(file: Path, *, in_place: bool) -> Any:
+    import torch
+
+    # Tensors of the older form cannot be left in the file.
+    mapped = in_place and is_zipfile(file)
+    try:
+        return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
+    except (UnpicklingError, EOFError, LookupError, OSError, RuntimeError, ValueError) as error:
+        if isinstance(error, OSError) and error.errno != EINVAL:  # which it has for cut archives
+            raise
+        # Its own text is long, and of how to have the file run what it likes.
+        why = "it is damaged, or no file that torch.save wrote"
+        if re.search("unsupported (global|class)|torchscript", str(error), re.IGNORECASE):
+            why = (
+                "it holds other objects than tensors, and reading those would run code from the "
+                "file; none of it was run"
+            )
+        raise UnpicklingError(why) from error
+
+
+def as_array(value: Any) -> Any:
+    """Return an array of what a file holds for one.
+
+    Raises:
+        ClipError: It is none.
+    """
+    if isinstance(value, PickledArray):
+        return np.array(value.items, object) if value.items is not None else value.read()
+    return value if isinstance(value, np.ndarray) else _from_tensor(value)
+
+
+def _from_tensor(loaded: Any) -> Any:
+    """Return a tensor as an array, in a form that numpy has."""
     import torch
 
     if not isinstance(loaded, torch.Tensor):

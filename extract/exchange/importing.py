@@ -1,10 +1,11 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path, PurePosixPath
-from typing import NamedTuple, TypeVar
+from typing import TypeAlias, TypeVar
 
 import numpy as np
 
@@ -23,12 +24,13 @@ from ta3n.common.records import (
     ClipRecord,
     FeatureConfig,
     Manifest,
+    Plan,
     PlannedClip,
     ShardRecord,
     build_manifest,
     read_record,
 )
-from ta3n.common.store import crc32_of, is_finished, write_shard
+from ta3n.common.store import Features, crc32_of, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.custom.lists import Entry, has_splits, read_list, stem_of
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
@@ -36,12 +38,15 @@ from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
-from ta3n.extract.exchange.feature_archives import FoundFeatures, open_features
+from ta3n.extract.exchange.feature_archives import open_features
+from ta3n.extract.exchange.feature_files import FoundFeatures
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
 
 T = TypeVar("T")
+ReadClip: TypeAlias = tuple[Features, Sequence[int], dict[str, object]]
+"""Rows of a clip [F, D], the frame of each, and what its record says of its frames."""
 
 _SUFFIX = ".avi"
 _LIST_ROLES: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "test"), ("test", "test"))
@@ -96,9 +101,8 @@ class ImportJob:
     pooled: bool = False
 
 
-class _Matched(NamedTuple):
-    video: KnownVideo
-    files: FoundFeatures
+_Matched: TypeAlias = Mapping[str, tuple[KnownVideo, FoundFeatures]]
+"""Videos with their features, by path."""
 
 
 def run_import(job: ImportJob) -> Manifest:
@@ -112,27 +116,110 @@ def run_import(job: ImportJob) -> Manifest:
         OSError: A folder cannot be read or written.
     """
     with open_features(job.source, job.names) as found:
-        return _run_import(job, _match(job, found))
+        matched = _match(job, found)
+        width = _width(job, matched)
+        record_path = job.source / RECORD_NAME
+        exported = read_record(ExportRecord, record_path) if record_path.exists() else None
+        config = _config(job, width, exported.config if exported else None)
+        listing = _listing(job, matched)
+
+        def read(clip: PlannedClip) -> ReadClip:
+            video, features = matched[clip.path]
+            rows = features.read(pooled=job.pooled)
+            if rows.shape[1] != width:
+                raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
+            if exported is None:
+                return rows, range(len(rows)), _counted(video, len(rows))
+            return rows, *exported.frames_of(published_name(features.name), len(rows))
+
+        plan, finished = plan_import(job.folder, listing, config, new_splits=job.new_splits)
+        return write_import(job.folder, plan, finished, listing, read, "videos")
 
 
-def _run_import(job: ImportJob, matched: Sequence[_Matched]) -> Manifest:
-    width = _width(job, matched)
-    record_path = job.source / RECORD_NAME
-    exported = read_record(ExportRecord, record_path) if record_path.exists() else None
-    config = _config(job, width, exported.config if exported else None)
-    by_path = {match.video.path: match for match in matched}
-    plan = make_plan(_listing(job, by_path), config, selection="imported features", limit=None)
-    plan = agree_on_plan(job.folder, plan, new_splits=job.new_splits)
-    remove_stale_temporaries(job.folder)
+def plan_import(
+    folder: Path, listing: Listing, config: FeatureConfig, *, new_splits: bool
+) -> tuple[Plan, list[str]]:
+    """Agree on the plan of a folder of imported features; return it with the finished shards.
+
+    Raises:
+        DataConflictError: The folder was made otherwise.
+        OSError: It cannot be written.
+    """
+    plan = make_plan(listing, config, selection="imported features", limit=None)
+    plan = agree_on_plan(folder, plan, new_splits=new_splits)
+    remove_stale_temporaries(folder)
+    return plan, [shard for shard in plan.shards if mend_sidecar(folder, shard)]
+
+
+def imported_weights(words: str) -> str:
+    """Return how a configuration names weights that are only known in words."""
+    return f"{IMPORTED}:{words.removeprefix(f'{IMPORTED}:')}"
+
+
+def write_import(
+    folder: Path,
+    plan: Plan,
+    finished: Collection[str],
+    listing: Listing,
+    read: Callable[[PlannedClip], ReadClip],
+    unit: str,
+) -> Manifest:
+    """Write the shards that are not finished, and the manifest.
+
+    Args:
+        listing: The clips' files as they are now: they may have been replaced since they were
+            planned.
+        read: Gives a clip's rows; what it raises a `ClipError` for is a clip that failed.
+        unit: What clips are called, plural.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    files = {clip.path: clip for clip in listing.clips}
     done = 0
-    with ProgressLine(len(plan.clips), "videos") as progress:
-        for shard in plan.shards:
-            clips = [clip for clip in plan.clips if clip.shard == shard]
+    with ProgressLine(len(plan.clips), unit) as progress:
+        for shard, of_shard in groupby(plan.clips, key=lambda clip: clip.shard):
+            clips = list(of_shard)
             done += len(clips)
-            if not is_finished(job.folder, shard) and not mend_sidecar(job.folder, shard):
-                _write(job, config, exported, [(c, by_path[c.path]) for c in clips])
-            progress.update(done, f"{shard} is done")
-    return build_manifest(job.folder)
+            if shard not in finished:
+                _write(folder, plan.config, clips, files, read)
+                progress.update(done, f"{shard} is done")
+    return build_manifest(folder)
+
+
+def _write(
+    folder: Path,
+    config: FeatureConfig,
+    clips: Sequence[PlannedClip],
+    files: Mapping[str, Clip],
+    read: Callable[[PlannedClip], ReadClip],
+) -> None:
+    """Read the features of a shard's clips and write it."""
+    records: list[ClipRecord] = []
+    parts = [np.empty((0, config.feature_dim), np.float32)]
+    numbers = [np.empty(0, np.int32)]
+    start = 0
+    for clip in clips:
+        try:
+            rows, frames, found = read(clip)
+        except ClipError as error:
+            found = {"status": "failed", "error": str(error)}
+        else:
+            found |= {"start": start, "length": len(rows), "crc32": crc32_of(rows)}
+            parts.append(rows)
+            numbers.append(np.asarray(frames, np.int32))
+            start += len(rows)
+        file = files[clip.path]
+        found |= {"size_bytes": file.size_bytes, "mtime_ns": file.mtime_ns}
+        records.append(ClipRecord.model_validate(clip.model_dump() | found))
+    record = ShardRecord(
+        config_hash=config.hash,
+        shard=clips[0].shard,
+        num_rows=start,
+        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
+        clips=tuple(records),
+    )
+    write_shard(folder, record, np.concatenate(parts), np.concatenate(numbers))
 
 
 def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> FeatureConfig:
@@ -148,7 +235,7 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
     return FeatureConfig(
         dataset=job.dataset,
         backbone=backbone,
-        weights=f"{IMPORTED}:{weights.removeprefix(f'{IMPORTED}:')}",
+        weights=imported_weights(weights),
         profile=IMPORTED,
         image_size=exported.image_size if exported else IMAGE_SIZE,
         frames=exported.frames if exported else "all",
@@ -157,7 +244,7 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
     )
 
 
-def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> list[_Matched]:
+def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> _Matched:
     """Return the known videos with features, by name as published; log the others there."""
     known = _by_name((published_name(v.stem), v.path, v) for v in job.known)
     found = _by_name((published_name(f.name), f.place, f) for f in features)
@@ -170,14 +257,14 @@ def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> list[_Matched]:
             job.dataset,
             printable(shorten(strangers, 3)),
         )
-    matched = [_Matched(video, found[name]) for name, video in known.items() if name in found]
+    matched = [(video, found[name]) for name, video in known.items() if name in found]
     if not matched:
         raise DataMissingError(
             f"no features of the {len(known)} videos of {job.dataset} in {quoted(job.source)}: "
             f"looked for <video>/img_00001.t7 and <video>.npy, .npz, .pt or .pkl, and found "
             f"{len(found)} videos of other names"
         )
-    return sorted(matched, key=lambda match: match.video.path)
+    return {v.path: (v, f) for v, f in sorted(matched, key=lambda match: match[0].path)}
 
 
 def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
@@ -193,18 +280,18 @@ def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
     return found
 
 
-def _width(job: ImportJob, matched: Iterable[_Matched]) -> int:
+def _width(job: ImportJob, matched: _Matched) -> int:
     """Return D, as the first sound video has it."""
     error: ClipError | None = None
-    for match in matched:
+    for _, features in matched.values():
         try:
-            return int(match.files.read(pooled=job.pooled).shape[1])
+            return int(features.read(pooled=job.pooled).shape[1])
         except ClipError as caught:
             error = error or caught
     raise DataMissingError(f"no video can be imported, the first because {error}")
 
 
-def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
+def _listing(job: ImportJob, matched: _Matched) -> Listing:
     absent = {(v.class_name, v.stem): v.splits for v in job.known if v.path not in matched}
     return Listing(
         dataset=job.dataset,
@@ -212,12 +299,12 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
         clips=tuple(
             Clip(
                 path=path,
-                class_name=match.video.class_name,
-                splits=match.video.splits,
-                size_bytes=match.files.size_bytes,
-                mtime_ns=match.files.mtime_ns,
+                class_name=video.class_name,
+                splits=video.splits,
+                size_bytes=features.size_bytes,
+                mtime_ns=features.mtime_ns,
             )
-            for path, match in matched.items()
+            for path, (video, features) in matched.items()
         ),
         absent=tuple(
             ListedClip(class_name=class_name, stem=stem, splits=splits)
@@ -227,55 +314,11 @@ def _listing(job: ImportJob, matched: dict[str, _Matched]) -> Listing:
     )
 
 
-def _write(
-    job: ImportJob,
-    config: FeatureConfig,
-    exported: ExportRecord | None,
-    clips: Sequence[tuple[PlannedClip, _Matched]],
-) -> None:
-    """Read the features of a shard's clips and write it."""
-    records: list[ClipRecord] = []
-    parts = [np.empty((0, config.feature_dim), np.float32)]
-    numbers = [np.empty(0, np.int32)]
-    start = 0
-    for clip, match in clips:
-        try:
-            rows = match.files.read(pooled=job.pooled)
-            if rows.shape[1] != config.feature_dim:
-                raise ClipError(
-                    f"has {rows.shape[1]} values a frame, the others have {config.feature_dim}"
-                )
-            frames, found = _frames_of(match, len(rows), exported)
-        except ClipError as error:
-            found = {"status": "failed", "error": str(error)}
-        else:
-            found |= {"start": start, "length": len(rows), "crc32": crc32_of(rows)}
-            parts.append(rows)
-            numbers.append(np.asarray(frames, np.int32))
-            start += len(rows)
-        # Files may have been replaced since they were planned.
-        found |= {"size_bytes": match.files.size_bytes, "mtime_ns": match.files.mtime_ns}
-        records.append(ClipRecord.model_validate(clip.model_dump() | found))
-    shard_record = ShardRecord(
-        config_hash=config.hash,
-        shard=clips[0][0].shard,
-        num_rows=start,
-        provenance=provenance_of(IMPORTED, f"unknown: {IMPORTED} features", 1),
-        clips=tuple(records),
-    )
-    write_shard(job.folder, shard_record, np.concatenate(parts), np.concatenate(numbers))
-
-
-def _frames_of(
-    match: _Matched, num_rows: int, exported: ExportRecord | None
-) -> tuple[Sequence[int], dict[str, object]]:
-    """Return the frame of each row of a video, and what its record says about its frames."""
-    if exported is not None:
-        video, frames = exported.frame_numbers(published_name(match.files.name), num_rows)
-        return frames, {"status": "ok", **video.model_dump(exclude={"frames"})}
-    declared = match.video.num_frames
+def _counted(video: KnownVideo, num_rows: int) -> dict[str, object]:
+    """Return what the record of a video says of its frames, each of which has a row."""
+    declared = video.num_frames
     short = declared is not None and num_rows < declared
-    return range(num_rows), {
+    return {
         "status": "partial" if short else "ok",
         "error": f"{num_rows} of the {declared} frames that the list declares" if short else "",
         "num_frames": num_rows,

@@ -16,13 +16,14 @@ import enum
 import math
 import os
 import re
+import struct
 import tempfile
 from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, Protocol
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -73,17 +74,6 @@ _CHUNK = 2**16
 _DTYPE_CODE = re.compile("f[248]|[iu][1248]|b1|O8?|[SU][1-9][0-9]{0,3}")
 _MOST_DIMENSIONS = 32
 _SHOWN = 80
-
-
-class _Data(Protocol):
-    """Bytes of an array."""
-
-    @property
-    def size(self) -> int:
-        """How many."""
-
-    def part(self, start: int, stop: int) -> bytes | bytearray:
-        """Return some of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,6 +164,10 @@ class _TextInFile:
         self._size = size
 
 
+_Data: TypeAlias = _InMemory | _InFile | _TextInFile
+"""Bytes of an array, of which each part can be had alone."""
+
+
 @dataclass(slots=True)
 class _Text:
     """A long text that stays in the file: only what encodes it can use it."""
@@ -260,14 +254,11 @@ class PickledArray:
             yield self
             return
         with tempfile.TemporaryFile(dir=folder) as copy:
-            self._copy_to(copy)
+            for block in self.read():
+                copy.write(np.ascontiguousarray(block).data)
+            copy.flush()
             data = _InFile(copy, 0, copy.tell())
             yield PickledArray(self.dtype, None, data, self.shape, tuple(range(len(self.shape))))
-
-    def _copy_to(self, file: BinaryIO) -> None:
-        for block in self.read():
-            file.write(np.ascontiguousarray(block).data)
-        file.flush()
 
     def _values(self, start: int, stop: int, shape: tuple[int, ...]) -> NDArray[Any]:
         assert self.items is None, "objects have no bytes"
@@ -317,7 +308,7 @@ class _Machine:
         try:
             self._check_kind()
             for _ in range(_MOST_INSTRUCTIONS):
-                code = self._take(1)
+                code = self.take(1)
                 if code == b".":
                     return self._end()
                 self._step(code)
@@ -350,18 +341,9 @@ class _Machine:
         return value
 
     def _step(self, code: bytes) -> None:
-        if sized := _SIZED.get(code):
-            self.stack.append(self._payload(*sized))
-        elif code in _NUMBERS:
-            size, signed = _NUMBERS[code]
-            self.stack.append(int.from_bytes(self._take(size), "little", signed=signed))
-        elif code in _CONSTANTS:
-            self.stack.append(_CONSTANTS[code])
-        elif code in _EMPTY:
-            self.stack.append(_EMPTY[code]())
-        elif code in _TUPLES:
-            count = _TUPLES[code]
-            self.stack[-count:] = [tuple(self._last(count))]
+        if code in _VALUES:
+            value = _VALUES[code](self)
+            self.stack.append(value)
         elif code in _STEPS:
             _STEPS[code](self)
         elif code in _REFUSED:
@@ -376,14 +358,17 @@ class _Machine:
 
     # Bytes of the file.
 
-    def _take(self, size: int) -> bytes:
+    def take(self, size: int) -> bytes:
         data = self.file.read(size)
         if len(data) != size:
             raise _DamagedError(f"it ends early, at byte {self.size}; fetch it again")
         return data
 
-    def _payload(self, size_of_length: int, kind: str) -> Any:
-        length = int.from_bytes(self._take(size_of_length), "little")
+    def whole(self, size: int, *, signed: bool = False) -> int:
+        return int.from_bytes(self.take(size), "little", signed=signed)
+
+    def payload(self, size_of_length: int, kind: str) -> Any:
+        length = self.whole(size_of_length)
         place = self.file.tell()
         if length > self.size - place:
             raise _DamagedError(
@@ -393,43 +378,56 @@ class _Machine:
         if length > _LONGEST_VALUE:
             raw = _InFile(self.file, place, length)
             self.file.seek(length, os.SEEK_CUR)
-            return _Text(raw) if kind == "text" else raw
-        data = self._take(length)
-        if kind == "bytes":
-            return data
-        return data.decode("latin-1" if kind == "string" else "utf-8", errors="strict")
+            return _Text(raw) if kind == "utf-8" else raw
+        data = self.take(length)
+        return data if kind == "bytes" else data.decode(kind)
 
-    def _line(self) -> bytes:
+    def line(self) -> bytes:
         line = self.file.readline(_LONGEST_LINE)
         if not line.endswith(b"\n"):
             why = "ends early" if len(line) < _LONGEST_LINE else "has too long a line"
             raise _DamagedError(f"it {why}, at byte {self.file.tell()}")
         return line[:-1]
 
-    def _decimal(self, line: bytes) -> int:
+    def decimal(self, line: bytes) -> int:
         if len(line) > _MOST_DIGITS:
             raise _DamagedError(f"a number has {len(line)} digits")
         return int(line)
 
+    def decimal_or_truth(self) -> int:
+        line = self.line()
+        return line == b"01" if line in (b"00", b"01") else self.decimal(line)
+
+    def quoted_text(self) -> str:
+        line = self.line().strip()
+        if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
+            raise _DamagedError(f"a text at byte {self.file.tell()} is not in quotes")
+        data: bytes = codecs.escape_decode(line[1:-1])[0]
+        return data.decode("latin-1")
+
     # Values on the stack.
 
-    def _last(self, count: int) -> list[Any]:
+    def taken(self, count: int) -> list[Any]:
+        """Take the last values off the stack."""
         if len(self.stack) < count:
             raise IndexError("too few values")
-        return self.stack[-count:]
+        items = self.stack[-count:]
+        del self.stack[-count:]
+        return items
 
-    def _to_mark(self) -> list[Any]:
+    def to_mark(self) -> list[Any]:
+        """Take all values since the last mark off the stack."""
         items, self.stack = self.stack, self.below.pop()
         return items
 
-    # Instructions.
+    # Instructions that make no value.
 
-    def protocol(self) -> None:
-        if (number := self._take(1)[0]) > _HIGHEST_PROTOCOL:
+    def check_protocol(self) -> None:
+        if (number := self.take(1)[0]) > _HIGHEST_PROTOCOL:
             raise _DamagedError(f"it has protocol {number}, known are 0 to {_HIGHEST_PROTOCOL}")
 
-    def frame(self) -> None:
-        length = int.from_bytes(self._take(8), "little")
+    def check_frame(self) -> None:
+        length = self.whole(8)
         if length > self.size - self.file.tell():
             raise _DamagedError(
                 f"it ends early: a part of {length} bytes is declared, and "
@@ -444,113 +442,22 @@ class _Machine:
         if self.stack:
             self.stack.pop()
         else:
-            self._to_mark()
+            self.to_mark()
 
-    def pop_mark(self) -> None:
-        self._to_mark()
-
-    def duplicate(self) -> None:
-        self.stack.append(self.stack[-1])
-
-    def int_line(self) -> None:
-        line = self._line()
-        truths = {b"00": False, b"01": True}
-        self.stack.append(truths[line] if line in truths else self._decimal(line))
-
-    def long_line(self) -> None:
-        self.stack.append(self._decimal(self._line().removesuffix(b"L")))
-
-    def float_line(self) -> None:
-        self.stack.append(float(self._line()))
-
-    def double(self) -> None:
-        self.stack.append(float(np.frombuffer(self._take(8), ">f8")[0]))
-
-    def string_line(self) -> None:
-        line = self._line().strip()
-        if len(line) < 2 or line[:1] not in (b"'", b'"') or line[-1:] != line[:1]:
-            raise _DamagedError(f"a text at byte {self.file.tell()} is not in quotes")
-        data: bytes = codecs.escape_decode(line[1:-1])[0]
-        self.stack.append(data.decode("latin-1"))
-
-    def unicode_line(self) -> None:
-        self.stack.append(self._line().decode("raw-unicode-escape"))
-
-    def long(self) -> None:
-        self.stack.append(int.from_bytes(self._take(self._take(1)[0]), "little", signed=True))
-
-    def list_of_mark(self) -> None:
-        items = self._to_mark()
-        self.stack.append(items)
-
-    def tuple_of_mark(self) -> None:
-        items = self._to_mark()
-        self.stack.append(tuple(items))
-
-    def dict_of_mark(self) -> None:
-        items = self._to_mark()
-        self.stack.append(self._filled({}, items))
-
-    def append(self) -> None:
-        value = self.stack.pop()
-        self._listed().append(value)
-
-    def appends(self) -> None:
-        items = self._to_mark()
-        self._listed().extend(items)
-
-    def set_item(self) -> None:
-        items = self._last(2)
-        del self.stack[-2:]
-        self._filled(self.stack[-1], items)
-
-    def set_items(self) -> None:
-        items = self._to_mark()
-        self._filled(self.stack[-1], items)
-
-    def _listed(self) -> list[Any]:
+    def extend(self, items: list[Any]) -> None:
         if not isinstance(self.stack[-1], list):
             raise TypeError("no list to append to")
-        return self.stack[-1]
+        self.stack[-1].extend(items)
 
-    def _filled(self, target: Any, items: list[Any]) -> Any:
-        if not isinstance(target, dict) or len(items) % 2:
-            raise TypeError("no pairs, or no dict to put them in")
-        target.update(zip(map(_key, items[::2]), items[1::2], strict=True))
-        return target
+    def fill(self, items: list[Any]) -> None:
+        _filled(self.stack[-1], items)
 
-    def memoize(self) -> None:
-        self.memo[len(self.memo)] = self.stack[-1]
-
-    def put_line(self) -> None:
-        self.memo[self._decimal(self._line())] = self.stack[-1]
-
-    def put(self, size: int) -> None:
-        self.memo[int.from_bytes(self._take(size), "little")] = self.stack[-1]
-
-    def get_line(self) -> None:
-        self.stack.append(self.memo[self._decimal(self._line())])
-
-    def get(self, size: int) -> None:
-        self.stack.append(self.memo[int.from_bytes(self._take(size), "little")])
-
-    def global_line(self) -> None:
-        module, name = self._line(), self._line()
-        self.stack.append(_named(module.decode("utf-8"), name.decode("utf-8")))
-
-    def global_of_stack(self) -> None:
-        module, name = self._last(2)
-        self.stack[-2:] = [_named(module, name)]
-
-    def reduce(self) -> None:
-        name, args = self._last(2)
-        if not isinstance(name, _Name) or not isinstance(args, tuple):
-            raise _DamagedError("it calls what is no function")
-        self.stack[-2:] = [_made(name, args)]
+    def memoize(self, number: int) -> None:
+        self.memo[number] = self.stack[-1]
 
     def build(self) -> None:
-        target, state = self._last(2)
-        self.stack.pop()
+        target, state = self.taken(2)
+        self.stack.append(target)
         if isinstance(target, _Dtype):
             _set_dtype(target, state)
         elif isinstance(target, PickledArray):
@@ -559,57 +466,65 @@ class _Machine:
             raise _DamagedError(f"it gives a {type(target).__name__} a state, which it has none of")
 
 
-_SIZED = {
-    b"U": (1, "string"),
-    b"T": (4, "string"),
-    b"\x8c": (1, "text"),
-    b"X": (4, "text"),
-    b"\x8d": (8, "text"),
-    b"C": (1, "bytes"),
-    b"B": (4, "bytes"),
-    b"\x8e": (8, "bytes"),
-    b"\x96": (8, "bytes"),
+_VALUES: dict[bytes, Callable[[_Machine], object]] = {
+    b"N": lambda _: None,
+    b"\x88": lambda _: True,
+    b"\x89": lambda _: False,
+    b"I": _Machine.decimal_or_truth,
+    b"L": lambda machine: machine.decimal(machine.line().removesuffix(b"L")),
+    b"K": lambda machine: machine.whole(1),
+    b"M": lambda machine: machine.whole(2),
+    b"J": lambda machine: machine.whole(4, signed=True),
+    b"\x8a": lambda machine: machine.whole(machine.whole(1), signed=True),
+    b"F": lambda machine: float(machine.line()),
+    b"G": lambda machine: struct.unpack(">d", machine.take(8))[0],
+    b"S": _Machine.quoted_text,
+    b"V": lambda machine: machine.line().decode("raw-unicode-escape"),
+    b"U": lambda machine: machine.payload(1, "latin-1"),
+    b"T": lambda machine: machine.payload(4, "latin-1"),
+    b"\x8c": lambda machine: machine.payload(1, "utf-8"),
+    b"X": lambda machine: machine.payload(4, "utf-8"),
+    b"\x8d": lambda machine: machine.payload(8, "utf-8"),
+    b"C": lambda machine: machine.payload(1, "bytes"),
+    b"B": lambda machine: machine.payload(4, "bytes"),
+    b"\x8e": lambda machine: machine.payload(8, "bytes"),
+    b"\x96": lambda machine: machine.payload(8, "bytes"),
+    b"]": lambda _: [],
+    b"}": lambda _: {},
+    b")": lambda _: (),
+    b"l": _Machine.to_mark,
+    b"d": lambda machine: _filled({}, machine.to_mark()),
+    b"t": lambda machine: tuple(machine.to_mark()),
+    b"\x85": lambda machine: tuple(machine.taken(1)),
+    b"\x86": lambda machine: tuple(machine.taken(2)),
+    b"\x87": lambda machine: tuple(machine.taken(3)),
+    b"2": lambda machine: machine.stack[-1],
+    b"g": lambda machine: machine.memo[machine.decimal(machine.line())],
+    b"h": lambda machine: machine.memo[machine.whole(1)],
+    b"j": lambda machine: machine.memo[machine.whole(4)],
+    b"c": lambda machine: _named(machine.line().decode(), machine.line().decode()),
+    b"\x93": lambda machine: _named(*machine.taken(2)),
+    b"R": lambda machine: _made(*machine.taken(2)),
 }
-"""Instruction -> bytes of the length, and what comes after it."""
+"""Instruction -> the value that it puts on the stack."""
 
-_NUMBERS = {b"K": (1, False), b"M": (2, False), b"J": (4, True)}
-_CONSTANTS: dict[bytes, object] = {b"N": None, b"\x88": True, b"\x89": False}
-_EMPTY: dict[bytes, Callable[[], object]] = {b"]": list, b"}": dict, b")": tuple}
-_TUPLES = {b"\x85": 1, b"\x86": 2, b"\x87": 3}
-
-_STEPS: dict[bytes, Callable[[_Machine], None]] = {
-    b"\x80": _Machine.protocol,
-    b"\x95": _Machine.frame,
+_STEPS: dict[bytes, Callable[[_Machine], object]] = {
+    b"\x80": _Machine.check_protocol,
+    b"\x95": _Machine.check_frame,
     b"(": _Machine.mark,
     b"0": _Machine.pop,
-    b"1": _Machine.pop_mark,
-    b"2": _Machine.duplicate,
-    b"I": _Machine.int_line,
-    b"L": _Machine.long_line,
-    b"F": _Machine.float_line,
-    b"G": _Machine.double,
-    b"S": _Machine.string_line,
-    b"V": _Machine.unicode_line,
-    b"\x8a": _Machine.long,
-    b"l": _Machine.list_of_mark,
-    b"t": _Machine.tuple_of_mark,
-    b"d": _Machine.dict_of_mark,
-    b"a": _Machine.append,
-    b"e": _Machine.appends,
-    b"s": _Machine.set_item,
-    b"u": _Machine.set_items,
-    b"\x94": _Machine.memoize,
-    b"p": _Machine.put_line,
-    b"q": lambda machine: machine.put(1),
-    b"r": lambda machine: machine.put(4),
-    b"g": _Machine.get_line,
-    b"h": lambda machine: machine.get(1),
-    b"j": lambda machine: machine.get(4),
-    b"c": _Machine.global_line,
-    b"\x93": _Machine.global_of_stack,
-    b"R": _Machine.reduce,
+    b"1": _Machine.to_mark,
+    b"a": lambda machine: machine.extend(machine.taken(1)),
+    b"e": lambda machine: machine.extend(machine.to_mark()),
+    b"s": lambda machine: machine.fill(machine.taken(2)),
+    b"u": lambda machine: machine.fill(machine.to_mark()),
+    b"\x94": lambda machine: machine.memoize(len(machine.memo)),
+    b"p": lambda machine: machine.memoize(machine.decimal(machine.line())),
+    b"q": lambda machine: machine.memoize(machine.whole(1)),
+    b"r": lambda machine: machine.memoize(machine.whole(4)),
     b"b": _Machine.build,
 }
+"""Instruction -> what it does with the values that are there."""
 
 _REFUSED = {
     b"P": "an object by its persistent id",
@@ -629,6 +544,13 @@ _REFUSED = {
     b"\x91": "a set",
 }
 """Instruction -> what it would make, which is not to be had here."""
+
+
+def _filled(target: Any, items: list[Any]) -> Any:
+    if not isinstance(target, dict) or len(items) % 2:
+        raise TypeError("no pairs, or no dict to put them in")
+    target.update(zip(map(_key, items[::2]), items[1::2], strict=True))
+    return target
 
 
 def _key(value: Any) -> Any:
@@ -651,8 +573,10 @@ def _named(module: Any, name: Any) -> _Name:
     return found
 
 
-def _made(name: _Name, args: tuple[Any, ...]) -> Any:
+def _made(name: Any, args: Any) -> Any:
     """Return the value that a function of numpy would make."""
+    if not isinstance(name, _Name) or not isinstance(args, tuple):
+        raise _DamagedError("it calls what is no function")
     if name is _Name.ENCODE:
         return _encoded(*args)
     if name is _Name.DTYPE:
@@ -744,7 +668,7 @@ def _fill(
             data = _encoded(data, "latin1")
         if isinstance(data, bytes):
             data = _InMemory(data)
-        if not isinstance(data, _InMemory | _InFile | _TextInFile):
+        if not isinstance(data, _Data):
             raise _DamagedError("the values of an array are no bytes")
         if data.size != num_values * target.dtype.itemsize:
             raise _mismatched(shape, target.dtype, data.size, "bytes")

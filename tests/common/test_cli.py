@@ -2,13 +2,14 @@
 
 import signal
 from importlib import import_module
+from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
 from typing import Any, Literal
 
 import click
 import pytest
 from click.shell_completion import ShellComplete
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 
 from ta3n.common.cli import SettingsCommand, handles_errors
 from ta3n.common.errors import EXIT_INTERRUPTED, ConfigError, UsageError
@@ -160,6 +161,40 @@ def test_reasons_are_logged_when_asked_for(options: tuple[str, ...], logged: lis
     *lines, last = result.stderr.splitlines()
     assert last == "x: error: wrong"
     assert [line.split(" x: ")[1] for line in lines] == logged
+
+
+def ending(error: type[Exception] | str) -> Result:
+    """Return what becomes of a command that meets an error, or imports a module."""
+
+    @click.command()
+    @handles_errors("x")
+    def command() -> None:
+        if isinstance(error, str):
+            import_module(error)
+        else:
+            raise error
+
+    return CliRunner().invoke(command)
+
+
+def test_a_library_that_cannot_be_loaded_is_told_in_one_line(
+    tmp_path: Path, monkeypatch: Patch
+) -> None:
+    """As torch's cannot where memory is limited; a module in Python is a fault of ours."""
+    library = tmp_path / f"no_library{EXTENSION_SUFFIXES[0]}"
+    library.write_bytes(b"no library")
+    (tmp_path / "faulty_module.py").write_text("from math import no_such_name\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    result = ending("no_library")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith(f"x: error: {library} cannot be loaded: ")
+    assert "no_such_name" in str(ending("faulty_module").exception)
+
+
+def test_too_little_memory_is_told_in_one_line() -> None:
+    result = ending(MemoryError)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert result.stderr.startswith("x: error: not enough memory; ")
 
 
 def completed(command: click.Command, *words: str) -> list[str]:

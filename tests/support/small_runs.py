@@ -8,9 +8,10 @@ from typing import Any
 from click.testing import CliRunner, Result
 
 from ta3n.train.cli import main
-from ta3n.train.jobs.execution import run_job
+from ta3n.train.jobs.execution import run_jobs
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.runs.folder import RunResult
 
 
 def ta3n_train(*args: object) -> Result:
@@ -35,6 +36,11 @@ def small_settings(features: Path | list[Path], out: Path, **changes: Any) -> Tr
 def with_settings(job: TrainingJob, **changes: Any) -> TrainingJob:
     """Return a job with other settings of where and how it is trained."""
     return replace(job, settings=job.settings.model_copy(update=changes))
+
+
+def run_job(job: TrainingJob) -> list[RunResult]:
+    """Train every seed of one job that is not finished; return the results of all."""
+    return run_jobs([job])[0]
 
 
 def train(source: str, target: str, features: Path | list[Path], out: Path, **changes: Any) -> Path:

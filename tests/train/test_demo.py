@@ -36,6 +36,8 @@ def test_quick_demonstration_ends_in_a_report_and_resumes(tmp_path: Path) -> Non
 def test_directions_and_methods_are_chosen_by_name() -> None:
     assert len(demo._pairs("all")) == 6
     assert demo._pairs("c-a, a-b") == (("c", "a"), ("a", "b"))
+    with pytest.raises(UsageError, match=r"--directions 'a-b,all': give all alone, or some of a-b"):
+        demo._pairs("a-b,all")
     with pytest.raises(UsageError, match=r"--directions 'a-d': give all, or some of a-b, a-c"):
         demo._pairs("a-d")
     assert demo._rows("dan,coral+mcc") == (("dan", "relation"), ("coral+mcc", "relation"))

@@ -10,7 +10,7 @@ Source: Damen et al., "Rescaling Egocentric Vision" (2022), and the program of i
 challenge (epic-kitchens/C1-Action-Recognition).
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, NamedTuple, TypeAlias
 
@@ -67,40 +67,18 @@ def pair_ranks(
     Raises:
         DataConflictError: The scores are not finite.
     """
-    labels = verbs * noun.shape[1] + nouns
-    parts = [ranks(pairs, labels[place]) for place, pairs in _scored_pairs(verb, noun, log_prior)]
-    return np.concatenate(parts) if parts else np.empty(0, np.int64)
-
-
-def top_pairs(
-    verb: Scores, noun: Scores, k: int, *, log_prior: Scores | None = None
-) -> NDArray[np.int64]:
-    """Return the verb and the noun of the `k` best pairs, the best first, int64 [N, k, 2].
-
-    Raises:
-        DataConflictError: The scores are not finite.
-    """
-    parts = [np.empty((0, k, 2), np.int64)]
-    for _, pairs in _scored_pairs(verb, noun, log_prior):
-        best = np.argsort(-pairs, axis=1, kind="stable")[:, :k]
-        parts.append(np.stack(np.divmod(best, noun.shape[1]), axis=2))
-    return np.concatenate(parts)
-
-
-def _scored_pairs(
-    verb: Scores, noun: Scores, log_prior: Scores | None
-) -> Iterator[tuple[slice, NDArray[np.float64]]]:
-    """Yield where segments lie and the scores of their pairs, [few, V * O]: all are too many."""
     _check(verb)
     _check(noun)
-    num_pairs = verb.shape[1] * noun.shape[1]
+    labels, num_pairs = verbs * noun.shape[1] + nouns, verb.shape[1] * noun.shape[1]
+    parts: list[Integers] = [np.empty(0, np.int64)]
     step = max(1, _PAIRS_AT_ONCE // num_pairs)
     for start in range(0, len(verb), step):
-        place = slice(start, start + step)
-        pairs = verb[place, :, None].astype(np.float64) + noun[place, None, :]  # [few, V, O]
+        few = slice(start, start + step)
+        pairs = verb[few, :, None].astype(np.float64) + noun[few, None, :]  # [few, V, O]
         if log_prior is not None:
             pairs += log_prior
-        yield place, pairs.reshape(-1, num_pairs)
+        parts.append(ranks(pairs.reshape(-1, num_pairs), labels[few]))
+    return np.concatenate(parts)
 
 
 def _check(scores: Scores) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import mean
@@ -12,8 +12,7 @@ import click
 
 from ta3n.common.cli import say_json
 from ta3n.common.errors import DataMissingError, UsageError
-from ta3n.common.log import print_table
-from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
+from ta3n.common.log import open_console, print_table
 from ta3n.train.runs.selection import KEPT_WEIGHTS, LAST
 
 if TYPE_CHECKING:
@@ -32,6 +31,54 @@ _CLIPS_ONLY = frozenset({"weights"})
 F = TypeVar("F", bound=Callable[..., Any])
 
 
+def given_names(options: Mapping[str, Any]) -> set[str]:
+    """Return the names of options that were given."""
+    return {name for name, value in options.items() if value not in (None, ())}
+
+
+def dashed(names: Iterable[str]) -> str:
+    """Return names of options as they are typed, separated by commas."""
+    return ", ".join(f"--{name.replace('_', '-')}" for name in names)
+
+
+def take_own(
+    option: str,
+    own: Sequence[str],
+    options: dict[str, Any],
+    others: Mapping[str, Any],
+    *,
+    whose: str,
+    shared: frozenset[str],
+) -> dict[str, Any] | None:
+    """Take an option that trains nothing, with those that go with it alone, out of all options.
+
+    Args:
+        option: The one that trains nothing.
+        own: Those that go with it alone.
+        options: All there are.
+        others: Options of training that are no settings.
+        whose: Settings that it keeps to.
+        shared: Options of training that it takes too.
+
+    Returns:
+        What was taken, given or not; None where training is asked for.
+
+    Raises:
+        UsageError: For options that do not go together.
+    """
+    taken = {name: options.pop(name) for name in (option, *own)}
+    given = given_names(taken)
+    if option not in given:
+        if lost := [name for name in own if name in given]:
+            raise UsageError(f"{dashed(lost)} cannot go without --{option} RUN; give it too")
+        return None
+    if wrong := sorted(given_names({**options, **others}) - shared):
+        raise UsageError(
+            f"--{option} trains nothing and keeps to {whose} settings; leave {dashed(wrong)} out"
+        )
+    return taken
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EvaluationCall:
     """What is to be evaluated: options by name, either of `target` and `videos`.
@@ -42,8 +89,8 @@ class EvaluationCall:
 
     run: Path
     target: str | None
-    videos: tuple[str, ...]
     out: Path | None
+    videos: tuple[str, ...] = ()
     rule: str = LAST
     split: BenchmarkRole = "val"
     top_k: int = 5
@@ -106,23 +153,19 @@ def take_call(
         UsageError: For options that do not go together.
     """
     names = ("rule", "split", "top_k", "videos", "weights", "annotations", "action_prior")
-    own = {name: options.pop(name) for name in names}
-    run = options.pop("evaluate")
-    if run is None:
-        refuse_without("--evaluate", own)
+    own = take_own("evaluate", names, options, others, whose="the run's", shared=_SHARED)
+    if own is None:
         return None
-    given = given_names({**options, **others})
-    refuse_training("--evaluate", "the run's", given, _SHARED)
+    run = own.pop("evaluate")
     if (target is None) == (not own["videos"]):
         raise UsageError(
             "--evaluate needs either --target, a dataset of the run's benchmark, or --videos"
         )
-    given |= {name for name, value in own.items() if value is not None}
+    chosen = {name: own[name] for name in given_names(own)}
     kind, others_only = ("target", _CLIPS_ONLY) if target is not None else ("videos", _DATASET_ONLY)
-    if wrong := sorted(given & others_only):
+    if wrong := sorted((given_names(options) | chosen.keys()) & others_only):
         raise UsageError(f"{dashed(wrong)} cannot go with --{kind}; use one without the other")
     out = None if options["out"] is None else Path(options["out"])
-    chosen = {name: value for name, value in own.items() if value is not None}
     return EvaluationCall(run=run, target=target, out=out, **chosen)
 
 
@@ -197,7 +240,6 @@ def _evaluate(
     )
     from ta3n.train.inference.trained import load_run
     from ta3n.train.runs.records import benchmark_of, find_runs
-    from ta3n.train.runs.tables import open_console
 
     paths = find_runs(call.run)
     runs = [load_run(path, rule=call.rule, device=settings.device) for path in paths]
@@ -230,16 +272,16 @@ def _evaluate(
         say_json({"runs": [{"folder": each.run.path, **record} for each, record in told]})
         return
     console = open_console()
-    console.print(_title(evaluations), highlight=False)
+    console.print(_title(evaluations))
     if challenge is None:
         _print_evaluations(evaluations, call.top_k)
         if few := worth_of_a_video(target, benchmark, call.split):
-            console.print(few, highlight=False)
+            console.print(few)
         return
     if any(challenge.figures):
-        console.print(challenge.table(), highlight=False)
+        print_table(console, challenge.table())
     for line in challenge.notes:
-        console.print(line, highlight=False)
+        console.print(line)
 
 
 def _tell_challenge(
@@ -279,7 +321,7 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     from rich.table import Column, Table
 
     from ta3n.train.runs.selection import MEASURES_OF_OPEN_SET, OPEN_SET
-    from ta3n.train.runs.tables import open_console, spread
+    from ta3n.train.runs.tables import spread
 
     first, total = evaluations[0], len(evaluations[0].videos)
     headings = ("videos", "n", "accuracy", "correct videos")
@@ -305,8 +347,14 @@ def _print_evaluations(evaluations: Sequence[RunEvaluation], top_k: int) -> None
     print_table(console, table)
     console.print("accuracy in percent, mean ± standard deviation over n seeds")
     if first.run.rejection is not None:
-        console.print(MEASURES_OF_OPEN_SET, highlight=False)
-        console.print(first.run.rejection.rule, highlight=False)
+        console.print(MEASURES_OF_OPEN_SET)
+        console.print(first.run.rejection.rule)
+        label = first.run.rejection.label
+        unknown = mean(int((e.predicted == label).sum()) for e in evaluations)
+        console.print(
+            f"told unknown: {unknown:.4g} of {total} videos, which have no class among their "
+            "likeliest, whatever k",
+        )
 
 
 def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k: int) -> None:
@@ -315,7 +363,6 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     from rich.text import Text
 
     from ta3n.common.errors import printable
-    from ta3n.train.runs.tables import open_console
 
     headings = ("video", "status", f"likeliest {min(top_k, len(run.classes))} of the classes")
     table = Table(*(Column(heading, overflow="fold") for heading in headings))
@@ -329,6 +376,5 @@ def _print_predictions(run: TrainedRun, predictions: Sequence[Prediction], top_k
     console = open_console()
     console.print(
         f"{run.title}, seed {run.seed}: rule {run.rule}, epoch {run.epoch}{run.chosen_on}",
-        highlight=False,
     )
     print_table(console, table)

@@ -24,8 +24,8 @@ from ta3n.train.model.prediction import classes_of, probabilities_of
 from ta3n.train.runs.folder import write_csv, write_json
 from ta3n.train.runs.records import (
     benchmark_of,
+    check_features,
     side_named,
-    stream_differences,
     stream_records,
 )
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on
@@ -168,11 +168,7 @@ def load_target(
         num_views=run.num_views,
     )
     streams = [stream.manifest for stream in videos.streams]
-    if differences := stream_differences(run.config, [manifest.config for manifest in streams]):
-        raise DataConflictError(
-            f"the features in {videos.folder} were made otherwise than those that {run.path} was "
-            f"trained on: {'; '.join(differences)}"
-        )
+    check_features(run.config, run.path, [made.config for made in streams], videos.folder)
     recorded = [each["manifests"].get(dataset) for each in stream_records(run.config)]
     if any(r not in (None, m.content_hash) for r, m in zip(recorded, streams, strict=True)):
         LOGGER.warning("%s: these features are not those that the run used", dataset)

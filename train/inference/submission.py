@@ -17,7 +17,7 @@ from ta3n.common.errors import DataConflictError, DataMissingError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.datasets.epic.challenge import PUBLISHED, TARGET, EpicSplit
 from ta3n.train.epic.form import HEADS, HIGHEST_LEVEL, SupervisionLevels
-from ta3n.train.inference.options import dashed, given_names, refuse_training, refuse_without
+from ta3n.train.inference.cli import dashed, take_own
 from ta3n.train.runs.selection import LAST
 
 if TYPE_CHECKING:
@@ -33,8 +33,8 @@ _LEVELS = {
     "sls_td": "supervision by training data",
 }
 _OWN = ("submit_noun", *_LEVELS, "overwrite")
-_SHARED = frozenset({"features", "out", "device", "plugins"})
-"""Options of training that a submission takes too."""
+_SHARED = frozenset({"features", "out", "device", "plugins", "rule", "annotations"})
+"""Options of training, or of an evaluation, that a submission takes too."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,14 +99,10 @@ def take_submission(
     Raises:
         UsageError: For options that do not go together.
     """
-    runs = options.pop("submit")
-    own = {name: options.pop(name) for name in _OWN}
-    if not runs:
-        refuse_without("--submit", own)
+    others = {**others, "target": target}
+    own = take_own("submit", _OWN, options, others, whose="the runs'", shared=_SHARED)
+    if own is None:
         return None
-    shared = {name: options.pop(name) for name in ("rule", "annotations")}
-    given = given_names({**options, **others, "target": target})
-    refuse_training("--submit", "the runs'", given, _SHARED)
     if lacking := [name for name in _LEVELS if own[name] is None]:
         raise UsageError(
             f"--submit needs {dashed(lacking)}: the levels of supervision, 0 to {HIGHEST_LEVEL}, "
@@ -114,10 +110,11 @@ def take_submission(
         )
     if options["out"] is None:
         raise UsageError("--submit needs --out FILE.zip, where the submission is to be written")
+    shared = {name: options[name] for name in ("rule", "annotations")}
     # An evaluation, which is asked for its options next, finds none.
     options |= dict.fromkeys(shared)
     return SubmissionCall(
-        runs=runs,
+        runs=own["submit"],
         noun_runs=own["submit_noun"],
         out=Path(options["out"]),
         levels=SupervisionLevels(*(own[name] for name in _LEVELS)),

@@ -46,10 +46,11 @@ def find_directions(text: str, benchmark: str | None, catalogue: Catalogue) -> l
         meant = sorted(known.get(word.lower(), ()))
         if len(meant) != 1:
             shown = ["-".join(min(names[each], key=len) for each in pair) for pair in pairs]
-            why = "is none of" if not meant else "may be several of"
+            why = f"{word!r} {'may be several' if meant else 'is none'} of {benchmark}"
+            if word.lower() in ("", ALL):
+                why = f"{text!r} has {f'{ALL} beside others' if word else 'an empty part'}"
             raise UsageError(
-                f"--directions {word!r} {why} {benchmark}; give {ALL}, or some of "
-                f"{shorten(shown, _MOST_NAMED)}"
+                f"--directions {why}; give {ALL}, or some of {shorten(shown, _MOST_NAMED)}"
             )
         found += meant
     return list(dict.fromkeys(found))

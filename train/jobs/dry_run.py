@@ -67,7 +67,7 @@ class State:
     @property
     def num_left(self) -> int:
         """Runs that would be trained."""
-        return sum(len(seeds) for _, seeds in self.left)
+        return _num_runs(self.left)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -126,12 +126,13 @@ def look_ahead(
         DivergedError: If runs diverged, or a trial does.
     """
     tasks = list_tasks(jobs)
-    total = sum(len(seeds) for _, seeds in tasks)
+    part, mine = "", tasks
     if share is not None:
         check_count(shares_file(tasks), share)
-    state = state_of(tasks if share is None else share.of(tasks))
-    part = "" if share is None else f", of which part {share} has {_count(state)}"
-    yield f"runs: {total} in {jobs[0].settings.out}{part}"
+        mine = share.of(tasks)
+        part = f", of which part {share} has {_num_runs(mine)}"
+    state = state_of(mine)
+    yield f"runs: {_num_runs(tasks)} in {jobs[0].settings.out}{part}"
     begun = f", {len(state.begun)} of them begun" if state.begun else ""
     diverged = f", {len(state.diverged)} diverged" if state.diverged else ""
     yield f"finished: {state.finished}{diverged}; to be trained: {state.num_left}{begun}"
@@ -144,8 +145,8 @@ def look_ahead(
         )
 
 
-def _count(state: State) -> int:
-    return state.finished + len(state.diverged) + state.num_left
+def _num_runs(tasks: Sequence[Task]) -> int:
+    return sum(len(seeds) for _, seeds in tasks)
 
 
 def _epochs_done(folder: RunFolder) -> int:
@@ -159,13 +160,17 @@ def _try_all(
     jobs: "Sequence[TrainingJob]", state: State, processes: int
 ) -> Generator[str, None, list[str]]:
     """Yield what the runs that are left cost; return what would diverge."""
+    import torch
+
     from ta3n.common.device import available_memory, describe_device, resolve_device
 
     device = resolve_device(jobs[0].settings.device)
     processes = check_processes(state.left, processes)
     kinds = _kinds(state.left)
     here = _existing(jobs[0].settings.out)
-    free, memory = available_memory(device), _Memory(device)
+    free, held_before = available_memory(device), peak_memory()
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     trials: dict[str, Trial] = {}
     tried: list[TrainingJob] = []
     cache, started = FeatureCache(), time.monotonic()
@@ -186,17 +191,17 @@ def _try_all(
     costs = {kind: _cost(of_kind, seconds[kind], state) for kind, of_kind in kinds.items()}
     for kind, of_kind in kinds.items():
         if kind in trials and len(kinds) > 1:
-            method, runs = of_kind[0][0].method, sum(len(seeds) for _, seeds in of_kind)
-            told = f"{trials[kind].seconds:.2f} s an epoch, {runs} runs"
+            method = of_kind[0][0].method
+            told = f"{trials[kind].seconds:.2f} s an epoch, {_num_runs(of_kind)} runs"
             yield f"  {method.name} with {method.temporal}: {told}: {_told(costs[kind])}"
     side_by_side = f", {processes} processes" if processes > 1 else ""
     took = _told(sum(costs.values()) / processes)
     yield f"time: about {took} on {describe_device(device)}{side_by_side}"
-    need = processes * (memory.held() - _features(tried, cache, device))
+    need = processes * (peak_memory() - _features(tried, cache, device))
     need += _features([job for job, _ in state.left], cache, device)
     yield f"memory: about {describe_bytes(need)}, of {describe_bytes(free)} that are free"
     if device.type == "cuda":
-        yield f"memory of the GPU: about {describe_bytes(memory.held_by_gpu())}"
+        yield f"memory of the GPU: about {describe_bytes(torch.cuda.max_memory_reserved(device))}"
     largest = max(trials.values(), key=lambda each: each.run_bytes)
     files = state.num_left * largest.run_bytes + processes * largest.checkpoint_bytes
     space = shutil.disk_usage(here).free
@@ -208,7 +213,7 @@ def _try_all(
             "make room, or give another --out"
         )
     # What this process has taken is not among what is free.
-    if need - memory.before > free:
+    if need - held_before > free:
         raise TrainingError(
             f"no memory: {processes} processes take about {describe_bytes(need)}, and "
             f"{describe_bytes(free)} are free; give fewer --jobs, or --load mapped"
@@ -306,45 +311,20 @@ def _try(
             f"{job.method.name} with {job.method.temporal} does not fit into the memory of "
             f"{device}; give a smaller --batch-size, --load mapped, or --stack off"
         ) from error
-    size = _sizes(job, runs[0].trainer, folders[0])
-    seconds /= len(runs)
-    return Trial(seconds=seconds, videos=_videos(job), diverged=diverged, **size)
+    folder, trainer = folders[0], runs[0].trainer
+    metrics = _size(folder.path / "metrics.jsonl") // max(trainer.epoch, 1) * _epochs(job)
+    kept = len(KEPT_WEIGHTS) * sum(t.nbytes for t in trainer.model.state_dict().values())
+    return Trial(
+        seconds=seconds / len(runs),
+        videos=_videos(job),
+        run_bytes=kept + metrics + _BYTES_A_PREDICTION * len(job.target.val),
+        checkpoint_bytes=_size(folder.checkpoint) + kept,
+        diverged=diverged,
+    )
 
 
-def _sizes(job: "TrainingJob", trainer: Any, folder: RunFolder) -> dict[str, int]:
-    """Return what a run takes on the disk in progress and once it is finished."""
-
-    def size(path: Path) -> int:
-        return path.stat().st_size if path.exists() else 0
-
-    checkpoint = size(folder.checkpoint)
-    weights = sum(t.numel() * t.element_size() for t in trainer.model.state_dict().values())
-    metrics = size(folder.path / "metrics.jsonl") // max(trainer.epoch, 1) * _epochs(job)
-    kept = len(KEPT_WEIGHTS) * weights
-    predictions = _BYTES_A_PREDICTION * len(job.target.val)
-    return {"run_bytes": kept + metrics + predictions, "checkpoint_bytes": checkpoint + kept}
-
-
-class _Memory:
-    """What the trial takes at most, here and on a GPU."""
-
-    def __init__(self, device: "torch.device") -> None:
-        import torch
-
-        self._device = device
-        self.before = peak_memory()
-        if device.type == "cuda":
-            torch.cuda.reset_peak_memory_stats(device)
-
-    def held(self) -> int:
-        """Return the most bytes that were held here."""
-        return peak_memory()
-
-    def held_by_gpu(self) -> int:
-        """Return the most bytes that were held there."""
-        import torch
-
-        return torch.cuda.max_memory_reserved(self._device)
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
 
 
 @contextmanager

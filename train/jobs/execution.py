@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from ta3n.common.errors import DivergedError, TrainingError, UsageError
 from ta3n.common.files import canonical_json, sha256_of
-from ta3n.common.log import LOGGER
+from ta3n.common.log import LOGGER, counted
 from ta3n.common.shares import JobShare, agree_on_count
 from ta3n.train.data.videos import DomainVideos, Video, held_out
-from ta3n.train.runs.folder import Divergence, RunFolder, RunResult, read_divergences
+from ta3n.train.runs.folder import RunFolder, RunResult
 
 if TYPE_CHECKING:
     import torch
@@ -147,15 +147,6 @@ def run_jobs(
     return results
 
 
-def run_job(job: "TrainingJob") -> list[RunResult]:
-    """Train every seed of one job that is not finished; return the results of all.
-
-    Raises:
-        As `run_jobs`.
-    """
-    return run_jobs([job])[0]
-
-
 def list_tasks(jobs: "Sequence[TrainingJob]") -> list[Task]:
     """Cut jobs into pieces that any process may do, in an order that is always the same.
 
@@ -204,15 +195,6 @@ def train(job: "TrainingJob", seeds: Sequence[int], cache: FeatureCache) -> list
                 run_seed(each, data, folder, device, tensorboard=job.settings.tensorboard)
             )
     return results
-
-
-def diverged_runs(jobs: "Sequence[TrainingJob]") -> dict[Path, Divergence]:
-    """Return what ended the runs that diverged, by folder.
-
-    Raises:
-        FeatureStoreError: If a record is damaged.
-    """
-    return read_divergences(job.folder(seed).path for job in jobs for seed in job.seeds)
 
 
 def stacks(job: "TrainingJob", device: "torch.device") -> bool:
@@ -291,8 +273,8 @@ def _log_state(jobs: "Sequence[TrainingJob]", results: Sequence[Sequence[RunResu
     counts = [len(done) for done in results], [len(job.seeds) for job in jobs]
     directions = len({(job.config.source, job.config.target) for job in jobs})
     if directions > 1:
-        rows = len(jobs) // directions
-        told = "%d of %d runs of %d rows in %d directions are done"
+        rows = counted(len(jobs) // directions, "row")
+        told = "%d of %d runs of %s in %d directions are done"
         LOGGER.info(told, *map(sum, counts), rows, directions)
         return
     if len({job.method.name for job in jobs}) < len(jobs):

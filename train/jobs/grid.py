@@ -15,18 +15,13 @@ from pydantic import ValidationError
 
 from ta3n.common.errors import ConfigError, UsageError, did_you_mean
 from ta3n.common.settings import read_toml
-from ta3n.train.jobs.settings import TrainSettings
+from ta3n.train.jobs.settings import WEIGHTS, TrainSettings
 from ta3n.train.methods.registry import default_weights
 
 _MOST_COMBINATIONS = 10_000
 
 _OPTIONS = (
-    "beta-relation",
-    "beta-video",
-    "beta-frame",
-    "gamma",
-    "alpha",
-    "mu",
+    *(name.replace("_", "-") for name in WEIGHTS),
     "learning-rate",
     "optimizer",
     "schedule",

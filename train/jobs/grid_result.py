@@ -4,7 +4,6 @@ A rule chooses by its score, averaged over the seeds: one combination and one ep
 Needs no torch.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,14 +11,14 @@ from statistics import mean, stdev
 from typing import Any
 
 from ta3n.common.errors import DataMissingError, DivergedError, FeatureStoreError
-from ta3n.common.files import canonical_json, replace_file, sha256_of
+from ta3n.common.files import canonical_json, sha256_of
 from ta3n.train.jobs.grid import Combination, Grid, as_option
-from ta3n.train.runs.folder import Divergence, RunFolder, read_divergences
+from ta3n.train.runs.folder import Divergence, RunFolder, read_divergences, write_json
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.rule_notes import rules_on
+from ta3n.train.runs.selection import ORACLE
 from ta3n.train.validators.rules import RULES
 
-ORACLE = "oracle"
 GRID_RULES = (*(rule.name for rule in RULES), ORACLE)
 """Rules that can rank combinations; `last` names an epoch and ranks nothing."""
 
@@ -81,6 +80,7 @@ class Trial:
         """Return the epoch that a rule prefers, the first of equals; None if none has a score."""
         if self.diverged:
             return None
+        scored = (run.accuracies if rule == ORACLE else run.scores(rule) for run in self.runs)
         picks = [
             Pick(
                 number=self.number,
@@ -90,7 +90,7 @@ class Trial:
                 total=self.runs[0].epochs[epoch - 1]["target_total"],
                 class_means=self._class_means(epoch),
             )
-            for epoch, scores in enumerate(zip(*self._scores(rule), strict=True), start=1)
+            for epoch, scores in enumerate(zip(*scored, strict=True), start=1)
             if None not in scores
         ]
         return max(picks, key=lambda pick: pick.score, default=None)
@@ -99,11 +99,6 @@ class Trial:
         found = [run.epochs[epoch - 1].get("target_mean_class") for run in self.runs]
         known = tuple(value for value in found if value is not None)
         return known if len(known) == len(found) else ()
-
-    def _scores(self, rule: str) -> list[list[Any]]:
-        if rule == ORACLE:
-            return [run.accuracies for run in self.runs]
-        return [run.scores(rule) for run in self.runs]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -201,7 +196,7 @@ def choose(grid: Grid, folders: Sequence[Sequence[Path]], rule: str) -> GridResu
         cost=_cost(trials),
         path=folders[0][0].parents[1] / name,
     )
-    replace_file(result.path, (json.dumps(grid_record(result), indent=1) + "\n").encode())
+    write_json(result.path, grid_record(result))
     return result
 
 

@@ -109,39 +109,32 @@ def prepare_jobs(
     of_name = {dataset.name: dataset for dataset in map(catalogue.dataset, named)}
     # In the benchmark's order: the same sources are the same run, in whatever order.
     sources = [name for name in benchmark.sides if name in of_name]
-    names = JOIN.join(sources), catalogue.dataset(target).name
-    benchmark = _with_label_sets(benchmark, names, variants[0])
+    joined, target = JOIN.join(sources), catalogue.dataset(target).name
+    benchmark = _with_label_sets(benchmark, sources, target, variants[0])
     # All settings are looked at before any feature is.
-    chosen = [list(_choose(settings, benchmark, names)) for settings in variants]
+    chosen = [list(_choose(settings, benchmark, joined, target)) for settings in variants]
     pairs: dict[tuple[object, ...], _Pair] = {}
     jobs: list[TrainingJob] = []
     for settings, choices in zip(variants, chosen, strict=True):
         for row, run, start, published in choices:
             _check_domains(run, settings, sources)
             has_source = run.method.trains_on != "nothing"
-            key = (
-                settings.features,
-                settings.segments,
-                settings.sampling,
-                settings.views,
-                has_source,
-            )
+            key = (*_what_is_read(settings), has_source)
             if key not in pairs:
-                pairs[key] = _load_pair(
-                    names, benchmark, settings, None if has_source else start, loaded
-                )
+                known = None if has_source else start
+                pairs[key] = _load_pair(sources, target, benchmark, settings, known, loaded)
             pair = pairs[key]
             if run.recipe.fusion == "late":
                 run = replace(run, stream_dims=pair.target.widths)
             if run.recipe.feature_scale != "none":
                 run = replace(run, stream_widths=pair.target.widths)
             if start is not None:
-                check_fits(start, run, benchmark, names[0], pair.target)
+                check_fits(start, run, benchmark, joined, pair.target)
             _check_filled(run.method, pair.sources, pair.target, settings.rules_on)
             jobs.append(
                 TrainingJob(
                     config=_config(
-                        benchmark, names, run, start, pair, settings.rules_on, published=published
+                        benchmark, sources, run, start, pair, settings.rules_on, published=published
                     ),
                     row=row,
                     run=run,
@@ -185,51 +178,46 @@ def _check_domains(run: RunSettings, settings: TrainSettings, sources: Sequence[
 
 
 def _with_label_sets(
-    benchmark: Benchmark, names: tuple[str, str], settings: TrainSettings
+    benchmark: Benchmark, sources: Sequence[str], target: str, settings: TrainSettings
 ) -> Benchmark:
     """Return the benchmark with the classes that the target is to have."""
-    source, target = names
-    read = partial(class_folders_of, settings.features[0], target)
-    given = benchmark
     if settings.target_classes or settings.unknown:
-        given = with_label_sets(
+        read = partial(class_folders_of, settings.features[0], target)
+        benchmark = with_label_sets(
             benchmark,
-            split_sources(source),
+            sources,
             TargetFolders(dataset=target, read=read),
             target_classes=settings.target_classes,
             unknown=settings.unknown,
         )
-    if settings.unknown_threshold is not None and not given.is_open:
+    if settings.unknown_threshold is not None and not benchmark.is_open:
         raise UsageError(
             "--unknown-threshold is for an open set; name the unknown classes by --unknown"
         )
-    return given
+    return benchmark
 
 
 def _rejection(benchmark: Benchmark, settings: TrainSettings, method: Method) -> Rejection | None:
     """Return how unknown videos are told, where there are any."""
-    if method.has_unknown_output and not benchmark.is_open:
-        raise UsageError(
-            f"{method.name} has an output for unknown videos, and here all are known; name the "
-            "unknown classes by --unknown, or choose another method"
-        )
     if not benchmark.is_open:
-        return None
-    if method.has_unknown_output:
-        if settings.unknown_threshold is not None:
+        if method.has_unknown_output:
             raise UsageError(
-                f"{method.name} has an output for unknown videos; leave out --unknown-threshold"
+                f"{method.name} has an output for unknown videos, and here all are known; name the "
+                "unknown classes by --unknown, or choose another method"
             )
-        return Rejection(label=len(benchmark.class_names), threshold=None)
+        return None
     threshold = settings.unknown_threshold
-    return Rejection(
-        label=len(benchmark.class_names),
-        threshold=DEFAULT_THRESHOLD if threshold is None else threshold,
-    )
+    if not method.has_unknown_output:
+        threshold = DEFAULT_THRESHOLD if threshold is None else threshold
+    elif threshold is not None:
+        raise UsageError(
+            f"{method.name} has an output for unknown videos; leave out --unknown-threshold"
+        )
+    return Rejection(label=len(benchmark.class_names), threshold=threshold)
 
 
 def _choose(
-    settings: TrainSettings, benchmark: Benchmark, names: tuple[str, str]
+    settings: TrainSettings, benchmark: Benchmark, joined: str, target: str
 ) -> Iterator[tuple[Row | None, RunSettings, Start | None, bool]]:
     """Yield for each row what is run, from where, and whether its weights were published."""
     first, *_ = seeds = parse_seeds(settings.seeds)
@@ -245,7 +233,7 @@ def _choose(
         heads = trained_heads(benchmark.heads, settings.heads)
         if heads:
             choice.method.check_heads([head.name for head in heads])
-        weights, published = choose_weights(settings, choice.method, benchmark.base, *names)
+        weights, published = choose_weights(settings, choice.method, benchmark.base, joined, target)
         rejection = _rejection(benchmark, settings, choice.method)
         run = RunSettings(
             method=choice.method,
@@ -271,8 +259,14 @@ class _Pair:
     untested: Sequence[str]
 
 
+def _what_is_read(settings: TrainSettings) -> tuple[object, ...]:
+    """Return what decides which features of a dataset are read."""
+    return settings.features, settings.segments, settings.sampling, settings.views
+
+
 def _load_pair(
-    names: tuple[str, str],
+    source_names: Sequence[str],
+    target_name: str,
     benchmark: Benchmark,
     settings: TrainSettings,
     start: Start | None,
@@ -284,20 +278,12 @@ def _load_pair(
         start: Has the record of the source where no file of it is to be opened.
         loaded: As for `prepare_jobs`.
     """
-    source_names, target_name = split_sources(names[0]), names[1]
     known = {} if loaded is None else loaded
 
     def load(name: str) -> DomainVideos:
         # A dataset has other classes as a source than as a partial or open target.
         classes = tuple(sorted(benchmark.side(name).labels.items()))
-        key = (
-            name,
-            classes,
-            settings.features,
-            settings.segments,
-            settings.views,
-            settings.sampling,
-        )
+        key = (name, classes, *_what_is_read(settings))
         if key not in known:
             known[key] = load_streams(
                 settings.features,
@@ -326,16 +312,14 @@ def _load_pair(
             side.dataset: {"train": len(side.train), "val": len(side.val)} for side in sides
         },
     }
-    if start is not None:
-        for key in ("manifests", "lists", "videos"):
-            there = start.config.data[key]
-            record[key] = {**{name: there.get(name) for name in source_names}, **record[key]}
     if len(target.streams) > 1:
         record["streams"] = [_stream_record(sides, n) for n in range(1, len(target.streams))]
-        for place, each in enumerate(record["streams"]) if start else ():
-            there = start.config.data["streams"][place]["manifests"] if start else {}
-            recorded = {name: there.get(name) for name in source_names}
-            each["manifests"] = {**recorded, **each["manifests"]}
+    if start is not None:
+        ours, theirs = record.get("streams", ()), start.config.data.get("streams", ())
+        parts = [(record, start.config.data, key) for key in ("manifests", "lists", "videos")]
+        parts += [(*both, "manifests") for both in zip(ours, theirs, strict=False)]
+        for here, there, key in parts:
+            here[key] = {**{name: there[key].get(name) for name in source_names}, **here[key]}
     untested = untested_classes(
         target,
         benchmark.label_names,
@@ -384,7 +368,7 @@ def _check_filled(
 
 def _config(
     benchmark: Benchmark,
-    names: tuple[str, str],
+    sources: Sequence[str],
     run: RunSettings,
     start: Start | None,
     pair: _Pair,
@@ -402,8 +386,8 @@ def _config(
     identity |= others
     return RunConfig(
         benchmark=benchmark.name,
-        source=names[0],
-        target=names[1],
+        source=JOIN.join(sources),
+        target=pair.target.dataset,
         method=method.name,
         temporal=method.temporal,
         label=method.label,
@@ -417,7 +401,7 @@ def _config(
             "rules_on": rules_on,
             "classes": classes,
             **others,
-            **_sources_record(names[0], run),
+            **_sources_record(sources, run),
             **(_headed(benchmark, run, pair) if run.heads else {}),
             **({"init_from": _start_record(start)} if start else {}),
             **({"untested_classes": list(pair.untested)} if pair.untested else {}),
@@ -426,12 +410,12 @@ def _config(
     )
 
 
-def _sources_record(joined: str, run: RunSettings) -> dict[str, Any]:
+def _sources_record(sources: Sequence[str], run: RunSettings) -> dict[str, Any]:
     """Return what is recorded beside of several sources; domains where the method reads them."""
-    if len(sources := split_sources(joined)) == 1:
+    if len(sources) == 1:
         return {}
-    read = bool(run.method.telling_sources)
-    return {"sources": sources, **({"domains": run.domains} if read else {})}
+    domains = {"domains": run.domains} if run.method.telling_sources else {}
+    return {"sources": sources, **domains}
 
 
 def _label_sets_record(benchmark: Benchmark, run: RunSettings) -> dict[str, Any]:
@@ -457,14 +441,8 @@ def _headed(benchmark: Benchmark, run: RunSettings, pair: _Pair) -> dict[str, An
 
 def _start_record(start: Start) -> dict[str, Any]:
     """Return what a run tells of the one it started from."""
-    config = start.config
-    return {
-        "method": config.method,
-        "label": config.label,
-        "temporal": config.temporal,
-        "hash": config.hash,
-        "seed": start.point.seed,
-    }
+    told = {name: getattr(start.config, name) for name in ("method", "label", "temporal", "hash")}
+    return {**told, "seed": start.point.seed}
 
 
 def label_sets_note(benchmark: Benchmark, target: DomainVideos) -> str | None:

@@ -4,11 +4,12 @@ No torch here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from contextlib import suppress
+from dataclasses import fields, replace
+from typing import Any, NamedTuple
 
 from ta3n.common.errors import UsageError
-from ta3n.train.jobs.settings import ALL_METHODS, SWITCHES, TrainSettings
+from ta3n.train.jobs.settings import ALL_METHODS, SWITCHES, WEIGHTS, TrainSettings
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.registry import (
     METHODS,
@@ -22,14 +23,8 @@ from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.recipe.recipes import RECIPES, Recipe
 
 
-@dataclass(frozen=True, kw_only=True)
-class Choice:
-    """A method to run, and the row of a table that it was asked for as.
-
-    Args:
-        method: Its terms in force.
-        row: The row, or none if a method was named instead.
-    """
+class Choice(NamedTuple):
+    """A method to run, its terms in force, and the row of a table that it was asked for as."""
 
     method: Method
     row: Row | None = None
@@ -84,17 +79,13 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
         )
     if settings.stream_loss and settings.fusion != "late":
         raise UsageError("--stream-loss is of streams that have logits of their own: --fusion late")
-    changes = {
-        "num_segments": settings.segments,
-        "source_batch": settings.batch_size,
-        "sampling": settings.sampling,
-        "views": settings.views,
-        "fusion": settings.fusion,
-        "stream_loss": settings.stream_loss,
-        "feature_scale": settings.feature_scale,
-        **{name: getattr(settings, name) for name in _OF_RECIPE},
-    }
-    given = _given(changes)
+    given = _given(
+        {
+            "num_segments": settings.segments,
+            "source_batch": settings.batch_size,
+            **{name: getattr(settings, name) for name in _OF_RECIPE},
+        }
+    )
     if method.trains_on == "nothing":
         given.setdefault(
             "learning_rate", RECIPES[settings.recipe].learning_rate * _SOURCE_FREE_RATE
@@ -108,16 +99,8 @@ def choose_recipe(settings: TrainSettings, method: Method) -> Recipe:
 # figures are in docs/methods.md.
 _SOURCE_FREE_RATE = 0.1
 
-_OF_RECIPE = (
-    "epochs",
-    "learning_rate",
-    "max_subsets",
-    "mmd_estimator",
-    "momentum",
-    "optimizer",
-    "schedule",
-    "weight_decay",
-)
+_OF_RECIPE = tuple(f.name for f in fields(Recipe) if f.name in TrainSettings.model_fields)
+"""What a recipe has under the name of its setting."""
 
 
 def choose_weights(
@@ -131,18 +114,12 @@ def choose_weights(
         UsageError: For a value that the weight cannot have.
     """
     direction = direction_weights(benchmark, source, target)
-    given = _given_weights(settings)
+    given = {**_given({name: getattr(settings, name) for name in WEIGHTS}), **settings.weight}
     values = {}
     for name, weight in method.weights.items():
         values[name] = given.get(name, direction.values.get(name, weight.default))
         weight.check(values[name])
     return values, direction.published
-
-
-def _given_weights(settings: TrainSettings) -> dict[str, float]:
-    named = {name: getattr(settings, name) for name in ("gamma", "alpha", "mu")}
-    named |= {f"beta_{level}": getattr(settings, f"beta_{level}") for level in parse_levels("all")}
-    return {**_given(named), **settings.weight}
 
 
 def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
@@ -157,7 +134,8 @@ def _check_weights(settings: TrainSettings, methods: Sequence[Method]) -> None:
 
 
 def _method(row: Row | None, settings: TrainSettings) -> Method:
-    name, *more = (settings.method or _default_method(settings)).split("+")
+    default = "shot" if settings.source_free else "ta3n"
+    name, *more = (settings.method or default).split("+")
     base = METHODS.find(name)
     if row is not None and settings.method is None:
         base = row.method
@@ -183,10 +161,6 @@ def _method(row: Row | None, settings: TrainSettings) -> Method:
     if settings.source_free or base.trains_on == "nothing":
         return _source_free(method, base)
     return _named(method, base)
-
-
-def _default_method(settings: TrainSettings) -> str:
-    return "shot" if settings.source_free else "ta3n"
 
 
 def _source_free(method: Method, base: Method) -> Method:
@@ -231,20 +205,14 @@ def _named(method: Method, base: Method) -> Method:
     return replace(method, name=name, label="")
 
 
-_TRAINS_ON: Mapping[str, Literal["source", "target"]] = {
-    "source": "source",
-    "target": "target",
-    "nothing": "source",
-}
-
-
 def _presets(temporal: str) -> Iterator[Method]:
     """Yield the methods that a temporal module can carry, in their order."""
     for method in METHODS.all().values():
-        try:
-            yield replace(method.on(temporal), trains_on=_TRAINS_ON[method.trains_on])
-        except UsageError:
-            continue
+        with suppress(UsageError):
+            yield replace(
+                method.on(temporal),
+                trains_on="target" if method.trains_on == "target" else "source",
+            )
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,13 +1,13 @@
 """Results over seeds as tables on the terminal: of one row, of several, or of a grid."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING
 
-from ta3n.common.log import describe_duration, print_table
+from ta3n.common.log import counted, describe_duration, open_console, print_table
 from ta3n.datasets.benchmarks.names import told_apart
-from ta3n.train.jobs.grid_result import ORACLE, GridResult, Pick
+from ta3n.train.jobs.grid_result import GridResult, Pick
 from ta3n.train.methods.rejection import rejection_of
 from ta3n.train.paper.labels import few_rules, rule_note, rule_place
 from ta3n.train.runs.floors import floor_lines
@@ -18,10 +18,11 @@ from ta3n.train.runs.selection import (
     MEAN_OF_CLASSES,
     MEASURES_OF_OPEN_SET,
     OPEN_SET,
+    ORACLE,
     ChosenEpoch,
 )
-from ta3n.train.runs.tables import open_console, spread
-from ta3n.train.runs.troubles import trouble_notes
+from ta3n.train.runs.tables import spread
+from ta3n.train.runs.troubles import trouble_notes, trouble_summary
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -102,13 +103,11 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
         jobs: What was run, of one pair of datasets.
         results: For each job one result a seed that did not diverge, at least one in all.
     """
-    first, *others = [result for runs in results for result in runs]
-    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
-    rules = few_rules(list(judged))
-    told = [rule for each in (first, *others) for rule in each.rules.values()]
-    has_means = any(rule.mean_class is not None for rule in told)
+    finished = [result for runs in results for result in runs]
+    rules = few_rules(list(dict.fromkeys(rule for each in finished for rule in each.rules)))
+    has_means = any(r.mean_class is not None for each in finished for r in each.rules.values())
     heads = [head for rule in rules for head in (rule, *(["of classes"] if has_means else []))]
-    shown = _open_set_shown([first, *others])
+    shown = _open_set_shown(finished)
     named = [f"{OPEN_SET[name]} ({rules[0]})" for name in shown]
     table = _table("row", "method", "temporal", "n", *heads, *named, "paper")
     for job, runs in zip(jobs, results, strict=True):
@@ -128,10 +127,10 @@ def print_rows(jobs: Sequence["TrainingJob"], results: Sequence[Sequence[RunResu
     console = open_console()
     _print_heading(console, jobs[0].config, f"{len(jobs)} rows", jobs[0].settings.recipe)
     print_table(console, table)
-    _print_what_it_is(console, jobs[0].config, first.rules["last"])
+    _print_what_it_is(console, jobs[0].config, finished[0].rules["last"])
     for rule in rules:
-        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
-    _print_rule_notes(console, rules, jobs[0].config, [first, *others])
+        console.print(f"{rule}: {rule_note(rule)}")
+    _print_rule_notes(console, rules, jobs[0].config, finished)
     _print_troubles(console, [(j.config.label, r) for j, r in zip(jobs, results, strict=True)])
 
 
@@ -144,17 +143,18 @@ def print_matrix(
         jobs: What was run, one list a direction with the same rows.
         results: For each job one result a seed that did not diverge, at least one in all.
     """
-    first, *others = [result for each in results for runs in each for result in runs]
-    judged = dict.fromkeys(rule for each in (first, *others) for rule in each.rules)
+    finished = [result for each in results for runs in each for result in runs]
+    judged = dict.fromkeys(rule for each in finished for rule in each.rules)
     rules = sorted(few_rules(list(judged)), key=rule_place)
     configs = [each[0].config for each in jobs]
     short = told_apart({name for config in configs for name in (config.source, config.target)})
     heads = [f"{short[config.source]} → {short[config.target]}" for config in configs]
     console = open_console()
-    what = f"{len(configs)} directions of {configs[0].benchmark}: {len(jobs[0])} rows"
-    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}", highlight=False)
+    rows = counted(len(jobs[0]), "row")
+    what = f"{len(configs)} directions of {configs[0].benchmark}: {rows}"
+    console.print(f"{what}, recipe {jobs[0][0].settings.recipe}")
     for rule in rules:
-        chosen = [each.rules[rule] for each in (first, *others) if rule in each.rules]
+        chosen = [each.rules[rule] for each in finished if rule in each.rules]
         means = [_MEAN] if any(each.mean_class is not None for each in chosen) else []
         means += [OPEN_SET["h_score"]] if any(each.open_set for each in chosen) else []
         table = _table("method", "temporal", "n", *heads, "mean", *means, title=rule)
@@ -166,17 +166,17 @@ def print_matrix(
     console.print(
         "target accuracy in percent, mean ± standard deviation over n seeds; the mean is that of "
         "all directions, and not told where one lacks the row",
-        highlight=False,
     )
-    if first.rules["last"].mean_class is not None:
-        console.print(MEAN_OF_CLASSES, highlight=False)
-    _print_open_set(console, configs[0])
+    _print_means(console, configs[0], finished[0].rules["last"])
     for rule in rules:
-        console.print(f"{rule}: {rule_note(rule)}", highlight=False)
-    _print_rule_notes(console, rules, configs[0], [first, *others])
-    for some, of_each, head in zip(jobs, results, heads, strict=True):
-        names = (f"{job.config.label}, {head}" for job in some)
-        _print_troubles(console, list(zip(names, of_each, strict=True)))
+        console.print(f"{rule}: {rule_note(rule)}")
+    _print_rule_notes(console, rules, configs[0], finished)
+    of_all = [
+        (f"{job.config.label} in {head}", found)
+        for some, of_each, head in zip(jobs, results, heads, strict=True)
+        for job, found in zip(some, of_each, strict=True)
+    ]
+    _print_troubles(console, of_all, trouble_summary)
 
 
 def _across(runs: Sequence[Sequence[RunResult]], rule: str) -> list[str]:
@@ -216,18 +216,18 @@ def _print_what_it_is(console: "Console", config: RunConfig, any_rule: ChosenEpo
     names = list(any_rule.by_head)
     action = f" of {ACTION}, where {' and '.join(names)} are right," if len(names) > 1 else ""
     console.print(f"target accuracy{action} in percent, mean ± standard deviation over n seeds")
-    if any_rule.mean_class is not None:
-        console.print(MEAN_OF_CLASSES, highlight=False)
-    _print_open_set(console, config)
+    _print_means(console, config, any_rule)
     for line in floor_lines(config.settings.get("floors", {}), any_rule.total):
-        console.print(line, highlight=False)
+        console.print(line)
 
 
-def _print_open_set(console: "Console", config: RunConfig) -> None:
-    """Say what the measures of an open set are, and how a video is told unknown."""
+def _print_means(console: "Console", config: RunConfig, any_rule: ChosenEpoch) -> None:
+    """Say what the mean of classes is, the measures of an open set, and how unknown is told."""
+    if any_rule.mean_class is not None:
+        console.print(MEAN_OF_CLASSES)
     if (rejection := rejection_of(config.settings)) is not None:
-        console.print(MEASURES_OF_OPEN_SET, highlight=False)
-        console.print(rejection.rule, highlight=False)
+        console.print(MEASURES_OF_OPEN_SET)
+        console.print(rejection.rule)
 
 
 def _print_rule_notes(
@@ -237,16 +237,20 @@ def _print_rule_notes(
     names = [rule for rule in rules if looks_at_target(rule)]
     if names:
         videos = rules_on_note(config.settings)
-        console.print(f"rules that need no target label: looked at {videos}", highlight=False)
+        console.print(f"rules that need no target label: looked at {videos}")
     for note in filter(None, (withheld_note(rule, results) for rule in names)):
-        console.print(note, highlight=False)
+        console.print(note)
 
 
-def _print_troubles(console: "Console", rows: Sequence[tuple[str, Sequence[RunResult]]]) -> None:
+def _print_troubles(
+    console: "Console",
+    rows: Sequence[tuple[str, Sequence[RunResult]]],
+    told: Callable[..., Sequence[str]] = trouble_notes,
+) -> None:
     """Name the runs that learned nothing, or came to one class, and what to try."""
     by_seed = ((name, {each.seed: each.troubles for each in results}) for name, results in rows)
-    for note in trouble_notes(by_seed):
-        console.print(f"beware: {note}", highlight=False, markup=False, soft_wrap=True)
+    for note in told(by_seed):
+        console.print(f"beware: {note}", markup=False, soft_wrap=True)
 
 
 def print_diverged(runs: Mapping[Path, Divergence]) -> None:
@@ -254,7 +258,7 @@ def print_diverged(runs: Mapping[Path, Divergence]) -> None:
     console = open_console()
     for path, divergence in runs.items():
         told = f"seed {divergence.seed} {divergence.reason}, and is in no figure: {path}"
-        console.print(told, highlight=False, soft_wrap=True)
+        console.print(told, soft_wrap=True)
 
 
 def _paper(job: "TrainingJob") -> str:
@@ -266,19 +270,15 @@ def _paper(job: "TrainingJob") -> str:
 
 
 def _print_heading(console: "Console", config: RunConfig, what: str, recipe: str) -> None:
-    console.print(
-        f"{config.source} → {config.target} ({config.benchmark}): {what}, recipe {recipe}",
-        highlight=False,
-    )
+    pair = f"{config.source} → {config.target} ({config.benchmark})"
+    console.print(f"{pair}: {what}, recipe {recipe}")
 
 
 def _table(*headings: str, title: str | None = None) -> "Table":
-    from rich.table import Table
+    from rich.table import Column, Table
 
-    table = Table(title=title, title_justify="left")
-    for heading in headings:
-        table.add_column(heading, no_wrap=True)
-    return table
+    columns = (Column(heading, no_wrap=True) for heading in headings)
+    return Table(*columns, title=title, title_justify="left")
 
 
 def print_grid(result: GridResult) -> None:
@@ -287,11 +287,11 @@ def print_grid(result: GridResult) -> None:
     print_table(console, _choices(result))
     print_table(console, _combinations(result))
     if (hidden := len(result.trials) - _SHOWN) > 0:
-        console.print(f"and {hidden} more combinations, see {result.path}", highlight=False)
+        console.print(f"and {hidden} more combinations, see {result.path}")
     print_diverged({path: d for trial in result.trials for path, d in trial.diverged.items()})
     for line in _summary(result):
         # Paths and options are to be copied: they are never wrapped.
-        console.print(line, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
 
 
 def _choices(result: GridResult) -> "Table":

@@ -3,8 +3,8 @@
 Shapes: N seeds (members); the rest as in `loop/batches.py` and `model/model.py`, with a leading N.
 
 Every member keeps its own generators, so it sees the batches and the dropout masks of its single
-run. While it is stacked, its weights are views into the stacked ones: it can be evaluated, saved
-and gone on with alone at the end of any epoch.
+run. It is stacked for an epoch and given back what was learned: between epochs it can be evaluated,
+saved and gone on with alone.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -45,7 +45,6 @@ class StackedTrainer:
     def __init__(self, members: Sequence[Trainer]) -> None:
         _check_alike(members)
         self._members = tuple(members)
-        self._learner = StackedLearner(self._members)
 
     def epochs(self) -> Iterator[list[EpochRecord | NonFiniteError]]:
         """Train to the end of the recipe, handing over after each epoch to evaluate and save."""
@@ -60,31 +59,33 @@ class StackedTrainer:
             stack: the next epoch is of the others.
         """
         plans = [member.begin_epoch() for member in self._members]
+        learner = StackedLearner(self._members)
         measured = [
-            self._step(batch, step, plans[0].steps)
+            self._step(learner, batch, step, plans[0].steps)
             for step, batch in enumerate(_batches(plans, self._members[0].data))
         ]
-        self._learner.hand_over()
+        learner.hand_over()
         tables = read_tables(measured, len(self._members))
         ended = [_end(*each) for each in zip(self._members, plans, tables, strict=True)]
         pairs = zip(self._members, ended, strict=True)
-        left = [member for member, end in pairs if not isinstance(end, NonFiniteError)]
-        if left and len(left) < len(self._members):
-            self._learner = StackedLearner(left)
-        self._members = tuple(left)
+        self._members = tuple(
+            member for member, end in pairs if not isinstance(end, NonFiniteError)
+        )
         return ended
 
-    def _step(self, batch: Batch, step: int, steps_per_epoch: int) -> Measured:
+    def _step(
+        self, learner: "StackedLearner", batch: Batch, step: int, steps_per_epoch: int
+    ) -> Measured:
         """Make one update of all members, and set the rate of the next."""
         first = self._members[0]
         result = train_step(
-            self._learner,
+            learner,
             batch,
             self._masks(batch),
             objective=first.objective,
             weights=first.weights(step, steps_per_epoch),
         )
-        for optimizer in (self._learner.optimizer, *(m.optimizer for m in self._members)):
+        for optimizer in (learner.optimizer, *(m.optimizer for m in self._members)):
             first.set_learning_rate(optimizer, step, steps_per_epoch)
         return {**result.losses, **result.measured}
 
@@ -119,10 +120,12 @@ class StackedLearner:
     """The stacked weights of members, and their one optimiser.
 
     Args:
-        members: their weights, running statistics and momenta become views into the stacked ones.
+        members: their buffers become views into the stacked ones; their weights and momenta are
+            theirs again at `hand_over`.
 
     Attributes:
-        parameters: by name, each [N, ...].
+        parameters: by name, each [N, ...]; matrices are held transposed, as their gradients come,
+            which saves copying every one of them (half of a step on a CPU).
         buffers: by name, each [N, ...].
         optimizer: over the stacked parameters; it treats every number by itself.
     """
@@ -132,9 +135,9 @@ class StackedLearner:
         self._template = _Template(members[0].model)
         parameters = [dict(member.model.named_parameters()) for member in members]
         buffers = [dict(member.model.named_buffers()) for member in members]
-        stacked = _stack_into_views(parameters)
         self.parameters: Mapping[str, Tensor] = {
-            name: tensor.requires_grad_() for name, tensor in stacked.items()
+            name: torch.stack([_as_held(own[name].detach()) for own in parameters]).requires_grad_()
+            for name in parameters[0]
         }
         self.buffers: Mapping[str, Tensor] = _stack_into_views(buffers)
         self.optimizer = make_optimizer(self.parameters.values(), members[0].settings.optimisation)
@@ -147,12 +150,13 @@ class StackedLearner:
         def member(
             parameters: Mapping[str, Tensor], buffers: Mapping[str, Tensor], own: dict[str, Tensor]
         ) -> R:
-            weights = {f"model.{name}": each for name, each in {**parameters, **buffers}.items()}
+            both = {f"model.{name}": each for name, each in {**parameters, **buffers}.items()}
             args = (function, _batch_of(own), _masks_of(own))
-            result: R = functional_call(self._template, weights, args)
+            result: R = functional_call(self._template, both, args)
             return result
 
-        stacked: R = vmap(member)(dict(self.parameters), dict(self.buffers), _tensors(batch, masks))
+        weights = {name: _as_held(each, stacked=True) for name, each in self.parameters.items()}
+        stacked: R = vmap(member)(weights, dict(self.buffers), _tensors(batch, masks))
         return stacked
 
     def clip(self, parameters: Sequence[Tensor], clip_norm: float) -> Tensor:
@@ -168,16 +172,19 @@ class StackedLearner:
             grad.mul_(factors.reshape(-1, *[1] * (grad.ndim - 1)))
         return norms
 
+    @torch.no_grad()
     def hand_over(self) -> None:
-        """Let the members' optimisers see their part of the state, as views."""
+        """Give the members their weights, and their optimisers their part of the state."""
         for name, tensor in self.parameters.items():
+            for index, member in enumerate(self._members):
+                member.model.get_parameter(name).copy_(_as_held(tensor[index]))
             for key, value in self.optimizer.state[tensor].items():
                 if value is None:
                     continue
                 for index, member in enumerate(self._members):
                     own = member.model.get_parameter(name)
-                    part = value.clone() if key == _COUNT else value[index]
-                    member.optimizer.state[own][key] = part
+                    part = value if key == _COUNT else _as_held(value[index])
+                    member.optimizer.state[own][key] = _copy(part)
 
     def _take_over(self, parameters: Sequence[Mapping[str, Tensor]]) -> None:
         """Stack the optimiser's state that members bring from earlier epochs."""
@@ -191,7 +198,9 @@ class StackedLearner:
                     continue
                 # One objective reaches the same weights, so all members bring the same keys.
                 self.optimizer.state[tensor][key] = (
-                    first.clone() if key == _COUNT else torch.stack([b[key] for b in brought])
+                    first.clone()
+                    if key == _COUNT
+                    else torch.stack([_as_held(b[key]) for b in brought])
                 )
 
 
@@ -206,6 +215,16 @@ def _check_alike(members: Sequence[Trainer]) -> None:
             raise DataConflictError(
                 f"runs with different {', '.join(different)} cannot be stacked; train them apart"
             )
+
+
+def _as_held(tensor: Tensor, *, stacked: bool = False) -> Tensor:
+    """Transpose a matrix, or a stack of matrices; its own inverse."""
+    return tensor.mT if tensor.ndim == 2 + stacked else tensor
+
+
+def _copy(tensor: Tensor) -> Tensor:
+    """Copy row by row, as weights lie: fused optimisers want their state to lie alike."""
+    return tensor.clone(memory_format=torch.contiguous_format)
 
 
 @torch.no_grad()

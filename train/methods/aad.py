@@ -91,28 +91,28 @@ def _after_step(context: "StepContext") -> "Mapping[str, Tensor]":
     }
 
 
-AAD = register_method(
+AAD = Term(
+    name="aad",
+    label="attracting and dispersing predictions",
+    loss=_loss,
+    weight=Weight(
+        name="aad",
+        default=1.0,
+        about="of agreement with the nearest videos and disagreement with the others",
+        origin="the authors'",
+    ),
+    start=_start,
+    each_epoch=_each_epoch,
+    after_step=_after_step,
+    uses_source=False,
+)
+
+register_method(
     Method(
         name="aad",
         label="AaD",
         source="Yang et al., NeurIPS 2022",
         trains_on="nothing",
-        terms=(
-            Term(
-                name="aad",
-                label="attracting and dispersing predictions",
-                loss=_loss,
-                weight=Weight(
-                    name="aad",
-                    default=1.0,
-                    about="of agreement with the nearest videos and disagreement with the others",
-                    origin="the authors'",
-                ),
-                start=_start,
-                each_epoch=_each_epoch,
-                after_step=_after_step,
-                uses_source=False,
-            ),
-        ),
+        terms=(AAD,),
     )
 )

@@ -3,21 +3,21 @@
 from ta3n.train.methods.base import Method, Term
 from ta3n.train.methods.registry import register_method
 
-ADABN = register_method(
+ADABN = Term(
+    name="adabn",
+    label="normalisation per domain",
+    normalises=True,
+    group="norm",
+    choice="adabn",
+    reads=("norm_layers", "norm_momentum"),
+)
+
+register_method(
     Method(
         name="adabn",
         label="AdaBN",
         source="Li et al., Pattern Recognition 2018; Table 3",
-        terms=(
-            Term(
-                name="adabn",
-                label="normalisation per domain",
-                normalises=True,
-                group="norm",
-                choice="adabn",
-                reads=("norm_layers", "norm_momentum"),
-            ),
-        ),
+        terms=(ADABN,),
         rank=6,
     )
 )

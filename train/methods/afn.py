@@ -44,46 +44,38 @@ def _hard(step: "Step") -> "Tensor":
     return hard_afn(step.source_features) + hard_afn(step.target_features)
 
 
-AFN = register_method(
-    Method(
+AFN = Term(
+    name="afn",
+    label="stepwise feature norm",
+    loss=_stepwise,
+    sources="pairs",
+    weight=Weight(
         name="afn",
-        label="AFN",
-        source="Xu et al., ICCV 2019: stepwise",
-        terms=(
-            Term(
-                name="afn",
-                label="stepwise feature norm",
-                loss=_stepwise,
-                sources="pairs",
-                weight=Weight(
-                    name="afn",
-                    default=0.002,
-                    about="of the feature norms that grow by steps of 1",
-                    origin="published 0.05 at a learning rate of 0.001: norms grow as fast at 0.03",
-                ),
-            ),
-        ),
-    )
+        default=0.002,
+        about="of the feature norms that grow by steps of 1",
+        origin="published 0.05 at a learning rate of 0.001: norms grow as fast at 0.03",
+    ),
 )
 
-HARD_AFN = register_method(
+register_method(
+    Method(name="afn", label="AFN", source="Xu et al., ICCV 2019: stepwise", terms=(AFN,))
+)
+
+HARD_AFN = Term(
+    name="hard_afn",
+    label="hard feature norm",
+    loss=_hard,
+    sources="pairs",
+    weight=Weight(
+        name="hard_afn",
+        default=0.05,
+        about="of the mean feature norms against a radius of 25",
+        origin="published",
+    ),
+)
+
+register_method(
     Method(
-        name="hard-afn",
-        label="Hard AFN",
-        source="Xu et al., ICCV 2019: hard",
-        terms=(
-            Term(
-                name="hard_afn",
-                label="hard feature norm",
-                loss=_hard,
-                sources="pairs",
-                weight=Weight(
-                    name="hard_afn",
-                    default=0.05,
-                    about="of the mean feature norms against a radius of 25",
-                    origin="published",
-                ),
-            ),
-        ),
+        name="hard-afn", label="Hard AFN", source="Xu et al., ICCV 2019: hard", terms=(HARD_AFN,)
     )
 )

@@ -178,52 +178,42 @@ def _after_neighbours(context: "StepContext") -> "Mapping[str, Tensor]":
     }
 
 
-ATDOC_NC = register_method(
-    Method(
-        name="atdoc-nc",
-        label="ATDOC-NC",
-        source="Liang et al., CVPR 2021",
-        terms=(
-            Term(
-                name="atdoc_nc",
-                label="pseudo-labels of the nearest centroid",
-                loss=_centroid_loss,
-                weight=Weight(
-                    name="atdoc_nc",
-                    default=0.1,
-                    about="of ATDOC-NC in the last epoch; it grows linearly",
-                    origin="the authors'",
-                ),
-                uses_source=False,
-                start=_start_centroids,
-                after_step=_after_centroids,
-                each_epoch=_grown,
-            ),
-        ),
-    )
+ATDOC_NC = Term(
+    name="atdoc_nc",
+    label="pseudo-labels of the nearest centroid",
+    loss=_centroid_loss,
+    weight=Weight(
+        name="atdoc_nc",
+        default=0.1,
+        about="of ATDOC-NC in the last epoch; it grows linearly",
+        origin="the authors'",
+    ),
+    uses_source=False,
+    start=_start_centroids,
+    after_step=_after_centroids,
+    each_epoch=_grown,
 )
 
-ATDOC_NA = register_method(
-    Method(
-        name="atdoc-na",
-        label="ATDOC-NA",
-        source="Liang et al., CVPR 2021",
-        terms=(
-            Term(
-                name="atdoc_na",
-                label="pseudo-labels of the nearest neighbours",
-                loss=_neighbour_loss,
-                weight=Weight(
-                    name="atdoc_na",
-                    default=0.2,
-                    about="of ATDOC-NA in the last epoch; it grows linearly",
-                    origin="the authors'",
-                ),
-                uses_source=False,
-                start=_start_neighbours,
-                after_step=_after_neighbours,
-                each_epoch=_grown,
-            ),
-        ),
-    )
+register_method(
+    Method(name="atdoc-nc", label="ATDOC-NC", source="Liang et al., CVPR 2021", terms=(ATDOC_NC,))
+)
+
+ATDOC_NA = Term(
+    name="atdoc_na",
+    label="pseudo-labels of the nearest neighbours",
+    loss=_neighbour_loss,
+    weight=Weight(
+        name="atdoc_na",
+        default=0.2,
+        about="of ATDOC-NA in the last epoch; it grows linearly",
+        origin="the authors'",
+    ),
+    uses_source=False,
+    start=_start_neighbours,
+    after_step=_after_neighbours,
+    each_epoch=_grown,
+)
+
+register_method(
+    Method(name="atdoc-na", label="ATDOC-NA", source="Liang et al., CVPR 2021", terms=(ATDOC_NA,))
 )

@@ -116,7 +116,17 @@ def _uses_maps(spec: "ModelSpec", *, randomised: bool) -> bool:
     return randomised or spec.num_classes * spec.video_dim > _LARGEST_PRODUCT
 
 
-def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool = False) -> Term:
+def _register(
+    name: str,
+    label: str,
+    where: str,
+    conditioning: Conditioning,
+    videos: str = "",
+    *,
+    randomised: bool = False,
+) -> None:
+    term_name = f"adversarial_{name.replace('-', '_')}"
+
     def modules(spec: "ModelSpec") -> "dict[str, nn.Module]":
         from torch import nn
 
@@ -131,7 +141,7 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
             nn.ReLU(),
             Linear(_HIDDEN, 1 if spec.num_domains == 2 else spec.num_domains, "default"),
         )
-        return {name: discriminator}
+        return {term_name: discriminator}
 
     def start(begin: "Start") -> "dict[str, Tensor]":
         import torch
@@ -150,15 +160,15 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
             step.output.logits,
             step.output.video_features,
             num_source=step.num_source,
-            judge=step.model.extra[name],
+            judge=step.model.extra[term_name],
             coefficient=step.weights[_WEIGHT.name],
             conditioning=conditioning,
             maps=step.state,
         )
 
-    return Term(
-        name=name,
-        label=label,
+    term = Term(
+        name=term_name,
+        label=f"a conditional discriminator{videos}",
         loss=loss,
         weight=_WEIGHT,
         scales="gradient",
@@ -166,6 +176,8 @@ def _term(conditioning: Conditioning, name: str, label: str, *, randomised: bool
         start=start,
         sources="classes",
     )
+    source = f"Long et al., NeurIPS 2018, {where}"
+    register_method(Method(name=name, label=label, source=source, terms=(term,)))
 
 
 _WEIGHT = Weight(
@@ -176,55 +188,20 @@ _WEIGHT = Weight(
     ramps=True,
 )
 
-_SOURCE = "Long et al., NeurIPS 2018"
-
-CDAN = register_method(
-    Method(
-        name="cdan",
-        label="CDAN",
-        source=f"{_SOURCE}, section 3.2",
-        terms=(_term("none", "adversarial_cdan", "a conditional discriminator"),),
-    )
+_register("cdan", "CDAN", "section 3.2", "none")
+_register("cdan-e", "CDAN+E", "section 3.3", "entropy", " of sure videos")
+_register(
+    "cdan-e-original",
+    "CDAN+E as programmed",
+    "the authors' program",
+    "original",
+    " of sure videos, weights with gradient",
 )
-
-CDAN_E = register_method(
-    Method(
-        name="cdan-e",
-        label="CDAN+E",
-        source=f"{_SOURCE}, section 3.3",
-        terms=(
-            _term("entropy", "adversarial_cdan_e", "a conditional discriminator of sure videos"),
-        ),
-    )
-)
-
-CDAN_E_ORIGINAL = register_method(
-    Method(
-        name="cdan-e-original",
-        label="CDAN+E as programmed",
-        source=f"{_SOURCE}, the authors' program",
-        terms=(
-            _term(
-                "original",
-                "adversarial_cdan_e_original",
-                "a conditional discriminator of sure videos, weights with gradient",
-            ),
-        ),
-    )
-)
-
-CDAN_E_RANDOM = register_method(
-    Method(
-        name="cdan-e-random",
-        label="CDAN+E randomised",
-        source=f"{_SOURCE}, section 3.2, the randomised map",
-        terms=(
-            _term(
-                "entropy",
-                "adversarial_cdan_e_random",
-                "a conditional discriminator of sure videos, randomised map",
-                randomised=True,
-            ),
-        ),
-    )
+_register(
+    "cdan-e-random",
+    "CDAN+E randomised",
+    "section 3.2, the randomised map",
+    "entropy",
+    " of sure videos, randomised map",
+    randomised=True,
 )

@@ -156,26 +156,19 @@ def _loss(step: "Step") -> "Tensor":
     )
 
 
-CDD = register_method(
-    Method(
+CDD = Term(
+    name="contrastive_discrepancy",
+    label="discrepancy of classes by clustering",
+    loss=_loss,
+    sources="pairs",
+    weight=Weight(
         name="cdd",
-        label="CAN",
-        source="Kang et al., CVPR 2019",
-        terms=(
-            Term(
-                name="contrastive_discrepancy",
-                label="discrepancy of classes by clustering",
-                loss=_loss,
-                sources="pairs",
-                weight=Weight(
-                    name="cdd",
-                    default=0.03,
-                    about="of the contrastive domain discrepancy of CAN",
-                    origin="by im on rendered clips; the authors' 0.3 loses the source's classes",
-                ),
-                start=_start,
-                each_epoch=_each_epoch,
-            ),
-        ),
-    )
+        default=0.03,
+        about="of the contrastive domain discrepancy of CAN",
+        origin="by im on rendered clips; the authors' 0.3 loses the source's classes",
+    ),
+    start=_start,
+    each_epoch=_each_epoch,
 )
+
+register_method(Method(name="cdd", label="CAN", source="Kang et al., CVPR 2019", terms=(CDD,)))

@@ -10,7 +10,7 @@ C classes.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 Classifier = Literal["nearest", "svm"]
+Align: TypeAlias = "Callable[[Domains], tuple[Array | None, Array | None]]"
+"""Returns the matrices of source and target, [D, E] each, or none for no change."""
 _ROUNDING = 1e-12
 PENALTIES = (0.1, 1.0, 10.0)
 """Values of the linear SVM's C, for videos of mean squared length 1."""
@@ -65,13 +67,12 @@ class ClosedForm:
 
     Args:
         name: that of its method.
-        align: returns the matrices of source and target, [D, E] each, or none for no change. None
-            at all standardises both domains by the source alone.
+        align: none standardises both domains by the source alone.
         classifier: the nearest source video decides, or a linear SVM, one class against the others.
     """
 
     name: str
-    align: "Callable[[Domains], tuple[Array | None, Array | None]] | None"
+    align: "Align | None"
     classifier: Classifier
 
 

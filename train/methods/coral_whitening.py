@@ -3,16 +3,13 @@
 Shapes: N items, D feature width.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ta3n.train.methods.base import Method
-from ta3n.train.methods.closed_form import ClosedForm, Domains
-from ta3n.train.methods.registry import register_method
+from ta3n.train.methods.closed_form import Domains
+from ta3n.train.methods.registry import register_closed_form
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from ta3n.train.methods.closed_form import Array
 
 
 def recolouring(source: "Array", target: "Array", regularisation: float = 1.0) -> "Array":
@@ -43,21 +40,4 @@ def _align(domains: Domains) -> "tuple[Array, None]":
     return recolouring(domains.source, domains.target), None
 
 
-CORAL_NN = register_method(
-    Method(
-        name="coral-whitening-nn",
-        label="CORAL whitening + nearest neighbour",
-        source="Sun et al., AAAI 2016",
-        temporal="pooling",
-        closed_form=ClosedForm(name="coral-whitening-nn", align=_align, classifier="nearest"),
-    )
-)
-CORAL_SVM = register_method(
-    Method(
-        name="coral-whitening-svm",
-        label="CORAL whitening + SVM",
-        source="Sun et al., AAAI 2016",
-        temporal="pooling",
-        closed_form=ClosedForm(name="coral-whitening-svm", align=_align, classifier="svm"),
-    )
-)
+register_closed_form("coral-whitening", "CORAL whitening", "Sun et al., AAAI 2016", _align)

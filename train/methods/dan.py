@@ -37,23 +37,17 @@ def _discrepancy(step: "Step") -> "Tensor":
     return torch.stack(each).sum()
 
 
-DAN = register_method(
-    Method(
-        name="dan",
-        label="DAN",
-        source="Long et al., ICML 2015",
-        terms=(
-            Term(
-                name="discrepancy_dan",
-                label="DAN",
-                loss=_discrepancy,
-                sources="pairs",
-                weight=ALPHA,
-                group="alignment",
-                choice="dan",
-                reads=("mmd_estimator", "bandwidth_floor"),
-            ),
-        ),
-        rank=4,
-    )
+DAN = Term(
+    name="discrepancy_dan",
+    label="DAN",
+    loss=_discrepancy,
+    sources="pairs",
+    weight=ALPHA,
+    group="alignment",
+    choice="dan",
+    reads=("mmd_estimator", "bandwidth_floor"),
+)
+
+register_method(
+    Method(name="dan", label="DAN", source="Long et al., ICML 2015", terms=(DAN,), rank=4)
 )

@@ -3,16 +3,13 @@
 Shapes: D feature width, d dimension of both subspaces.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ta3n.train.methods.base import Method
-from ta3n.train.methods.closed_form import ClosedForm, Domains, principal_directions
-from ta3n.train.methods.registry import register_method
+from ta3n.train.methods.closed_form import Domains, principal_directions
+from ta3n.train.methods.registry import register_closed_form
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from ta3n.train.methods.closed_form import Array
 
 _MOST_DIMENSIONS = 200
 _FURTHEST = 0.99
@@ -108,21 +105,4 @@ def _align(domains: Domains) -> "tuple[Array, Array]":
     return flow, flow
 
 
-GFK_NN = register_method(
-    Method(
-        name="gfk-nn",
-        label="GFK + nearest neighbour",
-        source="Gong et al., CVPR 2012",
-        temporal="pooling",
-        closed_form=ClosedForm(name="gfk-nn", align=_align, classifier="nearest"),
-    )
-)
-GFK_SVM = register_method(
-    Method(
-        name="gfk-svm",
-        label="GFK + SVM",
-        source="Gong et al., CVPR 2012",
-        temporal="pooling",
-        closed_form=ClosedForm(name="gfk-svm", align=_align, classifier="svm"),
-    )
-)
+register_closed_form("gfk", "GFK", "Gong et al., CVPR 2012", _align)

@@ -38,24 +38,19 @@ def _loss(step: "Step") -> "Tensor":
     return information_maximisation(step.target_logits)
 
 
-IM = register_method(
-    Method(
+IM = Term(
+    name="information",
+    label="information maximisation",
+    loss=_loss,
+    uses_source=False,
+    weight=Weight(
         name="im",
-        label="IM",
-        source="Liang et al., ICML 2020, section 3.2",
-        terms=(
-            Term(
-                name="information",
-                label="information maximisation",
-                loss=_loss,
-                uses_source=False,
-                weight=Weight(
-                    name="im",
-                    default=0.1,
-                    about="of the information maximisation",
-                    origin="ours, by the rule im on clips of another seed: 1 is for trained models",
-                ),
-            ),
-        ),
-    )
+        default=0.1,
+        about="of the information maximisation",
+        origin="ours, by the rule im on clips of another seed: 1 is for trained models",
+    ),
+)
+
+register_method(
+    Method(name="im", label="IM", source="Liang et al., ICML 2020, section 3.2", terms=(IM,))
 )

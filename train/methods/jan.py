@@ -29,23 +29,17 @@ def _discrepancy(step: "Step") -> "Tensor":
     )
 
 
-JAN = register_method(
-    Method(
-        name="jan",
-        label="JAN",
-        source="Long et al., ICML 2017; Table 3",
-        terms=(
-            Term(
-                name="discrepancy_jan",
-                label="JAN",
-                loss=_discrepancy,
-                sources="pairs",
-                weight=ALPHA,
-                group="alignment",
-                choice="jan",
-                reads=("mmd_estimator", "bandwidth_floor", "joint_input"),
-            ),
-        ),
-        rank=5,
-    )
+JAN = Term(
+    name="discrepancy_jan",
+    label="JAN",
+    loss=_discrepancy,
+    sources="pairs",
+    weight=ALPHA,
+    group="alignment",
+    choice="jan",
+    reads=("mmd_estimator", "bandwidth_floor", "joint_input"),
+)
+
+register_method(
+    Method(name="jan", label="JAN", source="Long et al., ICML 2017; Table 3", terms=(JAN,), rank=5)
 )

@@ -8,7 +8,7 @@ sizes, means of pairs take each domain's own size, and sums along a batch end wi
 Where all items agree, a floor of the bandwidth keeps 0 / 0 away.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from functools import reduce
 from operator import mul
 from typing import TYPE_CHECKING
@@ -131,12 +131,14 @@ def _paired(kernel: "Tensor", this: "Tensor", other: "Tensor") -> "Tensor":
     return each.sum() / max(len(this), 1)
 
 
-def equal_parts(layers: "Layers", num_source: int) -> "list[Tensor]":
-    """Return layers of as many items of each domain as there are of the smaller, [2n, F_l]."""
+def _compared(layers: "Layers", num_source: int, *, linear: bool) -> "tuple[Layers, int]":
+    """Return layers and n; where neighbours are compared, as many items of each as of the fewer."""
+    if not linear:
+        return layers, num_source
     import torch
 
     count = min(num_source, len(layers[0]) - num_source)
-    return [torch.cat([x[:count], x[num_source : num_source + count]]) for x in layers]
+    return [torch.cat([x[:count], x[num_source : num_source + count]]) for x in layers], count
 
 
 def tllib_loss(
@@ -152,9 +154,7 @@ def tllib_loss(
         linear: whether neighbours of a batch are compared instead of all pairs.
         floor: smallest bandwidth.
     """
-    if linear:
-        layers = equal_parts(layers, num_source)
-        num_source = len(layers[0]) // 2
+    layers, num_source = _compared(layers, num_source, linear=linear)
     kernels = (_tllib, _fixed(2 * _JAN_SIGMA_TLLIB**2))[: len(layers)]
     kernel = joint_kernel(layers, kernels, floor)
     value = cyclic(kernel) if linear else quadratic(kernel, num_source)
@@ -165,16 +165,8 @@ def tllib_loss(
 def xlearn_loss(
     layers: "Layers", num_source: int, *, linear: bool, floor: float = _FLOOR
 ) -> "Tensor":
-    """Return the discrepancy of Xlearn, the authors' program, 0-d: DAN of one layer, JAN of two.
-
-    Args:
-        layers: features, and for JAN the softmax of the logits.
-        num_source: n.
-        linear: whether neighbours of a batch are compared instead of all pairs.
-        floor: smallest bandwidth.
-    """
-    if linear:
-        layers = equal_parts(layers, num_source)
+    """Return the discrepancy of Xlearn, the authors' program, of the same as `tllib_loss`."""
+    layers, num_source = _compared(layers, num_source, linear=linear)
     kernels = (_xlearn, _fixed(_JAN_BANDWIDTH_XLEARN))[: len(layers)]
     kernel = joint_kernel(layers, kernels, floor)
     return cyclic(kernel) if linear else quadratic(kernel, num_source)
@@ -183,17 +175,8 @@ def xlearn_loss(
 def adapt_loss(
     layers: "Layers", num_source: int, *, linear: bool, floor: float = _FLOOR
 ) -> "Tensor":
-    """Return the discrepancy of pytorch-adapt, 0-d: of one layer, or jointly of several.
-
-    Args:
-        layers: features, and for the joint one the softmax of the logits.
-        num_source: n.
-        linear: whether disjoint pairs of a batch are compared instead of all pairs.
-        floor: smallest bandwidth.
-    """
-    if linear:
-        layers = equal_parts(layers, num_source)
-        num_source = len(layers[0]) // 2
+    """Return the discrepancy of pytorch-adapt, of the same; it compares disjoint neighbours."""
+    layers, num_source = _compared(layers, num_source, linear=linear)
     kernel = joint_kernel(layers, [_adapt(num_source)] * len(layers), floor)
     return disjoint(kernel) if linear else quadratic(kernel, num_source)
 
@@ -241,53 +224,44 @@ _WEIGHT = Weight(
     ramps=True,
 )
 
-_DAN, _JAN = "Long et al., ICML 2015", "Long et al., ICML 2017"
 
-# Of each name: what is measured, of which layers, whether in linear time, and the source.
-_VARIANTS: "Mapping[str, tuple[Callable[..., Tensor], Callable[[Step], list[Tensor]], bool, str]]"
-_VARIANTS = {
-    "dan-tllib": (tllib_loss, _features, False, _DAN),
-    "dan-tllib-linear": (tllib_loss, _features, True, _DAN),
-    "jan-tllib": (tllib_loss, _joint, False, _JAN),
-    "jan-tllib-linear": (tllib_loss, _joint, True, _JAN),
-    "jan-a-tllib": (tllib_loss, _turned, False, f"{_JAN}, section 4.2"),
-    "dan-xlearn": (xlearn_loss, _features, False, _DAN),
-    "dan-xlearn-linear": (xlearn_loss, _features, True, _DAN),
-    "jan-xlearn-linear": (xlearn_loss, _joint, True, _JAN),
-    "mmd-pytorch-adapt": (adapt_loss, _features, False, "Gretton et al., JMLR 2012"),
-    "mmd-pytorch-adapt-linear": (adapt_loss, _features, True, "Gretton et al., JMLR 2012"),
-    "jmmd-pytorch-adapt": (adapt_loss, _joint, False, _JAN),
-}
-
-
-def _register(name: str) -> None:
-    measure, layers, linear, source = _VARIANTS[name]
-
+def _register(
+    name: str,
+    label: str,
+    source: str,
+    measure: "Callable[..., Tensor]",
+    layers: "Callable[[Step], list[Tensor]]",
+    *,
+    linear: bool = False,
+) -> None:
     def loss(step: "Step") -> "Tensor":
         floor = step.recipe.bandwidth_floor
         return measure(layers(step), step.num_source, linear=linear, floor=floor)
 
-    label = name.replace("dan", "DAN").replace("jan-a", "JAN-A").replace("jan", "JAN")
-    label = label.replace("jmmd", "JMMD").replace("mmd-", "MMD-").replace("-linear", " linear")
-    register_method(
-        Method(
-            name=name,
-            label=label,
-            source=source,
-            terms=(
-                Term(
-                    name=f"discrepancy_{name.replace('-', '_')}",
-                    label=label,
-                    loss=loss,
-                    sources="pairs",
-                    weight=_WEIGHT,
-                    modules=_thetas if layers is _turned else None,
-                    reads=("bandwidth_floor",),
-                ),
-            ),
-        )
+    term = Term(
+        name=f"discrepancy_{name.replace('-', '_')}",
+        label=label,
+        loss=loss,
+        sources="pairs",
+        weight=_WEIGHT,
+        modules=_thetas if layers is _turned else None,
+        reads=("bandwidth_floor",),
     )
+    register_method(Method(name=name, label=label, source=source, terms=(term,)))
 
 
-for _name in _VARIANTS:
-    _register(_name)
+_DAN, _JAN = "Long et al., ICML 2015", "Long et al., ICML 2017"
+_MMD, _ADVERSARIAL = "Gretton et al., JMLR 2012", f"{_JAN}, section 4.2"
+_register("dan-tllib", "DAN-tllib", _DAN, tllib_loss, _features)
+_register("dan-tllib-linear", "DAN-tllib linear", _DAN, tllib_loss, _features, linear=True)
+_register("jan-tllib", "JAN-tllib", _JAN, tllib_loss, _joint)
+_register("jan-tllib-linear", "JAN-tllib linear", _JAN, tllib_loss, _joint, linear=True)
+_register("jan-a-tllib", "JAN-A-tllib", _ADVERSARIAL, tllib_loss, _turned)
+_register("dan-xlearn", "DAN-xlearn", _DAN, xlearn_loss, _features)
+_register("dan-xlearn-linear", "DAN-xlearn linear", _DAN, xlearn_loss, _features, linear=True)
+_register("jan-xlearn-linear", "JAN-xlearn linear", _JAN, xlearn_loss, _joint, linear=True)
+_register("mmd-pytorch-adapt", "MMD-pytorch-adapt", _MMD, adapt_loss, _features)
+_register(
+    "mmd-pytorch-adapt-linear", "MMD-pytorch-adapt linear", _MMD, adapt_loss, _features, linear=True
+)
+_register("jmmd-pytorch-adapt", "JMMD-pytorch-adapt", _JAN, adapt_loss, _joint)

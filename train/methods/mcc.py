@@ -83,46 +83,39 @@ def _consistency(step: "Step") -> "Tensor":
     return cc_loss(plain, step.target_logits, _CONSISTENCY_TEMPERATURE, _CONSISTENCY_THRESHOLD)
 
 
-MCC = register_method(
-    Method(
+MCC = Term(
+    name="mcc",
+    label="minimum class confusion",
+    loss=_loss,
+    uses_source=False,
+    weight=Weight(
         name="mcc",
-        label="MCC",
-        source="Jin et al., ECCV 2020",
-        terms=(
-            Term(
-                name="mcc",
-                label="minimum class confusion",
-                loss=_loss,
-                uses_source=False,
-                weight=Weight(
-                    name="mcc",
-                    default=1.0,
-                    about="of the minimum class confusion",
-                    origin="published, at temperature 2.5",
-                ),
-            ),
-        ),
-    )
+        default=1.0,
+        about="of the minimum class confusion",
+        origin="published, at temperature 2.5",
+    ),
 )
 
-CC_LOSS = register_method(
+register_method(Method(name="mcc", label="MCC", source="Jin et al., ECCV 2020", terms=(MCC,)))
+
+CC_LOSS = Term(
+    name="cc_loss",
+    label="consistent class confusion under dropout",
+    loss=_consistency,
+    uses_source=False,
+    weight=Weight(
+        name="cc_loss",
+        default=1.0,
+        about="of the consistency of the class confusion",
+        origin="ours: the loss as it is",
+    ),
+)
+
+register_method(
     Method(
         name="cc-loss",
         label="CC loss",
         source="class confusion consistency of the Transfer Learning Library",
-        terms=(
-            Term(
-                name="cc_loss",
-                label="consistent class confusion under dropout",
-                loss=_consistency,
-                uses_source=False,
-                weight=Weight(
-                    name="cc_loss",
-                    default=1.0,
-                    about="of the consistency of the class confusion",
-                    origin="ours: the loss as it is",
-                ),
-            ),
-        ),
+        terms=(CC_LOSS,),
     )
 )

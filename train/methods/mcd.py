@@ -67,31 +67,25 @@ def _joint(step: "Step") -> "Tensor | None":
     return _reversed_discrepancy(step) if step.recipe.mcd == "one" else None
 
 
-MCD = register_method(
-    Method(
-        name="mcd",
-        label="MCD",
-        source="Saito et al., CVPR 2018; Table 3",
-        terms=(
-            Term(
-                name="discrepancy_mcd",
-                label="MCD",
-                loss=_joint,
-                weight=Weight(
-                    name="mu",
-                    default=1.0,
-                    about="how strongly MCD's discrepancy acts on the features",
-                    origin="ours: takes the discrepancy as it is",
-                    ramps=True,
-                ),
-                scales="gradient",
-                group="alignment",
-                choice="mcd",
-                second_classifier=True,
-                reads=("mcd", "mcd_generator_updates", "mcd_rate"),
-                updates=_updates,
-            ),
-        ),
-        rank=7,
-    )
+MCD = Term(
+    name="discrepancy_mcd",
+    label="MCD",
+    loss=_joint,
+    weight=Weight(
+        name="mu",
+        default=1.0,
+        about="how strongly MCD's discrepancy acts on the features",
+        origin="ours: takes the discrepancy as it is",
+        ramps=True,
+    ),
+    scales="gradient",
+    group="alignment",
+    choice="mcd",
+    second_classifier=True,
+    reads=("mcd", "mcd_generator_updates", "mcd_rate"),
+    updates=_updates,
+)
+
+register_method(
+    Method(name="mcd", label="MCD", source="Saito et al., CVPR 2018; Table 3", terms=(MCD,), rank=7)
 )

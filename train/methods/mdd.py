@@ -98,26 +98,21 @@ def _loss(step: "Step") -> "Tensor":
     )
 
 
-MDD = register_method(
-    Method(
+MDD = Term(
+    name="disparity_mdd",
+    label="MDD",
+    loss=_loss,
+    weight=Weight(
         name="mdd",
-        label="MDD",
-        source="Zhang et al., ICML 2019, section 4",
-        terms=(
-            Term(
-                name="disparity_mdd",
-                label="MDD",
-                loss=_loss,
-                weight=Weight(
-                    name="mdd",
-                    default=0.1,
-                    about="gradient reversal of MDD's classifier",
-                    origin="ours: the published ramp left two of twelve classes of rendered clips",
-                    ramps=True,
-                ),
-                scales="gradient",
-                modules=_modules,
-            ),
-        ),
-    )
+        default=0.1,
+        about="gradient reversal of MDD's classifier",
+        origin="ours: the published ramp left two of twelve classes of rendered clips",
+        ramps=True,
+    ),
+    scales="gradient",
+    modules=_modules,
+)
+
+register_method(
+    Method(name="mdd", label="MDD", source="Zhang et al., ICML 2019, section 4", terms=(MDD,))
 )

@@ -71,28 +71,28 @@ def _loss(step: "Step") -> "Tensor":
     return consistency(step.target_logits, teacher, mask) + _BALANCE / _WEIGHT * balance
 
 
-MEAN_TEACHER = register_method(
+MEAN_TEACHER = Term(
+    name="consistency_teacher",
+    label="agreement with a mean teacher",
+    loss=_loss,
+    uses_source=False,
+    weight=Weight(
+        name="mean_teacher",
+        default=_WEIGHT,
+        about="of the agreement with a mean teacher",
+        origin="published",
+    ),
+    start=_start,
+    after_step=_after_step,
+    # What it keeps is a model, with all its heads.
+    heads="each",
+)
+
+register_method(
     Method(
         name="mean-teacher",
         label="Mean teacher",
         source="Tarvainen and Valpola, NeurIPS 2017; French et al., ICLR 2018",
-        terms=(
-            Term(
-                name="consistency_teacher",
-                label="agreement with a mean teacher",
-                loss=_loss,
-                uses_source=False,
-                weight=Weight(
-                    name="mean_teacher",
-                    default=_WEIGHT,
-                    about="of the agreement with a mean teacher",
-                    origin="published",
-                ),
-                start=_start,
-                after_step=_after_step,
-                # What it keeps is a model, with all its heads.
-                heads="each",
-            ),
-        ),
+        terms=(MEAN_TEACHER,),
     )
 )

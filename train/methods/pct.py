@@ -52,15 +52,15 @@ def transport_cost(
         towards_classes: share of the first direction, s of the paper.
     """
     logits = features @ prototypes.T  # [B, C]
-    cost = 1 - _unit(features) @ _unit(prototypes).T
+    cost = 1 - unit(features) @ unit(prototypes).T
     to_classes = (cost * (logits + (prior + _FLOOR).log()).softmax(dim=1)).sum(dim=1).mean()
     # The prior of a class is the same for all videos and cancels.
     to_videos = (prior * (cost * logits.softmax(dim=0)).sum(dim=0)).sum()
     return towards_classes * to_classes + (1 - towards_classes) * to_videos
 
 
-def _unit(rows: "Tensor") -> "Tensor":
-    # A row of zeros has no direction; its gradient stays finite.
+def unit(rows: "Tensor") -> "Tensor":
+    """Return rows of length 1, [..., V]; one of zeros has no direction, and a finite gradient."""
     return rows / rows.square().sum(dim=-1, keepdim=True).clamp_min(_LEAST_SQUARED_NORM).sqrt()
 
 
@@ -83,26 +83,21 @@ def _after_step(context: "StepContext") -> "Mapping[str, Tensor]":
     return {"prior": next_prior(context.state["prior"], prototypes, features)}
 
 
-PCT = register_method(
-    Method(
+PCT = Term(
+    name="prototype_transport",
+    label="transport between videos and class prototypes",
+    loss=_loss,
+    weight=Weight(
         name="pct",
-        label="PCT",
-        source="Tanwisuth et al., NeurIPS 2021",
-        terms=(
-            Term(
-                name="prototype_transport",
-                label="transport between videos and class prototypes",
-                loss=_loss,
-                weight=Weight(
-                    name="pct",
-                    default=0.03,
-                    about="of the transport between target videos and the classifier's weights",
-                    origin="by im on rendered clips, where it gains nothing; published 1 collapses",
-                ),
-                uses_source=False,
-                start=_start,
-                after_step=_after_step,
-            ),
-        ),
-    )
+        default=0.03,
+        about="of the transport between target videos and the classifier's weights",
+        origin="by im on rendered clips, where it gains nothing; published 1 collapses",
+    ),
+    uses_source=False,
+    start=_start,
+    after_step=_after_step,
+)
+
+register_method(
+    Method(name="pct", label="PCT", source="Tanwisuth et al., NeurIPS 2021", terms=(PCT,))
 )

@@ -155,67 +155,64 @@ _WEIGHT = Weight(
     origin="ours: the published 1 left one class of rendered clips",
 )
 
-_LOSSES: "dict[str, tuple[str, str, Loss]]" = {
-    "pseudo-label": (
-        "Pseudo-labels",
-        "Sohn et al., NeurIPS 2020, equation 4",
-        lambda strong, weak: labelled_loss(strong, weak, _THRESHOLD),
-    ),
-    "pseudo-label-inclusive": (
-        "Pseudo-labels, the threshold included",
-        "Sohn et al., NeurIPS 2020, as in USB",
-        lambda strong, weak: labelled_loss(strong, weak, _THRESHOLD, inclusive=True),
-    ),
-    "pseudo-label-kept": (
-        "Pseudo-labels, mean of the sure",
-        "Wei et al., NeurIPS 2023",
-        lambda strong, weak: kept_loss(strong, weak, _KEPT_THRESHOLD),
-    ),
-    "uda": (
-        "UDA",
-        "Xie et al., NeurIPS 2020",
-        lambda strong, weak: uda_loss(strong, weak, _UDA_THRESHOLD, _UDA_TEMPERATURE),
-    ),
-    "self-distillation": (
-        "Self-distillation",
-        "Hinton et al., 2015, of the model without dropout",
-        lambda strong, weak: distillation_loss(strong, weak, _DISTILLED_TEMPERATURE),
-    ),
-}
 
-for _name, (_label, _source, _loss) in _LOSSES.items():
-    register_method(
-        Method(
-            name=_name,
-            label=_label,
-            source=_source,
-            terms=(
-                Term(
-                    name=_name.replace("-", "_") + "_target",
-                    label=_label.lower() if _name != "uda" else _label,
-                    loss=_by(_loss),
-                    uses_source=False,
-                    weight=_WEIGHT,
-                ),
-            ),
-        )
+def _register(name: str, label: str, source: str, loss: "Loss") -> None:
+    term = Term(
+        name=name.replace("-", "_") + "_target",
+        label=label.lower() if name != "uda" else label,
+        loss=_by(loss),
+        uses_source=False,
+        weight=_WEIGHT,
     )
+    register_method(Method(name=name, label=label, source=source, terms=(term,)))
 
-FLEXMATCH = register_method(
+
+_register(
+    "pseudo-label",
+    "Pseudo-labels",
+    "Sohn et al., NeurIPS 2020, equation 4",
+    lambda strong, weak: labelled_loss(strong, weak, _THRESHOLD),
+)
+_register(
+    "pseudo-label-inclusive",
+    "Pseudo-labels, the threshold included",
+    "Sohn et al., NeurIPS 2020, as in USB",
+    lambda strong, weak: labelled_loss(strong, weak, _THRESHOLD, inclusive=True),
+)
+_register(
+    "pseudo-label-kept",
+    "Pseudo-labels, mean of the sure",
+    "Wei et al., NeurIPS 2023",
+    lambda strong, weak: kept_loss(strong, weak, _KEPT_THRESHOLD),
+)
+_register(
+    "uda",
+    "UDA",
+    "Xie et al., NeurIPS 2020",
+    lambda strong, weak: uda_loss(strong, weak, _UDA_THRESHOLD, _UDA_TEMPERATURE),
+)
+_register(
+    "self-distillation",
+    "Self-distillation",
+    "Hinton et al., 2015, of the model without dropout",
+    lambda strong, weak: distillation_loss(strong, weak, _DISTILLED_TEMPERATURE),
+)
+
+FLEXMATCH = Term(
+    name="flexmatch_target",
+    label="FlexMatch",
+    loss=_flexmatch,
+    uses_source=False,
+    weight=_WEIGHT,
+    start=_start,
+    after_step=_after_step,
+)
+
+register_method(
     Method(
         name="flexmatch",
         label="FlexMatch",
         source="Zhang et al., NeurIPS 2021, section 3",
-        terms=(
-            Term(
-                name="flexmatch_target",
-                label="FlexMatch",
-                loss=_flexmatch,
-                uses_source=False,
-                weight=_WEIGHT,
-                start=_start,
-                after_step=_after_step,
-            ),
-        ),
+        terms=(FLEXMATCH,),
     )
 )

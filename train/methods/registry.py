@@ -15,7 +15,7 @@ from ta3n.common.registry import (
 )
 from ta3n.train.encoders.registry import ENCODERS
 from ta3n.train.methods.base import ENCODER_REVERSAL, LEVELS, Group, Level, Method, Term, Weight
-from ta3n.train.methods.closed_form import ClosedForm
+from ta3n.train.methods.closed_form import Align, Classifier, ClosedForm
 
 METHODS: Registry[Method] = Registry("--method", "ta3n.train.methods")
 
@@ -55,6 +55,27 @@ def register_term(term: Term) -> Term:
     # A plug-in may use a term of ours, which stays ours.
     _PLUGIN_OF.setdefault(term.name, plugin_being_loaded())
     return term
+
+
+def register_closed_form(name: str, label: str, source: str, align: Align) -> None:
+    """Make an alignment a method with either classifier, `NAME-nn` and `NAME-svm`."""
+    for short, classifier, words in _CLASSIFIERS:
+        form = ClosedForm(name=f"{name}-{short}", align=align, classifier=classifier)
+        register_method(
+            Method(
+                name=form.name,
+                label=f"{label} + {words}",
+                source=source,
+                temporal="pooling",
+                closed_form=form,
+            )
+        )
+
+
+_CLASSIFIERS: tuple[tuple[str, Classifier, str], ...] = (
+    ("nn", "nearest", "nearest neighbour"),
+    ("svm", "svm", "SVM"),
+)
 
 
 def method_names() -> tuple[str, ...]:

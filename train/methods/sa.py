@@ -3,16 +3,13 @@
 Shapes: D feature width, d dimension of both subspaces.
 """
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ta3n.train.methods.base import Method
-from ta3n.train.methods.closed_form import ClosedForm, Domains, principal_directions
-from ta3n.train.methods.registry import register_method
+from ta3n.train.methods.closed_form import Domains, principal_directions
+from ta3n.train.methods.registry import register_closed_form
 
 if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-    Array = NDArray[Any]
+    from ta3n.train.methods.closed_form import Array
 
 DIMENSIONS = (5, 10, 20, 40, 80, 160)
 """Dimensions to choose from, if the videos span as many."""
@@ -44,21 +41,4 @@ def _align(domains: Domains) -> "tuple[Array, Array]":
     return aligned_directions(source[:, :best], target[:, :best]), target[:, :best]
 
 
-SA_NN = register_method(
-    Method(
-        name="sa-nn",
-        label="SA + nearest neighbour",
-        source="Fernando et al., ICCV 2013",
-        temporal="pooling",
-        closed_form=ClosedForm(name="sa-nn", align=_align, classifier="nearest"),
-    )
-)
-SA_SVM = register_method(
-    Method(
-        name="sa-svm",
-        label="SA + SVM",
-        source="Fernando et al., ICCV 2013",
-        temporal="pooling",
-        closed_form=ClosedForm(name="sa-svm", align=_align, classifier="svm"),
-    )
-)
+register_closed_form("sa", "SA", "Fernando et al., ICCV 2013", _align)

@@ -114,7 +114,7 @@ FROZEN_CLASSIFIER = Term(
 )
 
 _INFORMATION = replace(
-    IM.terms[0],
+    IM,
     name="information_shot",
     weight=Weight(
         name="im_shot",
@@ -144,7 +144,7 @@ SHOT_ATCON = register_method(
             Term(
                 name="information_atcon",
                 label="information maximisation",
-                loss=IM.terms[0].loss,
+                loss=IM.loss,
                 weight=Weight(
                     name="im_atcon",
                     default=0.5,

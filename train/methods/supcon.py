@@ -8,6 +8,7 @@ Shapes: B items (videos, or views of them), F feature width.
 from typing import TYPE_CHECKING
 
 from ta3n.train.methods.base import Method, Term, Weight
+from ta3n.train.methods.pct import unit
 from ta3n.train.methods.registry import register_method
 
 if TYPE_CHECKING:
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
 BASE_TEMPERATURE = 0.07
 THRESHOLD = 0.7
 _NEVER = -1e30
-_LEAST_SQUARED_NORM = 1e-12
 
 
 def supervised_contrastive(
@@ -59,9 +59,8 @@ def _classes(step: "Step") -> "tuple[Tensor, Tensor]":
 
 
 def _of_features(step: "Step") -> "Tensor":
-    features = step.output.video_features
-    length = features.square().sum(dim=1, keepdim=True).clamp_min(_LEAST_SQUARED_NORM).sqrt()
-    return supervised_contrastive(features / length, *_classes(step), BASE_TEMPERATURE)
+    features = unit(step.output.video_features)
+    return supervised_contrastive(features, *_classes(step), BASE_TEMPERATURE)
 
 
 def _of_predictions(step: "Step") -> "Tensor":
@@ -69,44 +68,44 @@ def _of_predictions(step: "Step") -> "Tensor":
     return supervised_contrastive(predictions, *_classes(step), 0.5)
 
 
-SUPCON = register_method(
+SUPCON = Term(
+    name="supervised_contrastive",
+    label="supervised contrast of features",
+    loss=_of_features,
+    weight=Weight(
+        name="supcon",
+        default=0.1,
+        about="of the supervised contrast of unit features, temperature 0.07",
+        origin="by im on rendered clips, of 0.1 and 0.3",
+    ),
+)
+
+register_method(
     Method(
         name="supcon",
         label="SupCon",
         source="Khosla et al., NeurIPS 2020, over both domains",
-        terms=(
-            Term(
-                name="supervised_contrastive",
-                label="supervised contrast of features",
-                loss=_of_features,
-                weight=Weight(
-                    name="supcon",
-                    default=0.1,
-                    about="of the supervised contrast of unit features, temperature 0.07",
-                    origin="by im on rendered clips, of 0.1 and 0.3",
-                ),
-            ),
-        ),
+        terms=(SUPCON,),
     )
 )
 
-COMIX = register_method(
+COMIX = Term(
+    name="supervised_contrastive_comix",
+    label="supervised contrast of predictions",
+    loss=_of_predictions,
+    weight=Weight(
+        name="supcon_comix",
+        default=0.003,
+        about="of the supervised contrast of predictions, temperature 0.5",
+        origin="by im on rendered clips; the authors' 0.01 makes it worse than none",
+    ),
+)
+
+register_method(
     Method(
         name="supcon-comix",
         label="SupCon (CoMix)",
         source="Sahoo et al., NeurIPS 2021, its contrast alone, over both domains",
-        terms=(
-            Term(
-                name="supervised_contrastive_comix",
-                label="supervised contrast of predictions",
-                loss=_of_predictions,
-                weight=Weight(
-                    name="supcon_comix",
-                    default=0.003,
-                    about="of the supervised contrast of predictions, temperature 0.5",
-                    origin="by im on rendered clips; the authors' 0.01 makes it worse than none",
-                ),
-            ),
-        ),
+        terms=(COMIX,),
     )
 )

@@ -11,19 +11,26 @@ import csv
 import io
 import json
 import platform
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from ta3n.common.errors import FeatureStoreError
-from ta3n.common.files import canonical_json, replace_file, sha256_of
+from ta3n.common.files import (
+    canonical_json,
+    remove_stale_temporaries,
+    replace_file,
+    sha256_of,
+)
 from ta3n.common.log import LOGGER
 from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent
 
 _RECORDED_PACKAGES = ("ta3n", "torch", "numpy", "h5py")
 _HASH_DIGITS = 8
+
+T = TypeVar("T")
 
 OLD_HASH = "version 0.1"
 """In the identity of a run of that version, beside the hash that it had."""
@@ -160,7 +167,7 @@ class RunFolder:
         return self.path / "weights.pt"
 
     def is_finished(self) -> bool:
-        """Say whether the figures are there; a checkpoint that a kill left beside them goes.
+        """Say whether the figures are there; what a kill left beside them goes.
 
         Raises:
             FeatureStoreError: If the figures are damaged.
@@ -169,6 +176,7 @@ class RunFolder:
         if self.read_result() is None:
             return False
         self._remove_checkpoint()
+        remove_stale_temporaries(self.path)
         return True
 
     def _remove_checkpoint(self) -> None:
@@ -186,18 +194,23 @@ class RunFolder:
         Raises:
             FeatureStoreError: If the file is damaged.
         """
-        path = self.path / "diverged.json"
+        return self._read("diverged.json", lambda raw: Divergence(**raw))
+
+    def _read(self, name: str, make: Callable[[Any], T]) -> T | None:
+        """Return what is made of a record; None if it is not there."""
+        path = self.path / name
         try:
-            return Divergence(**json.loads(path.read_bytes()))
+            return make(json.loads(path.read_bytes()))
         except FileNotFoundError:
             return None
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError, AttributeError) as error:
             raise FeatureStoreError(
                 f"{path} is damaged: {error}; remove the folder and train this seed again"
             ) from error
 
     def write_start(self, config: RunConfig, seed: int) -> None:
-        """Write what is run."""
+        """Write what is run; what a killed run was writing goes."""
+        remove_stale_temporaries(self.path)
         record = asdict(config)
         checks = {"hash": config.hash, "checksum": sha256_of(canonical_json(record))}
         write_json(self.path / "config.json", {**record, "seed": seed, **checks})
@@ -242,12 +255,9 @@ class RunFolder:
         if not result.troubles:
             del record["troubles"]
         for rule in record["rules"].values():
-            if not rule["by_head"]:
-                del rule["by_head"]
-            if rule["mean_class"] is None:
-                del rule["mean_class"]
-            if not rule["open_set"]:
-                del rule["open_set"]
+            for name in ("by_head", "mean_class", "open_set"):
+                if rule[name] in (None, {}):
+                    del rule[name]
         write_json(self.path / "result.json", record)
         (self.path / "diverged.json").unlink(missing_ok=True)
         self._remove_checkpoint()
@@ -283,18 +293,13 @@ class RunFolder:
         Raises:
             FeatureStoreError: If the file is damaged.
         """
-        path = self.path / "result.json"
-        try:
-            raw = json.loads(path.read_bytes())
-            rules = {name: ChosenEpoch(**rule) for name, rule in raw.pop("rules").items()}
-            coverage = {name: (used, of) for name, (used, of) in raw.pop("coverage").items()}
-            return RunResult(rules=rules, coverage=coverage, **raw)
-        except FileNotFoundError:
-            return None
-        except (ValueError, TypeError, KeyError, AttributeError) as error:
-            raise FeatureStoreError(
-                f"{path} is damaged: {error}; remove the folder and train this seed again"
-            ) from error
+        return self._read("result.json", _result)
+
+
+def _result(raw: dict[str, Any]) -> RunResult:
+    rules = {name: ChosenEpoch(**rule) for name, rule in raw.pop("rules").items()}
+    coverage = {name: (used, of) for name, (used, of) in raw.pop("coverage").items()}
+    return RunResult(rules=rules, coverage=coverage, **raw)
 
 
 def _mean_class(rows: Sequence[Mapping[str, str]], rule: str) -> float:

@@ -187,16 +187,27 @@ def stream_records(config: RunConfig) -> tuple[Mapping[str, Any], ...]:
     return config.data, *config.data.get("streams", ())
 
 
-def stream_differences(config: RunConfig, features: Sequence[FeatureConfig]) -> list[str]:
-    """Return in words where streams of features were made otherwise than those of a run."""
+def check_features(
+    config: RunConfig, run: Path, features: Sequence[FeatureConfig], folder: Path
+) -> None:
+    """Refuse streams of features, in a folder, that were made otherwise than those of a run.
+
+    Raises:
+        DataConflictError: With the differences.
+    """
     wanted = len(stream_records(config))
-    if len(features) != wanted:
-        return [f"{len(features)} streams (--features), in the run {wanted}"]
-    return [
-        f"{f'stream {number + 1}: ' if wanted > 1 else ''}{difference}"
-        for number, made in enumerate(features)
-        for difference in feature_differences(config, made, number)
-    ]
+    differences = [f"{len(features)} streams (--features), in the run {wanted}"]
+    if len(features) == wanted:
+        differences = [
+            f"{f'stream {number + 1}: ' if wanted > 1 else ''}{difference}"
+            for number, made in enumerate(features)
+            for difference in feature_differences(config, made, number)
+        ]
+    if differences:
+        raise DataConflictError(
+            f"the features in {folder} were made otherwise than those that {run} was trained on: "
+            f"{'; '.join(differences)}"
+        )
 
 
 def feature_differences(config: RunConfig, features: FeatureConfig, stream: int = 0) -> list[str]:

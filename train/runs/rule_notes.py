@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ta3n.common.log import counted
 from ta3n.train.runs.folder import RunResult
 from ta3n.train.runs.selection import LAST, ORACLE
 from ta3n.train.validators.rules import RULES as VALIDATORS
@@ -52,7 +53,7 @@ def withheld_note(rule: str, results: Sequence[RunResult]) -> str:
         return ""
     reasons = "; ".join(f"{reason} ({count})" for reason, count in epochs.most_common())
     judged = [r for r in results if rule in r.rules or rule in r.withheld]
-    runs = "1 run" if len(judged) == 1 else f"{len(judged)} runs"
+    runs = counted(len(judged), "run")
     told = f"{rule}: score withheld in {sum(epochs.values())} epochs of {runs}"
     if lacking := sum(rule not in result.rules for result in judged):
         told += f", in {lacking} of them in all, where it chooses no epoch and has no figure"

@@ -10,7 +10,7 @@ from ta3n.train.data.videos import DomainVideos
 from ta3n.train.methods.registry import method_of
 from ta3n.train.methods.run_settings import RunSettings, StartingPoint
 from ta3n.train.runs.folder import RunConfig, RunFolder
-from ta3n.train.runs.records import find_runs, read_config, stream_differences
+from ta3n.train.runs.records import check_features, find_runs, read_config
 
 
 class Start(NamedTuple):
@@ -88,12 +88,7 @@ def check_fits(
             f"{len(config.settings['classes'])} there, {len(benchmark.class_names)} here; give the "
             "same --unknown, or train it again"
         )
-    streams = [stream.manifest.config for stream in target.streams]
-    if differences := stream_differences(config, streams):
-        raise DataConflictError(
-            f"the features in {target.folder} were made otherwise than those that {where} was "
-            f"trained on: {'; '.join(differences)}"
-        )
+    check_features(config, where, [s.manifest.config for s in target.streams], target.folder)
     if closed := [m.name for m in (theirs, ours) if m.closed_form is not None]:
         raise UsageError(
             f"{closed[0]} is a closed form: it neither starts from {where} nor is started from"

@@ -8,6 +8,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from ta3n.common.errors import shorten
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -126,3 +128,21 @@ def trouble_notes(runs: Iterable[tuple[str, Mapping[int, Mapping[str, str]]]]) -
             named = f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}"
             notes.append(f"{row}, {named}: {kind}: {text}.")
     return notes
+
+
+def trouble_summary(runs: Iterable[tuple[str, Mapping[int, Mapping[str, str]]]]) -> list[str]:
+    """Return a line for each kind of trouble, for more rows than can be told one by one.
+
+    Args:
+        runs: As for `trouble_notes`.
+    """
+    kinds: dict[str, list[tuple[str, str]]] = {}
+    for row, by_seed in runs:
+        for found in by_seed.values():
+            for kind, text in found.items():
+                kinds.setdefault(kind, []).append((row, text))
+    return [
+        f"{kind}: {len(found)} run{'s' if len(found) > 1 else ''} of "
+        f"{shorten(dict.fromkeys(row for row, _ in found))}, the first: {found[0][1]}."
+        for kind, found in kinds.items()
+    ]

@@ -20,8 +20,7 @@ from ta3n.extract.backbones import (
     weights_identity,
     with_window,
 )
-from ta3n.extract.backbones.from_torchvision import head_of
-from ta3n.extract.backbones.from_torchvision_video import names
+from ta3n.extract.backbones.from_torchvision import head_of, video_names
 from ta3n.extract.inference.engine import HalfPrecision
 from ta3n.extract.inference.network import FeatureNetwork, load_network
 from ta3n.extract.inference.preprocessing import cropper_for
@@ -52,7 +51,7 @@ def windows(backbone: Backbone, count: int = 1) -> torch.Tensor:
 
 
 def test_all_of_torchvision_are_there() -> None:
-    assert sorted(names()) == list(NETWORKS)
+    assert sorted(video_names()) == list(NETWORKS)
 
 
 @pytest.mark.parametrize("name", NETWORKS)

@@ -146,7 +146,9 @@ def test_a_hostile_file_of_torch_runs_nothing(
     monkeypatch.chdir(tmp_path)
     for new in (True, False):
         saved_by_torch(new=new)({"a": Hostile()}, tmp_path / "x.pt")
-        with pytest.raises(DataConflictError, match=r"x\.pt' cannot be read"):
+        with pytest.raises(
+            DataConflictError, match=r"x\.pt' cannot be read: it holds other objects than tensors"
+        ):
             read(tmp_path / "x.pt")
         assert not (tmp_path / "was-run").exists()
 

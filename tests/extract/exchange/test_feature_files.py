@@ -10,7 +10,6 @@ import torch
 from ta3n.common.errors import ClipError, DataMissingError
 from ta3n.extract.exchange.feature_files import (
     find_features,
-    read_features,
     write_array,
     write_frames,
 )
@@ -27,7 +26,7 @@ class Hostile:
 
 def read(folder: Path) -> np.ndarray[tuple[int, ...], np.dtype[np.float32]]:
     (files,) = find_features(folder)
-    return read_features(files)
+    return files.read()
 
 
 def test_frames_are_read_in_either_of_torchs_forms(tmp_path: Path) -> None:
@@ -48,7 +47,7 @@ def test_arrays_in_every_form(tmp_path: Path) -> None:
     torch.save({"x": torch.from_numpy(ROWS)}, tmp_path / "d.pth")
     found = list(find_features(tmp_path))
     assert [files.name for files in found] == ["a", "b", "c", "d"]
-    assert all(np.array_equal(read_features(files), ROWS) for files in found)
+    assert all(np.array_equal(files.read(), ROWS) for files in found)
 
 
 def test_what_is_written_reads_back_in_the_same_bits(tmp_path: Path) -> None:
@@ -70,7 +69,7 @@ def test_a_damaged_video_tells_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
     with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: "):
         read(tmp_path)
     torch.save(Hostile(), frame)
-    with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: "):
+    with pytest.raises(ClipError, match=r"img_00003.t7 cannot be read: it holds other objects"):
         read(tmp_path)
     assert not (tmp_path / "was-run").exists()
     torch.save(torch.zeros(5), frame)
@@ -92,7 +91,8 @@ def test_a_damaged_video_tells_its_reason(tmp_path: Path, monkeypatch: pytest.Mo
     [
         ("v.npy", b"", "v.npy cannot be read"),
         ("v.npz", b"PK\x03\x04 no archive", "v.npz cannot be read"),
-        ("v.pt", b"no tensor", "v.pt cannot be read"),
+        ("v.pt", b"no tensor", "v.pt cannot be read: it is damaged, or no file that torch.save"),
+        ("v.pt", b"PK\x03\x04", "v.pt cannot be read: it is damaged, or no file that torch.save"),
     ],
 )
 def test_a_damaged_array_tells_its_reason(
@@ -136,6 +136,6 @@ def test_tensors_that_numpy_has_no_form_for_are_converted(tmp_path: Path) -> Non
     found = {files.name: files for files in find_features(tmp_path)}
     assert len(found) == 6
     with pytest.raises(ClipError, match="complex64 values, not numbers"):
-        read_features(found.pop("complex"))
+        found.pop("complex").read()
     for files in found.values():
-        assert read_features(files).tolist() == values.tolist(), files.name
+        assert files.read().tolist() == values.tolist(), files.name

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -122,6 +123,18 @@ def test_figures_are_those_of_the_probabilities_by_every_definition(
     assert record["action_prior"] == "none"
     assert "prior of actions: none" in told
     assert 0 < hits["action top-1"].sum() < NUM
+
+
+def test_figures_are_whole_on_a_narrow_terminal(
+    features: Path, runs: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # FORCE_COLOR is what has rich take the captured output for a terminal.
+    for name, value in {"COLUMNS": "40", "FORCE_COLOR": "1", "NO_COLOR": "1"}.items():
+        monkeypatch.setenv(name, value)
+    told, record = evaluate(features, runs / "seed-0", tmp_path)
+    for name, figure in record["figures"]["P02"].items():
+        line = f"{name}: {figure['percent']:.2f} ({figure['floor']:.2f})"
+        assert re.search(rf"^{re.escape(line)}$", told, re.M), told
 
 
 def test_the_prior_is_of_the_labels_of_source_train(features: Path, tmp_path: Path) -> None:

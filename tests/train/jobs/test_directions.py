@@ -6,17 +6,19 @@ import shutil
 from pathlib import Path
 
 import pytest
-from click.testing import Result
+from click.testing import CliRunner, Result
 
 from ta3n.common.errors import UsageError
 from ta3n.datasets.benchmarks.names import told_apart
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.datasets.catalogue import catalogue_of
 from ta3n.datasets.custom.settings import DataSections
+from ta3n.extract.features_cli import main as ta3n_features
 from ta3n.train.jobs.directions import find_directions
 from ta3n.train.jobs.settings import TrainSettings
 from ta3n.train.jobs.switches import choose_methods
 
+from ...support.epic import write_challenge
 from ...support.feature_folders import made_clips, make_features
 from ...support.small_runs import ta3n_train
 
@@ -120,6 +122,9 @@ def test_a_run_of_one_direction_is_not_trained_again_for_all(domains: Path, tmp_
     result = train(domains, tmp_path, "--directions", "a-b,b-a", "--method", "source-only")
     assert result.exit_code == 0, result.stderr
     assert result.stderr.count("an epoch took") == 1
+    assert "2 directions of 1 row: 2 runs" in result.stderr
+    assert "2 of 2 runs of 1 row in 2 directions are done" in result.stderr
+    assert "2 directions of synthetic: 1 row, recipe official" in result.stdout
 
 
 def test_processes_side_by_side_share_all_directions(domains: Path, tmp_path: Path) -> None:
@@ -182,6 +187,8 @@ def test_directions_go_by_any_name_of_their_datasets() -> None:
         (("--directions", "all", "--methods", "dan", "--method", "ta3n"), "rows of their own"),
         (("--directions", "all", "--methods", "taen"), "did you mean 'ta3n'"),
         (("--directions", "a-a"), "'a-a' is none of synthetic"),
+        (("--directions", "all,a-b"), "'all,a-b' has all beside others; give all, or some of a-b"),
+        (("--directions", "a-b,"), "'a-b,' has an empty part; give all, or some of a-b"),
         (("--evaluate", "run", "--directions", "all"), "--directions, --epochs out"),
     ],
 )
@@ -204,3 +211,20 @@ def test_all_methods_are_those_that_have_a_source() -> None:
     assert {"target-only", "ta3n", "mcc"} <= set(names)
     assert "shot" not in names
     assert len(set(names)) == len(names)
+
+
+def test_a_direction_from_an_unlabelled_dataset_is_refused_and_the_others_are_named(
+    tmp_path: Path,
+) -> None:
+    pickles, annotations = write_challenge(tmp_path)
+    line = ("import", "--epic", pickles, "--annotations", annotations, "--out", tmp_path / "f")
+    imported = CliRunner().invoke(ta3n_features, [str(word) for word in line])
+    assert imported.exit_code == 0, imported.stderr
+    where = ("--features", tmp_path / "f", "--out", tmp_path / "runs", "--epochs", 1)
+    call = ("--benchmark", "epic100-final", *where, "--recipe", "epic100", "--device", "cpu")
+    result = ta3n_train(*call, "--directions", "all")
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    left = "epic100-source-epic100-target"
+    assert "6 train videos of epic100-target have no labels" in result.stderr
+    assert f"; --directions {left} trains the others" in result.stderr
+    assert ta3n_train(*call, "--directions", left).exit_code == 0

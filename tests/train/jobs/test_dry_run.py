@@ -149,6 +149,8 @@ def test_too_little_space_or_memory_is_told(
     assert "no space: 4 runs take up to" in result.stderr
     monkeypatch.undo()
     monkeypatch.setattr(device, "available_memory", lambda _: 10**6)
+    # One process, as on a machine of one CPU, needs no more than this one has held before.
+    monkeypatch.setattr(device, "allowed_cpus", lambda: 2)
     result = call(domains, tmp_path / "runs", *ROWS, "--jobs", 2, "--dry-run")
     assert result.exit_code == 1
     assert re.search(r"no memory: \d processes take about .* give fewer --jobs", result.stderr)

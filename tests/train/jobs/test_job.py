@@ -16,12 +16,11 @@ from ta3n.common.errors import (
     UsageError,
 )
 from ta3n.train.jobs import job as jobs_module
-from ta3n.train.jobs.execution import run_job
 from ta3n.train.jobs.job import TrainingJob, log_data, prepare_jobs
 from ta3n.train.runs import session
 
 from ...support.feature_folders import MadeClip, made_clips, make_features
-from ...support.small_runs import small_settings, with_settings
+from ...support.small_runs import run_job, small_settings, with_settings
 
 
 def job(features: Path, out: Path, **changes: Any) -> TrainingJob:

@@ -11,7 +11,6 @@ from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.data.streams import load_streams
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.inference.trained import load_run
-from ta3n.train.jobs.execution import run_job
 from ta3n.train.jobs.job import prepare_jobs
 from ta3n.train.methods.rejection import Rejection
 from ta3n.train.runs import session
@@ -20,7 +19,7 @@ from ta3n.train.runs.records import read_run
 from ta3n.train.runs.selection import open_set_percents
 
 from ...support.feature_folders import CLASSES, made_clips, make_features
-from ...support.small_runs import small_settings, ta3n_train, train
+from ...support.small_runs import run_job, small_settings, ta3n_train, train
 
 KNOWN = ["golf", "ride_bike", "shoot_ball"]
 OPEN = {"benchmark": "ucf-hmdb-small", "unknown": "pullup,ride_horse"}
@@ -234,6 +233,11 @@ def test_an_evaluation_gives_the_measures_of_the_run(
     text = " ".join(told.stdout.split())
     assert f"│ H-score │ 1 │ {recorded['open_set']['h_score']:.2f} │" in text
     assert "above 0.5 of the highest there is, the logarithm of 3 classes" in text
+    rejected = sum(
+        line.split(",")[2] == "3"
+        for line in (tmp_path / "evaluation-hmdb51-val-last.csv").read_text().splitlines()[1:]
+    )
+    assert f"told unknown: {rejected} of 15 videos, which have no class" in text
     # Of the source nothing is unknown, so that there is no measure of it.
     source = ta3n_train("--evaluate", opened / "seed-0", "--target", "ucf", *common)
     assert source.exit_code == 0, source.stderr

@@ -12,7 +12,7 @@ from click.testing import Result
 
 from ta3n.common.errors import UsageError
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
-from ta3n.train.jobs.execution import FeatureCache, run_job
+from ta3n.train.jobs.execution import FeatureCache
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.runs.folder import RunConfig
@@ -20,7 +20,7 @@ from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.session import run_seed
 
 from ...support.feature_folders import CLASSES, MadeClip, made_clips, make_features
-from ...support.small_runs import small_settings, ta3n_train
+from ...support.small_runs import run_job, small_settings, ta3n_train
 
 Weights = dict[str, torch.Tensor]
 BOTH = "synthetic-a,synthetic-b"

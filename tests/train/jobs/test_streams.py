@@ -15,12 +15,11 @@ from ta3n.train import load_run
 from ta3n.train.data.features import load_part
 from ta3n.train.data.streams import load_streams
 from ta3n.train.inference.evaluation import evaluate, load_target
-from ta3n.train.jobs.execution import run_job
 from ta3n.train.jobs.job import TrainingJob, prepare_jobs
 from ta3n.train.report.write import write_report
 
 from ...support.feature_folders import DIM, made_clips, make_features
-from ...support.small_runs import small_settings, ta3n_train
+from ...support.small_runs import run_job, small_settings, ta3n_train
 
 
 @pytest.fixture(scope="module")

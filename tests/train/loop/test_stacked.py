@@ -14,7 +14,7 @@ from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
-from ta3n.train.loop.stacked import StackedTrainer
+from ta3n.train.loop.stacked import StackedLearner, StackedTrainer
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 from ...support.waiting import NoWaiting
@@ -174,7 +174,7 @@ def test_runs_without_dropout_or_target_stack(
 @pytest.mark.parametrize("method", ["ta3n", "mcd", "jan", "adabn"])
 def test_no_stacked_step_waits_for_the_device(make_trainer: MakeTrainer, method: str) -> None:
     members = make_members(make_trainer, method, mcd="three")
-    stack = StackedTrainer(members)
+    stack, learner = StackedTrainer(members), StackedLearner(members)
     data = members[0].data
     assert data.target_features is not None
     batch = type(next(members[0].begin_epoch().batches(data)))(
@@ -183,7 +183,7 @@ def test_no_stacked_step_waits_for_the_device(make_trainer: MakeTrainer, method:
         target_features=data.target_features.expand(3, -1, -1, -1),
     )
     with NoWaiting():  # type: ignore[no-untyped-call]
-        stack._step(batch, 0, 3)
+        stack._step(learner, batch, 0, 3)
 
 
 @pytest.mark.cuda

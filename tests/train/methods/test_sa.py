@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from ta3n.train.methods.closed_form import Domains, principal_directions, standardiser
-from ta3n.train.methods.sa import SA_NN, aligned_directions
+from ta3n.train.methods.registry import METHODS
+from ta3n.train.methods.sa import aligned_directions
 
 RNG = np.random.default_rng(0)
 
@@ -46,7 +47,7 @@ def test_the_dimension_is_the_best_on_the_source_and_the_least_of_equals(
         seen.append(videos.shape[1])
         return float(videos.shape[1] >= 10)
 
-    form = SA_NN.closed_form
+    form = METHODS.find("sa-nn").closed_form
     assert form is not None
     assert form.align is not None
     of_source, of_target = form.align(Domains(source=source, target=target, accuracy=accuracy))

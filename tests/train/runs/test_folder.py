@@ -1,11 +1,15 @@
 """If this breaks, two different runs share a folder, or a finished run is not recognised."""
 
+import os
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from ta3n.common.errors import FeatureStoreError
+from ta3n.common.files import temporary_beside
 from ta3n.train.runs.folder import RunConfig, RunFolder, RunResult
 from ta3n.train.runs.selection import ChosenEpoch
 
@@ -52,6 +56,23 @@ def test_result_comes_back_and_marks_the_run_finished(tmp_path: Path) -> None:
     folder.write_result(RESULT)
     assert folder.read_result() == RESULT
     assert RESULT.rules["last"].percent == 75.0
+
+
+def test_what_a_killed_run_was_writing_goes_when_it_goes_on_or_is_finished(tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    killed = subprocess.Popen([sys.executable, "-c", ""])
+    killed.wait()
+    with temporary_beside(folder.checkpoint) as live:
+        live.write_bytes(b"half")
+        left = live.with_name(live.name.replace(f"-{os.getpid()}-", f"-{killed.pid}-"))
+        left.write_bytes(b"half")
+        folder.write_start(CONFIG, 3)
+        assert not left.exists()
+        folder.write_result(RESULT)
+        left.write_bytes(b"half")
+        assert folder.is_finished()
+        assert not left.exists()
+        assert live.exists(), "a process that still writes keeps its own"
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seed": 1}'])

@@ -14,7 +14,7 @@ import torch
 from ta3n.common.errors import DataMissingError, UsageError
 from ta3n.train.inference.evaluation import evaluate, load_target
 from ta3n.train.inference.trained import load_run
-from ta3n.train.jobs.execution import FeatureCache, load_data, run_job
+from ta3n.train.jobs.execution import FeatureCache, load_data
 from ta3n.train.jobs.job import prepare_jobs
 from ta3n.train.methods.heads import ClassHead
 from ta3n.train.runs.floors import floors_of
@@ -22,7 +22,7 @@ from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.session import SeedRun
 
 from ...support.headed_features import make_epic_features
-from ...support.small_runs import small_settings, ta3n_train, train
+from ...support.small_runs import run_job, small_settings, ta3n_train, train
 
 NUM = 24
 SOURCE, TARGET = "epic-source", "epic-target"

@@ -19,6 +19,7 @@ from ta3n.train.runs.troubles import (
     RunWatch,
     guessing,
     trouble_notes,
+    trouble_summary,
 )
 
 from ...support.feature_folders import made_clips, make_features
@@ -95,6 +96,17 @@ def test_seeds_in_the_same_trouble_share_a_line() -> None:
     runs: list[tuple[str, dict[int, dict[str, str]]]]
     runs = [("DAN", {0: {}, 1: {DEAD: "x"}, 3: {DEAD: "y", ONE_CLASS: "z"}}), ("MCD", {0: {}})]
     assert trouble_notes(runs) == ["DAN, seeds 1, 3: dead: x.", "DAN, seed 3: one class: z."]
+
+
+def test_directions_in_the_same_trouble_share_a_line() -> None:
+    runs: list[tuple[str, dict[int, dict[str, str]]]]
+    runs = [(f"DAN in a → {n}", {0: {DEAD: f"x{n}"}, 1: {DEAD: "y"}}) for n in range(6)]
+    runs += [("MCD in a → 0", {0: {}, 1: {ONE_CLASS: "z"}})]
+    rows = ", ".join(f"DAN in a → {n}" for n in range(5))
+    assert trouble_summary(runs) == [
+        f"dead: 12 runs of {rows} and 1 more, the first: x0.",
+        "one class: 1 run of MCD in a → 0, the first: z.",
+    ]
 
 
 def test_a_run_that_learned_nothing_says_so_everywhere(tmp_path: Path) -> None:

@@ -13,9 +13,9 @@ from typing import Literal, TypeVar
 
 from jinja2 import Environment, FileSystemLoader
 
-from ta3n.common.log import print_table
+from ta3n.common.log import open_console, print_table
 from ta3n.train.report.data.statistics import Interval
-from ta3n.train.runs.tables import open_console, spread
+from ta3n.train.runs.tables import spread
 
 T = TypeVar("T")
 
