@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
 
-from ta3n.train.report.write import Report
+from ta3n.train.report.contents import Contents
+from ta3n.train.report.data.collect import RunSet, collect_kinds
+from ta3n.train.report.write import Report, build_kinds
 
 
 @dataclass(frozen=True)
@@ -53,3 +55,15 @@ class Page(HTMLParser):
 
 def page_of(report: Report) -> Page:
     return Page(report.page.read_text())
+
+
+def collect_runs(*folders: Path) -> RunSet:
+    """Return the runs under some folders, which are all on features of one kind."""
+    (found,) = collect_kinds(*folders)
+    return found
+
+
+def build_contents(runs: RunSet) -> Contents:
+    """Return what is told of runs on features of one kind."""
+    (found,) = build_kinds([runs]).kinds
+    return found

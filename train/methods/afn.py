@@ -51,9 +51,9 @@ AFN = Term(
     sources="pairs",
     weight=Weight(
         name="afn",
-        default=0.002,
+        default=3e-5,
         about="of the feature norms that grow by steps of 1",
-        origin="published 0.05 at a learning rate of 0.001: norms grow as fast at 0.03",
+        origin="by im on rendered clips; the published 0.05 is for a rate of 0.001",
     ),
 )
 

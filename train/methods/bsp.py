@@ -52,9 +52,9 @@ BSP = register_method(
                 sources="pairs",
                 weight=Weight(
                     name="bsp",
-                    default=2e-4,
+                    default=2e-6,
                     about="of the largest singular values",
-                    origin="published, beside an adversary",
+                    origin="by im on rendered clips; published 2e-4",
                 ),
             ),
         ),

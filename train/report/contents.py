@@ -25,11 +25,6 @@ class Contents:
     sheets: tuple[Sheet, ...]
     folder: str = ""
 
-    @property
-    def unlabelled(self) -> tuple[DirectionRuns, ...]:
-        """The directions whose tested videos have no labels."""
-        return tuple(each for each in self.runs.directions if not each.is_labelled)
-
     def analysis(self, direction: DirectionRuns) -> Analysis | None:
         """Return what is said of a direction; None where its videos have no labels."""
         return next((each for each in self.analyses if each.direction is direction), None)
@@ -67,6 +62,11 @@ class AllKinds:
         return [direction for each in self.kinds for direction in each.runs.directions]
 
     @property
+    def analyses(self) -> list[Analysis]:
+        """What is said of all of them that have labels."""
+        return [analysis for each in self.kinds for analysis in each.analyses]
+
+    @property
     def sheets(self) -> list[tuple[str, Sheet]]:
         """Every table, after the folder within `tables` that its files lie in."""
         own = [(each.folder, sheet) for each in self.kinds for sheet in each.sheets]
@@ -75,7 +75,7 @@ class AllKinds:
     @property
     def num_runs(self) -> int:
         """How many runs there are."""
-        return sum(len(row.runs) for direction in self.directions for row in direction.rows)
+        return sum(direction.num_runs for direction in self.directions)
 
     def blocks_across(self, contents: Contents) -> Iterator[tuple[Sheet, Block]]:
         """Yield the parts of a kind's tables that are of no single direction.

@@ -2,7 +2,7 @@
 
 import hashlib
 from base64 import b64encode
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -11,19 +11,20 @@ from typing import TYPE_CHECKING, Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
+from ta3n.datasets.benchmarks.benchmark import LabelSets
 from ta3n.train.report.contents import AllKinds, Contents, direction_stems
 from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import gain
-from ta3n.train.report.tables.open_set import label_sets_notes
 from ta3n.train.report.tables.sheet import difference, over_seeds
 from ta3n.train.report.tables.summary import further_findings, main_finding
-from ta3n.train.runs.records import Run, stream_records
+from ta3n.train.runs.records import Run, label_sets_of, stream_records
 
 if TYPE_CHECKING:
     from ta3n.train.report.figures.look import Gallery
 
 NO_LABELS = "The tested videos have no labels, so that there is no accuracy."
 
+REPORT = "report.html"
 INDEX = "index.html"
 FOLDER = "pages"
 _HERE = Path(__file__).parent / "templates"
@@ -42,14 +43,10 @@ _TEMPLATES = Environment(
 
 
 @dataclass(frozen=True, kw_only=True)
-class DirectionPage:
+class _Page:
     """The page of a direction on one kind of features, and its line in the index.
 
-    Attributes:
-        path: Within the report's folder.
-        row: The row that the page is about; empty where there is none.
-        accuracy: Of that row, in words.
-        gain: Of that row over source only, in words.
+    The row is that which the page is about, if any, with its figures in words.
     """
 
     path: str
@@ -66,78 +63,66 @@ class DirectionPage:
         some = f", {' and '.join(heads)} alone" if self.direction.is_of_some_heads else ""
         return f"{source} → {target}{some}"
 
-    @property
-    def num_runs(self) -> int:
-        """How many runs there are."""
-        return sum(len(row.runs) for row in self.direction.rows)
 
-    def same_as(self, other: DirectionRuns) -> bool:
-        """Return whether both differ in their features alone."""
-        ours = self.direction
-        return (ours.benchmark, ours.source, ours.target, ours.heads) == (
-            other.benchmark,
-            other.source,
-            other.target,
-            other.heads,
-        )
-
-
-def build_page(found: AllKinds, galleries: Mapping[str, "Gallery"], command: str) -> bytes:
-    """Return the page: one HTML file that needs no network, no script and no other file.
-
-    The galleries are by label of the direction, if any were to be drawn.
-    """
-    directions = found.directions
-    return _render(
-        "page.html.j2",
-        found=found,
-        title="Results" if len(directions) > 1 else directions[0].label,
-        galleries=galleries,
-        command=command,
-        script="",
-        up=None,
-    )
-
-
-def build_site(
+def build_pages(
     found: AllKinds, galleries: Mapping[str, "Gallery"], command: str
 ) -> dict[str, bytes]:
-    """Return the pages to read in the report's folder, by their paths within it.
+    """Return all pages, by their paths within the report's folder.
 
-    They link the files of tables and pictures, and their tables can be sorted and filtered; they
-    need no network, and are complete without the script. `index.html` leads to a page for each
-    direction and kind of features; of a single one it is that page.
+    `report.html` is everything on one page that needs no script and no other file. The others link
+    the files of tables and pictures, their tables can be sorted and filtered, and they are complete
+    without the script. `index.html` leads to a page for each direction and kind of features; of a
+    single one it is that page. None needs a network.
+
+    Args:
+        galleries: By label of the direction, if any were to be drawn.
+        command: Told on every page.
     """
-    values: dict[str, Any] = {
-        "found": found,
-        "galleries": galleries,
-        "command": command,
-        "script": Markup(_SCRIPT),
-    }
+
+    def page_of(template: str, title: str, up: str | None, **values: Any) -> bytes:
+        text = _TEMPLATES.get_template(template).render(
+            found=found,
+            galleries=galleries,
+            command=command,
+            title=title,
+            up=up,
+            script="" if up is None else Markup(_SCRIPT),
+            script_hash=_SCRIPT_HASH,
+            num_runs=found.num_runs,
+            version=version("ta3n"),
+            **values,
+        )
+        # A file name need not be valid Unicode; its odd bytes are shown as such.
+        return text.encode(errors="backslashreplace")
+
     pages = list(_pages(found))
-    if len(pages) == 1:
-        return {INDEX: _direction_page(pages[0], (), "", values)}
-    site = {page.path: _direction_page(page, pages, "../", values) for page in pages}
-    rules = [each.rule for contents in found.kinds for each in contents.analyses]
-    index = _render(
-        "index.html.j2",
-        title="Results",
-        pages=pages,
-        rule=rules[0] if rules else "last",
-        up="",
-        **values,
-    )
-    return {INDEX: index, **site}
+    others = pages if len(pages) > 1 else []
+    title = "Results" if others else pages[0].direction.label
+    site = {
+        page.path if others else INDEX: page_of(
+            "direction.html.j2",
+            page.direction.label,
+            "../" if others else "",
+            direction=page.direction,
+            contents=page.contents,
+            pages=others,
+        )
+        for page in pages
+    }
+    if others:
+        rule = next((each.rule for each in found.analyses), "last")
+        site = {INDEX: page_of("index.html.j2", title, "", pages=pages, rule=rule), **site}
+    return {REPORT: page_of("page.html.j2", title, None), **site}
 
 
-def _pages(found: AllKinds) -> Iterator[DirectionPage]:
+def _pages(found: AllKinds) -> Iterator[_Page]:
     stems = iter(direction_stems(found.directions))
     for contents in found.kinds:
         for direction in contents.runs.directions:
             analysis = contents.analysis(direction)
             focal = analysis.focal if analysis else None
             over = gain(focal, direction, analysis.rule) if analysis and focal else None
-            yield DirectionPage(
+            yield _Page(
                 path=f"{FOLDER}/{next(stems)}.html",
                 direction=direction,
                 contents=contents,
@@ -147,32 +132,6 @@ def _pages(found: AllKinds) -> Iterator[DirectionPage]:
                 else "",
                 gain=difference(over).text,
             )
-
-
-def _direction_page(
-    page: DirectionPage, pages: Sequence[DirectionPage], up: str, values: Mapping[str, Any]
-) -> bytes:
-    return _render(
-        "direction.html.j2",
-        title=page.direction.label,
-        direction=page.direction,
-        contents=page.contents,
-        pages=pages,
-        up=up,
-        **values,
-    )
-
-
-def _render(template: str, *, found: AllKinds, **values: Any) -> bytes:
-    page = _TEMPLATES.get_template(template).render(
-        found=found,
-        num_runs=found.num_runs,
-        version=version("ta3n"),
-        script_hash=_SCRIPT_HASH,
-        **values,
-    )
-    # A file name need not be valid Unicode; its odd bytes are shown as such.
-    return page.encode(errors="backslashreplace")
 
 
 def _streams(direction: DirectionRuns) -> list[Mapping[str, Any]]:
@@ -195,7 +154,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "The tested videos are the target's training videos, without whose labels the rows "
             "that adapt were trained: for tuning, not for comparison with other work."
         )
-    found += label_sets_notes(direction)
+    found += _label_sets_notes(direction)
     counts = {len(row.runs) for row in direction.rows}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")
@@ -206,6 +165,41 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "The loss weights of this direction were never published; those used are ours."
         )
     return found
+
+
+def _label_sets_notes(direction: DirectionRuns) -> list[str]:
+    """Return what is to be borne in mind where the target has other classes than the source."""
+    row = direction.rows[0]
+    sets = label_sets_of(row.config)
+    if sets is None:
+        return []
+    num_known = len(row.classes) - (row.rejection is not None)
+    return [*_of_partial(sets, num_known), *_of_open(sets), _MADE_FOR]
+
+
+def _of_partial(sets: LabelSets, num_known: int) -> Iterator[str]:
+    if sets.target_classes:
+        yield (
+            f"The target is partial: it has {len(sets.target_classes)} of the {num_known} classes "
+            f"of the source ({', '.join(sets.target_classes)}), and the classifier has all. The "
+            "rules im, bnm and corr_c prefer predictions that are spread over all classes."
+        )
+
+
+def _of_open(sets: LabelSets) -> Iterator[str]:
+    if sets.unknown:
+        yield (
+            f"The target is open: {', '.join(sets.unknown)} are in no source video, and one class, "
+            "unknown, among those that are tested. Accuracy is of all videos, unknown ones too; "
+            "the table of known and unknown classes has the measures of the setting."
+        )
+
+
+_MADE_FOR = (
+    "The methods here are made for equal classes in both domains, and align what has no "
+    "counterpart too; they run all the same. Figures are not to be held against those of the "
+    "closed set, whose tests have other videos."
+)
 
 
 def _where(run: Run) -> str:

@@ -1,8 +1,8 @@
 """The one way into the report: run folders in, page, pictures and tables out."""
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from itertools import product
 from pathlib import Path
@@ -23,16 +23,16 @@ from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.contents import AllKinds, Contents, direction_stems, file_stems
 from ta3n.train.report.data.collect import DirectionRuns, RunSet, collect_kinds
 from ta3n.train.report.data.compare import Analysis, analyse, check_focal
-from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, build_page, build_site
+from ta3n.train.report.pages import FOLDER, INDEX, NO_LABELS, REPORT, build_pages
 from ta3n.train.report.tables.actions import actions_sheet
 from ta3n.train.report.tables.kinds import kinds_sheet
 from ta3n.train.report.tables.matrix import matrix_sheets
-from ta3n.train.report.tables.open_set import open_set_sheet
 from ta3n.train.report.tables.paper import TITLES, is_any_row, paper_sheet
 from ta3n.train.report.tables.rows import (
     comparisons_sheet,
     epochs_sheet,
     heads_sheet,
+    open_set_sheet,
     others_sheet,
     results_csv,
     results_rows,
@@ -48,11 +48,10 @@ if TYPE_CHECKING:
 
 _SHEETS = (
     *(*TITLES, "others", "heads", "open-set", "actions", "sources", "comparisons", "rules"),
-    "epochs",
+    *("epochs", "kinds"),
 )
 _OF_BENCHMARKS = ("directions", "published")
 """Starts of names of tables, where several benchmarks have one each."""
-_KINDS = "kinds"
 _FORMATS = {"md": to_markdown, "tex": to_latex, "csv": to_csv}
 
 
@@ -95,15 +94,15 @@ class Report:
     def print(self) -> None:
         """Print the tables of what was run, the summary, and what was left out or written."""
         told: set[str] = set()
-        kinds = self.found.kinds
         for sheet in (sheet for _, sheet in self.found.sheets if sheet.has_runs):
             print_sheet(sheet, told)
             told |= {sheet.caption, *sheet.notes}
-        for analysis in (analysis for contents in kinds for analysis in contents.analyses):
+        for analysis in self.found.analyses:
             for each in (analysis, *analysis.further):
                 print(f"\n{printable(each.direction.label)}: {printable(main_finding(each))}")
-        for direction in (each for contents in kinds for each in contents.unlabelled):
-            print(f"\n{printable(direction.label)}: {NO_LABELS}")
+        for direction in self.found.directions:
+            if not direction.is_labelled:
+                print(f"\n{printable(direction.label)}: {NO_LABELS}")
         for note in self.notes:
             print(f"note: {printable(note)}")
         print(f"tables: {self.csv.parent / 'tables'}")
@@ -165,7 +164,7 @@ def write_report(
         for panel in panels
         for suffix, data in (("png", panel.png), ("svg", panel.svg))
     }
-    numbers = {out / "figures" / f"{panel.name}.csv": panel.csv for panel in panels if panel.csv}
+    numbers = {out / "figures" / f"{panel.name}.csv": panel.csv for panel in panels}
     tables = {
         out / "tables" / folder / f"{sheet.name}.{suffix}": text(sheet).encode(
             errors="backslashreplace"
@@ -173,10 +172,10 @@ def write_report(
         for folder, sheet in found.sheets
         for suffix, text in _FORMATS.items()
     }
-    table, page = out / "results.csv", out / "report.html"
-    pages = {out / path: text for path, text in build_site(found, galleries, command).items()}
-    whole = {table: results_csv(found.directions), page: build_page(found, galleries, command)}
-    for path, data in {**figures, **numbers, **tables, **pages, **whole}.items():
+    table, page = out / "results.csv", out / REPORT
+    pages = {out / path: text for path, text in build_pages(found, galleries, command).items()}
+    rows = {table: results_csv(found.directions)}
+    for path, data in {**figures, **numbers, **tables, **rows, **pages}.items():
         replace_file(path, data)
     _remove_tables_but(tables, out / "tables")
     _remove_pages_but(pages, out / FOLDER)
@@ -191,7 +190,7 @@ def write_report(
         tables=tuple(tables),
         figures=tuple(figures),
         numbers=tuple(numbers),
-        pages=tuple(pages),
+        pages=tuple(path for path in pages if path != page),
         found=found,
         notes=(*found.notes, *missing),
     )
@@ -200,7 +199,7 @@ def write_report(
 def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:
     """Remove what an earlier report had, of other kinds of features too."""
     several = (f"{name}-*" for name in _OF_BENCHMARKS)
-    names = (*_SHEETS, _KINDS, *_OF_BENCHMARKS, *several)
+    names = (*_SHEETS, *_OF_BENCHMARKS, *several)
     for name, suffix in product(names, _FORMATS):
         file = f"{name}.{suffix}"
         for path in [*folder.glob(file), *folder.glob(f"*/{file}")]:
@@ -224,7 +223,12 @@ def build_kinds(
     focal: Sequence[str] = (),
     tail: TailClasses | None = None,
 ) -> AllKinds:
-    """Compare rows of each kind of features and make all tables; see `build_contents`.
+    """Compare rows of each kind of features and make all tables.
+
+    Args:
+        rules: As for `write_report`; none compares by `last`.
+        focal: As for `write_report`.
+        tail: Classes of EPIC-KITCHENS-100 that are rare, where they are known.
 
     Raises:
         UsageError: For a rule or a focal row that no run has.
@@ -242,70 +246,40 @@ def build_kinds(
     rule = shown[0] if rules else "last"
     several = len(kinds) > 1
     folders = file_stems([[runs.kind] for runs in kinds]) if several else [""]
-    found = [_contents(runs, shown, rule, focal, tail) for runs in kinds]
-    beside = (kinds_sheet(kinds, shown, rule),) if several else ()
-    return AllKinds(
-        kinds=tuple(replace(each, folder=f) for each, f in zip(found, folders, strict=True)),
-        beside=tuple(sheet for sheet in beside if sheet.blocks),
-    )
-
-
-def build_contents(
-    runs: RunSet,
-    rules: Sequence[str] = (),
-    focal: Sequence[str] = (),
-    tail: TailClasses | None = None,
-) -> Contents:
-    """Compare rows and make all tables.
-
-    Args:
-        rules: Selection rules to show, and the first to compare by; none shows all, and compares
-            by `last`.
-        focal: As for `write_report`.
-        tail: Classes of EPIC-KITCHENS-100 that are rare, where they are known.
-
-    Raises:
-        UsageError: For a rule or a focal row that no run has.
-    """
-    (found,) = build_kinds([runs], rules, focal, tail).kinds
-    return found
-
-
-def _contents(
-    runs: RunSet,
-    shown: Sequence[str],
-    rule: str,
-    focal: Sequence[str],
-    tail: TailClasses | None,
-) -> Contents:
-    labelled = [direction for direction in runs.directions if direction.is_labelled]
-    analyses = tuple(analyse(direction, rule, focal) for direction in labelled)
-    sheets = _sheets(analyses, shown, tail) if analyses else ()
-    if unlabelled := [each for each in runs.directions if not each.is_labelled]:
-        sheets = (*sheets, epochs_sheet(unlabelled, shown))
-    return Contents(runs=runs, analyses=analyses, sheets=sheets)
+    found = []
+    for runs, folder in zip(kinds, folders, strict=True):
+        analyses = tuple(analyse(each, rule, focal) for each in runs.directions if each.is_labelled)
+        sheets = tuple(_sheets(analyses, shown, tail)) if analyses else ()
+        if unlabelled := [each for each in runs.directions if not each.is_labelled]:
+            sheets = (*sheets, epochs_sheet(unlabelled, shown))
+        found.append(Contents(runs=runs, analyses=analyses, sheets=sheets, folder=folder))
+    beside = kinds_sheet(kinds, shown, rule)
+    return AllKinds(kinds=tuple(found), beside=(beside,) if beside.blocks else ())
 
 
 def _sheets(
     analyses: Sequence[Analysis], rules: Sequence[str], tail: TailClasses | None
-) -> tuple[Sheet, ...]:
+) -> Iterator[Sheet]:
+    """Yield the tables of which anything can be said."""
+    directions = [analysis.direction for analysis in analyses]
     others = [(a, [row for row in a.direction.rows if not is_any_row(row)]) for a in analyses]
     blocks = [(analysis, rows) for analysis, rows in others if rows]
-    sheets = [paper_sheet(name, analyses, rules) for name in TITLES]
-    if blocks:
-        sheets.append(others_sheet(blocks, rules))
-    sheets += [heads_sheet(analyses, rules)]
-    sheets += [open_set_sheet([a.direction for a in analyses], rules)]
-    sheets += [actions_sheet([a.direction for a in analyses], tail)]
     # Right by one head and right by all have no mean.
     whole = [analysis for analysis in analyses if not analysis.direction.is_of_some_heads]
     # Several sources have a table of their own, and no part in the mean of all directions.
     single = [analysis for analysis in whole if len(analysis.direction.sources) == 1]
-    sheets += matrix_sheets(single, rules)
-    sheets.append(sources_sheet(analyses, rules))
-    sheets.append(comparisons_sheet(analyses))
-    sheets += [rules_sheet([a.direction for a in analyses], rules)]
-    return tuple(sheet for sheet in sheets if sheet.blocks)
+    sheets = (
+        *(paper_sheet(name, analyses, rules) for name in TITLES),
+        *([others_sheet(blocks, rules)] if blocks else []),
+        heads_sheet(directions, rules),
+        open_set_sheet(directions, rules),
+        actions_sheet(directions, tail),
+        *matrix_sheets(single, rules),
+        sources_sheet(analyses, rules),
+        comparisons_sheet(analyses),
+        rules_sheet(directions, rules),
+    )
+    yield from (sheet for sheet in sheets if sheet.blocks)
 
 
 def _galleries(

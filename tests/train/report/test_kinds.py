@@ -7,8 +7,7 @@ import pytest
 
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.train.report.contents import direction_stems, file_stems
-from ta3n.train.report.data.collect import collect_kinds
-from ta3n.train.report.data.kinds import kind_of, name_kinds
+from ta3n.train.report.data.collect import collect_kinds, kind_of, name_kinds
 from ta3n.train.report.tables.sheet import to_csv
 from ta3n.train.report.write import Report, build_kinds, write_report
 from ta3n.train.runs.folder import RunConfig

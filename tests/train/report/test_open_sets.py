@@ -6,13 +6,12 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.figures.accuracy import class_changes, confusion_counts
 from ta3n.train.report.tables.sheet import to_latex
-from ta3n.train.report.write import build_contents, write_report
+from ta3n.train.report.write import write_report
 from ta3n.train.runs.selection import OPEN_SET
 
-from ...support.reports import page_of
+from ...support.reports import build_contents, collect_runs, page_of
 from ...support.small_runs import train
 
 OPEN: dict[str, Any] = {"unknown": "pullup,ride_horse"}

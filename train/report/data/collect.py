@@ -1,12 +1,13 @@
-"""The finished runs under a folder, by direction and row; everything left out is named.
+"""The finished runs under a folder, by kind of features, direction and row; all else is named.
 
-Needs no torch.
+Figures on features of different kinds stand side by side; nothing is averaged over them, and no
+test holds them against each other. Needs no torch.
 """
 
 import os
 import re
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from itertools import chain
@@ -22,6 +23,7 @@ from ta3n.common.errors import (
     shorten,
 )
 from ta3n.common.files import canonical_json, sha256_of
+from ta3n.common.records import FeatureConfig
 from ta3n.datasets.benchmarks.benchmark import UNKNOWN
 from ta3n.train.methods.heads import heads_of
 from ta3n.train.methods.registry import method_for, method_of
@@ -35,9 +37,8 @@ from ta3n.train.paper.labels import (
     rule_place,
 )
 from ta3n.train.recipe.recipes import Recipe
-from ta3n.train.report.data.kinds import Kind, kind_of, name_kinds
 from ta3n.train.runs.folder import RunConfig
-from ta3n.train.runs.records import Run, read_run
+from ta3n.train.runs.records import Run, features_of, read_run, stream_records
 from ta3n.train.runs.selection import ChosenEpoch, mean_class_percent, open_set_percents
 
 _RUN_FILES = {"config.json", "result.json"}
@@ -74,6 +75,11 @@ class RunGroup:
         return bool(known.get("uses_target", self.config.method not in NOT_ADAPTING))
 
     @property
+    def called(self) -> str:
+        """Method and variant, in words."""
+        return f"{self.method} ({self.variant})" if self.variant else self.method
+
+    @property
     def label(self) -> str:
         """Method, temporal module and variant, in words."""
         label = f"{self.method}, {self.config.temporal}"
@@ -103,7 +109,7 @@ class RunGroup:
     @property
     def heads(self) -> tuple[str, ...]:
         """Names of the heads that were trained; none where there is but one."""
-        return tuple(head.name for head in heads_of(self.config.settings) if head.weight)
+        return _trained_heads(self.config)
 
     @cached_property
     def fields_read(self) -> tuple[str, ...]:
@@ -140,26 +146,22 @@ class RunGroup:
         """Return the mean accuracy of the classes of every seed in percent; none with heads."""
         if self.heads or rule not in self.rules or not self.total:
             return []
-        found = []
-        for run in self.runs:
-            told = [(p.label, p.chosen[rule]) for p in run.predictions]
-            pairs = [(a, b) for a, b in told if isinstance(a, int) and isinstance(b, int)]
-            found.append(mean_class_percent([a for a, _ in pairs], [b for _, b in pairs]))
-        return found
+        return [mean_class_percent(*told) for told in self._told(rule)]
 
     def open_set(self, rule: str) -> list[dict[str, float]]:
         """Return the measures of an open set of every seed in percent; none of a closed one."""
         if self.rejection is None or rule not in self.rules:
             return []
-        told = [[(p.label, p.chosen[rule]) for p in run.predictions] for run in self.runs]
-        pairs = [
-            [(a, b) for a, b in each if isinstance(a, int) and isinstance(b, int)] for each in told
-        ]
-        found = [
-            open_set_percents([a for a, _ in each], [b for _, b in each], self.rejection.label)
-            for each in pairs
-        ]
+        label = self.rejection.label
+        found = [open_set_percents(*told, label) for told in self._told(rule)]
         return found if all(found) else []
+
+    def _told(self, rule: str) -> Iterator[tuple[list[int], list[int]]]:
+        """Yield labels and classes of each seed's videos, without those of several heads."""
+        for run in self.runs:
+            told = [(p.label, p.chosen[rule]) for p in run.predictions]
+            pairs = [(a, b) for a, b in told if isinstance(a, int) and isinstance(b, int)]
+            yield [a for a, _ in pairs], [b for _, b in pairs]
 
     @property
     def tested_by_class(self) -> dict[str, int]:
@@ -192,6 +194,16 @@ class DirectionRuns:
         some = f"{' and '.join(self.heads)} alone" if self.is_of_some_heads else ""
         inside = ", ".join(filter(None, (self.benchmark, some, self.kind)))
         return f"{self.source} → {self.target} ({inside})"
+
+    @property
+    def key(self) -> tuple[str, str, str, tuple[str, ...]]:
+        """What directions have in common that differ in their features alone."""
+        return self.benchmark, self.source, self.target, self.heads
+
+    @property
+    def num_runs(self) -> int:
+        """How many runs there are."""
+        return sum(len(row.runs) for row in self.rows)
 
     @property
     def sources(self) -> tuple[str, ...]:
@@ -227,19 +239,47 @@ class RunSet:
     kind: str = ""
 
 
-def collect_runs(*folders: Path) -> RunSet:
-    """Find and group the finished runs under some folders, at any depth, all of one kind.
+Kind = tuple[FeatureConfig, ...]
+"""How the features of each stream were made, whichever dataset they are of."""
 
-    Raises:
-        DataMissingError: If there is no such folder, or no finished run in any.
-        DataConflictError: If runs were made from different features.
+_NAMED: Mapping[str, Callable[[object], str]] = {
+    "backbone": str,
+    "weights": lambda value: f"weights {value}",
+    "frames": lambda value: f"frames {value}",
+    "window": lambda value: f"windows of {value} frames" if value else "no windows",
+    "window_step": lambda value: f"every {value} frames of a window",
+    "window_pad": lambda value: f"windows padded by {value}",
+    "profile": lambda value: f"profile {value}",
+    "image_size": lambda value: f"{value} pixels",
+    "timing": lambda value: f"time by {value}",
+    "transform": lambda value: f"transform {value or 'of the profile'}",
+    "feature_dim": lambda value: f"{value} features a frame",
+    "source": lambda value: f"code {str(value)[:8] or 'built in'}",
+}
+"""Settings in the order in which they are named, with what is said of a value."""
+
+
+def kind_of(config: RunConfig) -> Kind:
+    """Return how the features of a run were made; those of equal kinds can be compared."""
+    return tuple(features_of(config, number) for number in range(len(stream_records(config))))
+
+
+def name_kinds(kinds: Sequence[Kind]) -> list[str]:
+    """Return a name for each of different kinds: the first settings that tell all of them apart.
+
+    Where all agree in a setting it is not named; several streams are joined by `+`.
     """
-    found = _find(folders)
-    return _run_set(found, [*found.runs.values()])
+    names = [""] * len(kinds)
+    for key, tell in _NAMED.items():
+        told = [" + ".join(tell(getattr(stream, key)) for stream in kind) for kind in kinds]
+        named = [f"{name}, {new}" if name else new for name, new in zip(names, told, strict=True)]
+        if len(set(named)) > len(set(names)):
+            names = named
+    return names
 
 
 def collect_kinds(*folders: Path) -> tuple[RunSet, ...]:
-    """Find the finished runs under some folders likewise, in a set for each kind of features.
+    """Find and group the finished runs under some folders, at any depth, by kind of features.
 
     The sets are in the order of their kinds' names; each has the notes on all folders.
 
@@ -247,17 +287,6 @@ def collect_kinds(*folders: Path) -> tuple[RunSet, ...]:
         DataMissingError: If there is no such folder, or no finished run in any.
         DataConflictError: If runs were made from different features of one kind.
     """
-    found = _find(folders)
-    by_kind: dict[Kind, list[Run]] = defaultdict(list)
-    for run in found.runs.values():
-        by_kind[kind_of(run.config)].append(run)
-    if len(by_kind) == 1:
-        return (_run_set(found, [*found.runs.values()]),)
-    named = zip(name_kinds([*by_kind]), by_kind.values(), strict=True)
-    return tuple(_run_set(found, runs, kind) for kind, runs in sorted(named, key=lambda n: n[0]))
-
-
-def _find(folders: Sequence[Path]) -> "_Found":
     for folder in folders:
         if not folder.is_dir():
             raise DataMissingError(
@@ -268,34 +297,37 @@ def _find(folders: Sequence[Path]) -> "_Found":
         told = f"; found: {shorten(found.notes, _SHOWN_DIFFERENCES)}" if found.notes else ""
         where = " or ".join(map(str, folders))
         raise DataMissingError(f"no finished run in {where}{told}; make some with ta3n-train")
-    return found
+    by_kind: dict[Kind, list[Run]] = defaultdict(list)
+    for run in found.runs.values():
+        by_kind[kind_of(run.config)].append(run)
+    named = zip(name_kinds([*by_kind]), by_kind.values(), strict=True)
+    return tuple(_run_set(found, runs, kind) for kind, runs in sorted(named, key=lambda n: n[0]))
 
 
-def _run_set(found: "_Found", runs: Sequence[Run], kind: str = "") -> RunSet:
-    """Group runs by direction and row.
-
-    Raises:
-        DataConflictError: If they were made from different features.
-    """
+def _run_set(found: "_Found", runs: Sequence[Run], kind: str) -> RunSet:
     _check_same_features(found, runs)
     grouped: dict[tuple[str, str, str, tuple[str, ...]], list[Run]] = defaultdict(list)
     for run in runs:
         config = run.config
-        heads = tuple(head.name for head in heads_of(config.settings) if head.weight)
         # Right by one head and right by all are no figures of one table.
+        heads = _trained_heads(config)
         grouped[config.benchmark, config.source, config.target, heads].append(run)
     directions = tuple(
         DirectionRuns(
-            benchmark=key[0],
-            source=key[1],
-            target=key[2],
+            benchmark=benchmark,
+            source=source,
+            target=target,
             rows=_rows(group),
-            heads=key[3],
+            heads=heads,
             kind=kind,
         )
-        for key, group in sorted(grouped.items())
+        for (benchmark, source, target, heads), group in sorted(grouped.items())
     )
     return RunSet(directions=directions, notes=tuple(found.notes), kind=kind)
+
+
+def _trained_heads(config: RunConfig) -> tuple[str, ...]:
+    return tuple(head.name for head in heads_of(config.settings) if head.weight)
 
 
 class _Found:
@@ -366,18 +398,16 @@ def _check_same_features(found: _Found, runs: Sequence[Run]) -> None:
 
 
 def _data_facts(run: Run) -> dict[str, Any]:
-    config, data = run.config, run.config.data
-    facts = {f"feature setting {key}": value for key, value in data["features"].items()}
-    facts |= {f"the manifest of {name}": value for name, value in data["manifests"].items()}
-    facts["number of feature streams"] = 1 + len(data.get("streams", ()))
-    for number, stream in enumerate(data.get("streams", ()), 2):
-        of = f"of stream {number}"
-        facts |= {f"feature setting {key} {of}": v for key, v in stream["features"].items()}
-        facts |= {f"the manifest of {name} {of}": v for name, v in stream["manifests"].items()}
+    config = run.config
+    facts = {
+        f"the manifest of {name}{f' of stream {number}' if number > 1 else ''}": value
+        for number, stream in enumerate(stream_records(config), 1)
+        for name, value in stream["manifests"].items()
+    }
     # The benchmark decides which of a dataset's videos are used; of a partial or open one they are
     # others as a source than as a target.
     apart = "label_sets" in config.settings
-    for name, value in data["lists"].items():
+    for name, value in config.data["lists"].items():
         role = (" as the target" if name == config.target else " as a source") if apart else ""
         facts[f"the list of {config.benchmark} {name}{role}"] = value
     videos = canonical_json([[p.video, p.all_labels or p.label] for p in run.predictions])

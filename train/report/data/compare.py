@@ -270,11 +270,7 @@ def focal_row(direction: DirectionRuns, name: str | None = None) -> RunGroup | N
 
 
 def focal_rows(direction: DirectionRuns, names: Sequence[str]) -> list[RunGroup]:
-    """Return the rows of a direction that have these names, or else the one it is about by itself.
-
-    Args:
-        names: As for `focal_row`.
-    """
+    """Return the rows of a direction that `names` choose, or else the one it is about by itself."""
     named = [row for name in names if (row := focal_row(direction, name)) is not None]
     usual = focal_row(direction)
     return [*{id(row): row for row in named}.values()] or ([] if usual is None else [usual])
@@ -303,30 +299,24 @@ def check_focal(directions: Sequence[DirectionRuns], name: str) -> None:
         raise UsageError(f"--focal {name!r}: no such row{hint}; there are {', '.join(known)}")
 
 
-def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
+def rivals(focal: RunGroup, rows: Sequence[RunGroup]) -> tuple[list[RunGroup], list[RunGroup]]:
     """Return one row of every other method that was run and does not see target labels.
 
-    It has the focal row's settings, and its temporal module where there is one; a method without
-    such a row is left to `unmatched`.
+    It has the focal row's settings, and its temporal module where there is one. Apart from them
+    come rows of the methods that were run with other settings only.
     """
-    found = []
-    for name in _other_methods(focal, rows):
-        modules = dict.fromkeys(r.config.temporal for r in rows if r.config.method == name)
-        fitting = (pick_like(rows, name, focal, t) for t in (focal.config.temporal, *modules))
-        found.append(next((row for row in fitting if row is not None), None))
-    return [row for row in found if row is not None]
-
-
-def unmatched(focal: RunGroup, rows: Sequence[RunGroup]) -> list[RunGroup]:
-    """Return a row of every method that was run with other settings than the focal row only."""
-    held = {row.config.method for row in rivals(focal, rows)}
-    names = [name for name in _other_methods(focal, rows) if name not in held]
-    return [next(row for row in rows if row.config.method == name) for name in names]
-
-
-def _other_methods(focal: RunGroup, rows: Sequence[RunGroup]) -> list[str]:
-    names = dict.fromkeys(row.config.method for row in rows)
-    return [name for name in names if name not in ("target-only", focal.config.method)]
+    held, apart = [], []
+    for name in dict.fromkeys(row.config.method for row in rows):
+        if name in ("target-only", focal.config.method):
+            continue
+        named = [row for row in rows if row.config.method == name]
+        modules = (focal.config.temporal, *dict.fromkeys(row.config.temporal for row in named))
+        fitting = filter(None, (pick_like(named, name, focal, module) for module in modules))
+        if (row := next(fitting, None)) is not None:
+            held.append(row)
+        else:
+            apart.append(named[0])
+    return held, apart
 
 
 def mean_rank_correlation(runs: Sequence[Run], rule: str) -> float | None:

@@ -22,7 +22,7 @@ from ta3n.train.methods.heads import ClassHead, heads_of
 from ta3n.train.methods.rejection import Rejection, rejection_of
 from ta3n.train.model.aligned import AlignedModel
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.prediction import NO_REVERSAL, classes_of
+from ta3n.train.model.prediction import BATCH_SIZE, NO_REVERSAL, classes_of
 from ta3n.train.model.videos import Videos, over_views, views_of
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.runs.checkpoint import load_trained
@@ -30,7 +30,6 @@ from ta3n.train.runs.records import Run, benchmark_of, stream_records
 
 Subset = Literal["source train", "source val", "target val"]
 SUBSETS: tuple[Subset, ...] = get_args(Subset)
-_BATCH = 512
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -182,7 +181,7 @@ def _embed(
 ) -> SubsetEmbedding:
     # AdaBN keeps statistics per domain, so the model is told which one it sees.
     features, attention, predicted = [], [], []
-    for batch, num_views in views_of(subset.features, _BATCH):
+    for batch, num_views in views_of(subset.features, BATCH_SIZE):
         output = model(batch, NO_REVERSAL, num_source=len(batch) if is_source else 0)
         features.append(over_views(output.video_features, num_views))
         if output.attention is not None:

@@ -19,7 +19,6 @@ from ta3n.train.report.data.compare import hits_of
 from ta3n.train.report.figures.look import (
     GREY,
     WIDTH_IN,
-    Panel,
     Picture,
     draw,
     draw_marks,
@@ -147,20 +146,7 @@ def class_changes(row: RunGroup, reference: RunGroup) -> list[ClassChange]:
 
 
 def class_changes_picture(row: RunGroup, reference: RunGroup) -> Picture:
-    """Draw what adaptation does to each class, against source only with the same module."""
-    untested = [change.name for change in class_changes(row, reference) if not change.num_videos]
-    return picture(
-        "class-changes",
-        plot_class_changes(row, reference),
-        more=("caption", "untested") if untested else (),
-        reference=reference.label,
-        row=row.label,
-        untested=", ".join(untested),
-    )
-
-
-def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
-    """Draw a line from before to after for every class, the largest gain on top.
+    """Draw a line from before adaptation to after it for every class, the largest gain on top.
 
     With very many classes only those that change most are drawn.
     """
@@ -183,7 +169,16 @@ def plot_class_changes(row: RunGroup, reference: RunGroup) -> Panel:
         title = f"{row.method} against source only by class"
         columns = ("class", "target_videos", "before_percent", "after_percent", "error_points")
         alt = _changes_alt(row, reference, changes)
-        return draw(figure, "class-changes", title, alt, (columns, map(astuple, changes)))
+        panel = draw(figure, "class-changes", title, alt, (columns, map(astuple, changes)))
+    untested = ", ".join(change.name for change in changes if not change.num_videos)
+    return picture(
+        "class-changes",
+        panel,
+        more=("caption", "untested") if untested else (),
+        reference=reference.label,
+        row=row.label,
+        untested=untested,
+    )
 
 
 def _draw_change(
@@ -225,13 +220,6 @@ def _changes_alt(row: RunGroup, reference: RunGroup, changes: list[ClassChange])
     )
 
 
-def confusion_picture(row: RunGroup) -> Picture:
-    """Draw which class a row takes for which."""
-    num = len(row.runs)
-    seeds = f"summed over {num} seeds" if num > 1 else "of one seed"
-    return picture("confusion", plot_confusion(row), row=row.label, seeds=seeds)
-
-
 def confusion_counts(row: RunGroup) -> NDArray[np.int64]:
     """Return [C, C]: videos of a true class (row) by predicted class, summed over seeds."""
     counts = np.zeros((len(row.classes), len(row.classes)), np.int64)
@@ -240,7 +228,7 @@ def confusion_counts(row: RunGroup) -> NDArray[np.int64]:
     return counts
 
 
-def plot_confusion(row: RunGroup) -> Panel:
+def confusion_picture(row: RunGroup) -> Picture:
     """Draw the confusion matrix of the last epoch; every row of a class with videos sums to 1."""
     counts = confusion_counts(row)
     totals = counts.sum(axis=1, keepdims=True)
@@ -261,7 +249,10 @@ def plot_confusion(row: RunGroup) -> Panel:
         columns = ("true_class", "predicted_class", "videos")
         named = row.classes
         data = ((named[t], named[p], count) for (t, p), count in np.ndenumerate(counts))
-        return draw(figure, "confusion", title, _confusion_alt(row, counts), (columns, data))
+        panel = draw(figure, "confusion", title, _confusion_alt(row, counts), (columns, data))
+    num = len(row.runs)
+    seeds = f"summed over {num} seeds" if num > 1 else "of one seed"
+    return picture("confusion", panel, row=row.label, seeds=seeds)
 
 
 def _name_classes(axes: Axes, classes: list[str]) -> None:

@@ -21,7 +21,7 @@ from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
 from ta3n.train.report.data.collect import RunGroup
-from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
+from ta3n.train.report.data.embed import RunEmbedding
 from ta3n.train.report.figures.look import (
     SOURCE,
     TARGET,
@@ -45,6 +45,7 @@ _PERPLEXITY = 30
 # Twice the stage of early exaggeration: the picture and its loss hardly change after that.
 _ITERATIONS = 500
 _MOST_VIDEOS = 300
+# All pairs of them have to fit into memory.
 _MOST_MEASURED = 3000
 _MARKS: dict[str, Any] = {
     "source": {"look": SOURCE, "fill": SOURCE["color"], "markeredgewidth": 0.3, "alpha": 0.6},
@@ -118,16 +119,17 @@ def make_map(runs: Sequence[RunEmbedding]) -> Map:
     """
     # Threads gain nothing on so few videos, and wait for each other where cores are shared.
     with threadpool_limits(1):
-        source, target = (_sampled(s.features) for s in (runs[0].source, runs[0].target))
+        first = runs[0]
+        source, target = (thinned(s.features, _MOST_VIDEOS) for s in (first.source, first.target))
         places = _tsne(np.concatenate([source, target]))
-        proxy_a, mmd = (
-            [measure(_measured(run.source), _measured(run.target)) for run in runs]
-            for measure in (proxy_a_distance, mmd2)
-        )
+        pairs = [
+            [thinned(s.features, _MOST_MEASURED) for s in (run.source, run.target)] for run in runs
+        ]
+        proxy_a, mmd = ([measure(*pair) for pair in pairs] for measure in (proxy_a_distance, mmd2))
     return Map(
         source=places[: len(source)],
         target=places[len(source) :],
-        seed=runs[0].seed,
+        seed=first.seed,
         proxy_a=spread(proxy_a, 2),
         mmd2=spread(mmd, 3),
     )
@@ -178,16 +180,10 @@ def _make_square(axes: Axes, points: NDArray[np.float64]) -> None:
     axes.set(xlim=xlim, ylim=ylim, box_aspect=1)
 
 
-def _measured(subset: SubsetEmbedding) -> Array:
-    """Return the features of at most so many videos that all pairs of them fit into memory."""
-    features: Array = subset.features[evenly(len(subset.features), _MOST_MEASURED)]
-    return features
-
-
-def _sampled(features: Array) -> Array:
-    """Return at most so many videos that the picture can be read, evenly from the list."""
-    sampled: Array = features[evenly(len(features), _MOST_VIDEOS)]
-    return sampled
+def thinned(features: Array, most: int) -> Array:
+    """Return at most so many videos, evenly from the list."""
+    thin: Array = features[evenly(len(features), most)]
+    return thin
 
 
 def _tsne(features: Array) -> NDArray[np.float64]:

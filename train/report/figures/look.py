@@ -5,7 +5,6 @@ line styles carry the same meaning once more for print in grey. Pictures are 5 i
 letters of 10 points, so that they can be read on a page of 400 pixels.
 """
 
-import csv
 import io
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -29,6 +28,7 @@ from PIL import Image
 
 from ta3n.common.errors import printable
 from ta3n.train.report.data.collect import RunGroup
+from ta3n.train.report.tables.sheet import csv_text
 
 WIDTH_IN = 5.0
 DPI = 200
@@ -89,7 +89,7 @@ class Panel:
     alt: str
     svg: bytes
     png: bytes
-    csv: bytes = b""
+    csv: bytes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +143,7 @@ def new_figure(height_in: float, **subplots: Any) -> Iterator[tuple[Figure, Any]
         yield figure, figure.subplots(**subplots)
 
 
-def draw(figure: Figure, name: str, title: str, alt: str, data: Data = ((), ())) -> Panel:
+def draw(figure: Figure, name: str, title: str, alt: str, data: Data) -> Panel:
     """Put the title on a figure and turn it into files; call it within `new_figure`.
 
     `data` is what it shows.
@@ -169,11 +169,8 @@ def draw(figure: Figure, name: str, title: str, alt: str, data: Data = ((), ()))
 
 def _csv_file(columns: Sequence[str], lines: Iterable[Sequence[object]]) -> bytes:
     """Return a CSV file; what is not a number (NaN) is empty."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(columns)
-    writer.writerows(["" if value != value else value for value in line] for line in lines)
-    return text.getvalue().encode(errors="surrogateescape")
+    filled = (["" if value != value else value for value in line] for line in lines)
+    return csv_text([columns, *filled]).encode(errors="surrogateescape")
 
 
 def shown_name(name: str, most: int = 18) -> str:

@@ -289,21 +289,10 @@ def scored_rules(row: RunGroup) -> list[str]:
 
 
 def selection_picture(row: RunGroup) -> Picture | str:
-    """Draw how the scores of the label-free rules follow accuracy over the epochs."""
-    panel = plot_selection(row)
-    if panel is None:
-        return f"Selection: the runs of {row.label} kept no validator scores."
-    return picture("selection", panel, row=row.label, videos=rules_on_note(row.config.settings))
-
-
-def plot_selection(row: RunGroup) -> Panel | None:
-    """Draw target accuracy against the score of every rule, a point for each epoch and seed.
-
-    Nothing is drawn where no score was kept.
-    """
+    """Draw accuracy against the score of every label-free rule, a point for an epoch and seed."""
     rules = scored_rules(row)
     if not rules:
-        return None
+        return f"Selection: the runs of {row.label} kept no validator scores."
     height = (len(rules) + _COLUMNS - 1) // _COLUMNS
     grid = {"nrows": height, "ncols": _COLUMNS, "sharey": True, "squeeze": False}
     with new_figure(1.9 + 1.5 * height, **grid) as (figure, cells):
@@ -324,7 +313,8 @@ def plot_selection(row: RunGroup) -> Panel | None:
         title = f"Rules that need no target labels, {row.method}"
         alt = f"{what} over the epochs of {row.label}. {told}."
         columns = ("rule", "seed", "epoch", "score", "accuracy_percent", "chosen")
-        return draw(figure, "selection", title, alt, (columns, _selection_lines(row, rules)))
+        panel = draw(figure, "selection", title, alt, (columns, _selection_lines(row, rules)))
+    return picture("selection", panel, row=row.label, videos=rules_on_note(row.config.settings))
 
 
 def _selection_lines(row: RunGroup, rules: Sequence[str]) -> Iterator[tuple[object, ...]]:

@@ -24,6 +24,7 @@ from ta3n.train.report.tables.sheet import (
     Sheet,
     number,
     over_seeds,
+    word_columns,
     words,
 )
 from ta3n.train.runs.records import Run
@@ -53,8 +54,7 @@ def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None 
         "deviation over seeds. Floor: what naming the most frequent classes of the same segments "
         "comes to, whatever is seen.",
         columns=(
-            Column("segments", ("segments",), words=True),
-            Column("row", ("row",), words=True),
+            *word_columns("segments", "row"),
             *(Column(m.name, (f"{m.name}_percent", f"{m.name}_sd")) for m in MEASURES),
             Column("number", ("num_segments",)),
         ),
@@ -63,18 +63,12 @@ def actions_sheet(directions: Sequence[DirectionRuns], tail: TailClasses | None 
             "Top-5 of actions has two definitions. Evaluation: pairs of verb and noun ranked by "
             "the sum of their scores, as by the challenge; baseline: verb among the first 5 and "
             "noun among the first 5, as in the log of its baseline. There is no prior of actions.",
-            _about_tail(tail),
+            "Tail classes are not told: no lists of them were given."
+            if tail is None
+            else "Tail classes: those of the annotations' lists; of actions the segments whose "
+            "verb or noun is one, whose number is told.",
             "Class means are no figure of the challenge.",
         ),
-    )
-
-
-def _about_tail(tail: TailClasses | None) -> str:
-    if tail is None:
-        return "Tail classes are not told: no lists of them were given."
-    return (
-        "Tail classes: those of the annotations' lists; of actions the segments whose verb or noun "
-        "is one, whose number is told."
     )
 
 

@@ -5,15 +5,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from ta3n.common.errors import shorten
-from ta3n.datasets.benchmarks.benchmark import LabelSets
 from ta3n.train.report.data.collect import DirectionRuns, RunSet
-from ta3n.train.report.tables.matrix import line_names, match_rows
+from ta3n.train.report.tables.matrix import match_rows, named_lines, rules_beside
 from ta3n.train.report.tables.rows import rule_notes
-from ta3n.train.report.tables.sheet import Block, Column, Line, Sheet, over_seeds, words
+from ta3n.train.report.tables.sheet import (
+    Block,
+    Column,
+    Line,
+    Sheet,
+    over_seeds,
+    word_columns,
+    words,
+)
 from ta3n.train.runs.records import label_sets_of
 
 _SHOWN_VIDEOS = 3
-_Key = tuple[str, str, str, tuple[str, ...], LabelSets | None]
 
 
 def kinds_sheet(kinds: Sequence[RunSet], rules: Sequence[str], rule: str) -> Sheet:
@@ -25,13 +31,12 @@ def kinds_sheet(kinds: Sequence[RunSet], rules: Sequence[str], rule: str) -> She
         rule: The first of them.
     """
     names = [each.kind for each in kinds]
-    shown = [rule, *(name for name in ("last", "im", "oracle") if name in rules and name != rule)]
-    by_key: dict[_Key, dict[str, DirectionRuns]] = defaultdict(dict)
+    shown = rules_beside(rule, rules)
+    by_key: dict[object, dict[str, DirectionRuns]] = defaultdict(dict)
     for each in kinds:
         for direction in filter(lambda d: d.is_labelled, each.directions):
             sets = label_sets_of(direction.rows[0].config)
-            key = direction.benchmark, direction.source, direction.target, direction.heads, sets
-            by_key[key][each.kind] = direction
+            by_key[direction.key, sets][each.kind] = direction
     several = [found for found in by_key.values() if len(found) > 1]
     return Sheet(
         name="kinds",
@@ -39,9 +44,7 @@ def kinds_sheet(kinds: Sequence[RunSet], rules: Sequence[str], rule: str) -> She
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         "over seeds, of rows with the same settings on features of each kind.",
         columns=(
-            Column("method", ("method",), words=True),
-            Column("temporal", ("temporal",), words=True),
-            Column("rule", ("rule",), words=True),
+            *word_columns("method", "temporal", "rule"),
             *(Column(name, (f"{name}_percent", f"{name}_sd")) for name in names),
         ),
         blocks=tuple(
@@ -67,15 +70,13 @@ def _label(found: Mapping[str, DirectionRuns]) -> str:
 def _lines(
     found: Mapping[str, DirectionRuns], names: Sequence[str], rules: Sequence[str]
 ) -> Iterator[Line]:
-    lines = match_rows([*found.values()])
     places = {kind: number for number, kind in enumerate(found)}
-    for called, line in zip(line_names(lines), lines, strict=True):
-        temporal = next(iter(line.values())).config.temporal
+    for about, line in named_lines(match_rows([*found.values()])):
         for rule in rules:
             rows = [line.get(places.get(name, -1)) for name in names]
             cells = [over_seeds(row.percents(rule) if row else []) for row in rows]
             if any(cell.text for cell in cells):
-                yield (words(called), words(temporal), words(rule), *cells)
+                yield (*about, words(rule), *cells)
 
 
 def _videos_note(found: Mapping[str, DirectionRuns]) -> str:

@@ -25,8 +25,10 @@ from ta3n.train.report.tables.sheet import (
     Column,
     Line,
     Sheet,
+    number,
     over_seeds,
     span,
+    word_columns,
     words,
 )
 from ta3n.train.runs.folder import RunConfig
@@ -59,18 +61,17 @@ def matrix_sheets(analyses: Sequence[Analysis], rules: Sequence[str]) -> list[Sh
         analyses: One a direction, of any benchmarks.
         rules: To show, see `Analysis.rule` for the one that comes first.
     """
-    by_benchmark: dict[str, list[Analysis]] = {}
+    by_benchmark: dict[str, list[Analysis]] = defaultdict(list)
     for analysis in analyses:
-        by_benchmark.setdefault(analysis.direction.benchmark, []).append(analysis)
-    several = {name: found for name, found in by_benchmark.items() if len(found) > 1}
+        by_benchmark[analysis.direction.benchmark].append(analysis)
     sheets = []
     for place, (name, found) in enumerate(by_benchmark.items()):
         suffix = f"-{_file_name(name, place)}" if len(by_benchmark) > 1 else ""
-        if name in several:
-            sheets.append(directions_sheet(found, rules, suffix))
+        if len(found) > 1:
+            sheets.append(_directions_sheet(found, rules, suffix))
         figures = figures_of(name)
-        if figures and (name in several or not any(each.by_direction for each in figures)):
-            sheets.append(published_sheet(name, figures, suffix))
+        if figures and (len(found) > 1 or not any(each.by_direction for each in figures)):
+            sheets.append(_published_sheet(name, figures, suffix))
     return sheets
 
 
@@ -80,19 +81,12 @@ def _file_name(name: str, place: int) -> str:
     return safe if safe == name else f"{safe}-{place}"
 
 
-def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix: str = "") -> Sheet:
-    """Return the table of every row in every direction of a benchmark, one block a rule.
-
-    Args:
-        analyses: One a direction.
-        rules: As for `matrix_sheets`.
-        suffix: Of the name of its files, where there are several benchmarks.
-    """
+def _directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix: str) -> Sheet:
+    """Return the table of every row in every direction of a benchmark, one block a rule."""
     directions = [analysis.direction for analysis in analyses]
     lines = match_rows(directions)
-    names = line_names(lines)
     rule = analyses[0].rule
-    shown = [rule, *(name for name in ("last", "im", "oracle") if name in rules and name != rule)]
+    shown = rules_beside(rule, rules)
     short = told_apart({name for d in directions for name in (d.source, d.target)})
     not_run = _not_run(directions)
     beside = () if rule == ORACLE else (Column("mean, oracle", ("oracle_mean_percent",)),)
@@ -112,8 +106,7 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
         "videos it has. A row has the same settings in all directions, and the "
         "same weights or those that each direction has where none is given.",
         columns=(
-            Column("method", ("method",), words=True),
-            Column("temporal", ("temporal",), words=True),
+            *word_columns("method", "temporal"),
             *(_direction_column(d, short) for d in directions),
             Column("mean", ("mean_percent",)),
             Column(f"{LEVEL_TEXT} interval", ("mean_low_percent", "mean_high_percent")),
@@ -125,13 +118,14 @@ def directions_sheet(analyses: Sequence[Analysis], rules: Sequence[str], suffix:
                 label=name,
                 lines=tuple(
                     (
-                        *_line(called, line, analyses, name, missing=len(not_run)),
+                        *about,
+                        *_cells(line, analyses, name, missing=len(not_run)),
                         *(
                             _measure_cell(line, measure, name, len(directions), len(not_run))
                             for _, measure in told.values()
                         ),
                     )
-                    for called, line in zip(names, lines, strict=True)
+                    for about, line in named_lines(lines)
                 ),
                 marked=next((n for n, line in enumerate(lines) if _is_focal(line, analyses)), None),
                 notes=tuple(_marks_notes(analyses) if name == rule else ()),
@@ -197,7 +191,7 @@ def _mean_notes(
         yield "Of one seed it is over videos only, and says nothing of other seeds."
 
 
-def published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str = "") -> Sheet:
+def _published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str) -> Sheet:
     """Return the table of what others have published on a benchmark."""
     pairs = list(dict.fromkeys(pair for each in figures for pair in each.by_direction))
     short = told_apart({name for pair in pairs for name in pair}) if pairs else {}
@@ -210,8 +204,7 @@ def published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str = "")
         "for one of ours. Those chosen on test labels stand beside our oracle, not beside the "
         "other rules.",
         columns=(
-            Column("method", ("method",), words=True),
-            Column("backbone", ("backbone",), words=True),
+            *word_columns("method", "backbone"),
             *(Column(f"{short[a]} → {short[b]}", (f"{a} → {b}_percent",)) for a, b in pairs),
             Column("mean", ("mean_percent",)),
             Column("epoch chosen", ("selection",), words=True),
@@ -258,7 +251,7 @@ def match_rows(directions: Sequence[DirectionRuns]) -> list[Matched]:
     """
     usual = [_usual_weights(direction) for direction in directions]
     lines: list[Matched] = []
-    for number, direction in enumerate(directions):
+    for place, direction in enumerate(directions):
         left = list(direction.rows)
         for of_weights in (dict.items, dict.keys):
             # Only rows of one key can have equal settings: few are held against each other.
@@ -269,13 +262,13 @@ def match_rows(directions: Sequence[DirectionRuns]) -> list[Matched]:
             for row in rows:
                 for line in found[_key(row, of_weights)]:
                     first, like = next(iter(line.items()))
-                    if number in line or not _equal(like, row, usual[first], usual[number]):
+                    if place in line or not _equal(like, row, usual[first], usual[place]):
                         continue
-                    line[number] = row
+                    line[place] = row
                     break
                 else:
                     left.append(row)
-        lines += [{number: row} for row in left]
+        lines += [{place: row} for row in left]
     return lines
 
 
@@ -322,8 +315,13 @@ def _equal(
     ) and not recipe_apart(one, other)
 
 
-def line_names(lines: Sequence[Matched]) -> list[str]:
-    """Return what the lines are called; what tells those of one name apart stands behind it."""
+def rules_beside(rule: str, rules: Sequence[str]) -> list[str]:
+    """Return a rule, and those of others for which there is room beside it."""
+    return [rule, *(name for name in ("last", "im", ORACLE) if name in rules and name != rule)]
+
+
+def named_lines(lines: Sequence[Matched]) -> Iterator[tuple[Line, Matched]]:
+    """Yield each line after its method and temporal module; rows of one name are told apart."""
     rows = [next(iter(line.values())) for line in lines]
     configs = [
         replace(
@@ -336,27 +334,24 @@ def line_names(lines: Sequence[Matched]) -> list[str]:
         )
         for row in rows
     ]
-    pairs = zip(rows, variants_of(configs), strict=True)
-    return [f"{row.method} ({variant})" if variant else row.method for row, variant in pairs]
+    for line, row, variant in zip(lines, rows, variants_of(configs), strict=True):
+        yield (words(replace(row, variant=variant).called), words(row.config.temporal)), line
 
 
 def _is_focal(line: Matched, analyses: Sequence[Analysis]) -> bool:
     return any(analyses[number].focal is row for number, row in line.items())
 
 
-def _line(
-    called: str, line: Matched, analyses: Sequence[Analysis], rule: str, *, missing: int
-) -> Line:
+def _cells(line: Matched, analyses: Sequence[Analysis], rule: str, *, missing: int) -> Line:
     """Return a row by a rule; `missing` directions of the benchmark were not run at all."""
     rows = [line.get(number) for number in range(len(analyses))]
     cells = [
         _cell(row, analysis if rule == analysis.rule else None, rule)
         for row, analysis in zip(rows, analyses, strict=True)
     ]
-    temporal = next(iter(line.values())).config.temporal
     whole = _mean_cells(rows, rule, missing)
     oracle = () if analyses[0].rule == ORACLE else _mean_cells(rows, ORACLE, missing)[:1]
-    return words(called), words(temporal), *cells, *whole, *oracle
+    return *cells, *whole, *oracle
 
 
 def _mean_cells(rows: Sequence[RunGroup | None], rule: str, missing: int) -> tuple[Cell, Cell]:
@@ -367,7 +362,7 @@ def _mean_cells(rows: Sequence[RunGroup | None], rule: str, missing: int) -> tup
     targets = [row.config.target for row in there]
     found = mean_interval([hits_of(row, rule) for row in there], targets)
     whole = mean(mean(row.percents(rule)) for row in there)
-    return Cell(f"{whole:.2f}", (whole,)), span(found) if found else MISSING
+    return number(whole), span(found) if found else MISSING
 
 
 def _measure_cell(
@@ -377,8 +372,7 @@ def _measure_cell(
     found = [told for row in line.values() if (told := measure(row, rule))]
     if missing or len(found) < num_directions:
         return MISSING
-    whole = mean(map(mean, found))
-    return Cell(f"{whole:.2f}", (whole,))
+    return number(mean(map(mean, found)))
 
 
 def _cell(row: RunGroup | None, analysis: Analysis | None, rule: str) -> Cell:

@@ -17,7 +17,17 @@ from ta3n.train.recipe.recipes import RECIPES
 from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import Analysis
 from ta3n.train.report.tables.rows import accuracy_cells, accuracy_columns, trust_notes
-from ta3n.train.report.tables.sheet import EMPTY, Block, Cell, Column, Line, Sheet, printed, words
+from ta3n.train.report.tables.sheet import (
+    EMPTY,
+    Block,
+    Cell,
+    Column,
+    Line,
+    Sheet,
+    printed,
+    word_columns,
+    words,
+)
 from ta3n.train.runs.records import base_of
 from ta3n.train.runs.selection import LAST, ORACLE
 
@@ -46,13 +56,11 @@ def is_any_row(row: RunGroup) -> bool:
 
 def paper_sheet(name: str, analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
     """Return `table2`, `table3` or `table4`, given at least one direction that was run."""
-    by_key = {_key(analysis): analysis for analysis in analyses}
+    by_key = {analysis.direction.key[:3]: analysis for analysis in analyses}
     rule = analyses[0].rule
     compared = [Column(f"{r} − paper", (f"{r}_difference_points",)) for r in _compared(rule)]  # noqa: RUF001
     columns = (
-        Column("row", ("row",), words=True),
-        Column("temporal", ("temporal",), words=True),
-        Column("recipe", ("recipe",), words=True),
+        *word_columns("row", "temporal", "recipe"),
         Column("paper", ("paper_percent", "paper_mark")),
         *accuracy_columns(rules, rule, *compared),
     )
@@ -161,11 +169,6 @@ class _Blocks:
 def _compared(rule: str) -> tuple[str, str]:
     """Return the rules by which ours stand against the paper's: as the paper chose, and honest."""
     return ORACLE, LAST if rule == ORACLE else rule
-
-
-def _key(analysis: Analysis) -> Direction:
-    direction = analysis.direction
-    return direction.benchmark, direction.source, direction.target
 
 
 def _misprint(paper: Row, key: Direction) -> str | None:

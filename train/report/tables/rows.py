@@ -1,7 +1,5 @@
 """Tables of what was run, whatever it is: rows, comparisons, selection rules, and every seed."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
@@ -31,6 +29,7 @@ from ta3n.train.report.tables.sheet import (
     Column,
     Line,
     Sheet,
+    csv_text,
     difference,
     filled,
     number,
@@ -38,12 +37,19 @@ from ta3n.train.report.tables.sheet import (
     probability,
     span,
     tally,
+    word_columns,
     words,
 )
 from ta3n.train.runs.floors import FLOORS
 from ta3n.train.runs.records import Run
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on, rules_on_note, withheld_note
-from ta3n.train.runs.selection import ACTION, MEAN_OF_CLASSES, ORACLE
+from ta3n.train.runs.selection import (
+    ACTION,
+    MEAN_OF_CLASSES,
+    MEASURES_OF_OPEN_SET,
+    OPEN_SET,
+    ORACLE,
+)
 from ta3n.train.runs.troubles import trouble_notes
 
 _FEW_SEEDS = 5
@@ -163,23 +169,19 @@ def rule_notes(rows: Sequence[RunGroup], rules: Sequence[str]) -> tuple[str, ...
     having = [row for row in rows if any(set(names) & set(judged(run)) for run in row.runs)]
     if not having:
         return tuple(troubles)
-    where = dict.fromkeys(rules_on_note(row.config.settings) for row in having)
-    if len(where) == 1:
-        told = f"looked at {next(iter(where))}"
-    else:
-        told = "; ".join(
-            f"in {', '.join(dict.fromkeys(r.label for r in having if _looked_at(r) == videos))} "
-            f"looked at {videos}"
-            for videos in where
-        )
+    where: dict[str, list[str]] = {}
+    for row in having:
+        where.setdefault(rules_on_note(row.config.settings), []).append(row.label)
+    told = "; ".join(
+        f"in {', '.join(dict.fromkeys(labels))} looked at {videos}"
+        if len(where) > 1
+        else f"looked at {videos}"
+        for videos, labels in where.items()
+    )
     first = f"The rules that need no target label ({', '.join(names)}): {told}."
     runs = [run for row in having for run in row.runs]
     withheld = (withheld_note(rule, [run.result for run in runs]) for rule in names)
     return *troubles, first, *filter(None, withheld)
-
-
-def _looked_at(row: RunGroup) -> str:
-    return rules_on_note(row.config.settings)
 
 
 def judged(run: Run) -> list[str]:
@@ -201,8 +203,7 @@ def others_sheet(
         "only with the same temporal module and the same settings, or over the source only that a "
         "row started from; empty where there is none.",
         columns=(
-            Column("method", ("method",), words=True),
-            Column("temporal", ("temporal",), words=True),
+            *word_columns("method", "temporal"),
             *accuracy_columns(rules, rule, Column("gain", ("gain_points",))),
         ),
         blocks=tuple(
@@ -219,15 +220,15 @@ def others_sheet(
 
 def _line(row: RunGroup, analysis: Analysis, rules: Sequence[str]) -> Line:
     return (
-        words(f"{row.method} ({row.variant})" if row.variant else row.method),
+        words(row.called),
         words(row.config.temporal),
         *accuracy_cells(row, analysis, rules, gain(row, analysis.direction, analysis.rule)),
     )
 
 
-def heads_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
+def heads_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
     """Return the table of the heads one by one, with floors, for directions that have several."""
-    headed = [analysis.direction for analysis in analyses if analysis.direction.heads]
+    headed = [direction for direction in directions if direction.heads]
     names = [name for direction in headed for name in _figures(direction)]
     shown = tuple(dict.fromkeys(names))
     return Sheet(
@@ -236,16 +237,11 @@ def heads_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
         caption="Accuracy in percent on the tested target videos, mean ± standard deviation over "
         f"n seeds. {ACTION}: all heads are right; every other table tells it, or the one head that "
         "was trained.",
-        columns=(
-            Column("method", ("method",), words=True),
-            Column("temporal", ("temporal",), words=True),
-            Column("rule", ("rule",), words=True),
-            *(Column(name, (f"{name}_percent", f"{name}_sd")) for name in shown),
-            Column("n", ("num_seeds",)),
+        columns=_columns_by_rule(
+            *(Column(name, (f"{name}_percent", f"{name}_sd")) for name in shown)
         ),
         blocks=tuple(
-            Block(label=direction.label, lines=tuple(_head_lines(direction, shown, rules)))
-            for direction in headed
+            Block(label=d.label, lines=tuple(_head_lines(d, shown, rules))) for d in headed
         ),
         notes=tuple(f"floor, {which}: always {text}." for which, text in FLOORS.items()),
     )
@@ -258,13 +254,11 @@ def _figures(direction: DirectionRuns) -> tuple[str, ...]:
 def _head_lines(
     direction: DirectionRuns, names: Sequence[str], rules: Sequence[str]
 ) -> Iterator[Line]:
-    for row in direction.rows:
-        called = f"{row.method} ({row.variant})" if row.variant else row.method
-        for rule in (rule for rule in rules if rule in row.rules):
-            found = [choice.percents() for choice in row.chosen(rule)]
-            cells = [over_seeds([each[n] for each in found if n in each]) for n in names]
-            about = words(called), words(row.config.temporal), words(rule)
-            yield (*about, *cells, number(len(row.runs), 0))
+    def by_head(row: RunGroup, rule: str) -> list[Cell]:
+        found = [choice.percents() for choice in row.chosen(rule)]
+        return [over_seeds([each[n] for each in found if n in each]) for n in names]
+
+    yield from _lines_by_rule(direction, rules, by_head)
     first = direction.rows[0]
     for which, correct in first.config.settings.get("floors", {}).items():
         cells = [
@@ -280,28 +274,58 @@ def epochs_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> S
         title="Epochs chosen, without labels to test by",
         caption="The tested videos have no labels, so that there is no accuracy: for each rule "
         "only the epochs that it chose, one a seed.",
-        columns=(
-            Column("method", ("method",), words=True),
-            Column("temporal", ("temporal",), words=True),
-            Column("rule", ("rule",), words=True),
-            Column("epochs chosen", ("epochs",), words=True),
-            Column("n", ("num_seeds",)),
-        ),
+        columns=_columns_by_rule(Column("epochs chosen", ("epochs",), words=True)),
         blocks=tuple(
-            Block(label=direction.label, lines=tuple(_epoch_lines(direction, rules)))
-            for direction in directions
+            Block(label=d.label, lines=tuple(_lines_by_rule(d, rules, _epochs_chosen)))
+            for d in directions
         ),
         notes=rule_notes([row for d in directions for row in d.rows], rules),
     )
 
 
-def _epoch_lines(direction: DirectionRuns, rules: Sequence[str]) -> Iterator[Line]:
+def _epochs_chosen(row: RunGroup, rule: str) -> list[Cell]:
+    return [words(", ".join(str(choice.epoch) for choice in row.chosen(rule)))]
+
+
+def open_set_sheet(directions: Sequence[DirectionRuns], rules: Sequence[str]) -> Sheet:
+    """Return the table of known and unknown classes, of the open sets among directions."""
+    opened = [each for each in directions if each.rows[0].rejection is not None]
+    told = dict.fromkeys(r.rejection.rule for d in opened for r in d.rows if r.rejection)
+    return Sheet(
+        name="open-set",
+        title="Known and unknown classes",
+        caption="In percent on the tested target videos, mean ± standard deviation over n seeds. "
+        f"{MEASURES_OF_OPEN_SET}.",
+        columns=_columns_by_rule(
+            *(Column(head, (f"{name}_percent", f"{name}_sd")) for name, head in OPEN_SET.items())
+        ),
+        blocks=tuple(
+            Block(label=d.label, lines=tuple(_lines_by_rule(d, rules, _open_set_cells)))
+            for d in opened
+        ),
+        notes=tuple(f"{text[0].upper()}{text[1:]}." for text in told),
+    )
+
+
+def _open_set_cells(row: RunGroup, rule: str) -> list[Cell]:
+    found = row.open_set(rule)
+    return [over_seeds([each[name] for each in found]) for name in OPEN_SET]
+
+
+def _columns_by_rule(*columns: Column) -> tuple[Column, ...]:
+    return (*word_columns("method", "temporal", "rule"), *columns, Column("n", ("num_seeds",)))
+
+
+def _lines_by_rule(
+    direction: DirectionRuns,
+    rules: Sequence[str],
+    cells: Callable[[RunGroup, str], Sequence[Cell]],
+) -> Iterator[Line]:
+    """Yield the lines of such columns: those of one row by each rule that it has, then the next."""
     for row in direction.rows:
-        called = f"{row.method} ({row.variant})" if row.variant else row.method
         for rule in (rule for rule in rules if rule in row.rules):
-            epochs = ", ".join(str(choice.epoch) for choice in row.chosen(rule))
-            about = words(called), words(row.config.temporal), words(rule)
-            yield (*about, words(epochs), number(len(row.runs), 0))
+            about = words(row.called), words(row.config.temporal), words(rule)
+            yield (*about, *cells(row, rule), number(len(row.runs), 0))
 
 
 def _against(c: Comparison) -> str:
@@ -353,7 +377,7 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             "are paired by seed, in interval and tests; others are compared as independent. With "
             "one seed on a side the interval is over videos only, and there is no p.",
             *rule_notes([r for a in compared for r in a.rows], [rule]),
-            *(_oracle_note(rule) if rule == ORACLE else ()),
+            *([_OF_ORACLE] if rule == ORACLE else []),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
             "not corrected: sign flips over videos with seeds averaged; sign flips of paired "
             "seeds, or exchanged seeds. Both are exact where there are few: 3 seeds paired "
@@ -367,11 +391,10 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
     )
 
 
-def _oracle_note(rule: str) -> tuple[str]:
-    return (
-        f"{rule}: p compares accuracies at epochs that were chosen on the labels of the same "
-        "videos. That lifts all rows, the more so the more a row varies between epochs.",
-    )
+_OF_ORACLE = (
+    f"{ORACLE}: p compares accuracies at epochs that were chosen on the labels of the same "
+    "videos. That lifts all rows, the more so the more a row varies between epochs."
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -540,12 +563,9 @@ def results_rows(directions: Sequence[DirectionRuns]) -> list[dict[str, object]]
 def results_csv(directions: Sequence[DirectionRuns]) -> bytes:
     """Return a tidy file of `results_rows`."""
     lines = results_rows(directions)
-    text = io.StringIO()
     columns = list(dict.fromkeys(name for line in lines for name in line))
-    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue().encode(errors="surrogateescape")
+    text = csv_text([columns, *([line.get(name, "") for name in columns] for line in lines)])
+    return text.encode(errors="surrogateescape")
 
 
 def _lines(row: RunGroup) -> Iterator[dict[str, object]]:

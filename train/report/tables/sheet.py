@@ -6,7 +6,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import compress
+from itertools import chain, compress
 from pathlib import Path
 from statistics import mean, stdev
 from typing import Literal, TypeVar
@@ -107,6 +107,11 @@ class Column:
     terminal: bool = True
 
 
+def word_columns(*names: str) -> tuple[Column, ...]:
+    """Return columns of words that are called alike by readers and in CSV files."""
+    return tuple(Column(name, (name,), words=True) for name in names)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Block:
     """The lines of one source and target; that with the number `marked` stands out."""
@@ -145,17 +150,22 @@ def filled(cells: Mapping[Column, Callable[[T], Cell]], label: str, items: Itera
     return Block(label=label, lines=lines)
 
 
+def csv_text(lines: Iterable[Iterable[object]]) -> str:
+    """Return the lines of a CSV file."""
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows(lines)
+    return text.getvalue()
+
+
 def to_csv(sheet: Sheet) -> str:
     """Return a CSV file: numbers unrounded, the source and target in the first column."""
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow([sheet.first, *(name for column in sheet.columns for name in column.names)])
+    lines: list[list[object]] = [[sheet.first, *(n for each in sheet.columns for n in each.names)]]
     for block in sheet.blocks:
         for line in block.lines:
             cells = zip(sheet.columns, line, strict=True)
-            values = [cell.values or ("",) * len(column.names) for column, cell in cells]
-            writer.writerow([block.label, *(value for some in values for value in some)])
-    return text.getvalue()
+            values = (cell.values or ("",) * len(column.names) for column, cell in cells)
+            lines.append([block.label, *chain.from_iterable(values)])
+    return csv_text(lines)
 
 
 def to_markdown(sheet: Sheet) -> str:

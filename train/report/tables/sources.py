@@ -5,9 +5,9 @@ from dataclasses import replace
 from statistics import mean
 
 from ta3n.train.paper.labels import rule_note
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import Analysis
-from ta3n.train.report.tables.matrix import Matched, line_names, match_rows
+from ta3n.train.report.tables.matrix import Matched, match_rows, named_lines, rules_beside
 from ta3n.train.report.tables.rows import rule_notes
 from ta3n.train.report.tables.sheet import (
     EMPTY,
@@ -17,7 +17,9 @@ from ta3n.train.report.tables.sheet import (
     Line,
     Sheet,
     difference,
+    number,
     over_seeds,
+    word_columns,
     words,
 )
 from ta3n.train.runs.selection import ORACLE
@@ -35,7 +37,7 @@ def sources_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
         rules: To show, see `Analysis.rule` for the one that comes first.
     """
     rule = analyses[0].rule
-    shown = [rule, *(name for name in ("last", "im", ORACLE) if name in rules and name != rule)]
+    shown = rules_beside(rule, rules)
     directions = [analysis.direction for analysis in analyses]
     several = [direction for direction in directions if len(direction.sources) > 1]
     return Sheet(
@@ -63,9 +65,7 @@ def sources_sheet(analyses: Sequence[Analysis], rules: Sequence[str]) -> Sheet:
 
 
 _COLUMNS = (
-    Column("method", ("method",), words=True),
-    Column("temporal", ("temporal",), words=True),
-    Column("rule", ("rule",), words=True),
+    *word_columns("method", "temporal", "rule"),
     Column("alone", ("single_sources",), words=True),
     Column("mean", ("single_mean_percent",)),
     Column("best", ("single_best_percent", "single_best_sd")),
@@ -81,43 +81,37 @@ _COLUMNS = (
 def _lines(
     direction: DirectionRuns, others: Sequence[DirectionRuns], rules: Sequence[str]
 ) -> Iterator[Line]:
-    """Yield the lines of several sources: those of one row by each rule, then the next row."""
-    single = [_single(name, direction, others) for name in direction.sources]
+    """Yield the lines of several sources: those of one row by each rule, then the next row.
+
+    Single sources to the same target are among the others, as far as they were run.
+    """
+    none = replace(direction, rows=())
+    single = [
+        next((o for o in others if replace(o, rows=()) == replace(none, source=name)), none)
+        for name in direction.sources
+    ]
     each = [row for row in direction.rows if row.config.are_domains]
     combined = [row for row in direction.rows if not row.config.are_domains]
     parts = [replace(direction, rows=tuple(rows)) for rows in (combined, each)]
-    found = match_rows([*parts, *(s or replace(direction, rows=()) for s in single)])
+    found = match_rows([*parts, *single])
     lines = [line for line in found if {_COMBINED, _EACH} & line.keys()]
-    for called, line in zip(line_names(lines), lines, strict=True):
+    for about, line in named_lines(lines):
         for rule in rules:
-            yield _line(called, line, direction.sources, rule)
+            yield (*about, words(rule), *_cells(line, direction.sources, rule))
 
 
-def _single(
-    name: str, direction: DirectionRuns, others: Sequence[DirectionRuns]
-) -> DirectionRuns | None:
-    """Return the direction from one of several sources to the same target, if it was run."""
-    wanted = replace(direction, source=name, rows=())
-    return next((each for each in others if replace(each, rows=()) == wanted), None)
-
-
-def _line(called: str, line: Matched, sources: Sequence[str], rule: str) -> Line:
-    alone = {
-        name: percents
-        for number, name in enumerate(sources, _EACH + 1)
-        if (percents := _percents(line.get(number), rule))
-    }
-    combined, each = (_percents(line.get(number), rule) for number in (_COMBINED, _EACH))
+def _cells(line: Matched, sources: Sequence[str], rule: str) -> Line:
+    by_place = {place: row.percents(rule) for place, row in line.items()}
+    combined, each = by_place.get(_COMBINED, []), by_place.get(_EACH, [])
+    places = enumerate(sources, _EACH + 1)
+    alone = {name: percents for n, name in places if (percents := by_place.get(n))}
     best = max(alone, key=lambda name: mean(alone[name]), default="")
     is_whole = len(alone) == len(sources)
     told = "; ".join(f"{name} {spread(percents)}" for name, percents in alone.items())
     least = mean(alone[best]) if is_whole else None
     return (
-        words(called),
-        words(next(iter(line.values())).config.temporal),
-        words(rule),
         words(told),
-        _mean([mean(percents) for percents in alone.values()] if is_whole else []),
+        number(mean(map(mean, alone.values())) if is_whole else None),
         over_seeds(alone[best] if is_whole else []),
         words(best) if is_whole else EMPTY,
         over_seeds(combined),
@@ -126,14 +120,6 @@ def _line(called: str, line: Matched, sources: Sequence[str], rule: str) -> Line
         _less(each, least),
         _counts([len(row.runs) for row in line.values()]),
     )
-
-
-def _percents(row: RunGroup | None, rule: str) -> list[float]:
-    return [] if row is None else row.percents(rule)
-
-
-def _mean(percents: Sequence[float]) -> Cell:
-    return Cell(f"{mean(percents):.2f}", (mean(percents),)) if percents else EMPTY
 
 
 def _less(percents: Sequence[float], least: float | None) -> Cell:

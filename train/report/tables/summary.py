@@ -13,7 +13,6 @@ from ta3n.train.report.data.compare import (
     pick_like,
     rivals,
     settings_apart,
-    unmatched,
 )
 from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.report.tables.sheet import p_text, signed
@@ -34,9 +33,9 @@ def main_finding(analysis: Analysis) -> str:
         return _no_focal(analysis)
     name = _short_name(focal, focal)
     subject = f"{name} ({_level(focal, analysis.rule)})"
-    found = [analysis.against(row) for row in rivals(focal, analysis.rows)]
-    comparisons = [comparison for comparison in found if comparison is not None]
-    apart = _apart(focal, analysis)
+    held, others = rivals(focal, analysis.rows)
+    comparisons = [c for row in held if (c := analysis.against(row)) is not None]
+    apart = _apart(focal, others)
     if not comparisons:
         alone = f"{subject} stands alone: there is no row to hold it against."
         return f"{alone} {apart}".rstrip()
@@ -51,17 +50,12 @@ def main_finding(analysis: Analysis) -> str:
     return " ".join(filter(None, sentences))
 
 
-def _apart(focal: RunGroup, analysis: Analysis) -> str:
+def _apart(focal: RunGroup, rows: Sequence[RunGroup]) -> str:
     """Name the methods that were run with other settings only."""
-    rows = unmatched(focal, analysis.rows)
-    if not rows:
+    told = [f"{_short_name(r, focal)} ({shorten(settings_apart(r, focal), 3)})" for r in rows]
+    if not told:
         return ""
-    told = [f"{_short_name(row, focal)} ({_one_apart(row, focal)})" for row in rows]
     return f"Not held against it here, since other settings differ too: {_join(told)}."
-
-
-def _one_apart(row: RunGroup, focal: RunGroup) -> str:
-    return shorten(settings_apart(row, focal), 3)
 
 
 def further_findings(analysis: Analysis) -> list[str]:

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from ta3n.common.errors import UsageError
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import (
     Analysis,
     analyse,
@@ -24,6 +23,7 @@ from ta3n.train.report.tables.summary import main_finding
 from ta3n.train.runs.folder import RunConfig
 
 from ....support.made_runs import TOTAL, make_config, make_rows, make_run
+from ....support.reports import collect_runs
 
 TA3N, TA2N, REVGRAD = ("ta3n", "relation"), ("ta2n", "relation"), ("revgrad", "relation")
 SOURCE = ("source-only", "relation")

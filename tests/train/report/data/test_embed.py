@@ -7,11 +7,11 @@ import pytest
 import torch
 
 from ta3n.common.errors import DataConflictError, DataMissingError, FeatureStoreError
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
 from ta3n.train.report.data.embed import SUBSETS, embed_row, load_subsets
 
 from ....support.feature_folders import made_clips, make_features
-from ....support.reports import Trained
+from ....support.reports import Trained, collect_runs
 from ....support.small_runs import train
 
 

@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import DirectionRuns, RunGroup, collect_runs
-from ta3n.train.report.figures.accuracy import class_changes, plot_class_changes
+from ta3n.train.report.data.collect import DirectionRuns, RunGroup
+from ta3n.train.report.figures.accuracy import class_changes, class_changes_picture
 
 from ....support.made_runs import CLASSES, make_config, make_run
+from ....support.reports import collect_runs
 
 
 def rows(out: Path) -> tuple[RunGroup, RunGroup]:
@@ -41,6 +42,6 @@ def test_a_class_without_videos_is_named_and_not_drawn(tmp_path: Path) -> None:
         object.__setattr__(run, "predictions", tuple(p for p in run.predictions if p.label != 2))
     changes = class_changes(ours, theirs)
     assert [change.num_videos for change in changes] == [5, 5, 0, 5]
-    panel = plot_class_changes(ours, theirs)
+    (panel,) = class_changes_picture(ours, theirs).panels
     assert "walk & run has no target video" in panel.alt
     assert "golf 60 to 40 % (5 videos)" in panel.alt

@@ -10,7 +10,6 @@ import torch
 
 from ta3n.common.errors import ClipError
 from ta3n.common.video import VideoReader
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding, SubsetFeatures
 from ta3n.train.report.figures.attention import (
     ShownVideo,
@@ -23,6 +22,7 @@ from ta3n.train.report.figures.attention import (
 )
 
 from ....support.made_runs import make_config, make_run
+from ....support.reports import collect_runs
 from ....support.videos import WriteClip
 
 CLASSES = ("golf", "ride")

@@ -6,10 +6,10 @@ from numpy.typing import NDArray
 
 from ta3n.train.report.data.embed import RunEmbedding, SubsetEmbedding
 from ta3n.train.report.figures.feature_space import (
-    _sampled,
     make_map,
     mmd2,
     proxy_a_distance,
+    thinned,
 )
 
 
@@ -43,7 +43,7 @@ def test_places_are_the_same_every_time() -> None:
 
 def test_a_crowd_is_thinned_evenly() -> None:
     crowd = np.arange(900, dtype=np.float32)[:, None]
-    thin = _sampled(crowd)[:, 0]
+    thin = thinned(crowd, 300)[:, 0]
     assert len(thin) == 300
     assert (thin[0], thin[-1]) == (0, 899)
     assert set(np.diff(thin)) <= {3, 4}

@@ -8,18 +8,18 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image
 
-from ta3n.train.report.data.collect import collect_runs
-from ta3n.train.report.figures.accuracy import plot_confusion
+from ta3n.train.report.figures.accuracy import confusion_picture
 from ta3n.train.report.figures.look import DPI, WIDTH_IN, Panel, draw, new_figure, shown_name
 
 from ....support.made_runs import make_config, make_run
+from ....support.reports import collect_runs
 
 
 def drawn() -> Panel:
     with new_figure(2) as (figure, axes):
         axes.plot([1, 2], [3, 4], label="price in $ and $")
         axes.legend()
-        return draw(figure, "x", "price", "a line")
+        return draw(figure, "x", "price", "a line", ((), ()))
 
 
 def test_pictures_do_not_depend_on_the_day_or_the_readers_settings() -> None:
@@ -47,6 +47,6 @@ def test_strange_class_names_can_be_drawn(tmp_path: Path) -> None:
     row = direction.rows[0]
     names = ["$\\frac", "漢字", "a\nb", "<b>"]
     strange = replace(row.config, settings={**row.config.settings, "classes": names})
-    panel = plot_confusion(replace(row, config=strange))
+    (panel,) = confusion_picture(replace(row, config=strange)).panels
     with Image.open(io.BytesIO(panel.png)) as image:
         assert np.asarray(image).std() > 10

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from ta3n.train.report.data.collect import DirectionRuns, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.figures.look import Gallery
 from ta3n.train.report.figures.pictures import draw_pictures
 
 from ....support.feature_folders import made_clips
 from ....support.made_runs import make_config, make_rows, make_run
-from ....support.reports import Trained
+from ....support.reports import Trained, collect_runs
 from ....support.videos import WriteClip
 
 ATTENTION = [[0.5, 0.45, 0.4, 0.6], [0.4, 0.35, 0.35, 0.5], [0.31, 0.31, 0.32, 0.4]]

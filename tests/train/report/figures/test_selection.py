@@ -4,11 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import RunGroup, collect_runs
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.data.compare import mean_rank_correlation
-from ta3n.train.report.figures.training import plot_selection, scored_rules
+from ta3n.train.report.figures.training import scored_rules, selection_picture
 
 from ....support.made_runs import make_config, make_run
+from ....support.reports import collect_runs
 
 CORRECTS = (2, 4, 6, 8)
 
@@ -32,10 +33,13 @@ def test_rank_correlation_is_that_of_score_and_accuracy(tmp_path: Path) -> None:
 
 def test_picture_tells_every_rule_and_its_correlation(tmp_path: Path) -> None:
     row = made_row(tmp_path, im=(0.1, 0.2, 0.9, 30.0), bnm=(1.0, 1.0, 1.0, 1.0))
-    panel = plot_selection(row)
-    assert panel is not None
+    drawn = selection_picture(row)
+    assert not isinstance(drawn, str)
+    (panel,) = drawn.panels
     assert "im ρ = +1.00; bnm ρ = undefined" in panel.alt  # noqa: RUF001
 
 
 def test_runs_without_scores_have_no_picture(tmp_path: Path) -> None:
-    assert plot_selection(made_row(tmp_path)) is None
+    assert selection_picture(made_row(tmp_path)) == (
+        "Selection: the runs of TA3N, relation kept no validator scores."
+    )

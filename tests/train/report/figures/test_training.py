@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from ta3n.train.encoders.registry import part_names
-from ta3n.train.report.data.collect import RunGroup, collect_runs
+from ta3n.train.report.data.collect import RunGroup
 from ta3n.train.report.figures.training import (
     accuracy_curves,
     attention_curves,
@@ -14,6 +14,7 @@ from ta3n.train.report.figures.training import (
 )
 
 from ....support.made_runs import TOTAL, make_config, make_run
+from ....support.reports import collect_runs
 
 
 def made_row(out: Path) -> RunGroup:

@@ -6,11 +6,10 @@ import pytest
 
 from ta3n.train.paper.rows import ROWS
 from ta3n.train.report.contents import Contents
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.tables.sheet import Block, Sheet
-from ta3n.train.report.write import build_contents
 
 from ....support.made_runs import make_config, make_run
+from ....support.reports import build_contents, collect_runs
 
 Lines = list[list[str]]
 

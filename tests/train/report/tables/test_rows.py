@@ -8,11 +8,11 @@ from statistics import mean
 
 import pytest
 
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import analyse
 from ta3n.train.report.tables.rows import comparisons_sheet, others_sheet, results_csv, split_rules
 
 from ....support.made_runs import make_config, make_rows, make_run
+from ....support.reports import collect_runs
 
 ROWS = {
     ("target-only", "relation"): (19, 20),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import DirectionRuns, collect_runs
+from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import analyse
 from ta3n.train.report.tables.rows import (
     others_sheet,
@@ -16,6 +16,7 @@ from ta3n.train.report.tables.rows import (
 )
 
 from ....support.made_runs import TOTAL, make_config, make_run
+from ....support.reports import collect_runs
 
 RULES = ("last", "im", "snd", "oracle")
 

@@ -4,12 +4,12 @@ from pathlib import Path
 
 import pytest
 
-from ta3n.train.report.data.collect import collect_runs
 from ta3n.train.report.data.compare import Analysis, analyse
 from ta3n.train.report.tables.sheet import p_text, signed
 from ta3n.train.report.tables.summary import further_findings, main_finding
 
 from ....support.made_runs import make_config, make_rows, make_run
+from ....support.reports import collect_runs
 
 TA3N, TA2N, REVGRAD = ("ta3n", "relation"), ("ta2n", "relation"), ("revgrad", "relation")
 SOURCE, TARGET = ("source-only", "relation"), ("target-only", "relation")
