@@ -309,8 +309,8 @@ def _draws(size: int, stream: int) -> NDArray[np.uint8]:
     generator = np.random.default_rng((_SEED, stream, size))
     # Fewer than one of each is expected: no count comes near the 255 of a byte.
     counts = np.empty((NUM_RESAMPLES, size), np.uint8)
+    shares = np.full(size, 1 / size)
     for some in _blocks(size):
-        shares = np.full(size, 1 / size)
         counts[some] = generator.multinomial(drawn, shares, some.stop - some.start)
     return counts
 
