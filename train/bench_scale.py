@@ -149,10 +149,13 @@ class Cost:
 
     Attributes:
         peak: Bytes in memory at most, of one process; of several their sum, what they share once.
+        own: Of them at most what no file backs, which alone the system can't take back when
+            memory is short; the rest are pages of libraries.
         epoch_s: Seconds for an epoch of the first seed.
     """
 
     peak: int
+    own: int
     seconds: float
     epoch_s: float
 
@@ -176,13 +179,14 @@ def train(features: Path, out: Path, *more: str) -> Cost:
         told = process.stderr.read() if process.stderr else b""
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
-        peak = together.stop()
+        peak, own = together.stop()
     seconds = time.perf_counter() - started
     if process.returncode:
         raise TrainingError(told.decode().strip().rpartition("\n")[2])
     (first, *_) = sorted(out.rglob("environment.json"))
     return Cost(
         peak=peak if "--jobs" in more else 1024 * usage.ru_maxrss,
+        own=own,
         seconds=seconds,
         epoch_s=json.loads(first.read_text())["seconds_per_epoch"],
     )
@@ -198,21 +202,22 @@ class _Together:
 
     def __init__(self, session: int) -> None:
         self._session = session
-        self._peak = 0
+        self._peak = self._own = 0
         self._over = threading.Event()
         self._thread = threading.Thread(target=self._look)
         self._thread.start()
 
-    def stop(self) -> int:
-        """Return the bytes."""
+    def stop(self) -> tuple[int, int]:
+        """Return the bytes, and the most without those of mapped files."""
         self._over.set()
         self._thread.join()
-        return self._peak
+        return self._peak, self._own
 
     def _look(self) -> None:
         while not self._over.wait(self._SECONDS_BETWEEN_LOOKS):
             found = [self._size(process) for process in Path("/proc").glob("[0-9]*")]
             own, of_files = zip(*found, strict=True)
+            self._own = max(self._own, sum(own))
             self._peak = max(self._peak, sum(own) + max(of_files))
 
     def _size(self, process: Path) -> tuple[int, int]:
@@ -244,8 +249,8 @@ def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> No
         num_bytes = make_features(features, size, feature_dim)
         cost = train(features, folder / f"runs-{size}")
         click.echo(
-            f"{size} videos, features of {num_bytes / 1e9:.2f} GB: at most {cost.peak / 1e9:.2f}, "
-            f"{cost.peak / num_bytes:.2f} times the features, {_beyond(cost, base, num_bytes)}; "
+            f"{size} videos, features of {num_bytes / 1e9:.2f} GB: {_in_words(cost, num_bytes)}, "
+            f"{_beyond(cost, base, num_bytes)}; "
             f"{cost.seconds:.1f} s, {1e3 * cost.seconds / size:.2f} ms a video, of which an epoch "
             f"{cost.epoch_s:.1f} s"
         )
@@ -254,11 +259,17 @@ def measure_training(folder: Path, sizes: Sequence[int], feature_dim: int) -> No
             together = train(features, folder / "runs-together", *more)
             alone = train(folder / "few", folder / "runs-few-together", *more)
             click.echo(
-                f"{size} videos, {_JOBS} processes: {together.peak / 1e9:.2f} GB together at most, "
-                f"{together.peak / num_bytes:.2f} times the features, "
+                f"{size} videos, {_JOBS} processes together: {_in_words(together, num_bytes)}, "
                 f"{_beyond(together, alone, num_bytes)}"
             )
         shutil.rmtree(features)
+
+
+def _in_words(cost: Cost, num_bytes: int) -> str:
+    return (
+        f"at most {cost.peak / 1e9:.2f} GB, {cost.peak / num_bytes:.2f} times the features, "
+        f"{cost.own / num_bytes:.2f} without pages of libraries"
+    )
 
 
 def _beyond(cost: Cost, base: Cost, num_bytes: int) -> str:
