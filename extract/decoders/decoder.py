@@ -20,6 +20,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
+from ta3n.common.device import SIGNALS
 from ta3n.common.errors import EXIT_INTERRUPTED, Ta3nError, unexpected
 from ta3n.common.video import RgbImage
 from ta3n.extract.decoders.blocks import Blocks, Layout
@@ -222,7 +223,7 @@ def main() -> NoReturn:
     The second one is that of the blocks. The process ends without Python's shutdown.
     """
     # A signal to the process group is for whoever started us, who ends us then.
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(int(sys.argv[1]))
     with suppress(EOFError, ConnectionError):

@@ -19,6 +19,7 @@ from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Self, TypeAlias
 
+from ta3n.common.device import leaving_interruption_here
 from ta3n.common.errors import DataMissingError, WorkerError
 from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, ClipStatus
@@ -256,7 +257,7 @@ class Decoders:
         start = Start(self._blocks.layout, number, self._decode, os.getpid())
         worker = _Worker(number, ours)
         if self._memory is not None:
-            with theirs:
+            with theirs, leaving_interruption_here():
                 descriptors = [theirs.fileno(), self._memory]
                 worker.process = subprocess.Popen(
                     [*self._command, *map(str, descriptors)],
