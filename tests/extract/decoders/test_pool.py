@@ -124,6 +124,24 @@ def test_error_of_ours_is_raised_where_frames_are_taken() -> None:
     assert threading.active_count() == running
 
 
+def test_an_error_of_the_machine_is_raised_as_well() -> None:
+    """Not taken for the end of a decoder, which nobody would be told of."""
+
+    def before(number: int, frame: int) -> None:
+        if (number, frame) == (2, 1):
+            raise OSError(5, "Input/output error")
+
+    stopped = threading.Event()
+    in_time = threading.Timer(30, stopped.set)
+    in_time.start()
+    with (
+        threads(Counting(lambda _: 3, before), 1) as decoders,
+        pytest.raises(OSError, match="Input/output error"),
+    ):
+        list(decoders.decoded(passes(4), stopped))
+    in_time.cancel()
+
+
 def test_memory_is_bounded_whatever_the_clips() -> None:
     """Decoding runs ahead until the blocks are full, and goes on as they are emptied."""
     decode = Counting(lambda _: 20_000)
