@@ -225,9 +225,6 @@ def main() -> NoReturn:
 
     The second one is that of the blocks. The process ends without Python's shutdown.
     """
-    # A signal to the process group is for whoever started us, who ends us then.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(int(sys.argv[1]))
     with suppress(EOFError, ConnectionError):
         try:

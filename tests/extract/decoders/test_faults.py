@@ -214,6 +214,18 @@ def test_a_disk_that_stalls_for_good_ends_the_job_in_one_line(
     assert not list((tmp_path / "f").glob("quarantine-*"))
 
 
+def test_a_disk_that_never_answered_ends_the_job_and_no_clip_is_blamed(
+    ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every clip is waited for twice over, and none of them is decoded again unasked."""
+    monkeypatch.setattr(pool, "_MAX_STALLS", 2)
+    task = stalled_job(ucf_tree, tmp_path / "f")
+    set_faults(monkeypatch, **{Path(clip.path).stem: "hang" for clip in task.plan.clips})
+    with pytest.raises(DataMissingError, match=r"all of 2 clips hung \(no progress for 1.5 s\)"):
+        run_job(task)
+    assert not list((tmp_path / "f").glob("quarantine-*"))
+
+
 ORPHANS = """
 import sys
 from pathlib import Path
