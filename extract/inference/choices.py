@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ta3n.common.device import describe_device
-from ta3n.common.errors import Ta3nError, reason_of
+from ta3n.common.errors import DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.records import Record, dump_record, read_record
@@ -140,7 +140,7 @@ class Choices:
 
         A form that is remembered is taken without a trial.
         """
-        with suppress(Ta3nError, OSError):
+        with suppress(DataMissingError, FeatureStoreError, OSError):
             known = read_record(Choice, self.path)
             # A larger one does not fit beside what else is on the device now.
             at_most = known.batch_size if any_batch else usual.batch_size

@@ -94,7 +94,9 @@ def _num_inputs(work: Work) -> int:
     selection = FrameSelection.parse(work.config.frames)
     if selection.num_segments is not None:
         return selection.num_segments * len(clips)
-    num_frames = sum(clip.size_bytes for clip in clips) // _BYTES_A_FRAME
+    # Sections of a video are parts of one file.
+    files = {clip.file: clip.size_bytes for clip in clips}
+    num_frames = sum(files.values()) // _BYTES_A_FRAME
     if selection.fps is not None:
         return int(num_frames * min(selection.fps / _USUAL_RATE, 1))
     return num_frames // (selection.every or 1)

@@ -1,5 +1,6 @@
 """If this breaks, `fast` is slow, wrong or another form in each job, or short jobs wait for it."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ta3n.common.errors import InterruptedRunError
 from ta3n.common.sampling import FrameSelection
 from ta3n.extract.backbones import BACKBONES, load_backbone
 from ta3n.extract.decoding.decode import decode_clip
@@ -262,3 +264,27 @@ def test_how_long_a_job_is_follows_from_its_files(tmp_path: Path) -> None:
 
     work = work_on(tmp_path, tmp_path, [f"{n}.avi" for n in range(10)], frames="segments:5")
     assert _num_inputs(work) == 50
+    # Two sections of each file: it is read once.
+    tasks = [
+        replace(
+            task,
+            clips=tuple(
+                clip.model_copy(update={"video": f"{clip.id // 2}.avi", "size_bytes": 40_960})
+                for clip in task.clips
+            ),
+        )
+        for task in work.tasks
+    ]
+    config = work.config.model_copy(update={"frames": "all"})
+    assert _num_inputs(replace(work, config=config, tasks=tuple(tasks))) == 5 * 10
+
+
+def test_a_signal_that_comes_while_a_choice_is_read_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise InterruptedRunError("interrupted by SIGTERM")
+
+    monkeypatch.setattr(choices, "read_record", interrupted)
+    with pytest.raises(InterruptedRunError):
+        find(Body(slow=torch.float32))
