@@ -107,5 +107,6 @@ def arriving_gradients(model: nn.Module) -> dict[str, Tensor]:
         arrived[name] = parameter.grad.clone()
 
     for name, parameter in model.named_parameters():
-        parameter.register_post_accumulate_grad_hook(partial(keep, name))
+        hook = partial(keep, name)
+        parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
     return arrived

@@ -202,7 +202,7 @@ def test_a_run_whose_epochs_were_all_done_ends_as_if_it_was_never_stopped(
 ) -> None:
     """What is wrong with the last epoch is known from its look at the target alone."""
     settings = make_trainer().settings
-    alike = replace(run_data, val_features=torch.ones_like(run_data.val_features))
+    alike = replace(run_data, val_features=torch.ones(run_data.val_features.shape))
     whole, broken = folder(tmp_path / "a"), folder(tmp_path / "b")
     result = run_seed(settings, alike, whole, CPU)
     assert "dead" in result.troubles
