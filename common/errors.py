@@ -77,8 +77,11 @@ class TooManyFailuresError(Ta3nError):
     exit_code = 3
 
 
-class InterruptedRunError(Ta3nError):
-    """Stopped by a signal; the same command line goes on where it stopped."""
+class InterruptedRunError(KeyboardInterrupt):
+    """Stopped by a signal; the same command line goes on where it stopped.
+
+    No `Exception`: what goes on after errors, in our code or a library's, must not after this.
+    """
 
     exit_code = EXIT_INTERRUPTED
 

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.errors import InterruptedRunError, UsageError, reason_of
+from ta3n.common.errors import UsageError, reason_of
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import (
@@ -177,7 +177,7 @@ def _check_that_it_runs(
         with torch.inference_mode():
             crops = torch.zeros((1, *backbone.input_shape), dtype=torch.uint8, device=device)
             shape = tuple(network(crops).shape)
-    except (torch.OutOfMemoryError, InterruptedRunError):
+    except torch.OutOfMemoryError:
         raise
     except Exception as error:
         raise UsageError(
@@ -279,8 +279,6 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
     try:
         with torch.inference_mode():
             compiled(crops)
-    except InterruptedRunError:
-        raise
     except Exception as error:  # noqa: BLE001  compilers fail in many ways, and nothing is lost
         LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None

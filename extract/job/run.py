@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ta3n.common.device import interruption_behind
 from ta3n.common.errors import (
     DataConflictError,
     Ta3nError,
@@ -187,6 +188,8 @@ def _work_off(work: Work) -> None:
     except (Ta3nError, OSError):
         raise
     except Exception as error:
+        if interruption_behind(error) is not None:
+            raise
         traceback.print_exc()
         raise unexpected(error) from error
 

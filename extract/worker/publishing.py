@@ -13,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.errors import DataMissingError, InterruptedRunError
+from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
 from ta3n.common.store import (
     ROWS_AT_ONCE,
@@ -186,9 +186,7 @@ class Publisher:
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         # An interruption waits only for what is being written.
-        is_interrupted = exc_type is not None and (
-            issubclass(exc_type, InterruptedRunError) or not issubclass(exc_type, Exception)
-        )
+        is_interrupted = exc_type is not None and not issubclass(exc_type, Exception)
         self._thread.shutdown(cancel_futures=is_interrupted)
         if exc_type is None:
             self._wait_for_all_but(0)

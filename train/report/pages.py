@@ -155,7 +155,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "that adapt were trained: for tuning, not for comparison with other work."
         )
     found += _label_sets_notes(direction)
-    counts = {len(row.runs) for row in direction.rows}
+    counts = {len(row.runs) for row in direction.rows if not row.is_exact}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")
     if len(counts) > 1:

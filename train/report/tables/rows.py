@@ -53,6 +53,11 @@ from ta3n.train.runs.selection import (
 from ta3n.train.runs.troubles import trouble_notes
 
 _FEW_SEEDS = 5
+EXACT = (
+    "Closed forms have one run and no standard deviation: nothing in them is random, so that "
+    "videos, and the seeds of the row that they are held against, are all that could have come "
+    "out otherwise."
+)
 
 
 def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
@@ -123,17 +128,19 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "videos, paired, corrected by Holm's method for all rows of this source and target."
         )
     if any(len(row.runs) > 1 for row in rows):
-        rough = any(len(row.runs) < _FEW_SEEDS for row in rows)
+        rough = any(len(row.runs) < _FEW_SEEDS and not row.is_exact for row in rows)
         few = f" With fewer than {_FEW_SEEDS} seeds it is rather too narrow." if rough else ""
         rule = analyses[0].rule
         notes.append(
             f"Interval: pigeonhole bootstrap over seeds and videos, by the rule {rule}.{few}"
         )
-    if any(len(row.runs) == 1 for row in rows):
+    if any(len(row.runs) == 1 and not row.is_exact for row in rows):
         notes.append(
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
+    if any(row.is_exact for row in rows):
+        notes.append(EXACT)
     if any(row.class_means(analyses[0].rule) for row in rows):
         notes.append(f"{MEAN_OF_CLASSES.capitalize()}; by the rule {analyses[0].rule}.")
         notes += few_notes(analyses)
@@ -375,7 +382,8 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             "seeds (the first holds it already); degrees of freedom by Satterthwaite. Equal seeds "
             f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
             "are paired by seed, in interval and tests; others are compared as independent. With "
-            "one seed on a side the interval is over videos only, and there is no p.",
+            "one seed on a side the interval is over videos only, and there is no p; a closed "
+            "form needs but one, since nothing in it is random.",
             *rule_notes([r for a in compared for r in a.rows], [rule]),
             *([_OF_ORACLE] if rule == ORACLE else []),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "

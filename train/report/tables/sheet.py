@@ -14,7 +14,7 @@ from typing import Literal, TypeVar
 from jinja2 import Environment, FileSystemLoader
 
 from ta3n.common.log import open_console, print_table
-from ta3n.train.report.data.statistics import Interval
+from ta3n.train.report.data.statistics import LEVEL, Interval
 from ta3n.train.runs.tables import spread
 
 T = TypeVar("T")
@@ -43,8 +43,15 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p value with three decimals; what is smaller is said to be."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Return a p value with three decimals; what is smaller is said to be.
+
+    Near the level it has as many as show on which side of it p lies.
+    """
+    if p < 0.001:
+        return "< 0.001"
+    alpha = round(1 - LEVEL, 9)
+    texts = (f"{p:.{digits}f}" for digits in range(3, 9))
+    return next((text for text in texts if (float(text) < alpha) == (p < alpha)), f"{p:.3f}")
 
 
 def words(text: str) -> Cell:
@@ -53,8 +60,11 @@ def words(text: str) -> Cell:
 
 
 def number(value: float | None, digits: int = 2) -> Cell:
-    """Return a number, rounded for the reader; None is empty."""
-    return EMPTY if value is None else Cell(f"{value:.{digits}f}", (value,))
+    """Return a number, rounded for the reader, with a real minus; None is empty."""
+    if value is None:
+        return EMPTY
+    text = f"{value:.{digits}f}"
+    return Cell(signed(value, digits) if value < 0 else text, (value,))
 
 
 def difference(value: float | None, digits: int = 2) -> Cell:
