@@ -252,9 +252,31 @@ def build_kinds(
         sheets = tuple(_sheets(analyses, shown, tail)) if analyses else ()
         if unlabelled := [each for each in runs.directions if not each.is_labelled]:
             sheets = (*sheets, epochs_sheet(unlabelled, shown))
-        found.append(Contents(runs=runs, analyses=analyses, sheets=sheets, folder=folder))
+        own = {
+            each.label: _own_sheets(each, analyses, sheets, shown, tail)
+            for each in runs.directions
+            if len(runs.directions) > 1
+        }
+        found.append(
+            Contents(runs=runs, analyses=analyses, sheets=sheets, own_sheets=own, folder=folder)
+        )
     beside = kinds_sheet(kinds, shown, rule)
     return AllKinds(kinds=tuple(found), beside=(beside,) if beside.blocks else ())
+
+
+def _own_sheets(
+    direction: DirectionRuns,
+    analyses: Sequence[Analysis],
+    sheets: Sequence[Sheet],
+    rules: Sequence[str],
+    tail: TailClasses | None,
+) -> list[Sheet]:
+    """Return the tables of a direction alone; that of sources needs those of single ones too."""
+    analysis = next((each for each in analyses if each.direction is direction), None)
+    if analysis is None:
+        return [epochs_sheet([direction], rules)]
+    own = (sheet for sheet in _sheets([analysis], rules, tail) if sheet.name != "sources")
+    return [*own, *(sheet for sheet in sheets if sheet.name == "sources")]
 
 
 def _sheets(
