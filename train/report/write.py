@@ -1,6 +1,6 @@
 """The one way into the report: run folders in, page, pictures and tables out."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -179,11 +179,6 @@ def write_report(
         replace_file(path, data)
     _remove_tables_but(tables, out / "tables")
     _remove_pages_but(pages, out / FOLDER)
-    missing = [
-        f"{label}: {line}" if len(galleries) > 1 else line
-        for label, gallery in galleries.items()
-        for line in gallery.missing
-    ]
     return Report(
         page=page,
         csv=table,
@@ -192,8 +187,23 @@ def write_report(
         numbers=tuple(numbers),
         pages=tuple(path for path in pages if path != page),
         found=found,
-        notes=(*found.notes, *missing),
+        notes=(*found.notes, *_missing(galleries)),
     )
+
+
+def _missing(galleries: Mapping[str, "Gallery"]) -> Iterator[str]:
+    """Yield why pictures are not there, what holds of several directions once."""
+    labels: dict[str, list[str]] = {}
+    for label, gallery in galleries.items():
+        for line in gallery.missing:
+            labels.setdefault(line, []).append(label)
+    for line, found in labels.items():
+        if len(galleries) == 1:
+            yield line
+        elif len(found) == len(galleries):
+            yield f"all directions: {line}"
+        else:
+            yield f"{'; '.join(found)}: {line}"
 
 
 def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:

@@ -133,6 +133,22 @@ def test_pictures_of_the_pages_are_files_and_those_of_the_report_are_within(
         assert [src for src in shown if not (page.parent / src).is_file()] == []
 
 
+def test_why_pictures_are_not_there_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that TA3N was not run is not said where another row was asked for."""
+    runs = make_rows(tmp_path / "runs", {TA3N: (15, 14), ("dan", "relation"): (9, 8)})
+    make_rows(runs, {("dan", "relation"): (12, 11)}, source="hmdb51", target="ucf101")
+    report = write_report([runs], tmp_path / "out", features=None, command="x", focal=["dan"])
+    assert [note for note in report.notes if "without features" in note] == [
+        "all directions: t-SNE, attention, frames: the report was made without features."
+    ]
+    (told,) = [note for note in report.notes if "TA3N was not run" in note]
+    assert told.startswith("hmdb51 → ucf101")
+    report.print()
+    assert capsys.readouterr().out.count("without features") == 1
+
+
 def test_footnotes_of_a_page_are_of_its_direction_alone(tmp_path: Path) -> None:
     """Rules that were withheld elsewhere, and broken rows of others, are no concern of a page."""
     config = make_config()
