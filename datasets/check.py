@@ -179,10 +179,10 @@ def find_notes(part: DatasetClips, benchmark: Benchmark | None = None) -> Iterat
             f"{len(set(groups))} groups"
         )
     yield from (f"{name}: {line}" for line in left_out_lines(part.listing.left_out))
-    labels = benchmark.side(name).labels if benchmark is not None else {}
-    if labels and (others := [each for each in part.listing.classes if each not in labels]):
+    if benchmark is not None and (labels := benchmark.side(name).labels):
+        others = [each for each in part.listing.classes if each not in labels]
         text = f"{_classes(others)} in no class of {benchmark.name}: {_shown(others)}"
-        yield f"others: {name}: {text}"
+        yield from [f"others: {name}: {text}"] if others else []
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"

@@ -398,8 +398,8 @@ def _lacking_folders(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     """Return the class folders without a clip, of classes that have others with some."""
     dataset = manifest.config.dataset
     labels = benchmark.side(dataset).labels
-    everything = (*manifest.clips, *manifest.pending, *manifest.absent)
-    known = {in_words(clip.class_name) for clip in everything} & labels.keys()
+    parts: tuple[Sequence[_AnyClip], ...] = (manifest.clips, manifest.pending, manifest.absent)
+    known = {in_words(clip.class_name) for clips in parts for clip in clips} & labels.keys()
     learned = {labels[folder] for folder in known}
     return [
         f"all videos in {quoted(folder)} of {benchmark.label_names[label]}"

@@ -72,6 +72,7 @@ class SeedRun:
             magnitude=_magnitude(data.training),
             classes=settings.num_classes,
             epochs=settings.recipe.epochs,
+            aligns=settings.method.uses_target,
         )
         self._troubles: Mapping[str, str] | None = None
         self._folder = folder
