@@ -159,7 +159,7 @@ def test_footnotes_of_a_page_are_of_its_direction_alone(tmp_path: Path) -> None:
     make_run(tmp_path, other, 0, (1, 2, 3), scores={"im": (1, 2, 3)}, withheld={"snd": {"no": 1}})
     report = write_report([tmp_path], tmp_path / "out", features=None, command="x", pictures=False)
     one, two = (read(page).text for page in report.pages[1:])
-    assert "snd: score withheld in 1 epochs of 1 run" in one
+    assert "snd: score withheld in 1 epoch of 1 run" in one
     assert "snd: score withheld in 4 epochs of 2 runs" in two
     assert "in 5 epochs" not in one + two
 
