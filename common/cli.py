@@ -21,6 +21,7 @@ from ta3n.common.errors import (
     EXIT_INTERRUPTED,
     DataMissingError,
     Ta3nError,
+    lack_of_the_machine,
     printable,
 )
 from ta3n.common.files import expand_home
@@ -72,7 +73,7 @@ def _tell(command: str, error: BaseException) -> None:
     if isinstance(error, BrokenPipeError):
         sys.stderr.close()
         sys.exit(EXIT_ENVIRONMENT)
-    if isinstance(error, OSError | ImportError | MemoryError) and (what := _of_the_machine(error)):
+    if (what := lack_of_the_machine(error)) is not None:
         _end(command, what, EXIT_ENVIRONMENT)
 
 
@@ -83,22 +84,6 @@ def _level(options: dict[str, Any]) -> int:
     """Take `--quiet` and `--verbose` out of the options; return the least level that is logged."""
     quiet, verbose = options.pop("quiet"), options.pop("verbose")
     return logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-
-
-def _of_the_machine(error: OSError | ImportError | MemoryError) -> str | None:
-    """Say what the machine lacks; None for an import that fails by a fault in code."""
-    if isinstance(error, OSError):
-        return f"{error.strerror}: {error.filename}" if error.filename else str(error)
-    if isinstance(error, MemoryError):
-        more = f": {error}" if str(error) else ""
-        return f"not enough memory{more}; give it more, or raise its limit (ulimit -v)"
-    # The latter is a name that a library has not.
-    if not (error.path or "").endswith(".so") or str(error).startswith("cannot import name"):
-        return None
-    return (
-        f"{error.path} cannot be loaded: {error}; it is damaged, or memory is limited too far "
-        "(ulimit -v)"
-    )
 
 
 def _log_causes(error: BaseException) -> None:

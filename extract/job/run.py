@@ -11,6 +11,7 @@ from ta3n.common.errors import (
     DataConflictError,
     Ta3nError,
     TooManyFailuresError,
+    lack_of_the_machine,
     printable,
     shorten,
     unexpected,
@@ -185,10 +186,10 @@ def _work_off(work: Work) -> None:
     try:
         with JobProgress(work.tasks) as progress:
             extract(work, progress)
-    except (Ta3nError, OSError):
+    except Ta3nError:
         raise
     except Exception as error:
-        if interruption_behind(error) is not None:
+        if interruption_behind(error) or lack_of_the_machine(error):
             raise
         traceback.print_exc()
         raise unexpected(error) from error

@@ -72,6 +72,7 @@ class SeedRun:
             magnitude=_magnitude(data.training),
             classes=settings.num_classes,
             epochs=settings.recipe.epochs,
+            aligns=settings.method.uses_target,
         )
         self._folder = folder
         self._device = device

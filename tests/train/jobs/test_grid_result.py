@@ -132,6 +132,20 @@ def test_table_puts_the_oracle_beside_the_choice(
     assert "cost: 3 combinations x 2 seeds = 6 runs, 18 epochs, 2 s of training" in text
 
 
+def test_a_choice_among_runs_that_came_to_nothing_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule prefers some combination whatever they are."""
+    folders = made_grid(tmp_path)
+    for path in (path for paths in folders for path in paths):
+        record = json.loads((path / "result.json").read_text())
+        record["troubles"] = {"one class": "all 20 target videos are put into one class"}
+        (path / "result.json").write_text(json.dumps(record))
+    print_grid(choose(GRID, folders, "im"))
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "beware" in line)
+    assert told.startswith("beware: one class: 6 runs of --gamma 0.1, --gamma 0.2, --gamma 0.3, ")
+
+
 def test_the_mean_of_classes_stands_beside_the_accuracy_where_epochs_have_it(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
