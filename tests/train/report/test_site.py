@@ -97,6 +97,7 @@ def test_the_index_leads_to_a_page_for_each_direction_and_kind(several: Report) 
         assert told in text
     for path, direction in zip(pages, several.found.directions, strict=True):
         assert direction.label in read(path).text
+        assert f"{direction.num_runs} finished run" in read(path).text
         leads = set(links_of(path))
         assert index.resolve() in leads
         # Footnotes on this direction alone.
