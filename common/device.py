@@ -1,4 +1,4 @@
-"""Where work runs: the device, the CPUs that this process may use, and the signals that end it.
+"""Where work runs: the device, the CPUs and memory that there are, and the signals that end it.
 
 torch and joblib are imported late: not everybody who works in processes needs a device.
 
@@ -9,6 +9,7 @@ SIGXCPU at a limit of CPU time. Unhandled, each of them would end a process with
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import resource
@@ -48,7 +49,9 @@ def available_memory(device: torch.device) -> int:
     """
     import torch
 
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    # macOS does not tell how much is free: all of it can be, since what others hold is swapped.
+    pages = "SC_AVPHYS_PAGES" if "SC_AVPHYS_PAGES" in os.sysconf_names else "SC_PHYS_PAGES"
+    free = os.sysconf(pages) * os.sysconf("SC_PAGE_SIZE")
     with suppress(OSError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):
@@ -69,6 +72,29 @@ _CGROUPS = (
     (Path("/sys/fs/cgroup/memory"), "memory.limit_in_bytes", "memory.usage_in_bytes"),
 )
 """Of version 2 and 1: folder, and the names of the files of limit and use."""
+
+
+def open_memory(name: str) -> int:
+    """Return the descriptor of new memory that other processes can map, empty and without a name.
+
+    It lies in no file system, whose size could be that of a container's /dev/shm.
+
+    Raises:
+        OSError: If the system has no such memory.
+    """
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create(name)
+    # Those Pythons lack it that are built to run on old systems too, conda's and uv's among them.
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    if not hasattr(libc, "memfd_create"):
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    close_on_exec = 1
+    descriptor = int(libc.memfd_create(name.encode(), close_on_exec))
+    if descriptor < 0:
+        raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
+    return descriptor
 
 
 def resolve_device(name: str) -> torch.device:

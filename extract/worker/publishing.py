@@ -3,7 +3,6 @@
 Legend: F rows of a shard, D feature width, N rows of a source.
 """
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -173,9 +172,6 @@ class Publisher:
 
     Use as a context manager: its end waits for the shards that were handed over, and raises what
     went wrong with one. Once one could not be published, no later one is.
-
-    Attributes:
-        wait_s: Seconds for which handing over had to wait.
     """
 
     def __init__(self, work: Work, provenance: Mapping[str, str]) -> None:
@@ -184,7 +180,6 @@ class Publisher:
         self._thread = ThreadPoolExecutor(1, "publish")
         self._unpublished: deque[Future[None]] = deque()
         self._has_failed = False
-        self.wait_s = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -208,9 +203,7 @@ class Publisher:
             FeatureStoreError: If a shard to be completed is damaged, or one does not read back.
             OSError: If one cannot be written.
         """
-        started = time.perf_counter()
         self._wait_for_all_but(_MAX_UNPUBLISHED - 1)
-        self.wait_s += time.perf_counter() - started
         self._unpublished.append(self._thread.submit(self._publish, task, decoded, rows))
 
     def check(self) -> None:

@@ -11,7 +11,7 @@ import io
 import re
 import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -55,8 +55,8 @@ Weights = Mapping[str, Tensor]
 
 # Unpickling runs into anything.
 _UNREADABLE = (
-    RuntimeError, ValueError, LookupError, TypeError, EOFError, OSError, UnpicklingError,
-    ArithmeticError, AssertionError, AttributeError, MemoryError, struct.error,
+    RuntimeError, ValueError, LookupError, TypeError, EOFError, UnpicklingError,
+    ArithmeticError, AssertionError, AttributeError, struct.error,
 )  # fmt: skip
 
 
@@ -72,6 +72,7 @@ class RunState:
         last_logits: After the last epoch, [N, C].
         weights: The model's, at the epochs of `KEPT_WEIGHTS`.
         label_reads: How many single target labels were read.
+        troubles: What is wrong with the last epoch, by kind; nothing in older checkpoints.
     """
 
     trainer: Mapping[str, Any]
@@ -80,6 +81,7 @@ class RunState:
     last_logits: Tensor
     weights: Mapping[str, Weights]
     label_reads: int
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def after_epoch(
@@ -90,6 +92,7 @@ class RunState:
         *,
         validators: Mapping[str, Score],
         label_reads: int,
+        troubles: Mapping[str, str],
     ) -> "RunState":
         """Return the state after one more epoch; `before` is None at the start."""
         new = EpochScores.of(evaluation.score, validators)
@@ -109,6 +112,7 @@ class RunState:
             last_logits=evaluation.logits,
             weights={**(before.weights if before else {}), **weights},
             label_reads=label_reads,
+            troubles=troubles,
         )
 
     @property
@@ -137,6 +141,7 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     Raises:
         FeatureStoreError: If it is damaged.
         DataConflictError: If it is of another run.
+        OSError: If it cannot be read, which is no reason to remove it.
     """
     try:
         state = _state(torch.load(folder.checkpoint, map_location="cpu", weights_only=True))
@@ -144,25 +149,22 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
-        _raise_innocent(error)
+        _raise_if_innocent(error)
         raise FeatureStoreError(
             f"{folder.checkpoint} is damaged: {_why(error)}; remove it to train this seed afresh"
         ) from error
     return state
 
 
-def _raise_innocent(error: Exception) -> None:
-    """Raise an error on reading that is not the file's fault, which nobody must remove for it."""
-    if isinstance(error, OSError) and error.filename is not None:
-        raise error
-    if isinstance(error, RuntimeError | MemoryError) and lack_of_the_machine(error) is not None:
+def _raise_if_innocent(error: Exception) -> None:
+    """Raise an error on reading that is no fault of the file, which nobody must remove for it."""
+    if isinstance(error, RuntimeError) and lack_of_the_machine(error) is not None:
         raise error
 
 
 def _why(error: Exception) -> str:
     """Return what is wrong with a file that `torch.load` does not read, without its advice."""
-    kinds = (UnpicklingError, LookupError)
-    return "torch.save did not write it" if isinstance(error, kinds) else reason_of(error)
+    return "torch.save did not write it" if isinstance(error, UnpicklingError) else reason_of(error)
 
 
 def _state(plain: dict[str, Any]) -> RunState:
@@ -239,8 +241,8 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
         model = _build(config, kept["epochs"][epoch])
     except Ta3nError:
         raise
-    except _UNREADABLE as error:
-        _raise_innocent(error)
+    except (OSError, *_UNREADABLE) as error:
+        _raise_if_innocent(error)
         raise FeatureStoreError(f"{file} cannot be used: {_why(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 
