@@ -15,12 +15,12 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
-from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Self, TypeAlias
 
+from ta3n.common.device import leaving_interruption_here
 from ta3n.common.errors import DataMissingError, WorkerError
 from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, ClipStatus
@@ -262,7 +262,7 @@ class Decoders:
         worker = _Worker(number, ours)
         if self._memory is not None:
             try:
-                with theirs, _blocked(signal.SIGINT, signal.SIGTERM):
+                with theirs, leaving_interruption_here():
                     descriptors = [theirs.fileno(), self._memory]
                     worker.process = subprocess.Popen(
                         [*self._command, *map(str, descriptors)],
@@ -493,20 +493,6 @@ class Decoders:
         )
         outcome = ClipOutcome(status=status, error=error, attempts=tries)
         self._items.put(Ended(attempt, (outcome,) * len(clips)))
-
-
-@contextmanager
-def _blocked(*signals: signal.Signals) -> Iterator[None]:
-    """Keep signals to a process group from processes that are started meanwhile, for good.
-
-    They are for us, who end those processes; one that is just starting would answer with a
-    traceback.
-    """
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, signals)
-    try:
-        yield
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _no_answer(found: str) -> DataMissingError:

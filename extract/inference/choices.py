@@ -39,7 +39,7 @@ _SQUARES = 14
 
 
 class Choice(Record):
-    """A form in which a network can be run.
+    """A form in which a network can be run; by default the usual one, which needs no trial.
 
     Attributes:
         batch_size: Inputs in one forward pass, of each core on a CPU.
@@ -61,11 +61,6 @@ class Choice(Record):
 
 AsRun = Callable[[nn.Module, int], AbstractContextManager[nn.Module]]
 """Gives a network as it is run with a batch size."""
-
-
-def usual_choice(batch_size: int) -> Choice:
-    """Return the form that needs no trial."""
-    return Choice(batch_size=batch_size)
 
 
 def other_choices(usual: Choice, device: torch.device, *, any_batch: bool) -> list[Choice]:

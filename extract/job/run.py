@@ -6,17 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ta3n.common.device import interruption_behind
 from ta3n.common.errors import (
     DataConflictError,
     Ta3nError,
     TooManyFailuresError,
+    lack_of_the_machine,
     printable,
     shorten,
     unexpected,
 )
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.records import USABLE, ClipRecord, Manifest, Plan, PlannedClip, build_manifest
+from ta3n.common.records import (
+    IMPORTED,
+    USABLE,
+    ClipRecord,
+    Manifest,
+    Plan,
+    PlannedClip,
+    build_manifest,
+)
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import is_finished, restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
@@ -184,9 +194,11 @@ def _work_off(work: Work) -> None:
     try:
         with JobProgress(work.tasks) as progress:
             extract(work, progress)
-    except (Ta3nError, OSError):
+    except Ta3nError:
         raise
     except Exception as error:
+        if interruption_behind(error) or lack_of_the_machine(error):
+            raise
         traceback.print_exc()
         raise unexpected(error) from error
 
@@ -210,9 +222,13 @@ def report(manifest: Manifest, folder: Path) -> None:
     if len(unhappy) > _FAILURES_LISTED:
         LOGGER.info("... and %d more, see the manifest", len(unhappy) - _FAILURES_LISTED)
     if manifest.absent:
+        is_imported = manifest.config.profile == IMPORTED
         LOGGER.info(
-            "%d clips of the official splits are not on disk: %s",
+            "%d %s: %s",
             len(manifest.absent),
+            "listed videos have no features"
+            if is_imported
+            else "clips of the splits are not on disk",
             shorten((clip.path for clip in manifest.absent), 3),
         )
     unused = [clip.path for clip in manifest.clips if not clip.splits]

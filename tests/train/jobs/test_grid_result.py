@@ -11,6 +11,7 @@ from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.train.jobs.grid import Grid
 from ta3n.train.jobs.grid_result import choose
 from ta3n.train.jobs.table import print_grid
+from ta3n.train.runs.records import read_run
 
 from ...support.made_runs import TOTAL, make_config, make_run
 
@@ -73,6 +74,18 @@ def test_rule_without_any_score_is_told_with_those_that_have_one(tmp_path: Path)
     folders = made_grid(tmp_path)
     with pytest.raises(DataMissingError, match=r"score by snd in every seed; the runs have im, or"):
         choose(GRID, folders, "snd")
+
+
+def test_a_combination_in_which_a_score_only_falls_is_not_chosen_by_it(tmp_path: Path) -> None:
+    """`snd` is highest where a model knows least; such runs choose no epoch by it themselves."""
+    falling, rising = (3.0, 2.0, 1.0), (0.1, 0.2, 0.1)
+    folders = made_grid(tmp_path, snd=falling)
+    config = read_run(folders[1][0]).config
+    for seed in range(2):
+        make_run(tmp_path, config, seed, (8, 9, 4), scores={"im": IM[1][seed], "snd": rising})
+    result = choose(GRID, folders, "snd")
+    assert (result.chosen.number, result.chosen.epoch) == (1, 2)
+    assert [trial.best("snd") is None for trial in result.trials] == [True, False, True]
 
 
 def test_broken_run_is_named(tmp_path: Path) -> None:

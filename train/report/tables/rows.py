@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
+from ta3n.common.log import counted
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
@@ -199,12 +200,17 @@ def judged(run: Run) -> list[str]:
 def others_sheet(
     blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]], rules: Sequence[str]
 ) -> Sheet:
-    """Return a table of rows that stand in no table of the paper, for one direction or more."""
+    """Return a table of rows that stand in no table of the paper, for one direction or more.
+
+    Where that is all of them, the paper is not spoken of.
+    """
     analyses = [analysis for analysis, _ in blocks]
     rule = analyses[0].rule
     return Sheet(
         name="others",
-        title="Rows that are in no table of the paper",
+        title="Rows that are in no table of the paper"
+        if any(len(rows) < len(analysis.direction.rows) for analysis, rows in blocks)
+        else "Accuracy of every row",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
         "only with the same temporal module and the same settings, or over the source only that a "
@@ -496,7 +502,8 @@ def _reads(direction: DirectionRuns) -> str:
     runs = [run for row in direction.rows for run in row.runs]
     total = sum(run.result.target_label_reads for run in runs)
     return (
-        f"{direction.label}: single target labels were read {total} times in {len(runs)} runs, "
+        f"{direction.label}: single target labels were read {total:,} times in "
+        f"{counted(len(runs), 'run')}, "
         "to score every epoch for the curves and the tables. Only oracle chooses by them."
     )
 
