@@ -56,13 +56,12 @@ class SideBySide(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3], or windows."""
-        pieces = torch.split(crops, self._frames_at_once)
-        return torch.cat(list(self._threads.map(self._infer, pieces)))
+        return torch.cat([piece.result() for piece in self.start(crops)])
 
-    def start(self, crops: Tensor, features: Tensor) -> list[Future[None]]:
-        """Begin to fill features [B, D]; return what tells of each piece."""
-        pieces = (torch.split(each, self._frames_at_once) for each in (crops, features))
-        return [self._threads.submit(self._fill, *piece) for piece in zip(*pieces, strict=True)]
+    def start(self, crops: Tensor) -> list[Future[Tensor]]:
+        """Begin to compute features; return those of each piece, which are to come."""
+        pieces = torch.split(crops, self._frames_at_once)
+        return [self._threads.submit(self._infer, piece) for piece in pieces]
 
     def close(self) -> None:
         """Let the threads end, also one that an interruption caught while it started."""
@@ -73,10 +72,6 @@ class SideBySide(nn.Module):
         with torch.inference_mode():
             features: Tensor = self.network(crops)
             return features
-
-    def _fill(self, crops: Tensor, features: Tensor) -> None:
-        with torch.inference_mode():
-            features.copy_(self.network(crops))
 
 
 Take: TypeAlias = Callable[[Features], None]
@@ -91,11 +86,6 @@ class Done(Protocol):
 
     def synchronize(self) -> None:
         """Wait until it has computed that."""
-
-
-def _cuda_event() -> Done:
-    event: Done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    return event
 
 
 class _Slot:
@@ -126,7 +116,7 @@ class _Slot:
         self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
         self._done = done
-        self.running: list[Future[None]] = []
+        self.running: list[Future[Tensor]] = []
 
     def __len__(self) -> int:
         return self._length
@@ -135,7 +125,8 @@ class _Slot:
         """Copy frames [n, H, W, 3], or windows [n, T, S, S, 3], behind those that are there."""
         end = self._used + pixels.size
         if end > len(self._pixels):
-            larger = self._host(max(end, 2 * len(self._pixels)))
+            # What a whole batch of such frames takes.
+            larger = self._host(len(self._crops) * pixels[0].size)
             larger[: self._used] = self._pixels[: self._used]
             self._pixels = larger
         np.copyto(self._pixels[self._used : end].numpy(), pixels.reshape(-1))
@@ -167,11 +158,11 @@ class _Slot:
         """Wait for the features, hand them to those who take them, and forget the frames."""
         if self._done is not None:
             self._done.synchronize()
-        for piece in self.running:
-            piece.result()
+        pieces = [piece.result() for piece in self.running]
+        features = torch.cat(pieces) if pieces else self.features
         first = 0
         for _, count, take in self._pieces:
-            take(self.features[first : first + count].numpy())
+            take(features[first : first + count].numpy())
             first += count
         self._pieces.clear()
         self._length = self._used = 0
@@ -273,7 +264,7 @@ class BatchRunner:
         self._input_shape = input_shape
         self.feature_dim = feature_dim
         if device.type == "cuda":
-            new_done = new_done or _cuda_event
+            new_done = new_done or torch.cuda.Event
         # Where a device or threads compute by themselves, one batch is filled meanwhile.
         num_slots = 1 if new_done is None and not isinstance(network, SideBySide) else 2
         self._free = deque(
@@ -331,7 +322,7 @@ class BatchRunner:
         try:
             with torch.inference_mode():
                 if isinstance(self._network, SideBySide):
-                    slot.running = self._network.start(slot.crops()[:end], slot.features[:end])
+                    slot.running = self._network.start(slot.crops()[:end])
                     return True
                 crops = torch.split(slot.crops()[:end], self._at_once)
                 rows = torch.split(slot.features[:end], self._at_once)

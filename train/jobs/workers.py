@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from ta3n.common.device import leaving_interruption_here
-from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
+from ta3n.common.device import interrupted_by, leaving_all_but_sigterm_here
+from ta3n.common.errors import EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from ta3n.train.data.shared import SharedValue
@@ -54,7 +54,7 @@ def run_in_processes(
     executor = ProcessPoolExecutor(
         num_processes, initializer=_start, initargs=(os.getpid(), shared)
     )
-    with leaving_interruption_here():
+    with leaving_all_but_sigterm_here():
         futures = [executor.submit(_run_task, function, *task) for task in tasks]
     try:
         for future in as_completed(futures):
@@ -89,13 +89,7 @@ class _Worker:
             return
         self.is_stopping = True
         if self.has_task:
-            self.raise_interrupted(signal.Signals(number).name)
-
-    def raise_interrupted(self, by: str) -> None:
-        """Raise what ends a task."""
-        raise InterruptedRunError(
-            f"interrupted by {by}; what is done is kept, the same command line goes on from there"
-        )
+            raise interrupted_by(number)
 
 
 _WORKER = _Worker()
@@ -118,7 +112,7 @@ def _run_task(function: Callable[..., R], *arguments: Any) -> R:
     _WORKER.has_task = True
     try:
         if _WORKER.is_stopping:
-            _WORKER.raise_interrupted("a signal")
+            raise interrupted_by(signal.SIGTERM)
         return function(*_WORKER.shared, *arguments)
     finally:
         _WORKER.has_task = False

@@ -126,10 +126,9 @@ class Trainer:
                 then; go on from the last saved state, with other settings.
         """
         plan = self.begin_epoch()
-        measured = [
-            self._step(batch, step, plan.steps)
-            for step, batch in enumerate(plan.batches(self.data))
-        ]
+        # Nothing here holds a batch while the next one is gathered.
+        batches = plan.batches(self.data)
+        measured = [self._step(next(batches), step, plan.steps) for step in range(plan.steps)]
         (table,) = read_tables(measured, 1)
         return self.end_epoch(plan, table)
 

@@ -119,19 +119,24 @@ def train_step(
 
 def _move(learner: Learner, total: Tensor, update: Update, clip_norm: float) -> Tensor:
     """Move what the update moves; a parameter without a gradient is left alone to the bit."""
-    learner.optimizer.zero_grad()
     moved = [tensor for name, tensor in learner.parameters.items() if update.moves(name)]
     # Stacked runs share no weights, so the gradient of the sum is the gradient of each.
     total.sum().backward(inputs=moved)  # type: ignore[no-untyped-call]
     grad_norm = learner.clip(moved, clip_norm)
     learner.optimizer.step()
+    # Let go at once: the next forward pass, or the look at the target, needs the memory.
+    learner.optimizer.zero_grad()
     return grad_norm
 
 
 @torch.no_grad()
 def _keep_statistics(learner: Learner, statistics: Mapping[str, Tensor], momentum: float) -> None:
     for name, seen in statistics.items():
-        learner.buffers[f"{name}.running"].lerp_(seen, momentum)
+        running = learner.buffers[f"{name}.running"]
+        # Of a single item the variance is 0, and tells nothing of the domain's.
+        varies = seen[..., 1:, :].any(dim=-1, keepdim=True)
+        variance = torch.where(varies, seen[..., 1:, :], running[..., 1:, :])
+        running.lerp_(torch.cat([seen[..., :1, :], variance], dim=-2), momentum)
 
 
 @torch.no_grad()

@@ -227,11 +227,11 @@ class _Room:
         found = _ENDS.search(text)
         if found is None or not text:
             return Markup.escape(text)
-        parts = (Markup.escape(text[: found.start()]),)
+        parts = [Markup.escape(text[: found.start()])]
         for own, longest in ((found["deviation"], self.deviation), (found["mark"], self.mark)):
             lacking = longest[len(own or "") :]
             room = Markup('<i data-room="{}"></i>').format(lacking) if lacking else ""
-            parts += (Markup(room), Markup.escape(own or ""))
+            parts += [Markup(room), Markup.escape(own or "")]
         return Markup("").join(parts)
 
 

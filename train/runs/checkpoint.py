@@ -10,7 +10,7 @@ Legend: N target validation videos, C classes, D cached feature width.
 import io
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -52,9 +52,7 @@ from ta3n.train.validators.rules import Score
 
 Weights = Mapping[str, Tensor]
 
-_UNREADABLE = (
-    RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError,
-)  # fmt: skip
+_UNREADABLE = (RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +67,7 @@ class RunState:
         last_logits: After the last epoch, [N, C].
         weights: The model's, at the epochs of `KEPT_WEIGHTS`.
         label_reads: How many single target labels were read.
+        troubles: What is wrong with the last epoch, by kind; nothing in older checkpoints.
     """
 
     trainer: Mapping[str, Any]
@@ -77,6 +76,7 @@ class RunState:
     last_logits: Tensor
     weights: Mapping[str, Weights]
     label_reads: int
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def after_epoch(
@@ -87,6 +87,7 @@ class RunState:
         *,
         validators: Mapping[str, Score],
         label_reads: int,
+        troubles: Mapping[str, str],
     ) -> "RunState":
         """Return the state after one more epoch; `before` is None at the start."""
         new = EpochScores.of(evaluation.score, validators)
@@ -106,6 +107,7 @@ class RunState:
             last_logits=evaluation.logits,
             weights={**(before.weights if before else {}), **weights},
             label_reads=label_reads,
+            troubles=troubles,
         )
 
     @property
@@ -134,6 +136,7 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     Raises:
         FeatureStoreError: If it is damaged.
         DataConflictError: If it is of another run.
+        OSError: If it cannot be read, which is no reason to remove it.
     """
     try:
         state = _state(torch.load(folder.checkpoint, map_location="cpu", weights_only=True))
@@ -222,7 +225,7 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
         model = _build(config, kept["epochs"][epoch])
     except Ta3nError:
         raise
-    except _UNREADABLE as error:
+    except (OSError, *_UNREADABLE) as error:
         raise FeatureStoreError(f"{file} cannot be used: {reason_of(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 

@@ -1,6 +1,7 @@
 """If this breaks, frames get lost or mixed up between decoders and the network, or a job hangs."""
 
 import os
+import signal
 import subprocess
 import tempfile
 import threading
@@ -110,6 +111,17 @@ def test_no_clip_waits_for_another_one() -> None:
     assert ended == [*range(1, NUM_CLIPS), 0]
 
 
+def test_none_waits_for_ever_where_blocks_are_few() -> None:
+    """Two blocks for three long clips: each gives frames before any of them ends."""
+    given = set()
+    with threads(Counting(lambda _: 40_000), 3, 2**13) as decoders:
+        for item in decoders.decoded(passes(3)):
+            if isinstance(item, Ended):
+                break
+            given.add(item.attempt.clips[0].id)
+    assert given == {0, 1, 2}
+
+
 def test_error_of_ours_is_raised_where_frames_are_taken() -> None:
     def before(number: int, frame: int) -> None:
         if (number, frame) == (2, 1):
@@ -122,6 +134,24 @@ def test_error_of_ours_is_raised_where_frames_are_taken() -> None:
     ):
         list(decoders.decoded(passes(4)))
     assert threading.active_count() == running
+
+
+def test_an_error_of_the_machine_is_raised_as_well() -> None:
+    """Not taken for the end of a decoder, which nobody would be told of."""
+
+    def before(number: int, frame: int) -> None:
+        if (number, frame) == (2, 1):
+            raise OSError(5, "Input/output error")
+
+    stopped = threading.Event()
+    in_time = threading.Timer(30, stopped.set)
+    in_time.start()
+    with (
+        threads(Counting(lambda _: 3, before), 1) as decoders,
+        pytest.raises(OSError, match="Input/output error"),
+    ):
+        list(decoders.decoded(passes(4), stopped))
+    in_time.cancel()
 
 
 def test_memory_is_bounded_whatever_the_clips() -> None:
@@ -186,6 +216,33 @@ def test_what_cannot_be_started_leaves_nothing_behind(monkeypatch: pytest.Monkey
     assert threading.active_count() == running
 
 
+def test_an_interruption_while_they_start_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it comes just then, a thread that runs is said not to."""
+    decoders = Decoders(
+        PassDecoding(Path(), CONFIG),
+        count=4,
+        max_bytes=2**20,
+        frame_bytes=3,
+        command=DECODER_COMMAND,
+    )
+    feeder, workers = decoders._feeder, list[Any]()
+    start = feeder.start
+
+    def interrupted() -> None:
+        start()
+        workers.extend(decoders._workers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feeder, "start", interrupted)
+    monkeypatch.setattr(feeder, "is_alive", lambda: False)
+    with pytest.raises(KeyboardInterrupt), decoders:
+        raise AssertionError("they were started")
+    assert all(worker.process.returncode is not None for worker in workers)
+    feeder.join(60)
+
+
 @pytest.mark.parametrize("count", [1, 2, 16, 256])
 @pytest.mark.parametrize("frame_bytes", [3, 224 * 224 * 3, 32 * 224 * 224 * 3])
 def test_blocks_fill_what_is_configured(count: int, frame_bytes: int) -> None:
@@ -237,6 +294,21 @@ def test_processes_hand_over_what_decoding_gives(tmp_path: Path, write_clip: Wri
         assert ends[clips[0].path] == outcome
         assert np.array_equal(found[clips[0].path], expected)
     assert [ends[clips[0].path].status for clips in todo] == ["ok", "ok", "ok", "failed"]
+
+
+def test_signals_to_the_whole_group_reach_no_decoder_though_it_is_starting() -> None:
+    """Ctrl-C is for the job, which ends them: they would answer with a traceback each."""
+    with Decoders(
+        PassDecoding(Path(), CONFIG), count=1, max_bytes=2**20, frame_bytes=3,
+        command=DECODER_COMMAND,
+    ) as decoders:  # fmt: skip
+        (worker,) = decoders._workers
+        assert worker.process is not None
+        worker.process.send_signal(signal.SIGINT)
+        worker.process.send_signal(signal.SIGTERM)
+        decoders.wait_until_ready()
+        assert decoders._workers == [worker]
+        assert worker.process.poll() is None
 
 
 def no_memory(*_: object) -> int:

@@ -1,5 +1,6 @@
 """If this breaks, two different runs share a folder, or a finished run is not recognised."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -73,6 +74,22 @@ def test_what_a_killed_run_was_writing_goes_when_it_goes_on_or_is_finished(tmp_p
         assert folder.is_finished()
         assert not left.exists()
         assert live.exists(), "a process that still writes keeps its own"
+
+
+def test_a_finished_run_is_told_on_a_file_system_that_is_mounted_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.write_start(CONFIG, 3)
+    folder.weights.write_bytes(b"")
+    folder.write_result(RESULT)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        # The system says so before it looks whether there is such a file.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert folder.is_finished()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seed": 1}'])

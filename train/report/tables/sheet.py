@@ -258,7 +258,7 @@ def _table(sheet: Sheet, block: Block, left_out: Collection[str], room: int) -> 
     from rich.text import Text
 
     shown = _shown(sheet, left_out)
-    widths = _widths(sheet, block, left_out, room) or [None] * len(shown)
+    widths: Sequence[int | None] = _widths(sheet, block, left_out, room) or [None] * len(shown)
     table = Table(title=Text(block.label), title_justify="left")
     for number, width in zip(shown, widths, strict=True):
         column = sheet.columns[number]
