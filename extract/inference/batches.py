@@ -192,7 +192,8 @@ class RowSpool:
 
     def __init__(self, width: int, folder: Path | None) -> None:
         # A size of 0 sets no limit.
-        max_size, self._where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
+        max_size = 0 if folder is None else _BYTES_IN_MEMORY
+        self._where = None if folder is None else str(folder)
         self._file = SpooledTemporaryFile(max_size=max_size, dir=self._where)  # noqa: SIM115
         self._num_rows = 0
         self._width = width
