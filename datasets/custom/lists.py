@@ -52,6 +52,7 @@ _OPTIONAL = {"frames", *_OF_SECTIONS}
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
 # What the annotation tables of EPIC-KITCHENS-55 have; each row is a section of a recording.
 _EPIC_COLUMNS = dict.fromkeys(("uid", "video_id", "verb_class"))
+_OTHER_KINDS = (".json", ".pkl", ".pickle", ".xlsx", ".parquet", ".mat", ".npy")
 # Of more digits it is none that counts clips, frames or classes.
 _NUMBER = re.compile("[0-9]{1,9}")
 _FRAME = re.compile("-?[0-9]{1,9}")
@@ -166,8 +167,18 @@ def _is_table(file: Path) -> bool:
     return file.suffix.lower() in (".csv", ".tsv")
 
 
+def _lines(file: Path) -> list[SplitLine]:
+    """Return the lines of a list without comments: `#` begins one where a blank follows it."""
+    if file.suffix.lower() in _OTHER_KINDS:
+        raise DataConflictError(
+            f"{quoted(file)} is no list that is read here; make a table of it (.csv) with columns "
+            "path, class and split"
+        )
+    return [line for line in read_lines(file) if not re.match("#( |$)", line.text)]
+
+
 def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
-    for line in read_lines(file):
+    for line in _lines(file):
         parts = line.text.split()
         numbered = _NUMBERED_LINE.fullmatch(line.text)
         if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
@@ -182,7 +193,7 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
 
 
 def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
-    lines = list(read_lines(file))
+    lines = _lines(file)
     told = re.fullmatch(r"sep=(.)", lines[0].text) if lines else None
     if told:  # a line of Excel's
         lines = lines[1:]

@@ -33,7 +33,15 @@ from ta3n.common.records import (
 )
 from ta3n.common.store import Features, crc32_of, sidecar_path, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.custom.lists import Entry, has_splits, parts_of, read_list, spelling, stem_of
+from ta3n.datasets.custom.lists import (
+    Entry,
+    has_splits,
+    no_entry,
+    parts_of,
+    read_list,
+    spelling,
+    stem_of,
+)
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
 from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
@@ -493,6 +501,8 @@ def from_lists(
                         f"{entry.line.place}: {quoted(stem)} is listed before, with another class, "
                         "part or number of frames; list it once"
                     )
+    if not known:
+        raise no_entry(lists, dataset.name)
     return list({video.path: video for video in known.values()}.values())
 
 
@@ -560,7 +570,21 @@ def _class_folder(entry: Entry, dataset: Dataset, benchmark: Benchmark | None) -
     labels = benchmark.side(dataset.name).labels
     folders = sorted(folder for folder, number in labels.items() if number == int(label))
     if not folders:
-        raise UsageError(f"{entry.line.place}: label {label} is of no class of {benchmark.name}")
+        start = " (labels count from 0)" if int(label) == len(benchmark.class_names) else ""
+        raise UsageError(
+            f"{entry.line.place}: label {label} is of no class of {benchmark.name}{start}"
+        )
     # Of several folders of a class the one that the name holds: v_RopeClimbing_g01_c01.
-    name = PurePosixPath(entry.path).name.lower()
-    return next((folder for folder in folders if f"_{folder.lower()}_" in name), folders[0])
+    told = [folder for folder in labels if _is_told(folder, parts_of(entry.path))]
+    if told and not set(told) & set(folders):
+        raise DataConflictError(
+            f"{entry.line.place}: label {label} is {benchmark.class_names[int(label)]} of "
+            f"{benchmark.name}, but {quoted(entry.path)} tells of {told[0]}; are the labels of "
+            "another benchmark, or from 1? Official split files are for --splits"
+        )
+    return next((folder for folder in folders if folder in told), folders[0])
+
+
+def _is_told(folder: str, path: PurePosixPath) -> bool:
+    """Tell whether a path names a class folder: as its folder, or between `_` in its name."""
+    return path.parent.name == folder or f"_{folder.lower()}_" in path.name.lower()

@@ -18,7 +18,15 @@ from ta3n.common.errors import (
 )
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.records import USABLE, ClipRecord, Manifest, Plan, PlannedClip, build_manifest
+from ta3n.common.records import (
+    IMPORTED,
+    USABLE,
+    ClipRecord,
+    Manifest,
+    Plan,
+    PlannedClip,
+    build_manifest,
+)
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import is_finished, restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
@@ -214,9 +222,13 @@ def report(manifest: Manifest, folder: Path) -> None:
     if len(unhappy) > _FAILURES_LISTED:
         LOGGER.info("... and %d more, see the manifest", len(unhappy) - _FAILURES_LISTED)
     if manifest.absent:
+        is_imported = manifest.config.profile == IMPORTED
         LOGGER.info(
-            "%d clips of the official splits are not on disk: %s",
+            "%d %s: %s",
             len(manifest.absent),
+            "listed videos have no features"
+            if is_imported
+            else "clips of the splits are not on disk",
             shorten((clip.path for clip in manifest.absent), 3),
         )
     unused = [clip.path for clip in manifest.clips if not clip.splits]

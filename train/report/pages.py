@@ -89,9 +89,8 @@ def build_pages(
             up=up,
             script="" if up is None else Markup(_SCRIPT),
             script_hash=_SCRIPT_HASH,
-            num_runs=found.num_runs,
             version=version("ta3n"),
-            **values,
+            **{"num_runs": found.num_runs, **values},
         )
         # A file name need not be valid Unicode; its odd bytes are shown as such.
         return text.encode(errors="backslashreplace")
@@ -107,6 +106,7 @@ def build_pages(
             direction=page.direction,
             contents=page.contents,
             pages=others,
+            num_runs=page.direction.num_runs,
         )
         for page in pages
     }

@@ -31,6 +31,8 @@ NAMES = {
 MADE = ("--backbone", "made-up")
 """Theirs have 2048 values a frame, which is more than a test needs."""
 
+NUMBERED = ("--dataset", "hmdb", "--benchmark", "ucf-hmdb-small", "--lists")
+
 CLASS_OF_LABEL = {"0": "golf", "1": "pullup"}
 
 
@@ -254,6 +256,14 @@ def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -
         (("--dataset", "hmdb", "--lists", "train.txt"), 2, "give --benchmark, which names it"),
         (("--dataset", "hmdb", "--lists", "train_other.txt"), 1, "no features of the 1 videos"),
         (("--dataset", "hmdb", "--lists", "train_twice.txt"), 1, "'a' is listed before, with"),
+        (("--dataset", "hmdb", "--lists", "train_empty.txt"), 1, "no clip of hmdb51 is listed in"),
+        ((*NUMBERED, "train_high.txt"), 2, "label 5 is of no class of ucf-hmdb-small (labels cou"),
+        ((*NUMBERED, "train_other_label.txt"), 1, "label 0 is golf of ucf-hmdb-small, but 'x/a_pu"),
+        (
+            (*NUMBERED, "train_other_folder.txt"),
+            1,
+            "label 1 is pullup of ucf-hmdb-small, but 'gol",
+        ),
     ],
 )
 def test_mistakes_are_told(
@@ -270,6 +280,10 @@ def test_mistakes_are_told(
     Path("val_of_train.txt").write_text("a 7 golf\n")
     Path("train_other.txt").write_text("a 7 golf\n")
     Path("train_twice.txt").write_text("a 7 golf\na 7 wave\n")
+    Path("train_empty.txt").write_text("\n")
+    Path("train_high.txt").write_text("a 7 5\n")
+    Path("train_other_label.txt").write_text("x/a_pullup_f 7 0\n")
+    Path("train_other_folder.txt").write_text("golf/a 7 1\n")
     result = run("import", published, *args)
     assert result.exit_code == code
     assert told in result.stderr

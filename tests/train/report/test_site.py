@@ -97,6 +97,7 @@ def test_the_index_leads_to_a_page_for_each_direction_and_kind(several: Report) 
         assert told in text
     for path, direction in zip(pages, several.found.directions, strict=True):
         assert direction.label in read(path).text
+        assert f"{direction.num_runs} finished run" in read(path).text
         leads = set(links_of(path))
         assert index.resolve() in leads
         # Footnotes on this direction alone.
@@ -159,7 +160,7 @@ def test_footnotes_of_a_page_are_of_its_direction_alone(tmp_path: Path) -> None:
     make_run(tmp_path, other, 0, (1, 2, 3), scores={"im": (1, 2, 3)}, withheld={"snd": {"no": 1}})
     report = write_report([tmp_path], tmp_path / "out", features=None, command="x", pictures=False)
     one, two = (read(page).text for page in report.pages[1:])
-    assert "snd: score withheld in 1 epochs of 1 run" in one
+    assert "snd: score withheld in 1 epoch of 1 run" in one
     assert "snd: score withheld in 4 epochs of 2 runs" in two
     assert "in 5 epochs" not in one + two
 

@@ -39,12 +39,14 @@ _MOST_CLASSES_WITH_COUNTS = 16
 _MOST_CLASSES_WITH_NAMES = 40
 _DARK = 0.55
 _LABEL_WIDTH = 28
+_MANY_ROWS = 15
 
 
 def accuracy_picture(direction: DirectionRuns) -> Picture:
     """Draw `last` and `oracle` accuracy of every row, the first row on top."""
     rows = direction.rows
-    with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
+    height = 0.45 if len(rows) <= _MANY_ROWS else 0.36
+    with new_figure(1.5 + height * len(rows)) as (figure, axes):
         for place, row in enumerate(rows):
             for rule, offset in _OFFSET.items():
                 _draw_row(axes, row, rule, place + offset)

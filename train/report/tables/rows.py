@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
+from ta3n.common.log import counted
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
@@ -501,7 +502,8 @@ def _reads(direction: DirectionRuns) -> str:
     runs = [run for row in direction.rows for run in row.runs]
     total = sum(run.result.target_label_reads for run in runs)
     return (
-        f"{direction.label}: single target labels were read {total} times in {len(runs)} runs, "
+        f"{direction.label}: single target labels were read {total:,} times in "
+        f"{counted(len(runs), 'run')}, "
         "to score every epoch for the curves and the tables. Only oracle chooses by them."
     )
 

@@ -76,15 +76,17 @@ def further_findings(analysis: Analysis) -> list[str]:
         chosen += f" (it looked at {' or '.join(looked)})" if looked else ""
     num = sum(c.p_corrected is not None for c in analysis.comparisons)
     rows = "row" if num == 1 else "rows"
-    sentences.append(
-        f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
+    tests = (
         f"“Beats” and “falls behind” mean p below {_ALPHA} by a t test over seeds and "
         f"videos, both paired (seeds where rows have the same {FEWEST_PAIRS} or more), corrected "
         f"by Holm's method for the {num} {rows} compared. "
         f"Intervals hold {LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one "
-        "comparison alone. "
-        f"Not told apart does not mean equal. One of the {total} target videos is worth "
-        f"{100 / total:.2f} points."
+        "comparison alone. Not told apart does not mean equal. "
+    )
+    sentences.append(
+        f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
+        f"{tests if num else ''}"
+        f"One of the {total} target videos is worth {100 / total:.2f} points."
     )
     return sentences
 

@@ -77,6 +77,9 @@ def test_missing_rows_are_told_not_made_up(tmp_path: Path) -> None:
     assert "There is no source-only row" in no_source
     alone = main_finding(analysis(tmp_path / "b", {TA3N: (15, 14), TARGET: (19, 19)}))
     assert "stands alone" in alone
+    tests = further_findings(analysis(tmp_path / "d", {TA3N: (15, 14)}))[-1]
+    assert "0 rows" not in tests
+    assert "“Beats”" not in tests
     none = main_finding(analysis(tmp_path / "c", {SOURCE: (15, 14)}))
     assert none == "No adapting method was run: Source only, relation 72.5 %."
 
