@@ -20,7 +20,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
-from ta3n.common.errors import EXIT_INTERRUPTED, Ta3nError, unexpected
+from ta3n.common.errors import EXIT_INTERRUPTED, Ta3nError, lack_of_the_machine, unexpected
 from ta3n.common.video import RgbImage
 from ta3n.extract.decoders.blocks import Blocks, Layout
 from ta3n.extract.decoding.decode import drain
@@ -200,7 +200,7 @@ class Decoder:
 
 def _sendable(error: Exception) -> Exception:
     """Return an error as it can be sent; one that nobody expected tells where it came from."""
-    if isinstance(error, Ta3nError | OSError):
+    if isinstance(error, Ta3nError) or lack_of_the_machine(error):
         with suppress(Exception):
             pickle.loads(pickle.dumps(error))
             return error

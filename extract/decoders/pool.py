@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from itertools import count
 from multiprocessing.connection import Connection, Pipe, wait
@@ -248,10 +249,8 @@ class Decoders:
         started = time.perf_counter()
         try:
             while stopped is None or not stopped.is_set():
-                try:
+                with suppress(queue.Empty):
                     return self._items.get(timeout=None if stopped is None else 0.5)
-                except queue.Empty:
-                    continue
             raise CancelledError
         finally:
             self.wait_s += time.perf_counter() - started

@@ -8,8 +8,9 @@ of a frame, S side of a crop.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -191,8 +192,9 @@ class RowSpool:
 
     def __init__(self, width: int, folder: Path | None) -> None:
         # A size of 0 sets no limit.
-        max_size, where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
-        self._file = SpooledTemporaryFile(max_size=max_size, dir=where)  # noqa: SIM115
+        max_size = 0 if folder is None else _BYTES_IN_MEMORY
+        self._where = None if folder is None else str(folder)
+        self._file = SpooledTemporaryFile(max_size=max_size, dir=self._where)  # noqa: SIM115
         self._num_rows = 0
         self._width = width
 
@@ -208,21 +210,31 @@ class RowSpool:
         return self._num_rows, self._width
 
     def append(self, rows: Features) -> None:
-        """Add rows [n, D]; raise OSError if the disk is full."""
-        self._file.seek(4 * self._width * self._num_rows)
-        self._file.write(np.ascontiguousarray(rows, np.float32).data)
+        """Add rows [n, D]; raise OSError, also on reading, if the disk is full."""
+        with self._at(self._num_rows) as file:
+            file.write(np.ascontiguousarray(rows, np.float32).data)
         self._num_rows += len(rows)
 
     def __getitem__(self, rows: slice) -> Features:
         """Return the rows of a slice without step."""
         first, end, _ = rows.indices(self._num_rows)
         found = np.empty((max(end - first, 0), self._width), np.float32)
-        self._file.seek(4 * self._width * first)
         # Reading from memory holds the interpreter's lock, which the network's thread needs too.
         data = found.reshape(-1).data.cast("B")
-        for start in range(0, len(data), _BYTES_READ_AT_ONCE):
-            self._file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
+        with self._at(first) as file:
+            for start in range(0, len(data), _BYTES_READ_AT_ONCE):
+                file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
         return found
+
+    @contextmanager
+    def _at(self, row: int) -> Iterator["SpooledTemporaryFile[bytes]"]:
+        """Give the file at a row; errors name the folder, since the file has no name to tell."""
+        try:
+            self._file.seek(4 * self._width * row)
+            yield self._file
+        except OSError as error:
+            error.filename = error.filename or self._where
+            raise
 
 
 class BatchRunner:

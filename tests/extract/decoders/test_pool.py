@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -184,6 +185,28 @@ def test_they_can_be_told_to_stop() -> None:
         stopped.set()
         with pytest.raises(CancelledError):
             list(items)
+
+
+@dataclass
+class Lacking:
+    """Finds the machine without memory, whatever the clip."""
+
+    def __call__(self, *_: object) -> Generator[RgbImage, None, Outcomes]:
+        raise MemoryError("for a clip")
+        yield np.zeros((1, 1, 3), np.uint8)
+
+
+def test_what_the_machine_lacks_is_told_by_processes_as_it_is(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Not as a fault of this software, with a traceback."""
+    command = (sys.executable, "-m", DECODER_COMMAND[-1])
+    with (
+        Decoders(Lacking(), count=1, max_bytes=2**20, frame_bytes=3, command=command) as decoders,
+        pytest.raises(MemoryError, match="for a clip"),
+    ):
+        list(decoders.decoded(passes(1)))
+    assert "Traceback" not in capfd.readouterr().err
 
 
 class Unsendable(Counting):
