@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.loop.batches import EpochPlan, TrainingData, plan_epoch, target_batch_size
+from ta3n.train.loop.batches import EpochPlan, TrainingData, plan_epoch
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.recipe.recipes import Batches
+from ta3n.train.recipe.schedule import target_batch_size
 
 MakeData = Callable[..., TrainingData]
 CPU = torch.device("cpu")
