@@ -27,6 +27,7 @@ from ta3n.train.layers.domains import source_shares
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.model.videos import StoredVideos, Videos, asked_on, take_videos
 from ta3n.train.recipe.recipes import Batches, Sampling
+from ta3n.train.recipe.schedule import target_batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -136,14 +137,6 @@ class Batch:
         return len(self.source_features) + (
             0 if self.target_features is None else len(self.target_features)
         )
-
-
-def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
-    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps.
-
-    Without any source it is B_S, the size of a batch.
-    """
-    return max(1, source_batch * num_target // num_source) if num_source else source_batch
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,11 +16,11 @@ from ta3n.train.loop.batches import (
     TrainingData,
     plan_epoch,
     side_by_side,
-    target_batch_size,
 )
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.model.videos import StoredVideos, Stream
 from ta3n.train.recipe.recipes import Batches
+from ta3n.train.recipe.schedule import target_batch_size
 
 MakeData = Callable[..., TrainingData]
 CPU = torch.device("cpu")

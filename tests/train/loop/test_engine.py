@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.checks import NonFiniteError, check_finite
 from ta3n.train.loop.engine import Trainer
@@ -221,14 +221,14 @@ def test_batches_that_are_all_too_small_for_a_term_are_refused(
         "mcc": "minimum class confusion",
         "im": "information maximisation",
     }.items():
-        told = f"{what} needs 2 target videos in a batch, and "
+        told = f"{method}: {what} needs 2 target videos in a batch, and "
         size = "one of size 8 has 1; set --batch-size to 11 at least"
-        with pytest.raises(TrainingError, match=told + size):
+        with pytest.raises(UsageError, match=told + size):
             make_trainer(method, data=few)
         list(make_trainer(method, data=few, source_batch=11, epochs=1).epochs())
-        with pytest.raises(TrainingError, match=told + "there are 1 in all; leave it out"):
+        with pytest.raises(UsageError, match=told + "there are 1 in all; leave it out"):
             make_trainer(method, data=one)
-    with pytest.raises(TrainingError, match=r"2 source videos.*one of size 1 .*-size to 2 "):
+    with pytest.raises(UsageError, match=r"2 source videos.*one of size 1 .*-size to 2 "):
         make_trainer("coral", data=make_data(9, 9), source_batch=1)
     list(make_trainer("dan", data=few, epochs=1).epochs())
     without = replace(few, target_features=None)
