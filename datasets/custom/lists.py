@@ -12,7 +12,6 @@ Windows, with letters composed otherwise than on disk.
 
 import csv
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from ta3n.datasets.reading.folders import (
     FoundVideo,
     class_folders,
     clip_stem,
+    in_words,
     quoted,
     videos_below,
     videos_in,
@@ -366,20 +366,6 @@ def _role(split: str | None, line: SplitLine) -> Role | None:
         return _SPLITS[split.lower()]
     except KeyError as error:
         raise line.malformed("in a split train, val or test, or in none") from error
-
-
-def in_words(text: str) -> str:
-    """Return a listed word as it is meant: in UTF-8, or else in the code page of Windows, composed.
-
-    Names on disk are kept as they are; this is for what is compared with them, and for classes.
-    """
-    if not text.isascii():
-        raw = text.encode("utf-8", "surrogateescape")
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            text = raw.decode("cp1252", "replace")
-    return unicodedata.normalize("NFC", text)
 
 
 def parts_of(path: str) -> PurePosixPath:

@@ -7,7 +7,7 @@ from typing import Any
 from torch import Tensor
 
 from ta3n.common.errors import DataConflictError, TrainingError
-from ta3n.train.loop.batches import EpochPlan, TrainingData
+from ta3n.train.loop.batches import EpochPlan, TrainingData, target_batch_size
 from ta3n.train.loop.measurements import EpochTable
 from ta3n.train.methods.run_settings import RunSettings
 from ta3n.train.model.videos import StoredVideos, count_not_finite
@@ -33,6 +33,7 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             f"{data.num_source} source videos; source-free adaptation alone has none"
         )
     _check_sources(settings, data)
+    _check_batches(settings, data)
     _check_labels(settings, data.source_labels)
     used = {"source": data.source_features, "target": data.target_features if uses_target else None}
     for domain, features in used.items():
@@ -59,6 +60,31 @@ def _check_sources(settings: RunSettings, data: TrainingData) -> None:
             f"a batch of {settings.recipe.source_batch} source videos has no video of some of the "
             f"{num} sources; set --batch-size to {num} at least"
         )
+
+
+def _check_batches(settings: RunSettings, data: TrainingData) -> None:
+    """Refuse batches that are all too small for a term, which would then do nothing or harm."""
+    batch, num_target = settings.recipe.source_batch, data.num_target
+    sources = len(data.source_sizes) if settings.domains == "each" else 1
+    in_all = {"source": data.num_source // sources, "target": num_target}
+    held = {
+        "source": min(batch, data.num_source) // sources,
+        "target": min(target_batch_size(batch, data.num_source, num_target), num_target),
+    }
+    for term in settings.method.terms:
+        needed = {"source": term.uses_source, "target": term.uses_target}
+        for domain in needed:
+            if not needed[domain] or held[domain] >= term.fewest:
+                continue
+            needs = f"{term.label} needs {term.fewest} {domain} videos in a batch"
+            if in_all[domain] < term.fewest:
+                raise TrainingError(f"{needs}, and there are {in_all[domain]} in all; leave it out")
+            # The target has floor(B N_T / N_S) videos in a batch.
+            least = max(term.fewest * sources, -(-term.fewest * data.num_source // num_target))
+            raise TrainingError(
+                f"{needs}, and one of size {batch} has {held[domain]}; set --batch-size to {least}"
+                " at least"
+            )
 
 
 def _check_labels(settings: RunSettings, labels: Tensor) -> None:
