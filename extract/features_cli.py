@@ -37,7 +37,8 @@ Examples:
 \b
 What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
 again; both with the line that made the features.
-Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage.
+Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage, 3 more videos of an import failed
+than --max-failures allows, 75 interrupted.
 """
 
 
@@ -48,6 +49,9 @@ Examples:
       --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
   ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
   ta3n-features import i3d.pkl --dataset ucf101 --splits ucfTrainTestlist --backbone i3d
+  ta3n-features import clip.h5 --dataset mine --root videos --backbone clip --pooled
+  ta3n-features import i3d --dataset hmdb51 --splits testTrainMulti_7030_splits --backbone i3d \\
+      --ending _rgb       (of files called as VIDEO_rgb.npy)
   ta3n-features import --epic pickles --annotations epic-kitchens-100-annotations
 """
 
@@ -219,9 +223,10 @@ def import_command(
     """Make a feature folder of features from elsewhere.
 
     DIR holds, at any depth, a folder for each video with a tensor for each frame (img_00001.t7), or
-    a file .npy, .npz, .pt or .pkl for each video with an array of frames x features. FILE holds
-    those of all videos: a dict of arrays by name, or one array with --ids. Videos are matched by
-    name. Classes and splits come from --lists, official --splits, or the clips in --root.
+    a file .npy, .npz, .pt, .pkl or .h5 for each video with an array of frames x features. FILE
+    holds those of all videos: a dict of arrays by name, or one array with --ids. Videos are matched
+    by name, those of one name by the folders of their classes. Classes and splits come from
+    --lists, official --splits, or the clips in --root.
 
     With --epic, the features published for the EPIC-KITCHENS-100 domain adaptation challenge
     (source_train.pkl and so on) become the folders epic100-source and epic100-target. Segments are
