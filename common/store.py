@@ -457,6 +457,8 @@ def _told(path: Path, what: str) -> Iterator[None]:
     """Turn whatever an unreadable file raises into our error."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise FeatureStoreError(f"{path} {what}: it is missing") from error
     except _UNREADABLE as error:
         raise FeatureStoreError(f"{path} {what}: {first_line(error)}") from error
 

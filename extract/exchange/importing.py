@@ -22,6 +22,7 @@ from ta3n.common.files import expand_home, remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.records import (
     IMPORTED,
+    USABLE,
     ClipRecord,
     FeatureConfig,
     Manifest,
@@ -128,7 +129,7 @@ _Matched: TypeAlias = Mapping[str, tuple[KnownVideo, FoundFeatures]]
 
 
 def run_import(job: ImportJob) -> Manifest:
-    """Write shards and the manifest; what is finished is not read again.
+    """Write shards and the manifest; of what is finished little is read again.
 
     Raises:
         DataMissingError: No features of the known videos are there.
@@ -183,24 +184,31 @@ def plan_import(
 def _refuse_replaced(
     folder: Path, finished: Iterable[str], listing: Listing, read: Callable[[PlannedClip], ReadClip]
 ) -> None:
-    """Refuse to leave features as they are where those they were read from are others now."""
+    """Refuse to leave features as they are where those they were read from are others now.
+
+    Looked at are files that were written since, and one of each shard: its entries may be read
+    by another name.
+    """
     files = {clip.path: clip for clip in listing.clips}
-    replaced = []
+    others = []
     for shard in finished:
-        for clip in read_record(ShardRecord, sidecar_path(folder, shard)).clips:
-            if clip.path not in files or files[clip.path].mtime_ns == clip.mtime_ns:
+        clips = read_record(ShardRecord, sidecar_path(folder, shard)).clips
+        there = [clip for clip in clips if clip.path in files]
+        first = next((clip for clip in there if clip.status in USABLE), None)
+        for clip in there:
+            if clip != first and files[clip.path].mtime_ns == clip.mtime_ns:
                 continue
             try:
                 crc32 = crc32_of(read(clip)[0])
             except ClipError:
                 crc32 = 0
             if crc32 != clip.crc32:
-                replaced.append(clip.path)
-    if replaced:
+                others.append(clip.path)
+    if others:
         raise DataConflictError(
-            f"{quoted(folder)} holds features of {len(replaced)} videos whose files were replaced "
-            f"since ({shorten(replaced, 3)}); remove the folder to import them again, or use "
-            "another --out"
+            f"{quoted(folder)} holds other features of {len(others)} videos than there are now "
+            f"({shorten(others, 3)}): their files were replaced, or are read by other options; "
+            "remove the folder to import them again, or use another --out"
         )
 
 
@@ -294,7 +302,6 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
         frames=exported.frames if exported else "all",
         feature_dim=width,
         timing=exported.timing if exported else "frames",
-        transform=f"entry {job.key}" if job.key else "",
     )
 
 

@@ -101,6 +101,8 @@ def run_job(job: ExtractionJob) -> Manifest:
     except BaseException:
         _tidy_up(folder)
         raise
+    # What a job left that was killed meanwhile.
+    remove_stale_temporaries(folder)
     manifest = build_manifest(folder)
     _refuse_lost_plan(folder, plan, manifest)
     return manifest

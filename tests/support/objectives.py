@@ -6,12 +6,12 @@ The cases are read from `golden/objectives_reference.json` of the folder that TA
 
 import json
 from collections.abc import Callable, Mapping
-from functools import cache, partial
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 VALUE_RTOL, GRADIENT_RTOL, FLOOR = 1e-10, 1e-9, 1e-13
 """Agreement in float64, relative to the largest expected entry; below the floor all is equal."""
@@ -93,20 +93,3 @@ def check_gradients(case: Case, value: Tensor, inputs: Mapping[str, Tensor]) -> 
         else:
             assert gradient is not None, f"no gradient arrives at {name}"
             check_value(gradient, expected, GRADIENT_RTOL)
-
-
-def arriving_gradients(model: nn.Module) -> dict[str, Tensor]:
-    """Return what a copy of every gradient that arrives is put into, by name of the parameter.
-
-    A step lets go of the gradients themselves at its end.
-    """
-    arrived: dict[str, Tensor] = {}
-
-    def keep(name: str, parameter: Tensor) -> None:
-        assert parameter.grad is not None
-        arrived[name] = parameter.grad.clone()
-
-    for name, parameter in model.named_parameters():
-        hook = partial(keep, name)
-        parameter.register_post_accumulate_grad_hook(hook)  # type: ignore[no-untyped-call]
-    return arrived

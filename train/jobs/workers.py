@@ -18,7 +18,7 @@ from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
 from ta3n.common.device import interrupted_by, leaving_all_but_sigterm_here
-from ta3n.common.errors import EXIT_INTERRUPTED
+from ta3n.common.errors import EXIT_INTERRUPTED, TrainingError
 
 if TYPE_CHECKING:
     from ta3n.train.data.shared import SharedValue
@@ -49,12 +49,11 @@ def run_in_processes(
 
     Raises:
         TerminatedWorkerError: If a worker died.
+        TrainingError: If no processes can work side by side here.
         Exception: What a task raised; the other workers are stopped first.
     """
-    executor = ProcessPoolExecutor(
-        num_processes, initializer=_start, initargs=(os.getpid(), shared)
-    )
     with leaving_all_but_sigterm_here():
+        executor = _executor(num_processes, shared)
         futures = [executor.submit(_run_task, function, *task) for task in tasks]
     try:
         for future in as_completed(futures):
@@ -68,6 +67,20 @@ def run_in_processes(
         raise
     finally:
         executor.shutdown(kill_workers=True)
+
+
+def _executor(num_processes: int, shared: "SharedValue[Any] | None") -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(
+            num_processes, initializer=_start, initargs=(os.getpid(), shared)
+        )
+    except OSError as error:
+        if error.filename:
+            raise
+        raise TrainingError(
+            f"no processes can work side by side here ({error.strerror}): what they wait by lies "
+            "in /dev/shm, which must be there and writable; leave out --jobs"
+        ) from error
 
 
 class _Worker:

@@ -72,9 +72,9 @@ def _check_batches(settings: RunSettings, data: TrainingData) -> None:
         "target": min(target_batch_size(batch, data.num_source, num_target), num_target),
     }
     for term in settings.method.terms:
-        needing = ("source", "target") if term.uses_source else ("target",)
-        for domain in needing:
-            if held[domain] >= term.fewest:
+        needed = {"source": term.uses_source, "target": term.uses_target}
+        for domain in needed:
+            if not needed[domain] or held[domain] >= term.fewest:
                 continue
             needs = f"{term.label} needs {term.fewest} {domain} videos in a batch"
             if in_all[domain] < term.fewest:

@@ -126,9 +126,10 @@ class Trainer:
                 then; go on from the last saved state, with other settings.
         """
         plan = self.begin_epoch()
-        # Nothing here holds a batch while the next one is gathered.
-        batches = plan.batches(self.data)
-        measured = [self._step(next(batches), step, plan.steps) for step in range(plan.steps)]
+        measured = [
+            self._step(batch, step, plan.steps)
+            for step, batch in enumerate(plan.batches(self.data))
+        ]
         (table,) = read_tables(measured, 1)
         return self.end_epoch(plan, table)
 

@@ -59,8 +59,10 @@ class StackedTrainer:
         """
         plans = [member.begin_epoch() for member in self._members]
         learner = StackedLearner(self._members)
-        batches, steps = side_by_side(plans).batches(self._members[0].data), plans[0].steps
-        measured = [self._step(learner, next(batches), step, steps) for step in range(steps)]
+        measured = [
+            self._step(learner, batch, step, plans[0].steps)
+            for step, batch in enumerate(side_by_side(plans).batches(self._members[0].data))
+        ]
         learner.hand_over()
         tables = read_tables(measured, len(self._members))
         ended = [_end(*each) for each in zip(self._members, plans, tables, strict=True)]

@@ -119,13 +119,12 @@ def train_step(
 
 def _move(learner: Learner, total: Tensor, update: Update, clip_norm: float) -> Tensor:
     """Move what the update moves; a parameter without a gradient is left alone to the bit."""
+    learner.optimizer.zero_grad()
     moved = [tensor for name, tensor in learner.parameters.items() if update.moves(name)]
     # Stacked runs share no weights, so the gradient of the sum is the gradient of each.
     total.sum().backward(inputs=moved)  # type: ignore[no-untyped-call]
     grad_norm = learner.clip(moved, clip_norm)
     learner.optimizer.step()
-    # Let go at once: the next forward pass, or the look at the target, needs the memory.
-    learner.optimizer.zero_grad()
     return grad_norm
 
 

@@ -84,16 +84,15 @@ def observe(
     was_training = model.training
     model.eval()
     try:
-        seen: list[Tensor] = []
-        first = 0
+        seen = []
         for part, num_views in views_of(videos, batch_size):
             output = model(part.to(weight), NO_REVERSAL, num_source=len(part) if are_source else 0)
-            outputs = [over_views(o, num_views) for o in (output.logits, output.video_features)]
-            # Written to where they are to be: joined at the end they would be there twice.
-            seen = seen or [each.new_empty(len(videos), each.shape[1]) for each in outputs]
-            for whole, each in zip(seen, outputs, strict=True):
-                whole[first : first + len(each)] = each
-            first += len(outputs[0])
-        return Observation(*seen)
+            seen.append(
+                Observation(
+                    logits=over_views(output.logits, num_views),
+                    features=over_views(output.video_features, num_views),
+                )
+            )
+        return Observation(*map(torch.cat, zip(*seen, strict=True)))
     finally:
         model.train(was_training)

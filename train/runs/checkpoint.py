@@ -9,6 +9,7 @@ Legend: N target validation videos, C classes, D cached feature width.
 
 import io
 import re
+import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -23,7 +24,7 @@ from ta3n.common.errors import (
     DataMissingError,
     FeatureStoreError,
     Ta3nError,
-    first_line,
+    lack_of_the_machine,
     reason_of,
 )
 from ta3n.common.files import replace_file
@@ -52,7 +53,11 @@ from ta3n.train.validators.rules import Score
 
 Weights = Mapping[str, Tensor]
 
-_UNREADABLE = (RuntimeError, ValueError, KeyError, TypeError, EOFError, UnpicklingError)
+# Unpickling runs into anything.
+_UNREADABLE = (
+    RuntimeError, ValueError, LookupError, TypeError, EOFError, UnpicklingError,
+    ArithmeticError, AssertionError, AttributeError, struct.error,
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -144,11 +149,22 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
+        _raise_if_innocent(error)
         raise FeatureStoreError(
-            f"{folder.checkpoint} is damaged: {first_line(error)}; remove it to train this seed "
-            "afresh"
+            f"{folder.checkpoint} is damaged: {_why(error)}; remove it to train this seed afresh"
         ) from error
     return state
+
+
+def _raise_if_innocent(error: Exception) -> None:
+    """Raise an error on reading that is no fault of the file, which nobody must remove for it."""
+    if isinstance(error, RuntimeError) and lack_of_the_machine(error) is not None:
+        raise error
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong with a file that `torch.load` does not read, without its advice."""
+    return "torch.save did not write it" if isinstance(error, UnpicklingError) else reason_of(error)
 
 
 def _state(plain: dict[str, Any]) -> RunState:
@@ -226,7 +242,8 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
     except Ta3nError:
         raise
     except (OSError, *_UNREADABLE) as error:
-        raise FeatureStoreError(f"{file} cannot be used: {reason_of(error)}") from error
+        _raise_if_innocent(error)
+        raise FeatureStoreError(f"{file} cannot be used: {_why(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 
 

@@ -12,6 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -167,15 +168,16 @@ class RunFolder:
         return self.path / "weights.pt"
 
     def is_finished(self) -> bool:
-        """Say whether the figures are there; what a kill left beside them goes.
+        """Say whether the figures are there; what a kill left beside them goes, if it can.
 
         Raises:
             FeatureStoreError: If the figures are damaged.
-            OSError: If the checkpoint cannot be removed.
         """
         if self.read_result() is None:
             return False
-        self._remove_checkpoint()
+        # They count also where nothing can be written: in an archive, or somebody else's folder.
+        with suppress(OSError):
+            self._remove_checkpoint()
         remove_stale_temporaries(self.path)
         return True
 

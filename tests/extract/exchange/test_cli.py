@@ -1,6 +1,7 @@
 """If this breaks, published features cannot be trained on, or are of the wrong videos."""
 
 import csv
+import errno
 import os
 import shutil
 import unicodedata
@@ -15,6 +16,7 @@ from click.testing import CliRunner, Result
 from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.extract.exchange import exporting
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 from ta3n.extract.features_cli import main
 
@@ -290,6 +292,32 @@ def test_mistakes_are_told(
     assert not Path("features").exists()
 
 
+def test_half_an_export_is_not_left_behind(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for the features of fewer videos, or keep the next export from its name."""
+    by_lists(published)
+    features, out = tmp_path / "features" / "hmdb51", tmp_path / "exported"
+    before = sorted(tmp_path.iterdir())
+    made: list[Path] = []
+
+    def until_full(values: Any, file: Path) -> None:
+        if made:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_array(values, file)
+        made.append(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "write_array", until_full)
+        result = run("export", features, "--format", "npy", "--out", out)
+    assert result.exit_code == 1
+    assert f"No space left on device: {tmp_path}" in result.stderr
+    assert (len(made), sorted(tmp_path.iterdir())) == (1, before)
+    out.mkdir()
+    assert run("export", features, "--format", "npy", "--out", out).exit_code == 0
+    assert len(list(out.glob("*.npy"))) == 3
+
+
 @pytest.fixture
 def listed(tmp_path: Path) -> Path:
     """Return a list of four videos, two of which have one name."""
@@ -388,10 +416,10 @@ def test_files_that_were_replaced_are_not_taken_for_those_before(
     write_array(rows(9), arrays / "golf" / "b.npy")
     result = by_list(listed, arrays)
     assert result.exit_code == 1
-    assert "1 videos whose files were replaced since (golf/b.avi); remove the fold" in result.stderr
+    assert "holds other features of 1 videos than there are now (golf/b.avi)" in result.stderr
 
 
-def test_another_entry_is_another_setting(tmp_path: Path, listed: Path) -> None:
+def test_another_entry_is_not_taken_for_the_one_before(tmp_path: Path, listed: Path) -> None:
     (tmp_path / "arrays").mkdir()
     np.savez(tmp_path / "arrays" / "b.npz", rgb=rows(0), flow=rows(1))
     assert by_list(listed, tmp_path / "arrays", "--key", "rgb").exit_code == 0
@@ -399,7 +427,7 @@ def test_another_entry_is_another_setting(tmp_path: Path, listed: Path) -> None:
     assert np.array_equal(found["golf/b.avi"], rows(0))
     result = by_list(listed, tmp_path / "arrays", "--key", "flow")
     assert result.exit_code == 1
-    assert "transform is entry rgb there, entry flow now" in result.stderr
+    assert "their files were replaced, or are read by other options" in result.stderr
 
 
 @pytest.mark.shared

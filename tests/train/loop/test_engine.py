@@ -231,6 +231,8 @@ def test_batches_that_are_all_too_small_for_a_term_are_refused(
     with pytest.raises(TrainingError, match=r"2 source videos.*one of size 1 .*-size to 2 "):
         make_trainer("coral", data=make_data(9, 9), source_batch=1)
     list(make_trainer("dan", data=few, epochs=1).epochs())
+    without = replace(few, target_features=None)
+    list(make_trainer("label-smoothing", data=without, epochs=1).epochs())
 
 
 def test_prediction_needs_no_dropout_and_changes_nothing(

@@ -2,23 +2,19 @@
 
 import io
 import re
-import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
 
 from ta3n.common.errors import DataConflictError
-from ta3n.train.loop import batches
 from ta3n.train.loop.batches import TrainingData
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord
 from ta3n.train.loop.stacked import StackedLearner, StackedTrainer
-from ta3n.train.model.videos import take_videos
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
 
 from ...support.waiting import NoWaiting
@@ -173,27 +169,6 @@ def test_runs_without_dropout_or_target_stack(
     for member, single in zip(members, singles, strict=True):
         run(single, 2)
         close(member, single)
-
-
-@pytest.mark.parametrize("stacked", [False, True])
-def test_a_batch_and_its_gradients_are_gone_before_the_next_is_gathered(
-    make_trainer: MakeTrainer, monkeypatch: pytest.MonkeyPatch, stacked: bool
-) -> None:
-    members = make_members(make_trainer, "source-only")
-    gathered: list[weakref.ref[Tensor]] = []
-    moved = [parameter for member in members for parameter in member.model.parameters()]
-
-    def take(*args: Any) -> Tensor:
-        assert all(each() is None for each in gathered)
-        assert all(parameter.grad is None for parameter in moved)
-        taken = take_videos(*args)
-        gathered.append(weakref.ref(taken))
-        return taken
-
-    monkeypatch.setattr(batches, "take_videos", take)
-    run(StackedTrainer(members) if stacked else members[0], 2)
-    assert len(gathered) == 6
-    assert all(parameter.grad is None for parameter in moved)
 
 
 @pytest.mark.parametrize("method", ["ta3n", "mcd", "jan", "adabn"])

@@ -59,6 +59,15 @@ def test_result_comes_back_and_marks_the_run_finished(tmp_path: Path) -> None:
     assert RESULT.rules["last"].percent == 75.0
 
 
+def test_figures_count_where_nothing_can_be_removed(tmp_path: Path) -> None:
+    """As in an archive, or in somebody else's folder."""
+    folder = RunFolder(tmp_path / "seed-3")
+    folder.write_result(RESULT)
+    folder.weights.write_bytes(b"")
+    folder.checkpoint.mkdir()
+    assert folder.is_finished()
+
+
 def test_what_a_killed_run_was_writing_goes_when_it_goes_on_or_is_finished(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     killed = subprocess.Popen([sys.executable, "-c", ""])
