@@ -116,7 +116,7 @@ class _Slot:
         # What no frame was put into stays as it was: it pads the last batch.
         self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
-        self._done = done
+        self.done = done
         self.running: list[Future[Tensor]] = []
 
     def __len__(self) -> int:
@@ -150,15 +150,10 @@ class _Slot:
             first, offset = first + length, end
         return self._crops
 
-    def mark_end(self) -> None:
-        """Note that the device has got all work on this batch."""
-        if self._done is not None:
-            self._done.record()
-
     def empty(self) -> None:
         """Wait for the features, hand them to those who take them, and forget the frames."""
-        if self._done is not None:
-            self._done.synchronize()
+        if self.done is not None:
+            self.done.synchronize()
         pieces = [piece.result() for piece in self.running]
         features = torch.cat(pieces) if pieces else self.features
         first = 0
@@ -322,7 +317,8 @@ class BatchRunner:
                     f"{self._device} has not enough memory for {what} at a time; use a "
                     "smaller --batch-size, or a device with nothing else on it"
                 )
-        slot.mark_end()
+        if slot.done is not None:
+            slot.done.record()
         self._running.append(slot)
         if not self._free:
             self._collect()

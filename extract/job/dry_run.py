@@ -6,6 +6,7 @@ The trial is the work as it would be, in a folder that is removed again.
 import errno
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -262,16 +263,9 @@ def _held_by_children() -> int:
     for children in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):
             for number in children.read_text().split():
-                held += _own_bytes(Path("/proc", number, "status"))
+                status = Path("/proc", number, "status").read_text()
+                held += sum(1024 * int(kb) for kb in re.findall(r"RssAnon:\s*(\d+)", status))
     return held
-
-
-def _own_bytes(status: Path) -> int:
-    with suppress(OSError):
-        for line in status.read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def _existing(folder: Path) -> Path:
