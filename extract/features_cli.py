@@ -164,6 +164,11 @@ def merge(folder: Path, as_json: bool) -> None:
     "--ids", type=_PATH, metavar="FILE", help="With one array of all videos: their names, in lines."
 )
 @click.option("--pooled", is_flag=True, help="An array of one axis is the one row of its video.")
+@click.option("--transposed", is_flag=True, help="Arrays are features x frames.")
+@click.option("--key", metavar="NAME", help="Entry with the features, where files hold several.")
+@click.option(
+    "--ending", metavar="TEXT", help="What follows names of videos in those of files, as _rgb does."
+)
 @click.option("--new-splits", is_flag=True, help="Other splits of the same videos.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option(
@@ -199,6 +204,9 @@ def import_command(
     weights: str | None,
     ids: Path | None,
     pooled: bool,
+    transposed: bool,
+    key: str | None,
+    ending: str | None,
     new_splits: bool,
     max_failures: str | None,
     epic: Path | None,
@@ -270,6 +278,9 @@ def import_command(
         new_splits=new_splits,
         names=ids,
         pooled=pooled,
+        transposed=transposed,
+        key=key or "",
+        ending=ending or "",
     )
     manifest = run_import(job)
     report(manifest, target)
@@ -279,6 +290,7 @@ def import_command(
 _FOR_EPIC = ("annotations", "modalities", "segments", "all_rows")
 _NOT_FOR_EPIC = (
     *("folder", "dataset", "lists", "benchmark", "splits", "root", "max_failures", "ids", "pooled"),
+    *("transposed", "key", "ending"),
 )
 
 

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from ta3n.common.device import open_memory
 from ta3n.common.log import LOGGER
 from ta3n.common.video import RgbImage
 
@@ -82,8 +83,8 @@ class Blocks:
 
 def open_shared_memory(num_bytes: int) -> int | None:
     """Return a descriptor of new memory that can be shared; None, with a line, if there is none."""
-    with suppress(AttributeError, OSError):
-        descriptor = os.memfd_create("ta3n-frames")
+    with suppress(OSError):
+        descriptor = open_memory("ta3n-frames")
         os.ftruncate(descriptor, num_bytes)
         return descriptor
     folder = tempfile.gettempdir()

@@ -1,7 +1,6 @@
-"""If this breaks, Ctrl-C fills the terminal with tracebacks of workers."""
+"""If this breaks, a job takes more CPUs or memory than it may, or believes it has none."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,22 +9,7 @@ import pytest
 import torch
 
 from ta3n.common import device
-from ta3n.common.device import available_memory, leaving_interruption_here
-
-BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-
-
-def start() -> str:
-    return subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True).stdout
-
-
-def test_only_processes_started_in_it_do_not_see_ctrl_c() -> None:
-    with leaving_interruption_here():
-        inside = start()
-    assert inside == "True\n"
-    assert start() == "False\n"
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
+from ta3n.common.device import available_memory, open_memory
 
 NO_SEMAPHORES = """
 import _multiprocessing
@@ -57,3 +41,45 @@ def test_memory_that_is_free_is_that_of_the_container(
     assert available_memory(cpu) == 500
     (tmp_path / "memory.max").write_text("max\n")
     assert available_memory(cpu) > 500
+
+
+def test_all_memory_counts_as_free_where_the_system_does_not_tell_more(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    known = {name: n for name, n in os.sysconf_names.items() if name != "SC_AVPHYS_PAGES"}
+    by_number = os.sysconf
+
+    def sysconf(name: str) -> int:
+        if name not in known:
+            raise ValueError("unrecognized configuration name")
+        return by_number(known[name])
+
+    monkeypatch.setattr(os, "sysconf_names", known)
+    monkeypatch.setattr(os, "sysconf", sysconf)
+    assert available_memory(torch.device("cpu")) > 0
+
+
+def test_memory_is_shared_by_pythons_that_are_built_for_older_systems(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delattr(os, "memfd_create", raising=False)
+    descriptor = open_memory("frames")
+    try:
+        assert not os.get_inheritable(descriptor)
+        assert "/memfd:frames" in str(Path(f"/proc/self/fd/{descriptor}").readlink())
+        os.ftruncate(descriptor, 10)
+        assert os.pwrite(descriptor, b"a", 9) == 1
+    finally:
+        os.close(descriptor)
+
+
+WINDOWS = "import sys; sys.platform = 'win32'; import ta3n.common.log"
+
+
+def test_windows_is_told_where_it_runs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-P", "-c", WINDOWS], capture_output=True, text=True, check=False
+    )
+    assert done.stderr.splitlines()[-1] == (
+        "ImportError: ta3n runs on Linux; on Windows, install and start it inside WSL"
+    )

@@ -10,7 +10,6 @@ import io
 import mmap
 import os
 import pickle
-import sys
 from math import prod
 from multiprocessing.reduction import DupFd
 from tempfile import TemporaryFile
@@ -21,6 +20,7 @@ import torch
 from joblib.externals.loky.backend.reduction import get_loky_pickler
 from torch import Tensor
 
+from ta3n.common.device import open_memory
 from ta3n.common.store import Features
 
 T = TypeVar("T")
@@ -120,7 +120,7 @@ class _Reader(pickle.Unpickler):
 
 
 def _nameless_file() -> IO[bytes]:
-    if sys.platform == "linux":
-        # Of no file system, whose size could be that of a container's /dev/shm.
-        return os.fdopen(os.memfd_create("ta3n"), "w+b", buffering=0)
-    return TemporaryFile("w+b", buffering=0)
+    try:
+        return os.fdopen(open_memory("ta3n"), "w+b", buffering=0)
+    except OSError:
+        return TemporaryFile("w+b", buffering=0)

@@ -1,10 +1,12 @@
 """If this breaks, runs side by side hold the features several times, or see what others write."""
 
 import os
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 import torch
 from torch import Tensor
 
@@ -61,6 +63,21 @@ def test_what_is_kept_is_small_beside_the_tensors_that_stay_where_they_are() -> 
         assert half.shape == (500, 100)
         assert again[0, 0] == reshaped[0, 0, 0] == half[0, 0] == 7
         assert memory.keep(whole[1:])._num_bytes > 4 * 999 * 100
+
+
+def refuse(*_: object) -> int:
+    raise OSError(1, "Operation not permitted")
+
+
+def test_a_file_without_a_name_serves_where_the_system_has_no_such_memory(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(os, "memfd_create", refuse, raising=False)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    with SharedMemory() as memory:
+        memory.allocate((2, 2))[:] = 1
+        memory.keep([1])
+        assert not list(tmp_path.iterdir())
 
 
 def test_nothing_in_any_folder_stands_for_it(tmp_path: Path) -> None:
