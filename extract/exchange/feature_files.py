@@ -19,6 +19,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from ta3n.common.errors import ClipError, DataConflictError, DataMissingError, first_line, reason_of
+from ta3n.common.files import is_named_in_utf8
 from ta3n.common.store import Features
 from ta3n.datasets.reading.folders import quoted
 from ta3n.extract.exchange.pickles import PickledArray, open_pickle
@@ -204,7 +205,7 @@ def _tensors(file: Path, *, in_place: bool) -> Any:
     import torch
 
     # Tensors of the older form cannot be left in the file.
-    mapped = in_place and is_zipfile(file)
+    mapped = in_place and is_zipfile(file) and is_named_in_utf8(file)
     try:
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (UnpicklingError, EOFError, LookupError, OSError, RuntimeError, ValueError) as error:
