@@ -4,23 +4,24 @@ from __future__ import annotations
 
 import json
 import logging
-import signal
 import sys
 from collections.abc import Callable, Mapping
 from functools import partial, wraps
 from os import fspath
 from pathlib import Path
 from pkgutil import resolve_name
-from types import FrameType, NoneType
+from types import NoneType
 from typing import TYPE_CHECKING, Any, Literal, ParamSpec, TypeVar, get_args, get_origin
 
 import click
 
+from ta3n.common.device import interruption_behind, raise_when_asked_to_stop
 from ta3n.common.errors import (
     EXIT_ENVIRONMENT,
+    EXIT_INTERRUPTED,
     DataMissingError,
-    InterruptedRunError,
     Ta3nError,
+    lack_of_the_machine,
     printable,
 )
 from ta3n.common.files import expand_home
@@ -49,29 +50,31 @@ def handles_errors(command: str) -> Callable[[Callable[P, None]], Callable[P, No
             set_up_logging(command, _level(kwargs))
             for name, value in kwargs.items():
                 kwargs[name] = _at_home(value)
-            signal.signal(signal.SIGTERM, _raise_interrupted)
-            # A shell lets what it starts in the background ignore Ctrl-C.
-            if signal.getsignal(signal.SIGINT) is signal.default_int_handler:
-                signal.signal(signal.SIGINT, _raise_interrupted)
+            raise_when_asked_to_stop()
             try:
                 _check_folder()
                 function(*args, **kwargs)
-            except Ta3nError as error:
-                _log_causes(error)
-                _end(command, str(error), error.exit_code)
-            except KeyboardInterrupt:
-                _end(command, _interrupted("Ctrl-C"), InterruptedRunError.exit_code)
-            except BrokenPipeError:
-                sys.stderr.close()
-                sys.exit(EXIT_ENVIRONMENT)
-            except (OSError, ImportError, MemoryError) as error:
-                if (what := _of_the_machine(error)) is None:
-                    raise
-                _end(command, what, EXIT_ENVIRONMENT)
+            except BaseException as error:
+                _tell(command, error)
+                raise
 
         return run
 
     return decorate
+
+
+def _tell(command: str, error: BaseException) -> None:
+    """End with one line and an exit code; return from what is to be seen with its traceback."""
+    if (interruption := interruption_behind(error)) is not None:
+        _end(command, str(interruption), EXIT_INTERRUPTED)
+    if isinstance(error, Ta3nError):
+        _log_causes(error)
+        _end(command, str(error), error.exit_code)
+    if isinstance(error, BrokenPipeError):
+        sys.stderr.close()
+        sys.exit(EXIT_ENVIRONMENT)
+    if (what := lack_of_the_machine(error)) is not None:
+        _end(command, what, EXIT_ENVIRONMENT)
 
 
 _option_of_log = partial(click.option, is_flag=True)
@@ -81,22 +84,6 @@ def _level(options: dict[str, Any]) -> int:
     """Take `--quiet` and `--verbose` out of the options; return the least level that is logged."""
     quiet, verbose = options.pop("quiet"), options.pop("verbose")
     return logging.DEBUG if verbose else logging.WARNING if quiet else logging.INFO
-
-
-def _of_the_machine(error: OSError | ImportError | MemoryError) -> str | None:
-    """Say what the machine lacks; None for an import that fails by a fault in code."""
-    if isinstance(error, OSError):
-        return f"{error.strerror}: {error.filename}" if error.filename else str(error)
-    if isinstance(error, MemoryError):
-        more = f": {error}" if str(error) else ""
-        return f"not enough memory{more}; give it more, or raise its limit (ulimit -v)"
-    # The latter is a name that a library has not.
-    if not (error.path or "").endswith(".so") or str(error).startswith("cannot import name"):
-        return None
-    return (
-        f"{error.path} cannot be loaded: {error}; it is damaged, or memory is limited too far "
-        "(ulimit -v)"
-    )
 
 
 def _log_causes(error: BaseException) -> None:
@@ -224,23 +211,10 @@ def _check_folder() -> None:
         ) from error
 
 
-def _raise_interrupted(number: int, _frame: FrameType | None) -> None:
-    # Batch systems send it to several processes of a job at once, so that it may come twice, and
-    # Ctrl-C is pressed twice: the second one must not end the saving that the first one begins.
-    signal.signal(number, signal.SIG_IGN)
-    if number == signal.SIGINT:
-        raise KeyboardInterrupt
-    raise InterruptedRunError(_interrupted(signal.Signals(number).name))
-
-
-def _interrupted(by: str) -> str:
-    return f"interrupted by {by}; what is done is kept, the same command line goes on from there"
-
-
 def _end(command: str, message: str, code: int) -> None:
     one_line = printable(" ".join(message.split()))
     click.echo(
-        f"{command}: {'' if code == InterruptedRunError.exit_code else 'error: '}{one_line}",
+        f"{command}: {'' if code == EXIT_INTERRUPTED else 'error: '}{one_line}",
         err=True,
     )
     sys.exit(code)

@@ -1,6 +1,10 @@
-"""Where work runs: the device, the CPUs and memory that there are, and other processes.
+"""Where work runs: the device, the CPUs and memory that there are, and the signals that end it.
 
 torch and joblib are imported late: not everybody who works in processes needs a device.
+
+Signals that ask to stop come from batch systems, terminals and people: SIGTERM and Ctrl-C from all,
+SIGHUP as a terminal closes, SIGUSR1 or SIGUSR2 as `--signal` of Slurm, LSF and Grid Engine have it,
+SIGXCPU at a limit of CPU time. Unhandled, each of them would end a process with nothing saved.
 """
 
 from __future__ import annotations
@@ -13,11 +17,11 @@ import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from multiprocessing import resource_tracker
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING
 
-from ta3n.common.errors import DeviceError, UsageError
+from ta3n.common.errors import DeviceError, InterruptedRunError, UsageError
 
 if TYPE_CHECKING:
     import torch
@@ -154,21 +158,86 @@ def load_matplotlib() -> None:
             os.environ["MPLBACKEND"] = named
 
 
+_OTHERS = frozenset(
+    getattr(signal, name)
+    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
+    if hasattr(signal, name)
+)
+
+SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM}) | _OTHERS
+"""All that ask to stop."""
+
+
+def raise_when_asked_to_stop() -> None:
+    """Let signals raise `InterruptedRunError` from now on, the first that comes.
+
+    What a shell or `nohup` lets its commands ignore goes on being ignored.
+    """
+    for number in SIGNALS:
+        default = number == signal.SIGTERM or signal.getsignal(number) in (
+            signal.SIG_DFL,
+            signal.default_int_handler,
+        )
+        if default:
+            signal.signal(number, _raise)
+
+
+def _raise(number: int, _frame: FrameType | None) -> None:
+    # Batch systems send them to several processes of a job at once, so that one may come twice, and
+    # Ctrl-C is pressed twice: none must end the saving that the first one begins.
+    for each in SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    raise interrupted_by(number)
+
+
+def interrupted_by(number: int) -> InterruptedRunError:
+    """Return what is raised for a signal."""
+    by = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+    return InterruptedRunError(
+        f"interrupted by {by}; what is done is kept, the same command line goes on from there"
+    )
+
+
+def interruption_behind(error: BaseException) -> InterruptedRunError | None:
+    """Return the interruption that led to an error, or is it; None if there was none.
+
+    What a signal breaks off may raise an error of its own: a lock that was being taken, a library
+    that takes everything for a failure.
+    """
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, KeyboardInterrupt):
+        seen = seen.__cause__ or seen.__context__
+    if seen is None or isinstance(seen, InterruptedRunError):
+        return seen
+    return interrupted_by(signal.SIGINT)
+
+
 @contextmanager
 def leaving_interruption_here() -> Iterator[None]:
-    """Let worker processes that are started in it never see Ctrl-C.
+    """Let processes that are started in it never see a signal that asks to stop.
 
-    A terminal sends it to all processes at once, and one that is just starting would answer with
-    a traceback. This process ends its workers by itself.
+    Terminals and batch systems send them to all processes at once, and one that is just starting
+    would answer with a traceback, or end. Who starts it ends it.
     """
-    # Starting a tracker of resources, Python's and loky's, unblocks it: once, so they come first.
-    from joblib.externals.loky.backend import resource_tracker as loky_tracker
-
-    resource_tracker.ensure_running()
-    loky_tracker.ensure_running()
     # A new process inherits what is blocked.
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
     try:
         yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+@contextmanager
+def leaving_all_but_sigterm_here() -> Iterator[None]:
+    """Let workers that joblib starts in it see no signal that asks to stop but SIGTERM."""
+    # They come with trackers of resources, whose start unblocks some signals: once, so it is first.
+    with leaving_interruption_here():
+        from multiprocessing import resource_tracker
+
+        from joblib.externals.loky.backend import resource_tracker as loky_tracker
+
+        resource_tracker.ensure_running()
+        loky_tracker.ensure_running()
+    with leaving_interruption_here():
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        yield

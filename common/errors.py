@@ -4,6 +4,7 @@ Only the command line turns errors into exit codes. A message names what was wro
 what to do about it, in one line.
 """
 
+import errno
 from collections.abc import Iterable
 from difflib import get_close_matches
 
@@ -77,8 +78,11 @@ class TooManyFailuresError(Ta3nError):
     exit_code = 3
 
 
-class InterruptedRunError(Ta3nError):
-    """Stopped by a signal; the same command line goes on where it stopped."""
+class InterruptedRunError(KeyboardInterrupt):
+    """Stopped by a signal; the same command line goes on where it stopped.
+
+    No `Exception`: what goes on after errors, in our code or a library's, must not after this.
+    """
 
     exit_code = EXIT_INTERRUPTED
 
@@ -108,6 +112,53 @@ def reason_of(error: BaseException) -> str:
     """Return the kind of an error and its first line, shortened."""
     kind = type(error).__name__
     return f"{kind}: {first_line(error)[:200]}".removesuffix(f": {kind}")
+
+
+def lack_of_the_machine(error: BaseException) -> str | None:
+    """Return what the machine, or a limit that it sets, lacks, in one line; None for a fault."""
+    if isinstance(error, MemoryError):
+        more = f": {error}" if str(error) else ""
+        return f"not enough memory{more}; {_MORE_MEMORY}"
+    if isinstance(error, OSError):
+        return _lack_by_the_system(error)
+    if isinstance(error, ImportError):
+        return _lack_of_a_library(error)
+    if isinstance(error, RuntimeError):
+        return next((lack for words, lack in _OF_RUNTIMES.items() if words in str(error)), None)
+    return None
+
+
+def _lack_by_the_system(error: OSError) -> str:
+    if error.filename:
+        return f"{error.strerror}: {error.filename}"
+    # Of a process that cannot be started, or memory that cannot be mapped.
+    known = {errno.EAGAIN: _NO_MORE_THREADS, errno.ENOMEM: _NO_MEMORY}
+    return known.get(error.errno or 0, str(error))
+
+
+def _lack_of_a_library(error: ImportError) -> str | None:
+    # The latter is a name that a library has not.
+    if not (error.path or "").endswith(".so") or str(error).startswith("cannot import name"):
+        return None
+    return (
+        f"{error.path} cannot be loaded: {error}; it is damaged, or memory is limited too far "
+        "(ulimit -v)"
+    )
+
+
+_MORE_MEMORY = "give it more, or raise its limit (ulimit -v)"
+_NO_MEMORY = f"not enough memory; {_MORE_MEMORY}"
+_NO_MORE_THREADS = (
+    "no more processes or threads can be started; raise their limit (ulimit -u, or that of the "
+    "container) or that of memory (ulimit -v), or ask for fewer (--decode-threads, --jobs)"
+)
+_OF_RUNTIMES = {
+    "can't start new thread": _NO_MORE_THREADS,
+    "DefaultCPUAllocator: ": _NO_MEMORY,
+    "CUDA out of memory": "the GPU has not enough memory; is it used by others? Give a smaller "
+    "--batch-size, or --device cpu",
+}
+"""What Python and torch say where something is lacking that they have no kind of error for."""
 
 
 def unexpected(error: Exception) -> Ta3nError:

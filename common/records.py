@@ -68,6 +68,8 @@ class Record(BaseModel):
     # Fields that came later: left out where nothing is set, so that what was written before, and
     # its hash, stay as they are.
     later_fields: ClassVar[tuple[str, ...]] = ()
+    # What brings back a file of it that is damaged, for the end of a message.
+    remedy: ClassVar[str] = ""
 
     @model_serializer(mode="wrap")
     def _without_unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
@@ -215,6 +217,8 @@ class ShardRecord(Record):
         clips: In plan order.
     """
 
+    remedy = "; ta3n-extract --repair, with the line that made it, writes it anew"
+
     schema_version: int = SCHEMA_VERSION
     config_hash: str
     shard: ShardName
@@ -232,6 +236,8 @@ class Plan(Record):
         clips: Clips to extract, by number: sorted by path, those that were added later after them.
         absent: Clips that the splits name but that are not on disk.
     """
+
+    remedy = "; bring it back from a copy, or move the folder away and make the features again"
 
     schema_version: int = SCHEMA_VERSION
     config: FeatureConfig
@@ -254,6 +260,8 @@ class Manifest(Record):
         provenance: The distinct provenances of the finished shards.
         clips: Clips of the finished shards, sorted by path.
     """
+
+    remedy = "; ta3n-features merge writes it anew"
 
     schema_version: int = SCHEMA_VERSION
     config: FeatureConfig
@@ -315,7 +323,7 @@ def parse_record(kind: type[_R], data: bytes, origin: Path) -> _R:
         return kind.model_validate(raw)
     except (ValueError, AttributeError, RecursionError, ValidationError) as error:
         reason = str(error).replace("\n", " ")[:200]
-        raise FeatureStoreError(f"{origin} is damaged: {reason}") from error
+        raise FeatureStoreError(f"{origin} is damaged: {reason}{kind.remedy}") from error
 
 
 def read_record(kind: type[_R], path: Path) -> _R:

@@ -215,6 +215,13 @@ def _leaves(
             yield (*prefix, key), value
 
 
+def _shown(value: object) -> str:
+    """Return a value as it may stand in a settings file."""
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(map(_shown, value))}]"
+    return repr(str(value) if isinstance(value, Path) else value)
+
+
 def _refusal(
     error: ValidationError, kind: type[Section], path: Path, origins: Mapping[str, str]
 ) -> UsageError:
@@ -238,6 +245,6 @@ def _refusal(
     # A table as a whole has no origin of its own: any of its keys has it.
     inside = (origins[k] for k in origins if k.startswith(f"{key}."))
     origin = origins.get(key) or next(inside, "default")
-    value = "" if isinstance(first["input"], dict) else f" = {first['input']!r}"
+    value = "" if isinstance(first["input"], dict) else f" = {_shown(first['input'])}"
     message = f"{key}{value} ({origin}): {first['msg'].removeprefix('Value error, ')}"
     return (UsageError if origin == "command line" else ConfigError)(message)

@@ -1,4 +1,4 @@
-"""Feature shards: the only module that touches h5py.
+"""Feature shards, and HDF5 files of others: the only module that touches h5py.
 
 A shard is written once, checked, and never changed: `/features` float32 [F, D] contiguous, one row
 a kept frame; `/frame` int32 [F], its number in the clip; `/row_crc32` uint32 [F]; `/index`, a row
@@ -457,5 +457,62 @@ def _told(path: Path, what: str) -> Iterator[None]:
     """Turn whatever an unreadable file raises into our error."""
     try:
         yield
+    except FileNotFoundError as error:
+        raise FeatureStoreError(f"{path} {what}: it is missing") from error
     except _UNREADABLE as error:
         raise FeatureStoreError(f"{path} {what}: {first_line(error)}") from error
+
+
+@dataclass(frozen=True, slots=True)
+class StoredArray:
+    """An array in an HDF5 file of somebody else, read as long as that is open."""
+
+    _dataset: Any
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+        return tuple(self._dataset.shape or ())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Form of its values."""
+        dtype: np.dtype[Any] = self._dataset.dtype
+        return dtype
+
+    def __getitem__(self, rows: slice) -> NDArray[Any]:
+        """Return a slice along the first axis; nothing else of the array is read."""
+        return np.asarray(self._dataset[rows])
+
+    def read(self) -> NDArray[Any]:
+        """Return all of it."""
+        return np.asarray(self._dataset[()])
+
+
+@contextmanager
+def open_arrays_of_hdf5(path: Path) -> Iterator[dict[str, Any]]:
+    """Give the arrays of an HDF5 file by name; groups are dicts.
+
+    What lies in other files is left out: a file of a stranger may name any.
+
+    Raises:
+        OSError: It cannot be read, or is none.
+    """
+    with h5py.File(path, "r") as file:
+        yield _members(file, set())
+
+
+def _members(group: Any, seen: set[int]) -> dict[str, Any]:
+    seen.add(h5py.h5o.get_info(group.id).addr)
+    found: dict[str, Any] = {}
+    for name in group:
+        if not isinstance(group.get(name, getlink=True), h5py.HardLink):
+            continue
+        member = group[name]
+        if isinstance(member, h5py.Group):
+            # A group may lie in itself.
+            if h5py.h5o.get_info(member.id).addr not in seen:
+                found[name] = _members(member, seen)
+        elif isinstance(member, h5py.Dataset) and not member.is_virtual and not member.external:
+            found[name] = StoredArray(member)
+    return found

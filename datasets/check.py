@@ -153,6 +153,9 @@ def find_problems(
         yield from _leaks(part)
     if benchmark is not None and len(parts) > 1:
         yield from _one_domain_only(parts, benchmark)
+    if benchmark is not None:
+        for part in parts:
+            yield from _lacking_folders(part, benchmark)
     yield from _duplicates(parts)
     for part in parts:
         yield from _empty_parts(part)
@@ -163,7 +166,7 @@ def find_problems(
             yield Finding(Problem.ABSENT, text)
 
 
-def find_notes(part: DatasetClips) -> Iterator[str]:
+def find_notes(part: DatasetClips, benchmark: Benchmark | None = None) -> Iterator[str]:
     """Yield what is worth knowing of a dataset's clips and need not be wrong, a line each."""
     name, members = part.dataset.name, part.members
     if part.only_lists:
@@ -176,6 +179,10 @@ def find_notes(part: DatasetClips) -> Iterator[str]:
             f"{len(set(groups))} groups"
         )
     yield from (f"{name}: {line}" for line in left_out_lines(part.listing.left_out))
+    if benchmark is not None and (labels := benchmark.side(name).labels):
+        others = [each for each in part.listing.classes if each not in labels]
+        text = f"{_classes(others)} in no class of {benchmark.name}: {_shown(others)}"
+        yield from [f"others: {name}: {text}"] if others else []
     if unused := [m.clip.path for m in members if m.role is None]:
         text = f"{len(unused)} clips are in no part of the split: {_shown(unused)}"
         yield f"unused: {name}: {text}"
@@ -252,6 +259,19 @@ def _one_domain_only(parts: Sequence[DatasetClips], benchmark: Benchmark) -> Ite
             yield Finding(Problem.DOMAINS, printable(f"{text}{nearest}"))
 
 
+def _lacking_folders(part: DatasetClips, benchmark: Benchmark) -> Iterator[Finding]:
+    """Yield folders of a class without a clip, where the class has others that have some."""
+    labels = benchmark.side(part.dataset.name).labels
+    known = {*part.listing.classes, *(clip.class_name for clip in part.listing.absent)}
+    others = [name for name in part.listing.classes if name not in labels]
+    for folder in (name for name in labels if name not in known and not part.only_lists):
+        class_name = benchmark.class_names[labels[folder]]
+        if any(labels[name] == labels[folder] for name in known & labels.keys()):
+            nearest = did_you_mean(folder, others)
+            text = f"class {class_name} has no clips in {folder} of {part.dataset.name}{nearest}"
+            yield Finding(Problem.DOMAINS, printable(text))
+
+
 def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_name: str) -> str:
     """Suggest what clips of a class may be listed as: a class that the benchmark does not use."""
     wanted = benchmark.class_names.index(class_name)
@@ -303,7 +323,7 @@ def _empty_parts(part: DatasetClips) -> Iterator[Finding]:
         filled = part.classes_with(role)
         empty = [name for name in part.class_names if name not in filled]
         if empty:
-            what = f"without {word} clips {len(empty)} classes: {_shown(empty)}"
+            what = f"without {word} clips {_classes(empty)}: {_shown(empty)}"
             yield Finding(Problem.PARTS, f"{part.dataset.name}: {what}")
 
 
@@ -348,6 +368,10 @@ def _moved_classes(
     return ", ".join(
         f"{mine} has the counts of {theirs}" for mine, theirs in moved if mine != theirs
     )
+
+
+def _classes(names: Sequence[str]) -> str:
+    return f"{len(names)} class{'es' * (len(names) != 1)}"
 
 
 def _shown(names: Iterable[str], limit: int = 5, sep: str = ", ") -> str:

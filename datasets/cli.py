@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,7 @@ from ta3n.datasets.benchmarks.benchmark import Benchmark
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.check import (
     DatasetClips,
+    Finding,
     Problem,
     find_few,
     find_notes,
@@ -50,6 +52,7 @@ COMMAND = "ta3n-datasets"
 _WORDS: dict[Role | None, str] = {"train": "train", "test": "val", None: "unused"}
 _complete_name = completes("ta3n.datasets.catalogue:names_of_all")
 _COUNT = click.IntRange(1, MAX_CLIPS_PER_CLASS)
+_MOST_LINES = 10
 _PROBLEMS = tuple(problem.word for problem in Problem)
 
 _EPILOG = """
@@ -79,19 +82,19 @@ The same command line goes on with a folder that an earlier one left undone.
 _CHECK_EPILOG = """
 \b
 Exit codes: 0 nothing found, 1 data missing, 2 wrong usage, else the first of these that is found:
-  10 clashes     clips of one dataset with the same name, as features are published
+  10 clashes     clips of one dataset with the same name, which published features go by
   11 leaks       a group of clips cut from one recording on both sides of the split
-  12 domains     a class of the benchmark without clips in one of its datasets
+  12 domains     a class of the benchmark without clips in a dataset, or in one of its folders
   13 duplicates  files with the same content (SHA-256), also in two datasets
   14 parts       a class without training or without validation clips
   15 absent      clips that the split names and that are not on disk
   16 counts      other numbers of clips, by class and split, than were published
 
 \b
-Told without being a problem: how many names hold a group (groups), clips in no part of the
-split (unused), sections of videos (sections), folders and
-archives of frames (frames), files of 0 bytes (empty),
-and what one clip is worth where a class has few to test on (few).
+Told without being a problem: how many names hold a group (groups), class folders that the
+benchmark does not use (others), clips in no part of the split (unused), sections of videos
+(sections), folders and archives of frames (frames), files of 0 bytes (empty), and what one
+clip is worth where a class has few to test on (few).
 """
 
 
@@ -180,7 +183,7 @@ def check(
         # Beside datasets that lists tell, official split files are in a folder of their own.
         given = splits if dataset.by_lists or not lists else None
         parts.append(_looked_at(dataset, settings, root, given, chosen, split))
-    notes = [note for part in parts for note in (*find_notes(part), *find_few(part))]
+    notes = [note for part in parts for note in (*find_notes(part, chosen), *find_few(part))]
     found = [f for f in find_problems(parts, chosen, split) if f.problem.word not in ignored]
     if as_json:
         say_json(
@@ -192,7 +195,7 @@ def check(
         )
     else:
         _print_counts(parts)
-        for line in (*left_out, *notes, *(f"{f.problem.word}: {f.text}" for f in found)):
+        for line in (*left_out, *notes, *_problem_lines(found)):
             say(line)
         say(f"problems: {len(found)}" if found else "nothing wrong")
     if found:
@@ -311,6 +314,15 @@ def _chosen(
     whole = catalogue.benchmark(benchmark)
     whole.side(dataset.name)  # it must hold it
     return [dataset], whole
+
+
+def _problem_lines(found: Iterable[Finding]) -> Iterator[str]:
+    """Yield the problems, the first few of each kind."""
+    for problem, findings in groupby(sorted(found, key=lambda f: f.problem), lambda f: f.problem):
+        texts = [finding.text for finding in findings]
+        yield from (f"{problem.word}: {text}" for text in texts[:_MOST_LINES])
+        if len(texts) > _MOST_LINES:
+            yield f"{problem.word}: {len(texts) - _MOST_LINES} more, which --json names"
 
 
 def _counts(part: DatasetClips) -> dict[str, Any]:

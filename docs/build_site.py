@@ -34,6 +34,10 @@ PAGES = Path(__file__).parent
 ROOT = PAGES.parent
 CONFIG = "zensical.toml"
 MARKER = re.compile(r"^<!-- generated: ([a-z-]+) -->$", re.MULTILINE)
+ABSENT = re.compile(
+    r" ?In the repository (this list is|these tables are) left out; .*\.$", re.MULTILINE
+)
+"""What is so in the repository alone."""
 FENCES = re.compile(r"^```.*?^```$", re.MULTILINE | re.DOTALL)
 
 
@@ -104,7 +108,7 @@ def _faults(site: Path) -> Iterator[str]:
 
 
 def filled_in(text: str, page: str) -> str:
-    """Return a page with its generated parts.
+    """Return a page with its generated parts; in tables a figure and its deviation stay together.
 
     Raises:
         SystemExit: For a part that there is not.
@@ -115,7 +119,12 @@ def filled_in(text: str, page: str) -> str:
             sys.exit(f"{page}: no generated part {found[1]!r}; there are {', '.join(PARTS)}")
         return PARTS[found[1]]()
 
-    return MARKER.sub(part, text)
+    filled = MARKER.sub(part, ABSENT.sub("", text))
+    lines = (
+        re.sub(r"(?<=\d) ± (?=\d)", "\u00a0±\u00a0", line) if line.startswith("|") else line
+        for line in filled.split("\n")
+    )
+    return "\n".join(lines)
 
 
 def _check_navigation(pages: Path, navigation: list[dict[str, object]]) -> None:

@@ -4,7 +4,7 @@ Legend: F kept frames of a clip, D feature width.
 """
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from os import PathLike, fspath
@@ -124,9 +124,12 @@ def extract_features(
         WeightsError: The weights are missing, damaged, or of another network.
         DeviceError: The device is not there, or has not enough memory.
     """
-    options = dict(locals())
-    del options["paths"]
-    settings = _settings(options | {"weights": None if weights is None else fspath(weights)})
+    settings = _settings(
+        backbone=backbone, weights=None if weights is None else fspath(weights), profile=profile,
+        frames=frames, window=window, window_step=window_step, window_pad=window_pad,
+        timing=timing, device=device, batch_size=batch_size, decode_threads=decode_threads,
+        compile=compile,
+    )  # fmt: skip
     given = [paths] if isinstance(paths, str | PathLike) else paths
     listing = scan_videos([Path(path) for path in given])
     described, named, config = feature_config(settings, listing.dataset)
@@ -186,7 +189,7 @@ def _forget() -> None:
 os.register_at_fork(after_in_child=_forget)
 
 
-def _settings(values: Mapping[str, object]) -> ExtractSettings:
+def _settings(**values: object) -> ExtractSettings:
     try:
         return ExtractSettings.model_validate(values)
     except ValidationError as error:

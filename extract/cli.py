@@ -17,7 +17,7 @@ from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.catalogue import Catalogue, catalogue_of, folders_of
 from ta3n.datasets.custom.loose import VIDEOS, scan_videos
 from ta3n.datasets.reading.base import Dataset, Listing
-from ta3n.datasets.reading.folders import left_out_lines
+from ta3n.datasets.reading.folders import in_words, left_out_lines
 
 if TYPE_CHECKING:
     from ta3n.extract.job.settings import ExtractSections, ExtractSettings
@@ -113,7 +113,9 @@ def main(
     if videos and given:
         raise UsageError(f"--videos are of no dataset; leave out {', '.join(given)}")
     overrides = {f"extract.{key}": value for key, value in options.items()}
-    overrides["extract.classes"] = [c for c in classes.split(",") if c] if classes else None
+    overrides["extract.classes"] = (
+        [c.strip() for c in classes.split(",") if c.strip()] if classes else None
+    )
     # Both choose classes: the one given here wins over the other one in the file.
     if classes and options["benchmark"] is None:
         overrides["extract.benchmark"] = _ALL
@@ -277,7 +279,9 @@ def _only(listing: Listing, classes: tuple[str, ...]) -> Listing:
         listing,
         clips=tuple(clip for clip in listing.clips if clip.class_name in classes),
         absent=tuple(clip for clip in listing.absent if clip.class_name in classes),
-        left_out=tuple(e for e in listing.left_out if e.path.partition("/")[0] in classes),
+        left_out=tuple(
+            e for e in listing.left_out if in_words(e.path.partition("/")[0]) in classes
+        ),
     )
 
 

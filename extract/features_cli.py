@@ -37,7 +37,8 @@ Examples:
 \b
 What verify finds, ta3n-extract --repair mends; clips that failed, ta3n-extract --retry-failed tries
 again; both with the line that made the features.
-Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage.
+Exit codes: 0 done, 1 damaged or no features there, 2 wrong usage, 3 more videos of an import failed
+than --max-failures allows, 75 interrupted.
 """
 
 
@@ -48,6 +49,9 @@ Examples:
       --lists list_hmdb51_train_hmdb_ucf-feature.txt --lists list_hmdb51_val_hmdb_ucf-feature.txt
   ta3n-features import arrays --dataset ucf101 --splits ucfTrainTestlist
   ta3n-features import i3d.pkl --dataset ucf101 --splits ucfTrainTestlist --backbone i3d
+  ta3n-features import clip.h5 --dataset mine --root videos --backbone clip --pooled
+  ta3n-features import i3d --dataset hmdb51 --splits testTrainMulti_7030_splits --backbone i3d \\
+      --ending _rgb       (of files called as VIDEO_rgb.npy)
   ta3n-features import --epic pickles --annotations epic-kitchens-100-annotations
 """
 
@@ -164,6 +168,11 @@ def merge(folder: Path, as_json: bool) -> None:
     "--ids", type=_PATH, metavar="FILE", help="With one array of all videos: their names, in lines."
 )
 @click.option("--pooled", is_flag=True, help="An array of one axis is the one row of its video.")
+@click.option("--transposed", is_flag=True, help="Arrays are features x frames.")
+@click.option("--key", metavar="NAME", help="Entry with the features, where files hold several.")
+@click.option(
+    "--ending", metavar="TEXT", help="What follows names of videos in those of files, as _rgb does."
+)
 @click.option("--new-splits", is_flag=True, help="Other splits of the same videos.")
 @click.option("--max-failures", metavar="N|P%", help="End with 3 if more videos fail.")
 @click.option(
@@ -199,6 +208,9 @@ def import_command(
     weights: str | None,
     ids: Path | None,
     pooled: bool,
+    transposed: bool,
+    key: str | None,
+    ending: str | None,
     new_splits: bool,
     max_failures: str | None,
     epic: Path | None,
@@ -211,9 +223,10 @@ def import_command(
     """Make a feature folder of features from elsewhere.
 
     DIR holds, at any depth, a folder for each video with a tensor for each frame (img_00001.t7), or
-    a file .npy, .npz, .pt or .pkl for each video with an array of frames x features. FILE holds
-    those of all videos: a dict of arrays by name, or one array with --ids. Videos are matched by
-    name. Classes and splits come from --lists, official --splits, or the clips in --root.
+    a file .npy, .npz, .pt, .pkl or .h5 for each video with an array of frames x features. FILE
+    holds those of all videos: a dict of arrays by name, or one array with --ids. Videos are matched
+    by name, those of one name by the folders of their classes. Classes and splits come from
+    --lists, official --splits, or the clips in --root.
 
     With --epic, the features published for the EPIC-KITCHENS-100 domain adaptation challenge
     (source_train.pkl and so on) become the folders epic100-source and epic100-target. Segments are
@@ -270,6 +283,9 @@ def import_command(
         new_splits=new_splits,
         names=ids,
         pooled=pooled,
+        transposed=transposed,
+        key=key or "",
+        ending=ending or "",
     )
     manifest = run_import(job)
     report(manifest, target)
@@ -279,6 +295,7 @@ def import_command(
 _FOR_EPIC = ("annotations", "modalities", "segments", "all_rows")
 _NOT_FOR_EPIC = (
     *("folder", "dataset", "lists", "benchmark", "splits", "root", "max_failures", "ids", "pooled"),
+    *("transposed", "key", "ending"),
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
 from ta3n.common.errors import ConfigError, DataConflictError, UsageError
-from ta3n.datasets.reading.folders import quoted
+from ta3n.datasets.reading.folders import in_words, quoted
 from ta3n.datasets.reading.split_files import Role
 from ta3n.datasets.synthetic.dataset import SYNTHETIC_LABELS
 from ta3n.datasets.synthetic.looks import LOOKS
@@ -201,7 +201,7 @@ class Benchmark:
         """
         side = self.side(dataset)
         if len(self.heads) == 1:
-            return side.labels.get(class_name)
+            return side.labels.get(in_words(class_name))
         if not class_name:
             return (UNLABELLED,) * len(self.heads)
         words = class_name.split(",")

@@ -51,6 +51,7 @@ from ta3n.datasets.reading.folders import (
     class_folders,
     clip_stem,
     find_clip_folder,
+    in_words,
     quoted,
 )
 from ta3n.datasets.reading.ratio import OWN_SPLIT, RatioSplit
@@ -109,7 +110,7 @@ class OwnDataset(Dataset):
             self._check_classes(classes, known, clips, given)
             clips = tuple(clip for clip in clips if clip.class_name in classes)
             absent = tuple(clip for clip in absent if clip.class_name in classes)
-            left_out = tuple(each for each in left_out if each.path.partition("/")[0] in classes)
+            left_out = tuple(e for e in left_out if in_words(e.path.partition("/")[0]) in classes)
         return Listing(
             dataset=self.name,
             root=given.resolve(),
@@ -260,9 +261,10 @@ class OwnDataset(Dataset):
                     "there is no other rule; give val_ratio, val_pattern, or train and val lists"
                 )
             return tuple(clips)
-        train = None if table.train_pattern is None else re.compile(table.train_pattern)
+        given = table.train_pattern
+        train = None if given is None else re.compile(in_words(given))
         stems = [clip_stem(clip.file.rpartition("/")[2]) for clip in clips]
-        roles = split_by_pattern(stems, train, re.compile(table.val_pattern))
+        roles = split_by_pattern(stems, train, re.compile(in_words(table.val_pattern)))
         return tuple(
             replace(clip, splits={} if role is None else {OWN_SPLIT: role})
             for clip, role in zip(clips, roles, strict=True)
@@ -319,7 +321,9 @@ def own_datasets(tables: Mapping[str, DatasetSettings]) -> tuple[OwnDataset, ...
             OwnDataset(
                 name=name,
                 short_name=short_name,
-                group_from_name=None if groups is None else partial(group_in, re.compile(groups)),
+                group_from_name=None
+                if groups is None
+                else partial(group_in, re.compile(in_words(groups))),
                 groups_span_classes=True,
                 default_root=table.root,
                 table=table,
@@ -399,8 +403,9 @@ def split_by_pattern(
     """
     roles: list[Role | None] = []
     for stem in stems:
-        is_val = val.search(stem) is not None
-        is_train = train.search(stem) is not None if train is not None else not is_val
+        name = in_words(stem)
+        is_val = val.search(name) is not None
+        is_train = train.search(name) is not None if train is not None else not is_val
         if is_val and is_train:
             raise DataConflictError(
                 f"train_pattern and val_pattern are both found in {quoted(stem)}; make them "

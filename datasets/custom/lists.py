@@ -12,7 +12,6 @@ Windows, with letters composed otherwise than on disk.
 
 import csv
 import re
-import unicodedata
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from ta3n.datasets.reading.folders import (
     FoundVideo,
     class_folders,
     clip_stem,
+    in_words,
     quoted,
     videos_below,
     videos_in,
@@ -52,6 +52,7 @@ _OPTIONAL = {"frames", *_OF_SECTIONS}
 _KNOWN_COLUMNS = tuple(chain.from_iterable(_COLUMNS.values()))
 # What the annotation tables of EPIC-KITCHENS-55 have; each row is a section of a recording.
 _EPIC_COLUMNS = dict.fromkeys(("uid", "video_id", "verb_class"))
+_OTHER_KINDS = (".json", ".pkl", ".pickle", ".xlsx", ".parquet", ".mat", ".npy")
 # Of more digits it is none that counts clips, frames or classes.
 _NUMBER = re.compile("[0-9]{1,9}")
 _FRAME = re.compile("-?[0-9]{1,9}")
@@ -130,7 +131,7 @@ def read_list(
     for line, fields in _table_rows(file) if _is_table(file) else _plain_rows(file):
         if dataset is not None and fields.dataset not in ("", dataset):
             continue
-        path = _parts_of(fields.path)
+        path = parts_of(fields.path)
         if not path.name or ".." in path.parts:
             raise line.malformed("the path of a clip")
         yield Entry(
@@ -166,8 +167,18 @@ def _is_table(file: Path) -> bool:
     return file.suffix.lower() in (".csv", ".tsv")
 
 
+def _lines(file: Path) -> list[SplitLine]:
+    """Return the lines of a list without comments: `#` begins one where a blank follows it."""
+    if file.suffix.lower() in _OTHER_KINDS:
+        raise DataConflictError(
+            f"{quoted(file)} is no list that is read here; make a table of it (.csv) with columns "
+            "path, class and split"
+        )
+    return [line for line in read_lines(file) if not re.match("#( |$)", line.text)]
+
+
 def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
-    for line in read_lines(file):
+    for line in _lines(file):
         parts = line.text.split()
         numbered = _NUMBERED_LINE.fullmatch(line.text)
         if numbered and ("/" in (path := numbered["path"]) or clip_stem(path) != path):
@@ -182,7 +193,7 @@ def _plain_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
 
 
 def _table_rows(file: Path) -> Iterator[tuple[SplitLine, _Fields]]:
-    lines = list(read_lines(file))
+    lines = _lines(file)
     told = re.fullmatch(r"sep=(.)", lines[0].text) if lines else None
     if told:  # a line of Excel's
         lines = lines[1:]
@@ -357,28 +368,14 @@ def _role(split: str | None, line: SplitLine) -> Role | None:
         raise line.malformed("in a split train, val or test, or in none") from error
 
 
-def in_words(text: str) -> str:
-    """Return a listed word as it is meant: in UTF-8, or else in the code page of Windows, composed.
-
-    Names on disk are kept as they are; this is for what is compared with them, and for classes.
-    """
-    if not text.isascii():
-        raw = text.encode("utf-8", "surrogateescape")
-        try:
-            text = raw.decode()
-        except UnicodeDecodeError:
-            text = raw.decode("cp1252", "replace")
-    return unicodedata.normalize("NFC", text)
-
-
-def _parts_of(path: str) -> PurePosixPath:
+def parts_of(path: str) -> PurePosixPath:
     r"""Return a listed path by its parts, whether `/` or `\` is between them."""
     return PurePosixPath(path if "/" in path else path.replace("\\", "/"))
 
 
 def stem_of(path: str) -> str:
     """Return the last part of a listed path, without a video's suffix."""
-    return clip_stem(_parts_of(path).name)
+    return clip_stem(parts_of(path).name)
 
 
 class ListedFiles:
@@ -423,7 +420,7 @@ class ListedFiles:
             but: Paths of files that are not meant.
         """
         names = [p for files in self._spelled().values() for p, _ in files if p not in but]
-        return did_you_mean(printable(str(_parts_of(path))), map(printable, names))
+        return did_you_mean(printable(str(parts_of(path))), map(printable, names))
 
     def _find_exactly(self, path: str) -> tuple[str, FoundVideo] | None:
         relative = PurePosixPath(path)
@@ -441,12 +438,12 @@ class ListedFiles:
         return (PurePosixPath(parent, video.name).as_posix(), video) if video else None
 
     def _find_respelled(self, path: str) -> tuple[str, FoundVideo] | None:
-        listed = _parts_of(path)
+        listed = parts_of(path)
         folder, stem = listed.parent, clip_stem(listed.name)
-        found = self._spelled().get(_spelling(str(folder / stem)), [])
+        found = self._spelled().get(spelling(str(folder / stem)), [])
         if not found and (not (self._root / folder).is_dir() or "\\" in path):
             # By the last part, as folders of whoever wrote the list are not here.
-            found = self._by_last_part.get(_spelling(stem), [])
+            found = self._by_last_part.get(spelling(stem), [])
         return found[0] if len(found) == 1 else None
 
     def _spelled(self) -> dict[str, list[tuple[str, FoundVideo]]]:
@@ -456,8 +453,8 @@ class ListedFiles:
                 for stem, video in (self._videos(folder) or {}).items():
                     place = PurePosixPath(folder)
                     file = ((place / video.name).as_posix(), video)
-                    self._by_spelling[_spelling(str(place / stem))].append(file)
-                    self._by_last_part[_spelling(stem)].append(file)
+                    self._by_spelling[spelling(str(place / stem))].append(file)
+                    self._by_last_part[spelling(stem)].append(file)
         return self._by_spelling
 
     def _all_folders(self) -> list[str]:
@@ -495,5 +492,6 @@ class ListedFiles:
         return folders[0]
 
 
-def _spelling(path: str) -> str:
+def spelling(path: str) -> str:
+    """Return a name as it is compared with others where none is the same exactly."""
     return in_words(path).casefold()

@@ -8,6 +8,7 @@ from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from ta3n.common.sampling import Reading
 from ta3n.common.settings import Section
+from ta3n.datasets.reading.folders import in_words
 from ta3n.datasets.reading.frame_files import expression_of
 
 OWN_NAME = r"^[a-z0-9][a-z0-9_.-]*$"
@@ -37,6 +38,7 @@ def _frame_pattern(value: str) -> str:
 
 FramePattern = Annotated[str, AfterValidator(_frame_pattern)]
 Files = Annotated[tuple[Path, ...], BeforeValidator(_listed)]
+Word = Annotated[str, AfterValidator(in_words)]
 Expression = Annotated[str, AfterValidator(_expression)]
 
 
@@ -100,7 +102,7 @@ class DatasetSettings(Section):
     clips: Files = ()
     train: Files = ()
     val: Files = ()
-    classes: tuple[str, ...] = ()
+    classes: tuple[Word, ...] = ()
     val_ratio: float | None = Field(default=None, gt=0, lt=1)
     seed: int = Field(default=0, ge=0)
     groups: Expression | None = None
@@ -150,7 +152,7 @@ class BenchmarkSettings(Section):
     """
 
     datasets: tuple[str, ...] = ()
-    classes: dict[str, dict[str, tuple[str, ...]]]
+    classes: dict[Word, dict[str, tuple[Word, ...]]]
     split: str = "1"
 
     @model_validator(mode="before")

@@ -26,6 +26,7 @@ from ta3n.datasets.reading.folders import (
     clip_stem,
     entry_names,
     find_clip_folder,
+    in_words,
     num_archives,
     quoted,
     videos_below,
@@ -48,8 +49,9 @@ class Clip:
     Attributes:
         path: Relative to the clip folder, "/"-separated: `<class folder>/<file name>`, with the
             folders between them if there are some. The key.
-        class_name: The class folder. Never taken from the file name, which may spell it otherwise
-            (UCF101's `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
+        class_name: The class folder, composed, see `in_words`. Never taken from the file name,
+            which may spell it otherwise (UCF101's
+            `HandstandPushups/v_HandStandPushups_g01_c01.avi`).
         splits: Split -> role, for every official split that uses the clip.
         video: Path of the video that it is a section of, or may share with sections; None where
             it is just its own. The clip's path is then an id that no other has.
@@ -159,7 +161,7 @@ def clips_in(
         try:
             videos, others = videos_below(root / folder, frames=frames)
         except DataMissingError:
-            if folder in must_read:
+            if in_words(folder) in must_read:
                 raise
             left_out.append(LeftOut(folder, UNREADABLE))
             continue
@@ -167,7 +169,7 @@ def clips_in(
         clips += [
             Clip(
                 path=f"{folder}/{video.name}",
-                class_name=folder,
+                class_name=in_words(folder),
                 splits=splits_of(folder, video.stem),
                 size_bytes=video.size_bytes,
                 mtime_ns=video.mtime_ns,
@@ -250,7 +252,7 @@ class Dataset(ABC):
     def group_of(self, path: str) -> str | None:
         """Return what a clip was cut from as far as its name tells; see `recording_of`."""
         find, stem = self.group_from_name, clip_stem(path.rpartition("/")[2])
-        return (find(stem) or find(inner_name_of(path))) if find else None
+        return (find(in_words(stem)) or find(in_words(inner_name_of(path)))) if find else None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -416,7 +418,8 @@ class OfficialDataset(Dataset):
                 raise UsageError(f"{self.name} has no class {quoted(class_name)}{nearest}")
             raise DataMissingError(
                 f"class {quoted(class_name)} of {self.name} is not on disk: no folder "
-                f"{quoted(clip_root / class_name)}{nearest}; it comes with {self.source_hint}"
+                f"{quoted(clip_root / class_name)}{nearest}; it comes with {self.source_hint}; "
+                "--allow-missing goes on without it"
             )
 
     def _check_not_empty(

@@ -6,6 +6,7 @@ begin with `-`, and any name may be invalid UTF-8 (Python then keeps the bytes a
 
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from functools import partial
@@ -87,6 +88,21 @@ def left_out_lines(left_out: Iterable[LeftOut]) -> Iterator[str]:
 def quoted(path: Path | str) -> str:
     """Return a path or name in quotes, fit for one line of a message on any terminal."""
     return f"'{printable(str(path))}'"
+
+
+def in_words(text: str) -> str:
+    """Return a word as it is meant: in UTF-8, or else in the code page of Windows, composed.
+
+    Paths are kept as they are on disk; this is for what is compared with them, and for classes. A
+    Mac writes its accents, and the parts of a Korean letter, one by one.
+    """
+    if not text.isascii():
+        raw = text.encode("utf-8", "surrogateescape")
+        try:
+            text = raw.decode()
+        except UnicodeDecodeError:
+            text = raw.decode("cp1252", "replace")
+    return unicodedata.normalize("NFC", text)
 
 
 def published_name(stem: str) -> str:

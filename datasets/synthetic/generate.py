@@ -21,7 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter
 
-from ta3n.common.device import allowed_cpus, leaving_interruption_here
+from ta3n.common.device import allowed_cpus, leaving_all_but_sigterm_here
 from ta3n.common.errors import DataConflictError, UsageError
 from ta3n.common.files import remove_stale_temporaries, replace_file, temporary_beside
 from ta3n.common.video import RgbImage, write_video
@@ -242,7 +242,7 @@ def _write(root: Path, clips: list[ClipName], seed: int, jobs: int | None) -> It
             yield
         return
     parallel = joblib.Parallel(n_jobs=processes, return_as="generator_unordered")
-    with leaving_interruption_here():
+    with leaving_all_but_sigterm_here():
         written = parallel(joblib.delayed(write_clip)(root, clip, seed) for clip in clips)
     yield from written
 

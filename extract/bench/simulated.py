@@ -24,7 +24,6 @@ from torch import Tensor, nn
 from ta3n.common.device import peak_memory
 from ta3n.common.errors import UsageError
 from ta3n.common.records import PlannedClip
-from ta3n.extract.backbones import Backbone
 from ta3n.extract.bench.run import write_json
 from ta3n.extract.bench.simulated_decoding import SimulatedDecoding
 from ta3n.extract.decoders.pool import Decoders
@@ -122,19 +121,6 @@ class _Engine(Engine):
             feature_dim=self.backbone.feature_dim,
             new_done=self.simulated.new_done,
         )
-
-
-def _engine_of(device: SimulatedDevice, backbone: Backbone, batch_size: int) -> Engine:
-    """Return what seems to compute a backbone's features; frames are not copied to the device."""
-    return _Engine(
-        backbone=backbone,
-        network=_Network(device, backbone.feature_dim),
-        device=torch.device("meta"),
-        batch_size=batch_size,
-        num_threads=1,
-        provenance={},
-        simulated=device,
-    )
 
 
 @dataclass
@@ -296,7 +282,15 @@ def _run(
                 for shard, of_shard in groupby(clips, key=lambda clip: clip.shard)
             ),
         )
-        engine = _engine_of(device, backbone, _BATCH_SIZE)
+        engine = _Engine(
+            backbone=backbone,
+            network=_Network(device, backbone.feature_dim),
+            device=torch.device("meta"),  # frames are not copied there
+            batch_size=_BATCH_SIZE,
+            num_threads=1,
+            provenance={},
+            simulated=device,
+        )
         decoders.wait_until_ready()
         started = time.perf_counter()
         extract_shards(work, rate, engine, decoders=decoders)

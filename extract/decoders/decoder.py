@@ -20,7 +20,7 @@ from typing import NamedTuple, NoReturn, TypeAlias
 
 import numpy as np
 
-from ta3n.common.errors import EXIT_INTERRUPTED, Ta3nError, unexpected
+from ta3n.common.errors import EXIT_INTERRUPTED, Ta3nError, lack_of_the_machine, unexpected
 from ta3n.common.video import RgbImage
 from ta3n.extract.decoders.blocks import Blocks, Layout
 from ta3n.extract.decoding.decode import drain
@@ -120,12 +120,12 @@ class Decoder:
         """Decode clip after clip. What none is to blame for is told, and ends it."""
         receiver = threading.Thread(target=self._receive, daemon=True)
         receiver.start()
-        with suppress(CancelledError, OSError):
+        with suppress(CancelledError):
             self._send(Ready())
             while (order := self._orders.get()) is not None:
                 try:
                     self._do(order)
-                except (CancelledError, OSError):
+                except CancelledError:
                     raise
                 except Exception as error:  # noqa: BLE001  whoever gave the order raises it
                     self.error = error
@@ -145,7 +145,11 @@ class Decoder:
         self._rooms.put(None)
 
     def _send(self, message: FromDecoder) -> None:
-        self._connection.send(message)
+        try:
+            self._connection.send(message)
+        except OSError:
+            # Nobody listens any more.
+            raise CancelledError from None
 
     def _do(self, order: Order) -> None:
         self._attempt, self._block, self._full_s = order.attempt, None, 0.0
@@ -196,7 +200,7 @@ class Decoder:
 
 def _sendable(error: Exception) -> Exception:
     """Return an error as it can be sent; one that nobody expected tells where it came from."""
-    if isinstance(error, Ta3nError | OSError):
+    if isinstance(error, Ta3nError) or lack_of_the_machine(error):
         with suppress(Exception):
             pickle.loads(pickle.dumps(error))
             return error
@@ -221,9 +225,6 @@ def main() -> NoReturn:
 
     The second one is that of the blocks. The process ends without Python's shutdown.
     """
-    # A signal to the process group is for whoever started us, who ends us then.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.SIG_IGN)
     connection: Connection = Connection(int(sys.argv[1]))
     with suppress(EOFError, ConnectionError):
         try:

@@ -15,10 +15,13 @@ import time
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from itertools import count
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Self, TypeAlias
 
+from ta3n.common.device import leaving_interruption_here
 from ta3n.common.errors import DataMissingError, WorkerError
 from ta3n.common.log import LOGGER
 from ta3n.common.records import USABLE, ClipStatus
@@ -56,6 +59,7 @@ class Attempt:
     """Clips that are decoded at once, for the first or the second time.
 
     Attributes:
+        number: No other one has it: what a decoder says is of this one.
         num_failed: How often they crashed or hung a decoder before.
         is_alone: Whether nothing else may be decoded meanwhile: memory may have run out.
         is_probe: Whether it only tells whether a clip can be decoded that could before.
@@ -65,6 +69,7 @@ class Attempt:
     num_failed: int = 0
     is_alone: bool = False
     is_probe: bool = False
+    number: int = field(default_factory=count().__next__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +106,6 @@ class _Worker:
     thread: threading.Thread | None = None
     is_ready: bool = False
     attempt: Attempt | None = None
-    order: int = -1
     rooms: set[int] = field(default_factory=set)
     last_steps: int = -1
     idle_s: float = 0.0
@@ -176,7 +180,7 @@ class Decoders:
         # Those that hung, until it is known whose fault that was.
         self._suspects: list[Attempt] = []
         self._good: Pass | None = None
-        self._num_orders = self._num_stalls = self._num_unexplained = 0
+        self._num_stalls = self._num_unexplained = 0
         self._items: queue.SimpleQueue[_Item] = queue.SimpleQueue()
         self._lock = threading.Lock()
         self._feeder = threading.Thread(target=self._feed, name="feed", daemon=True)
@@ -202,8 +206,10 @@ class Decoders:
                     worker.send(None)
         if self._feeder.is_alive():
             self._feeder.join()
-        for worker in list(self._workers):
-            self._drop(worker)
+        with self._lock:
+            # Where an interruption caught the feeder while it started, that may do so, too.
+            for worker in list(self._workers):
+                self._drop(worker)
         if self._memory is not None:
             os.close(self._memory)
 
@@ -243,10 +249,8 @@ class Decoders:
         started = time.perf_counter()
         try:
             while stopped is None or not stopped.is_set():
-                try:
+                with suppress(queue.Empty):
                     return self._items.get(timeout=None if stopped is None else 0.5)
-                except queue.Empty:
-                    continue
             raise CancelledError
         finally:
             self.wait_s += time.perf_counter() - started
@@ -256,18 +260,19 @@ class Decoders:
         start = Start(self._blocks.layout, number, self._decode, os.getpid())
         worker = _Worker(number, ours)
         if self._memory is not None:
-            with theirs:
-                descriptors = [theirs.fileno(), self._memory]
-                worker.process = subprocess.Popen(
-                    [*self._command, *map(str, descriptors)],
-                    pass_fds=descriptors,
-                    stdin=subprocess.DEVNULL,
-                    stdout=2,  # results are for whoever reads our standard output
-                )
             try:
+                with theirs, leaving_interruption_here():
+                    descriptors = [theirs.fileno(), self._memory]
+                    worker.process = subprocess.Popen(
+                        [*self._command, *map(str, descriptors)],
+                        pass_fds=descriptors,
+                        stdin=subprocess.DEVNULL,
+                        stdout=2,  # results are for whoever reads our standard output
+                    )
                 worker.send(start)
             except BaseException:
-                worker.end(kill=True)
+                if worker.process is not None:
+                    worker.end(kill=True)
                 raise
         else:
             worker.decoder = Decoder(theirs, start, self._blocks, is_process=False)
@@ -308,6 +313,9 @@ class Decoders:
                 worker.rooms.discard(message.block)
                 pixels = self._blocks.frames(message.block, message.shape, message.length)
                 self._items.put(Frames(worker.attempt, pixels, message.block))
+                # Those that wait for a block come first.
+                self._workers.remove(worker)
+                self._workers.append(worker)
                 self._grant()
                 return
             else:
@@ -322,8 +330,10 @@ class Decoders:
         if attempt.is_probe:
             self._judge()
             return
-        self._items.put(Ended(attempt, _with_tries(done.outcomes, attempt.num_failed + 1)))
-        if any(outcome.status in USABLE for outcome in done.outcomes):
+        tries = attempt.num_failed + 1
+        outcomes = tuple(replace(outcome, attempts=tries) for outcome in done.outcomes)
+        self._items.put(Ended(attempt, outcomes))
+        if any(outcome.status in USABLE for outcome in outcomes):
             self._good = attempt.clips
             self._judge()
 
@@ -341,10 +351,9 @@ class Decoders:
                 worker.attempt = self._next_attempt()
                 if worker.attempt is None:
                     break
-                self._num_orders += 1
-                worker.order, worker.last_steps, worker.idle_s = self._num_orders, -1, 0.0
-                order = Order(worker.order, worker.attempt.clips, worker.attempt.is_probe)
-                worker.send(order)
+                worker.last_steps, worker.idle_s = -1, 0.0
+                attempt = worker.attempt
+                worker.send(Order(attempt.number, attempt.clips, attempt.is_probe))
         self._grant()
         is_busy = self._retries or self._suspects or any(w.attempt for w in self._workers)
         if self._is_working and not is_busy and any(w.is_ready for w in self._workers):
@@ -381,7 +390,7 @@ class Decoders:
                 if self._free and len(worker.rooms) < wanted:
                     block = self._free.popleft()
                     worker.rooms.add(block)
-                    worker.send(Room(worker.order, block))
+                    worker.send(Room(worker.attempt.number, block))
 
     def _look(self, since_s: float) -> None:
         """Kill processes that make no progress."""
@@ -402,19 +411,20 @@ class Decoders:
                 worker.last_steps = steps
                 limit_s = self._timeout_s if worker.is_ready else _START_GRACE_S
                 if worker.idle_s >= limit_s:
-                    self._lose(worker, hung=True)
+                    self._lose(worker, hung_s=limit_s)
 
-    def _lose(self, worker: _Worker, *, hung: bool = False) -> None:
-        """Go on after the end of a decoder: another one takes its place."""
+    def _lose(self, worker: _Worker, hung_s: float = 0.0) -> None:
+        """Go on after the end of a decoder, or end one that hangs: another one takes its place."""
         if worker.process is None or self._is_stopped:
             self._drop(worker)
             return
+        hung = hung_s > 0
         reason = worker.end(kill=hung)
         worker.connection.close()
         attempt = self._release(worker)
         self._workers[self._workers.index(worker)] = self._start(worker.number)
         if hung:
-            reason = f"no progress for {self._timeout_s:g} s"
+            reason = f"no progress for {hung_s:g} s"
         if attempt is None:
             self._num_unexplained += 1
             LOGGER.warning("a decoder ended (%s) while it decoded nothing", reason)
@@ -430,6 +440,8 @@ class Decoders:
         elif hung:
             LOGGER.warning("%r hangs (%s)", attempt.clips[0].file, reason)
             self._suspects.append(attempt)
+            if self._good is None and len(self._suspects) >= _MAX_STALLS * len(self._workers):
+                raise _no_answer(f"all of {len(self._suspects)} clips hung ({reason})")
         else:
             self._strike(attempt, "crashed", reason)
         self._assign()
@@ -447,10 +459,9 @@ class Decoders:
         name = probe.clips[0].file
         self._num_stalls += 1
         if self._num_stalls == _MAX_STALLS:
-            raise DataMissingError(
-                f"the disk of the clips does not answer: {name!r}, which was decoded before, gave "
-                f"nothing for {self._timeout_s:g} s {_MAX_STALLS} times over. No clip is held to "
-                "be bad for it; see to the disk, then run again"
+            raise _no_answer(
+                f"{name!r}, which was decoded before, gave nothing for {self._timeout_s:g} s "
+                f"{_MAX_STALLS} times over"
             )
         LOGGER.warning(
             "%r, which was decoded before, hangs as well: the disk does not answer and is waited "
@@ -479,9 +490,12 @@ class Decoders:
         LOGGER.warning(
             "%s %r%s: %s; the job goes on without it", status, clips[0].file, sections, error
         )
-        outcome = ClipOutcome(status=status, error=error)
-        self._items.put(Ended(attempt, _with_tries((outcome,) * len(clips), tries)))
+        outcome = ClipOutcome(status=status, error=error, attempts=tries)
+        self._items.put(Ended(attempt, (outcome,) * len(clips)))
 
 
-def _with_tries(outcomes: Outcomes, tries: int) -> Outcomes:
-    return tuple(replace(outcome, attempts=tries) for outcome in outcomes)
+def _no_answer(found: str) -> DataMissingError:
+    return DataMissingError(
+        f"the disk of the clips does not answer: {found}. No clip is held to be bad for it; see to "
+        "the disk, then run again"
+    )

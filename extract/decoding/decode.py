@@ -124,9 +124,9 @@ def decode_sections(
             rows[number] = SectionRows(section, selection)
     num_crops = 0
     while rows:
-        clip, failure = open_it(), None
+        expected, failure = 0, None
         try:
-            expected = 0
+            clip = open_it()
             if selection.num_segments is not None:
                 counted = open_it()
                 with counted.reader:

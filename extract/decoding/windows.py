@@ -48,11 +48,6 @@ class RollingWindows(Generic[F]):
     _waiting: deque[int] = field(default_factory=deque)
     _latest: tuple[F, int] | None = None
 
-    @property
-    def num_held(self) -> int:
-        """Crops that are held."""
-        return len(self._crops)
-
     def add(self, frame: F, number: int, *, is_kept: bool) -> Iterator[RgbImage]:
         """Take the next frame, from 0, and yield the windows [T, S, S, 3] that end with it."""
         self._latest = frame, number

@@ -3,17 +3,19 @@
 A record beside them says what they are, so that importing them again forgets nothing.
 """
 
+import shutil
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from ta3n.common.errors import ClipError, DataConflictError, UsageError
-from ta3n.common.files import replace_file
+from ta3n.common.files import replace_file, temporary_beside
 from ta3n.common.log import ProgressLine
 from ta3n.common.records import (
     USABLE,
     ClipRecord,
     FeatureConfig,
+    Manifest,
     Record,
     collect_manifest,
     dump_record,
@@ -77,7 +79,8 @@ def export_features(
 ) -> tuple[int, list[str]]:
     """Write every usable clip of a feature folder, and lists of both parts of a split.
 
-    Rows are numbered from 1 as they were kept: features of `segments:5` are five frames.
+    Rows are numbered from 1 as they were kept: features of `segments:5` are five frames. The folder
+    gets its name once it is whole.
 
     Args:
         form: `t7`, a folder of tensors for each video, or `npy`, an array for each.
@@ -111,6 +114,31 @@ def export_features(
         paths = {clip.path: f"{root}/{names[clip.path]}" for clip in clips}
         theirs = AuthorsLists(clips, paths, manifest.config.dataset, split)
         lists |= theirs.of(benchmark) if benchmark else theirs.of_all(catalogue.benchmarks)
+    target = out.resolve()
+    with temporary_beside(target) as temporary:
+        try:
+            temporary.mkdir()
+            videos = _write(folder, manifest, clips, names, form, temporary)
+            for name, text in lists.items():
+                replace_file(temporary / name, text.encode("utf-8", "surrogateescape"))
+            record = ExportRecord(config=manifest.config, videos=videos)
+            replace_file(temporary / RECORD_NAME, dump_record(record))
+            # Over an empty folder, if one is there.
+            temporary.rename(target)
+        finally:
+            shutil.rmtree(temporary, ignore_errors=True)
+    return len(videos), list(lists)
+
+
+def _write(
+    folder: Path,
+    manifest: Manifest,
+    clips: Sequence[ClipRecord],
+    names: Mapping[str, str],
+    form: str,
+    out: Path,
+) -> dict[str, ExportedVideo]:
+    """Write the features of clips; return what is to be kept of their frames, by their names."""
     by_time = FrameSelection.parse(manifest.config.frames).fps is not None
     videos: dict[str, ExportedVideo] = {}
     with ProgressLine(len(clips), "videos") as progress:
@@ -130,12 +158,7 @@ def export_features(
                         frames=tuple(kept.tolist()) if by_time else (),
                     )
                     progress.update(len(videos), shard)
-    out.mkdir(parents=True, exist_ok=True)
-    for name, text in lists.items():
-        replace_file(out / name, text.encode("utf-8", "surrogateescape"))
-    record = ExportRecord(config=manifest.config, videos=videos)
-    replace_file(out / RECORD_NAME, dump_record(record))
-    return len(videos), list(lists)
+    return videos
 
 
 def _names(clips: list[ClipRecord]) -> dict[str, str]:

@@ -1,8 +1,9 @@
 """Features made elsewhere, as a feature folder that training takes like its own."""
 
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import groupby
 from pathlib import Path, PurePosixPath
 from typing import TypeAlias, TypeVar
@@ -21,6 +22,7 @@ from ta3n.common.files import expand_home, remove_stale_temporaries
 from ta3n.common.log import LOGGER, ProgressLine
 from ta3n.common.records import (
     IMPORTED,
+    USABLE,
     ClipRecord,
     FeatureConfig,
     Manifest,
@@ -30,16 +32,24 @@ from ta3n.common.records import (
     build_manifest,
     read_record,
 )
-from ta3n.common.store import Features, crc32_of, write_shard
+from ta3n.common.store import Features, crc32_of, sidecar_path, write_shard
 from ta3n.datasets.benchmarks.benchmark import Benchmark
-from ta3n.datasets.custom.lists import Entry, has_splits, read_list, stem_of
+from ta3n.datasets.custom.lists import (
+    Entry,
+    has_splits,
+    no_entry,
+    parts_of,
+    read_list,
+    spelling,
+    stem_of,
+)
 from ta3n.datasets.reading.base import Clip, Dataset, ListedClip, Listing, OfficialDataset
 from ta3n.datasets.reading.folders import clip_stem, published_name, quoted
 from ta3n.datasets.reading.split_files import Role, find_split_folder
 from ta3n.extract.backbones import BACKBONES, IMAGE_SIZE
 from ta3n.extract.exchange.exporting import RECORD_NAME, ExportRecord
 from ta3n.extract.exchange.feature_archives import open_features
-from ta3n.extract.exchange.feature_files import FoundFeatures
+from ta3n.extract.exchange.feature_files import SUFFIXES, FoundFeatures
 from ta3n.extract.inference.engine import provenance_of
 from ta3n.extract.job.feature_folder import mend_sidecar
 from ta3n.extract.job.plan import agree_on_plan, make_plan
@@ -51,6 +61,9 @@ ReadClip: TypeAlias = tuple[Features, Sequence[int], dict[str, object]]
 _SUFFIX = ".avi"
 _LIST_ROLES: tuple[tuple[str, Role], ...] = (("train", "train"), ("val", "test"), ("test", "test"))
 _PUBLISHED_BACKBONE, _PUBLISHED_WEIGHTS = "resnet101", "published"
+_NUM_LOOKED_AT = 5
+_USUAL_WIDTHS = {256, 384, 400, 512, 640, 768, 1024, 1280, 1408, 1536, 2048, 2304, 3072, 4096}
+"""Of features; as many frames in each of several videos are unlikely."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +100,9 @@ class ImportJob:
         new_splits: Take other splits of the same videos for those that are there.
         names: A file with the video of each row, where `source` is one array.
         pooled: Whether an array of one axis is the single row of a video.
+        transposed: Whether arrays are features x frames.
+        key: Entry with the features, where files hold several.
+        ending: What follows the videos' names in those of their features.
     """
 
     source: Path
@@ -99,6 +115,13 @@ class ImportJob:
     new_splits: bool = False
     names: Path | None = None
     pooled: bool = False
+    transposed: bool = False
+    key: str = ""
+    ending: str = ""
+
+    def read(self, features: FoundFeatures) -> Features:
+        """Return the features of a video [F, D]; see `FoundFeatures.read`."""
+        return features.read(pooled=self.pooled, transposed=self.transposed)
 
 
 _Matched: TypeAlias = Mapping[str, tuple[KnownVideo, FoundFeatures]]
@@ -106,7 +129,7 @@ _Matched: TypeAlias = Mapping[str, tuple[KnownVideo, FoundFeatures]]
 
 
 def run_import(job: ImportJob) -> Manifest:
-    """Write shards and the manifest; what is finished is not read again.
+    """Write shards and the manifest; of what is finished little is read again.
 
     Raises:
         DataMissingError: No features of the known videos are there.
@@ -115,7 +138,13 @@ def run_import(job: ImportJob) -> Manifest:
         FeatureStoreError: The record of an export is damaged.
         OSError: A folder cannot be read or written.
     """
-    with open_features(job.source, job.names) as found:
+    known = {spelling(published_name(video.stem)) for video in job.known}
+
+    def is_video(name: str) -> bool:
+        own = name.removesuffix(job.ending) if name.endswith(job.ending) else ""
+        return spelling(published_name(own)) in known
+
+    with open_features(job.source, job.names, key=job.key, is_video=is_video) as found:
         matched = _match(job, found)
         width = _width(job, matched)
         record_path = job.source / RECORD_NAME
@@ -125,7 +154,7 @@ def run_import(job: ImportJob) -> Manifest:
 
         def read(clip: PlannedClip) -> ReadClip:
             video, features = matched[clip.path]
-            rows = features.read(pooled=job.pooled)
+            rows = job.read(features)
             if rows.shape[1] != width:
                 raise ClipError(f"has {rows.shape[1]} values a frame, the others have {width}")
             if exported is None:
@@ -133,6 +162,7 @@ def run_import(job: ImportJob) -> Manifest:
             return rows, *exported.frames_of(published_name(features.name), len(rows))
 
         plan, finished = plan_import(job.folder, listing, config, new_splits=job.new_splits)
+        _refuse_replaced(job.folder, finished, listing, read)
         return write_import(job.folder, plan, finished, listing, read, "videos")
 
 
@@ -149,6 +179,37 @@ def plan_import(
     plan = agree_on_plan(folder, plan, new_splits=new_splits)
     remove_stale_temporaries(folder)
     return plan, [shard for shard in plan.shards if mend_sidecar(folder, shard)]
+
+
+def _refuse_replaced(
+    folder: Path, finished: Iterable[str], listing: Listing, read: Callable[[PlannedClip], ReadClip]
+) -> None:
+    """Refuse to leave features as they are where those they were read from are others now.
+
+    Looked at are files that were written since, and one of each shard: its entries may be read
+    by another name.
+    """
+    files = {clip.path: clip for clip in listing.clips}
+    others = []
+    for shard in finished:
+        clips = read_record(ShardRecord, sidecar_path(folder, shard)).clips
+        there = [clip for clip in clips if clip.path in files]
+        first = next((clip for clip in there if clip.status in USABLE), None)
+        for clip in there:
+            if clip != first and files[clip.path].mtime_ns == clip.mtime_ns:
+                continue
+            try:
+                crc32 = crc32_of(read(clip)[0])
+            except ClipError:
+                crc32 = 0
+            if crc32 != clip.crc32:
+                others.append(clip.path)
+    if others:
+        raise DataConflictError(
+            f"{quoted(folder)} holds other features of {len(others)} videos than there are now "
+            f"({shorten(others, 3)}): their files were replaced, or are read by other options; "
+            "remove the folder to import them again, or use another --out"
+        )
 
 
 def imported_weights(words: str) -> str:
@@ -245,11 +306,28 @@ def _config(job: ImportJob, width: int, exported: FeatureConfig | None) -> Featu
 
 
 def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> _Matched:
-    """Return the known videos with features, by name as published; log the others there."""
-    known = _by_name((published_name(v.stem), v.path, v) for v in job.known)
-    found = _by_name((published_name(f.name), f.place, f) for f in features)
-    strangers = sorted(found.keys() - known.keys())
-    if strangers:
+    """Return the known videos with features, by path; log the others there."""
+    found = [f for each in features if (f := _without_ending(each, job.ending))]
+    there = _by_name((published_name(f.name), f) for f in found)
+    matched: dict[str, tuple[KnownVideo, FoundFeatures]] = {}
+    taken: set[str] = set()
+    respelled: list[str] = []
+    by_spelling = _by_name((spelling(name), name) for name in there)
+    for name, videos in _by_name((published_name(v.stem), v) for v in job.known).items():
+        # A name that just its case or the form of its letters tells from the only one like it.
+        alike = [name] if name in there else by_spelling.get(spelling(name), [])
+        if len(alike) != 1:
+            continue
+        if alike != [name]:
+            respelled.append(f"{quoted(name)} is {quoted(alike[0])}")
+        taken.add(alike[0])
+        pairs = _paired({v.path: v for v in videos}.values(), there[alike[0]], job.source)
+        matched |= {video.path: (video, features) for video, features in pairs}
+    if not matched:
+        raise DataMissingError(_nothing_matched(job, found))
+    if respelled:
+        LOGGER.warning("%d names are spelled otherwise: %s", len(respelled), shorten(respelled, 3))
+    if strangers := sorted(there.keys() - taken):
         LOGGER.warning(
             "%d videos in %s are not of %s as listed and are left out: %s",
             len(strangers),
@@ -257,38 +335,112 @@ def _match(job: ImportJob, features: Iterable[FoundFeatures]) -> _Matched:
             job.dataset,
             printable(shorten(strangers, 3)),
         )
-    matched = [(video, found[name]) for name, video in known.items() if name in found]
-    if not matched:
-        raise DataMissingError(
-            f"no features of the {len(known)} videos of {job.dataset} in {quoted(job.source)}: "
-            f"looked for <video>/img_00001.t7 and <video>.npy, .npz, .pt or .pkl, and found "
-            f"{len(found)} videos of other names"
-        )
-    return {v.path: (v, f) for v, f in sorted(matched, key=lambda match: match[0].path)}
+    return dict(sorted(matched.items()))
 
 
-def _by_name(items: Iterable[tuple[str, str, T]]) -> dict[str, T]:
-    found: dict[str, T] = {}
-    places: dict[str, str] = {}
-    for name, place, item in items:
-        if places.setdefault(name, place) != place:
-            raise DataConflictError(
-                f"two videos are called {quoted(name)} as published: {quoted(places[name])} and "
-                f"{quoted(place)}; keep one of them"
-            )
-        found[name] = item
+def _by_name(items: Iterable[tuple[str, T]]) -> dict[str, list[T]]:
+    found: dict[str, list[T]] = {}
+    for name, item in items:
+        found.setdefault(name, []).append(item)
     return found
 
 
+def _without_ending(features: FoundFeatures, ending: str) -> FoundFeatures | None:
+    """Return features by the name of their video; None for those of another ending."""
+    if not features.name.endswith(ending):
+        return None
+    return replace(features, name=features.name.removesuffix(ending))
+
+
+def _paired(
+    videos: Collection[KnownVideo], found: Sequence[FoundFeatures], source: Path
+) -> Iterator[tuple[KnownVideo, FoundFeatures]]:
+    """Yield videos of one name with their features: if they are several, by the class folder.
+
+    Raises:
+        DataConflictError: Folders do not tell which features are whose.
+    """
+    if len(videos) == len(found) == 1:
+        yield next(iter(videos)), found[0]
+        return
+    num_paired = 0
+    for video in videos:
+        mine = [f for f in found if spelling(f.folder) == spelling(video.class_name)]
+        if len(mine) > 1:
+            raise _equal_names(video.stem, [f.place for f in mine])
+        for features in mine:
+            num_paired += 1
+            yield video, features
+    if not num_paired:
+        stem = next(iter(videos)).stem
+        if len(found) > 1:
+            raise _equal_names(stem, [f.place for f in found])
+        raise DataConflictError(
+            f"{len(videos)} videos are called {quoted(stem)}, such as "
+            f"{quoted(next(iter(videos)).path)}, and {quoted(found[0].place)} is in no folder of a "
+            f"class of theirs; put features in such folders in {quoted(source)}"
+        )
+
+
+def _equal_names(stem: str, places: Sequence[str]) -> DataConflictError:
+    return DataConflictError(
+        f"two videos are called {quoted(published_name(stem))} as published: {quoted(places[0])} "
+        f"and {quoted(places[1])}; keep one of them, or put each in the folder of its class"
+    )
+
+
+def _nothing_matched(job: ImportJob, found: Sequence[FoundFeatures]) -> str:
+    """Return what to say where no video has features: what was looked for, and what is there."""
+    wanted = [published_name(v.stem) for v in job.known]
+    told = (
+        f"no features of the {len(wanted)} videos of {job.dataset} in {quoted(job.source)}: "
+        f"looked for such as {shorten(map(quoted, wanted[:1]))}, "
+        f"found {len(found)} videos of other names"
+    )
+    if not found:
+        return f"{told}; read are <video>/img_00001.t7 and files {', '.join(SUFFIXES)}"
+    for one in found[:20]:
+        name = published_name(one.name)
+        starts = [w for w in wanted if name.startswith(w) and not name[len(w) :][:1].isalnum()]
+        if starts:
+            longest = max(starts, key=len)
+            return (
+                f"{told}, such as {quoted(name)}; if that is {quoted(longest)}, give "
+                f"--ending {quoted(name[len(longest) :])}"
+            )
+    return f"{told}, such as {shorten((quoted(f.name) for f in found), 2)}"
+
+
 def _width(job: ImportJob, matched: _Matched) -> int:
-    """Return D, as the first sound video has it."""
+    """Return D, as most of the first sound videos have it.
+
+    Raises:
+        DataMissingError: None of the videos is sound.
+        DataConflictError: They seem to be features x frames.
+    """
     error: ClipError | None = None
+    shapes: list[tuple[int, ...]] = []
     for _, features in matched.values():
         try:
-            return int(features.read(pooled=job.pooled).shape[1])
+            shapes.append(job.read(features).shape)
         except ClipError as caught:
             error = error or caught
-    raise DataMissingError(f"no video can be imported, the first because {error}")
+        if len(shapes) == _NUM_LOOKED_AT:
+            break
+    if not shapes:
+        raise DataMissingError(f"no video can be imported, the first because {error}")
+    widths, lengths = Counter(s[1] for s in shapes), Counter(s[0] for s in shapes)
+    told = (
+        f"the first {len(shapes)} videos have {shorten(map(str, lengths), 3)} rows of "
+        f"{shorten(map(str, widths), 3)} values"
+    )
+    way_out = f"{'leave out' if job.transposed else 'give'} --transposed"
+    if len(lengths) == 1 < len(widths) and len(shapes) > 2:
+        raise DataConflictError(f"{told}: they seem to be features x frames; {way_out}")
+    width = widths.most_common(1)[0][0]
+    if len(lengths) == 1 and lengths.keys() & _USUAL_WIDTHS and width not in _USUAL_WIDTHS:
+        LOGGER.warning("%s; if these are features x frames, %s", told, way_out)
+    return width
 
 
 def _listing(job: ImportJob, matched: _Matched) -> Listing:
@@ -342,19 +494,23 @@ def from_lists(
         DataConflictError: A line is malformed, or a video is listed twice, differently.
     """
     split = benchmark.split_of(dataset.name) if benchmark else "1"
-    known: dict[str, KnownVideo] = {}
+    # By what is listed, and by class and name: neither may be of two videos.
+    known: dict[tuple[str, str], KnownVideo] = {}
     for file in lists:
         for entry in read_list(file, (), _role_of(file), dataset=dataset.name):
             class_name = _class_folder(entry, dataset, benchmark)
-            stem = stem_of(entry.path)
+            listed, stem = parts_of(entry.path), stem_of(entry.path)
             splits: dict[str, Role] = {} if entry.role is None else {split: entry.role}
             video = _unseen(class_name, stem, splits, entry.num_frames)
-            if known.setdefault(stem, video) != video:
-                raise DataConflictError(
-                    f"{entry.line.place}: {quoted(stem)} is listed before, with another class, "
-                    "part or number of frames; list it once"
-                )
-    return list(known.values())
+            for one in (("listed", str(listed.parent / stem)), (class_name, stem)):
+                if known.setdefault(one, video) != video:
+                    raise DataConflictError(
+                        f"{entry.line.place}: {quoted(stem)} is listed before, with another class, "
+                        "part or number of frames; list it once"
+                    )
+    if not known:
+        raise no_entry(lists, dataset.name)
+    return list({video.path: video for video in known.values()}.values())
 
 
 def from_dataset(dataset: Dataset, root: Path | None, splits: Path | None) -> list[KnownVideo]:
@@ -421,7 +577,21 @@ def _class_folder(entry: Entry, dataset: Dataset, benchmark: Benchmark | None) -
     labels = benchmark.side(dataset.name).labels
     folders = sorted(folder for folder, number in labels.items() if number == int(label))
     if not folders:
-        raise UsageError(f"{entry.line.place}: label {label} is of no class of {benchmark.name}")
+        start = " (labels count from 0)" if int(label) == len(benchmark.class_names) else ""
+        raise UsageError(
+            f"{entry.line.place}: label {label} is of no class of {benchmark.name}{start}"
+        )
     # Of several folders of a class the one that the name holds: v_RopeClimbing_g01_c01.
-    name = PurePosixPath(entry.path).name.lower()
-    return next((folder for folder in folders if f"_{folder.lower()}_" in name), folders[0])
+    told = [folder for folder in labels if _is_told(folder, parts_of(entry.path))]
+    if told and not set(told) & set(folders):
+        raise DataConflictError(
+            f"{entry.line.place}: label {label} is {benchmark.class_names[int(label)]} of "
+            f"{benchmark.name}, but {quoted(entry.path)} tells of {told[0]}; are the labels of "
+            "another benchmark, or from 1? Official split files are for --splits"
+        )
+    return next((folder for folder in folders if folder in told), folders[0])
+
+
+def _is_told(folder: str, path: PurePosixPath) -> bool:
+    """Tell whether a path names a class folder: as its folder, or between `_` in its name."""
+    return path.parent.name == folder or f"_{folder.lower()}_" in path.name.lower()

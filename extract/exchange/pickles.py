@@ -39,7 +39,10 @@ class _Name(enum.Enum):
     ARRAY = enum.auto()
     DTYPE = enum.auto()
     FROM_BUFFER = enum.auto()
+    SCALAR = enum.auto()
     ENCODE = enum.auto()
+    DICT = enum.auto()
+    CONTAINER = enum.auto()
 
 
 _NAMES = {
@@ -49,17 +52,29 @@ _NAMES = {
     ("numpy", "dtype"): _Name.DTYPE,
     ("numpy.core.numeric", "_frombuffer"): _Name.FROM_BUFFER,
     ("numpy._core.numeric", "_frombuffer"): _Name.FROM_BUFFER,
+    ("numpy.core.multiarray", "scalar"): _Name.SCALAR,
+    ("numpy._core.multiarray", "scalar"): _Name.SCALAR,
     ("_codecs", "encode"): _Name.ENCODE,
+    ("collections", "OrderedDict"): _Name.DICT,
+    ("collections", "defaultdict"): _Name.DICT,
+    # What a defaultdict says that it makes of what it lacks; nothing here makes it.
+    **{(m, n): _Name.CONTAINER for m in ("builtins", "__builtin__") for n in ("list", "dict")},
 }
 """All names that are known, each with its module."""
 
-_OTHER_FILES = {
-    b"<": "a web page or other text in the place of a pickle",
+_FOREIGN = {"torch": "tensors by torch.save, or as tensor.numpy()", "pandas": "frame.to_numpy()"}
+"""Packages whose objects people keep in pickles -> how to save what is in them."""
+
+_NO_ARRAYS = {
+    b"<": "a web page or other text in the place of a pickle or array",
     b"\x1f\x8b": "packed by gzip; unpack it first",
+    b"version https://git-lfs": "a pointer of Git LFS, without the file itself",
+    b"MATLAB": "of MATLAB; save its arrays as .npy",
+}
+_OTHER_FORMS = {
     b"PK\x03\x04": "an archive (.zip, .npz or .pt), no pickle",
     b"\x93NUMPY": "an array (.npy), no pickle",
     b"\x89HDF": "an HDF5 file, no pickle",
-    b"version https://git-lfs": "a pointer of Git LFS, without the file itself",
 }
 
 _HIGHEST_PROTOCOL = 5
@@ -269,11 +284,20 @@ class PickledArray:
         return np.ndarray(shape, self.dtype, self._data.part(start, stop))
 
 
+def no_arrays(head: bytes) -> str:
+    """Return in words what a file is that begins so, where it cannot hold arrays; else nothing."""
+    return next((kind for start, kind in _NO_ARRAYS.items() if head.startswith(start)), "")
+
+
 @contextmanager
-def open_pickle(path: Path) -> Iterator[Any]:
+def open_pickle(path: Path, start: int = 0, size: int | None = None) -> Iterator[Any]:
     """Give what a pickle holds: plain containers, texts and numbers, and arrays to be read.
 
     Texts of Python 2 are byte strings, and become texts of their letters (Latin-1).
+
+    Args:
+        start: Where in the file it begins.
+        size: How many bytes it has; None is all up to the file's end.
 
     Raises:
         DataMissingError: The file cannot be read.
@@ -285,7 +309,8 @@ def open_pickle(path: Path) -> Iterator[Any]:
     except OSError as error:
         raise DataMissingError(f"cannot read {quoted(path)}: {reason_of(error)}") from error
     with file:
-        yield _Machine(path, file).run()
+        end = os.fstat(file.fileno()).st_size
+        yield _Machine(path, file, start, end if size is None else min(start + size, end)).run()
 
 
 class _DamagedError(Exception):
@@ -300,9 +325,9 @@ class _Machine:
         memo: Values by the number that the program gave them.
     """
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
+    def __init__(self, path: Path, file: BinaryIO, start: int, end: int) -> None:
         self.path, self.file = path, file
-        self.size = os.fstat(file.fileno()).st_size
+        self.start, self.end = start, end
         self.stack: list[Any] = []
         self.below: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
@@ -328,19 +353,20 @@ class _Machine:
         return DataConflictError(f"{quoted(self.path)} cannot be read: {printable(what)}")
 
     def _check_kind(self) -> None:
+        self.file.seek(self.start)
         head = self.file.read(32)
-        self.file.seek(0)
+        self.file.seek(self.start)
         if not head:
             raise _DamagedError("it is empty")
-        for start, kind in _OTHER_FILES.items():
-            if head.startswith(start):
-                raise _DamagedError(f"it is {kind}")
+        others = (kind for start, kind in _OTHER_FORMS.items() if head.startswith(start))
+        if kind := no_arrays(head) or next(others, ""):
+            raise _DamagedError(f"it is {kind}")
 
     def _end(self) -> Any:
         value = self.stack.pop()
         if self.stack or self.below:
             raise _DamagedError("it ends with values that belong nowhere")
-        if left := self.size - self.file.tell():
+        if left := self.end - self.file.tell():
             raise _DamagedError(f"{left} bytes follow after its end")
         return value
 
@@ -365,7 +391,7 @@ class _Machine:
     def take(self, size: int) -> bytes:
         data = self.file.read(size)
         if len(data) != size:
-            raise _DamagedError(f"it ends early, at byte {self.size}; fetch it again")
+            raise _DamagedError(f"it ends early, at byte {self.end}; fetch it again")
         return data
 
     def whole(self, size: int, *, signed: bool = False) -> int:
@@ -374,10 +400,10 @@ class _Machine:
     def payload(self, size_of_length: int, kind: str) -> Any:
         length = self.whole(size_of_length)
         place = self.file.tell()
-        if length > self.size - place:
+        if length > self.end - place:
             raise _DamagedError(
                 f"it ends early: {length} bytes are declared at byte {place}, and "
-                f"{self.size - place} follow; fetch it again"
+                f"{self.end - place} follow; fetch it again"
             )
         if length > _LONGEST_VALUE:
             raw = _InFile(self.file, place, length)
@@ -432,10 +458,10 @@ class _Machine:
 
     def check_frame(self) -> None:
         length = self.whole(8)
-        if length > self.size - self.file.tell():
+        if length > self.end - self.file.tell():
             raise _DamagedError(
                 f"it ends early: a part of {length} bytes is declared, and "
-                f"{self.size - self.file.tell()} follow; fetch it again"
+                f"{self.end - self.file.tell()} follow; fetch it again"
             )
 
     def mark(self) -> None:
@@ -550,7 +576,7 @@ _REFUSED = {
 """Instruction -> what it would make, which is not to be had here."""
 
 
-def _filled(target: Any, items: list[Any]) -> Any:
+def _filled(target: Any, items: list[Any]) -> dict[Any, Any]:
     if not isinstance(target, dict) or len(items) % 2:
         raise TypeError("no pairs, or no dict to put them in")
     target.update(zip(map(_key, items[::2]), items[1::2], strict=True))
@@ -570,9 +596,10 @@ def _named(module: Any, name: Any) -> _Name:
     found = _NAMES.get((module, name))
     if found is None:
         shown = f"{module}.{name}"[:_SHOWN]
+        way_out = _FOREIGN.get(module.partition(".")[0])
         raise _DamagedError(
-            f"it asks for {shown}, which no array needs; nothing in it was run, and nothing in it "
-            "is to be trusted"
+            f"it asks for {shown}, which no array needs; nothing in it was run, and "
+            + (f"it can be saved so: {way_out}" if way_out else "nothing in it is to be trusted")
         )
     return found
 
@@ -587,6 +614,10 @@ def _made(name: Any, args: Any) -> Any:
         return _new_dtype(*args)
     if name is _Name.FROM_BUFFER:
         return _from_buffer(*args)
+    if name is _Name.SCALAR:
+        return _scalar(*args)
+    if name is _Name.DICT:
+        return _new_dict(args)
     if name is _Name.RECONSTRUCT and args[:1] == (_Name.ARRAY,):
         return PickledArray()
     raise _DamagedError("it makes an array otherwise than numpy writes one")
@@ -600,6 +631,27 @@ def _encoded(text: Any, encoding: Any) -> Any:
     if not isinstance(text, str) or max(map(ord, text), default=0) > 255:
         raise _DamagedError("it encodes what is no text of bytes")
     return _InMemory(text)
+
+
+def _new_dict(args: tuple[Any, ...]) -> dict[Any, Any]:
+    """Return a dict as the standard library's other kinds begin: empty, or with listed pairs."""
+    if not args or args == (_Name.CONTAINER,):
+        return {}
+    (pairs,) = args
+    if not isinstance(pairs, list) or not all(
+        isinstance(pair, list | tuple) and len(pair) == 2 for pair in pairs
+    ):
+        raise _DamagedError("it makes a dict otherwise than Python writes one")
+    return _filled({}, [one for pair in pairs for one in pair])
+
+
+def _scalar(dtype: Any, data: Any) -> Any:
+    """Return a number or text that numpy kept as a value of an array."""
+    value = PickledArray()
+    _fill(value, dtype, (), (), data)
+    if value.items is not None:
+        raise _DamagedError("it makes a number of an object")
+    return value.read().item()
 
 
 def _new_dtype(code: Any, *_: Any) -> _Dtype:

@@ -8,8 +8,9 @@ of a frame, S side of a crop.
 
 import math
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
 from itertools import groupby
 from pathlib import Path
 from tempfile import SpooledTemporaryFile
@@ -56,13 +57,12 @@ class SideBySide(nn.Module):
 
     def forward(self, crops: Tensor) -> Tensor:
         """Compute features, float32 [B, D], of crops, uint8 [B, 224, 224, 3], or windows."""
-        pieces = torch.split(crops, self._frames_at_once)
-        return torch.cat(list(self._threads.map(self._infer, pieces)))
+        return torch.cat([piece.result() for piece in self.start(crops)])
 
-    def start(self, crops: Tensor, features: Tensor) -> list[Future[None]]:
-        """Begin to fill features [B, D]; return what tells of each piece."""
-        pieces = (torch.split(each, self._frames_at_once) for each in (crops, features))
-        return [self._threads.submit(self._fill, *piece) for piece in zip(*pieces, strict=True)]
+    def start(self, crops: Tensor) -> list[Future[Tensor]]:
+        """Begin to compute features; return those of each piece, which are to come."""
+        pieces = torch.split(crops, self._frames_at_once)
+        return [self._threads.submit(self._infer, piece) for piece in pieces]
 
     def close(self) -> None:
         """Let the threads end, also one that an interruption caught while it started."""
@@ -73,10 +73,6 @@ class SideBySide(nn.Module):
         with torch.inference_mode():
             features: Tensor = self.network(crops)
             return features
-
-    def _fill(self, crops: Tensor, features: Tensor) -> None:
-        with torch.inference_mode():
-            features.copy_(self.network(crops))
 
 
 Take: TypeAlias = Callable[[Features], None]
@@ -91,11 +87,6 @@ class Done(Protocol):
 
     def synchronize(self) -> None:
         """Wait until it has computed that."""
-
-
-def _cuda_event() -> Done:
-    event: Done = torch.cuda.Event()  # type: ignore[no-untyped-call]
-    return event
 
 
 class _Slot:
@@ -125,8 +116,8 @@ class _Slot:
         # What no frame was put into stays as it was: it pads the last batch.
         self._crops = torch.zeros(crops_shape, dtype=torch.uint8, device=device)
         self._copies = torch.cuda.Stream(device) if self._on_gpu else None  # type: ignore[no-untyped-call]
-        self._done = done
-        self.running: list[Future[None]] = []
+        self.done = done
+        self.running: list[Future[Tensor]] = []
 
     def __len__(self) -> int:
         return self._length
@@ -135,7 +126,8 @@ class _Slot:
         """Copy frames [n, H, W, 3], or windows [n, T, S, S, 3], behind those that are there."""
         end = self._used + pixels.size
         if end > len(self._pixels):
-            larger = self._host(max(end, 2 * len(self._pixels)))
+            # What a whole batch of such frames takes.
+            larger = self._host(len(self._crops) * pixels[0].size)
             larger[: self._used] = self._pixels[: self._used]
             self._pixels = larger
         np.copyto(self._pixels[self._used : end].numpy(), pixels.reshape(-1))
@@ -158,20 +150,15 @@ class _Slot:
             first, offset = first + length, end
         return self._crops
 
-    def mark_end(self) -> None:
-        """Note that the device has got all work on this batch."""
-        if self._done is not None:
-            self._done.record()
-
     def empty(self) -> None:
         """Wait for the features, hand them to those who take them, and forget the frames."""
-        if self._done is not None:
-            self._done.synchronize()
-        for piece in self.running:
-            piece.result()
+        if self.done is not None:
+            self.done.synchronize()
+        pieces = [piece.result() for piece in self.running]
+        features = torch.cat(pieces) if pieces else self.features
         first = 0
         for _, count, take in self._pieces:
-            take(self.features[first : first + count].numpy())
+            take(features[first : first + count].numpy())
             first += count
         self._pieces.clear()
         self._length = self._used = 0
@@ -200,8 +187,9 @@ class RowSpool:
 
     def __init__(self, width: int, folder: Path | None) -> None:
         # A size of 0 sets no limit.
-        max_size, where = (0, None) if folder is None else (_BYTES_IN_MEMORY, str(folder))
-        self._file = SpooledTemporaryFile(max_size=max_size, dir=where)  # noqa: SIM115
+        max_size = 0 if folder is None else _BYTES_IN_MEMORY
+        self._where = None if folder is None else str(folder)
+        self._file = SpooledTemporaryFile(max_size=max_size, dir=self._where)  # noqa: SIM115
         self._num_rows = 0
         self._width = width
 
@@ -217,21 +205,31 @@ class RowSpool:
         return self._num_rows, self._width
 
     def append(self, rows: Features) -> None:
-        """Add rows [n, D]; raise OSError if the disk is full."""
-        self._file.seek(4 * self._width * self._num_rows)
-        self._file.write(np.ascontiguousarray(rows, np.float32).data)
+        """Add rows [n, D]; raise OSError, also on reading, if the disk is full."""
+        with self._at(self._num_rows) as file:
+            file.write(np.ascontiguousarray(rows, np.float32).data)
         self._num_rows += len(rows)
 
     def __getitem__(self, rows: slice) -> Features:
         """Return the rows of a slice without step."""
         first, end, _ = rows.indices(self._num_rows)
         found = np.empty((max(end - first, 0), self._width), np.float32)
-        self._file.seek(4 * self._width * first)
         # Reading from memory holds the interpreter's lock, which the network's thread needs too.
         data = found.reshape(-1).data.cast("B")
-        for start in range(0, len(data), _BYTES_READ_AT_ONCE):
-            self._file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
+        with self._at(first) as file:
+            for start in range(0, len(data), _BYTES_READ_AT_ONCE):
+                file.readinto(data[start : start + _BYTES_READ_AT_ONCE])
         return found
+
+    @contextmanager
+    def _at(self, row: int) -> Iterator["SpooledTemporaryFile[bytes]"]:
+        """Give the file at a row; errors name the folder, since the file has no name to tell."""
+        try:
+            self._file.seek(4 * self._width * row)
+            yield self._file
+        except OSError as error:
+            error.filename = error.filename or self._where
+            raise
 
 
 class BatchRunner:
@@ -273,7 +271,7 @@ class BatchRunner:
         self._input_shape = input_shape
         self.feature_dim = feature_dim
         if device.type == "cuda":
-            new_done = new_done or _cuda_event
+            new_done = new_done or torch.cuda.Event
         # Where a device or threads compute by themselves, one batch is filled meanwhile.
         num_slots = 1 if new_done is None and not isinstance(network, SideBySide) else 2
         self._free = deque(
@@ -319,7 +317,8 @@ class BatchRunner:
                     f"{self._device} has not enough memory for {what} at a time; use a "
                     "smaller --batch-size, or a device with nothing else on it"
                 )
-        slot.mark_end()
+        if slot.done is not None:
+            slot.done.record()
         self._running.append(slot)
         if not self._free:
             self._collect()
@@ -331,7 +330,7 @@ class BatchRunner:
         try:
             with torch.inference_mode():
                 if isinstance(self._network, SideBySide):
-                    slot.running = self._network.start(slot.crops()[:end], slot.features[:end])
+                    slot.running = self._network.start(slot.crops()[:end])
                     return True
                 crops = torch.split(slot.crops()[:end], self._at_once)
                 rows = torch.split(slot.features[:end], self._at_once)

@@ -19,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from ta3n.common.device import describe_device
-from ta3n.common.errors import Ta3nError, reason_of
+from ta3n.common.errors import DataMissingError, FeatureStoreError, reason_of
 from ta3n.common.files import canonical_json, replace_file, sha256_of
 from ta3n.common.log import LOGGER
 from ta3n.common.records import Record, dump_record, read_record
@@ -39,7 +39,7 @@ _SQUARES = 14
 
 
 class Choice(Record):
-    """A form in which a network can be run.
+    """A form in which a network can be run; by default the usual one, which needs no trial.
 
     Attributes:
         batch_size: Inputs in one forward pass, of each core on a CPU.
@@ -61,11 +61,6 @@ class Choice(Record):
 
 AsRun = Callable[[nn.Module, int], AbstractContextManager[nn.Module]]
 """Gives a network as it is run with a batch size."""
-
-
-def usual_choice(batch_size: int) -> Choice:
-    """Return the form that needs no trial."""
-    return Choice(batch_size=batch_size)
 
 
 def other_choices(usual: Choice, device: torch.device, *, any_batch: bool) -> list[Choice]:
@@ -140,7 +135,7 @@ class Choices:
 
         A form that is remembered is taken without a trial.
         """
-        with suppress(Ta3nError, OSError):
+        with suppress(DataMissingError, FeatureStoreError, OSError):
             known = read_record(Choice, self.path)
             # A larger one does not fit beside what else is on the device now.
             at_most = known.batch_size if any_batch else usual.batch_size

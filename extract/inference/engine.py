@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from ta3n.common.device import allowed_cpus, describe_device, resolve_device
-from ta3n.common.errors import InterruptedRunError, UsageError, reason_of
+from ta3n.common.errors import UsageError, reason_of
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import Backbone
 from ta3n.extract.inference.batches import (
@@ -33,7 +33,6 @@ from ta3n.extract.inference.choices import (
     Choices,
     in_form,
     seconds_of,
-    usual_choice,
 )
 from ta3n.extract.inference.network import LowPrecision, full_precision, load_network
 
@@ -118,7 +117,7 @@ def start_engine(
     shape = backbone.input_shape
     provenance = provenance_of(describe_device(on), weights_sha256, num_cpus)
     num_threads = num_cpus if on.type == "cpu" else 1
-    choice = usual_choice(batch_size or suitable_batch_size(network, on, shape))
+    choice = Choice(batch_size=batch_size or suitable_batch_size(network, on, shape))
     choices = None
     if profile == "fast":
         choices = Choices(
@@ -132,8 +131,9 @@ def start_engine(
         )
         choice = choices.best(choice, any_batch=batch_size is None)
         network = in_form(network, choice)
+        of_cpu = "bfloat16" if choice.bfloat16 else "float32"
         provenance |= {
-            "precision": _precision(choice, on),
+            "precision": "float16" if on.type == "cuda" else of_cpu,
             "channels_last": str(choice.channels_last),
         }
     batch_size = choice.batch_size
@@ -169,13 +169,6 @@ def start_engine(
     )
 
 
-def _precision(choice: Choice, device: torch.device) -> str:
-    """Return the type of numbers that `fast` computes in."""
-    if device.type == "cuda":
-        return "float16"
-    return "bfloat16" if choice.bfloat16 else "float32"
-
-
 def _check_that_it_runs(
     network: nn.Module, backbone: Backbone, profile: str, device: torch.device
 ) -> None:
@@ -184,7 +177,7 @@ def _check_that_it_runs(
         with torch.inference_mode():
             crops = torch.zeros((1, *backbone.input_shape), dtype=torch.uint8, device=device)
             shape = tuple(network(crops).shape)
-    except (torch.OutOfMemoryError, InterruptedRunError):
+    except torch.OutOfMemoryError:
         raise
     except Exception as error:
         raise UsageError(
@@ -209,13 +202,6 @@ def provenance_of(device: str, weights_sha256: str, num_threads: int) -> dict[st
     }
 
 
-class HalfPrecision(LowPrecision):
-    """A network body in half precision, the 16-bit floats of GPUs."""
-
-    def __init__(self, body: nn.Module) -> None:
-        super().__init__(body, torch.float16)
-
-
 def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> nn.Module:
     """Return a `FeatureNetwork` in the precision of a profile; it may be changed in place.
 
@@ -228,7 +214,7 @@ def in_precision_of(profile: str, network: nn.Module, device: torch.device) -> n
     torch.backends.cudnn.benchmark = True
     body = network.body
     assert isinstance(body, nn.Module), "a feature network has a body"
-    network.body = HalfPrecision(body)
+    network.body = LowPrecision(body, torch.float16)
     return network
 
 
@@ -293,8 +279,6 @@ def compile_for(network: nn.Module, crops: Tensor) -> nn.Module | None:
     try:
         with torch.inference_mode():
             compiled(crops)
-    except InterruptedRunError:
-        raise
     except Exception as error:  # noqa: BLE001  compilers fail in many ways, and nothing is lost
         LOGGER.warning("the network is not compiled: %s", reason_of(error))
         return None

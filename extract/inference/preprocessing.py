@@ -164,7 +164,8 @@ def _along(images: Tensor, dim: int, new_length: int, size: int) -> Tensor:
     return total.bitwise_right_shift_(_WEIGHT_BITS).clamp_(0, 255).to(torch.uint8)
 
 
-@lru_cache(maxsize=64)
+# A miss stops a GPU: of every size of frame, two are needed for as long as any clip has it.
+@lru_cache(maxsize=1024)
 def _taps(
     length: int, new_length: int, first: int, size: int, device: torch.device
 ) -> tuple[Tensor, Tensor]:

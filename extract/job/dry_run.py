@@ -6,6 +6,7 @@ The trial is the work as it would be, in a folder that is removed again.
 import errno
 import math
 import os
+import re
 import shutil
 import threading
 import time
@@ -25,8 +26,7 @@ from ta3n.common.sampling import FrameSelection
 from ta3n.common.shares import SHARES_NAME, JobShare, check_count
 from ta3n.common.store import is_finished, sidecar_path
 from ta3n.extract.job.plan import describe_plan, expected_plan, shards_asked_for, spread_evenly
-from ta3n.extract.job.run import ExtractionJob, check_failures, find_tasks
-from ta3n.extract.worker.quarantine import read_quarantine
+from ta3n.extract.job.run import ExtractionJob, check_failures, work_left
 from ta3n.extract.worker.work import ShardTask, Work
 
 if TYPE_CHECKING:
@@ -82,13 +82,10 @@ def look_ahead(job: ExtractionJob, max_failures: str = "100%") -> Iterator[str]:
     here = _existing(folder)
     asked = shards_asked_for(agreed, job.plan, job.scope)
     mine = [shard for shard in share.of(agreed.shards) if shard in asked]
-    tasks, _ = find_tasks(job, agreed, mine, mends=False)
-    num_left = sum(len(task.to_decode) for task in tasks)
-    yield f"to be done: {num_left} clips in {len(tasks)} shards"
-    if tasks:
-        clips = [clip for task in tasks for clip in task.to_decode]
-        bad = {} if job.retry_failed else read_quarantine(folder, clips)
-        work = replace(job.work, config=agreed.config, tasks=tasks, quarantined=bad)
+    work = work_left(job, agreed, mine, mends=False)
+    num_left = sum(len(task.to_decode) for task in work.tasks)
+    yield f"to be done: {num_left} clips in {len(work.tasks)} shards"
+    if work.tasks:
         tried = yield from _try_all(work, here)
         if len(tried) == len(agreed.clips):
             check_failures(tried, max_failures)
@@ -99,7 +96,8 @@ def _try_all(work: Work, here: Path) -> Generator[str, None, Sequence[ClipRecord
     from ta3n.common.device import available_memory, describe_device, resolve_device
 
     devices = [resolve_device(name) for name in work.devices]
-    free, before = available_memory(devices[0]), peak_memory()
+    # A GPU's own memory is told apart.
+    free, before = available_memory(resolve_device("cpu")), peak_memory()
     num_rows, told = _expected_rows(work)
     num_clips = sum(len(task.to_decode) for task in work.tasks)
     # What is computed stands in a file of its own until its shard is written.
@@ -265,16 +263,9 @@ def _held_by_children() -> int:
     for children in Path("/proc/self/task").glob("*/children"):
         with suppress(OSError):
             for number in children.read_text().split():
-                held += _own_bytes(Path("/proc", number, "status"))
+                status = Path("/proc", number, "status").read_text()
+                held += sum(1024 * int(kb) for kb in re.findall(r"RssAnon:\s*(\d+)", status))
     return held
-
-
-def _own_bytes(status: Path) -> int:
-    with suppress(OSError):
-        for line in status.read_text().splitlines():
-            if line.startswith("RssAnon:"):
-                return int(line.split()[1]) * 1024
-    return 0
 
 
 def _existing(folder: Path) -> Path:

@@ -34,6 +34,7 @@ from ta3n.common.records import (
 from ta3n.common.shares import JobShare
 from ta3n.common.store import shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip, Listing
+from ta3n.datasets.reading.folders import in_words
 from ta3n.datasets.reading.ratio import RatioSplit
 from ta3n.extract.backbones import Backbone, get_backbone, weights_identity, with_window
 from ta3n.extract.job.feature_folder import mend_sidecar
@@ -150,7 +151,7 @@ class Scope:
 
     def covers(self, class_name: str) -> bool:
         """Whether it tells what clips there are of a class."""
-        return self.classes is None or class_name in self.classes
+        return self.classes is None or in_words(class_name) in self.classes
 
 
 def agree_on_plan(
@@ -417,7 +418,7 @@ def _refuse_others(
         relabelled = [
             c.path
             for c in there.clips
-            if c.path in files and files[c.path].class_name != c.class_name
+            if c.path in files and files[c.path].class_name != in_words(c.class_name)
         ]
         kinds = {
             "clips are gone": gone,

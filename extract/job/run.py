@@ -6,17 +6,27 @@ from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from ta3n.common.device import interruption_behind
 from ta3n.common.errors import (
     DataConflictError,
     Ta3nError,
     TooManyFailuresError,
+    lack_of_the_machine,
     printable,
     shorten,
     unexpected,
 )
 from ta3n.common.files import remove_stale_temporaries
 from ta3n.common.log import LOGGER
-from ta3n.common.records import USABLE, ClipRecord, Manifest, Plan, PlannedClip, build_manifest
+from ta3n.common.records import (
+    IMPORTED,
+    USABLE,
+    ClipRecord,
+    Manifest,
+    Plan,
+    PlannedClip,
+    build_manifest,
+)
 from ta3n.common.shares import SHARES_NAME, JobShare, agree_on_count
 from ta3n.common.store import is_finished, restore_sidecar, shard_path, sidecar_path
 from ta3n.datasets.reading.base import Clip
@@ -76,25 +86,23 @@ def run_job(job: ExtractionJob) -> Manifest:
     asked = shards_asked_for(plan, job.plan, job.scope)
     # Shares are of all there is, so that they do not depend on what is asked for.
     mine = [shard for shard in (job.share or JobShare()).of(plan.shards) if shard in asked]
-    tasks, attempts = find_tasks(job, plan, mine)
+    work = work_left(job, plan, mine)
     LOGGER.info(
         "%s: %d clips in %d shards, %d of %d shards of this job are done",
         plan.config.dataset,
         len(plan.clips),
         len(plan.shards),
-        len(mine) - len(tasks),
+        len(mine) - len(work.tasks),
         len(mine),
     )
     try:
-        if tasks:
-            bad = read_quarantine(folder, [clip for task in tasks for clip in task.clips])
-            work = replace(
-                job.work, config=plan.config, tasks=tasks, attempts=attempts, quarantined=bad
-            )
+        if work.tasks:
             _work_off(work)
     except BaseException:
         _tidy_up(folder)
         raise
+    # What a job left that was killed meanwhile.
+    remove_stale_temporaries(folder)
     manifest = build_manifest(folder)
     _refuse_lost_plan(folder, plan, manifest)
     return manifest
@@ -114,12 +122,10 @@ def _refuse_lost_plan(folder: Path, plan: Plan, manifest: Manifest) -> None:
         )
 
 
-def find_tasks(
+def work_left(
     job: ExtractionJob, there: Plan, shards: Sequence[str], *, mends: bool = True
-) -> tuple[tuple[ShardTask, ...], dict[int, int]]:
-    """Return the shards that are to be made, and how often clips were tried before, by number.
-
-    Some files may have been replaced since the plan that is there.
+) -> Work:
+    """Return what is to be done of some shards of a plan; its files may have been replaced since.
 
     Args:
         mends: Whether sidecars are written that are missing or wrong, and clips leave quarantine.
@@ -133,7 +139,8 @@ def find_tasks(
             now = _as_now(clip, file, job.work.root, there.config.reading.frames)
             members[clip.shard].append(now)
     by_path = {clip.path: clip for clips in members.values() for clip in clips}
-    tasks, attempts = [], {}
+    tasks: list[ShardTask] = []
+    attempts: dict[int, int] = {}
     for shard, clips in members.items():
         task = ShardTask(shard=shard, clips=tuple(clips), replace=True)
         if job.repair and not _is_sound(folder, there, shard, mends=mends):
@@ -142,12 +149,20 @@ def find_tasks(
             is_there = shard_path(folder, shard).exists() or sidecar_path(folder, shard).exists()
             tasks.append(replace(task, replace=is_there))
         elif job.retry_failed and (failed := failed_clips(folder, shard, by_path)):
-            if mends:
-                remove_from_quarantine(folder, failed)
             attempts.update({clip.id: clip.attempts for clip in failed})
             kept = frozenset(clip.id for clip in clips) - {clip.id for clip in failed}
             tasks.append(replace(task, kept=kept))
-    return tuple(tasks), attempts
+    clips = [clip for task in tasks for clip in task.to_decode]
+    bad = read_quarantine(folder, clips)
+    if job.retry_failed:
+        # Some of them in shards that were never finished.
+        attempts = {number: entry.attempts for number, entry in bad.items()} | attempts
+        bad = {}
+        if mends:
+            remove_from_quarantine(folder, (clip for clip in clips if clip.id in attempts))
+    return replace(
+        job.work, config=there.config, tasks=tuple(tasks), attempts=attempts, quarantined=bad
+    )
 
 
 def _as_now(clip: PlannedClip, file: Clip | None, root: Path, frames: str) -> PlannedClip:
@@ -181,9 +196,11 @@ def _work_off(work: Work) -> None:
     try:
         with JobProgress(work.tasks) as progress:
             extract(work, progress)
-    except (Ta3nError, OSError):
+    except Ta3nError:
         raise
     except Exception as error:
+        if interruption_behind(error) or lack_of_the_machine(error):
+            raise
         traceback.print_exc()
         raise unexpected(error) from error
 
@@ -207,9 +224,13 @@ def report(manifest: Manifest, folder: Path) -> None:
     if len(unhappy) > _FAILURES_LISTED:
         LOGGER.info("... and %d more, see the manifest", len(unhappy) - _FAILURES_LISTED)
     if manifest.absent:
+        is_imported = manifest.config.profile == IMPORTED
         LOGGER.info(
-            "%d clips of the official splits are not on disk: %s",
+            "%d %s: %s",
             len(manifest.absent),
+            "listed videos have no features"
+            if is_imported
+            else "clips of the splits are not on disk",
             shorten((clip.path for clip in manifest.absent), 3),
         )
     unused = [clip.path for clip in manifest.clips if not clip.splits]

@@ -9,7 +9,7 @@ from pydantic import field_validator
 from ta3n.common.errors import UsageError
 from ta3n.common.sampling import FrameSelection, Timing, WindowPad
 from ta3n.common.settings import Section, setting
-from ta3n.datasets.custom.settings import DataSections
+from ta3n.datasets.custom.settings import DataSections, Word
 
 
 class ExtractSettings(Section):
@@ -49,7 +49,7 @@ class ExtractSettings(Section):
         metavar="NAME",
         complete="ta3n.datasets.catalogue:names_of_benchmarks",
     )
-    classes: tuple[str, ...] = setting((), "Only these class folders.", metavar="A,B")
+    classes: tuple[Word, ...] = setting((), "Only these class folders.", metavar="A,B")
     limit: int | None = setting(None, "Only N clips, spread over the dataset.", metavar="N", ge=1)
     allow_missing: bool = setting(False, "Go on if a class is not on disk.")
     device: str = setting(

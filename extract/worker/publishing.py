@@ -3,7 +3,6 @@
 Legend: F rows of a shard, D feature width, N rows of a source.
 """
 
-import time
 from collections import deque
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -14,7 +13,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from ta3n.common.errors import DataMissingError, InterruptedRunError
+from ta3n.common.errors import DataMissingError
 from ta3n.common.records import USABLE, ClipRecord, PlannedClip, ShardRecord
 from ta3n.common.store import (
     ROWS_AT_ONCE,
@@ -173,9 +172,6 @@ class Publisher:
 
     Use as a context manager: its end waits for the shards that were handed over, and raises what
     went wrong with one. Once one could not be published, no later one is.
-
-    Attributes:
-        wait_s: Seconds for which handing over had to wait.
     """
 
     def __init__(self, work: Work, provenance: Mapping[str, str]) -> None:
@@ -184,16 +180,13 @@ class Publisher:
         self._thread = ThreadPoolExecutor(1, "publish")
         self._unpublished: deque[Future[None]] = deque()
         self._has_failed = False
-        self.wait_s = 0.0
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, exc_type: type[BaseException] | None, *_: object) -> None:
         # An interruption waits only for what is being written.
-        is_interrupted = exc_type is not None and (
-            issubclass(exc_type, InterruptedRunError) or not issubclass(exc_type, Exception)
-        )
+        is_interrupted = exc_type is not None and not issubclass(exc_type, Exception)
         self._thread.shutdown(cancel_futures=is_interrupted)
         if exc_type is None:
             self._wait_for_all_but(0)
@@ -210,9 +203,7 @@ class Publisher:
             FeatureStoreError: If a shard to be completed is damaged, or one does not read back.
             OSError: If one cannot be written.
         """
-        started = time.perf_counter()
         self._wait_for_all_but(_MAX_UNPUBLISHED - 1)
-        self.wait_s += time.perf_counter() - started
         self._unpublished.append(self._thread.submit(self._publish, task, decoded, rows))
 
     def check(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Self
 
-from ta3n.common.errors import Ta3nError
+from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.common.files import canonical_json, replace_file
 from ta3n.common.records import ClipStatus, PlannedClip, Record, read_record
 
@@ -37,7 +37,7 @@ def read_quarantine(folder: Path, clips: Iterable[PlannedClip]) -> dict[int, Qua
         return {}
     found = {}
     for clip in clips:
-        with suppress(OSError, Ta3nError):
+        with suppress(OSError, DataMissingError, FeatureStoreError):
             entry = read_record(Quarantined, _path(folder, clip))
             if (entry.path, entry.size_bytes, entry.mtime_ns) == (
                 clip.path,

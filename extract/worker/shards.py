@@ -6,7 +6,7 @@ Legend: F rows of a shard, D feature width.
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 
 from ta3n.common.device import allowed_cpus, resolve_device
+from ta3n.common.errors import DeviceError, first_line
 from ta3n.common.records import PlannedClip
 from ta3n.common.sampling import FrameSelection
 from ta3n.common.store import Features, is_finished
@@ -33,6 +34,8 @@ from ta3n.extract.worker.work import Work
 _BYTES_AHEAD = {"cpu": 128 * 2**20, "cuda": 768 * 2**20}
 # Of the datasets' clips, about: enough to tell a long job from a short one.
 _BYTES_A_FRAME, _USUAL_RATE = 4096, 25.0
+# How errors of a GPU begin, in all versions of torch.
+_OF_GPUS = ("CUDA", "cuDNN")
 
 
 def extract(work: Work, progress: JobProgress) -> None:
@@ -76,16 +79,31 @@ def deal(work: Work) -> list[Work]:
 
 def engine_for(work: Work) -> Engine:
     """Start what computes the features of some work; it raises what `start_engine` does."""
-    return start_engine(
-        work.backbone,
-        work.weights,
-        profile=work.config.profile,
-        device=work.device,
-        batch_size=work.batch_size,
-        compiled=work.compile,
-        num_sharing=work.num_sharing,
-        num_inputs=_num_inputs(work),
-    )
+    with _gpu_told(work):
+        return start_engine(
+            work.backbone,
+            work.weights,
+            profile=work.config.profile,
+            device=work.device,
+            batch_size=work.batch_size,
+            compiled=work.compile,
+            num_sharing=work.num_sharing,
+            num_inputs=_num_inputs(work),
+        )
+
+
+@contextmanager
+def _gpu_told(work: Work) -> Iterator[None]:
+    """Tell in a line what is wrong with a GPU: others may have its memory, or it is lost."""
+    try:
+        yield
+    except RuntimeError as error:
+        if not (reason := first_line(error)).startswith(_OF_GPUS):
+            raise
+        raise DeviceError(
+            f"{work.device} cannot be used: {reason}; is it used by others? What is done is kept; "
+            "use another --device or a smaller --batch-size, or run again later"
+        ) from error
 
 
 def _num_inputs(work: Work) -> int:
@@ -94,7 +112,9 @@ def _num_inputs(work: Work) -> int:
     selection = FrameSelection.parse(work.config.frames)
     if selection.num_segments is not None:
         return selection.num_segments * len(clips)
-    num_frames = sum(clip.size_bytes for clip in clips) // _BYTES_A_FRAME
+    # Sections of a video are parts of one file.
+    files = {clip.file: clip.size_bytes for clip in clips}
+    num_frames = sum(files.values()) // _BYTES_A_FRAME
     if selection.fps is not None:
         return int(num_frames * min(selection.fps / _USUAL_RATE, 1))
     return num_frames // (selection.every or 1)
@@ -131,7 +151,7 @@ def extract_shards(
         stopped: Ends it with `CancelledError` once it is set.
         decoders: If some were started before.
     """
-    with ExitStack() as stack:
+    with _gpu_told(work), ExitStack() as stack:
         # They start while the network is loaded.
         decoders = decoders or stack.enter_context(decoders_for(work))
         if engine is None:

@@ -1,6 +1,5 @@
 """If this breaks, an option of a command is another one than the setting that it sets."""
 
-import signal
 from importlib import import_module
 from importlib.machinery import EXTENSION_SUFFIXES
 from pathlib import Path
@@ -12,7 +11,7 @@ from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
 from ta3n.common.cli import SettingsCommand, handles_errors
-from ta3n.common.errors import EXIT_INTERRUPTED, ConfigError, UsageError
+from ta3n.common.errors import ConfigError, UsageError
 from ta3n.common.log import LOGGER
 from ta3n.common.settings import Section, load_settings, setting
 
@@ -233,43 +232,3 @@ def test_a_broken_settings_file_completes_nothing_and_says_nothing(
     monkeypatch.chdir(tmp_path)
     assert completed(import_module("ta3n.extract.cli").main, "--dataset", "ucf") == []
     assert capfd.readouterr() == ("", "")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda s: s.name)
-def test_a_second_signal_does_not_end_what_the_first_one_has_saved(number: signal.Signals) -> None:
-    saved = []
-
-    @click.command()
-    @handles_errors("ta3n-cook")
-    def command() -> None:
-        try:
-            signal.raise_signal(number)
-        finally:
-            signal.raise_signal(number)
-            saved.append("the soup")
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.default_int_handler)
-    try:
-        result = CliRunner().invoke(command, [])
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)
-    assert saved == ["the soup"]
-    assert result.exit_code == EXIT_INTERRUPTED
-    assert "the same command line goes on" in result.stderr
-
-
-def test_what_ignores_ctrl_c_in_the_background_goes_on_doing_so() -> None:
-    @click.command()
-    @handles_errors("ta3n-cook")
-    def command() -> None:
-        signal.raise_signal(signal.SIGINT)
-
-    before = {each: signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)}
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        assert CliRunner().invoke(command, []).exit_code == 0
-    finally:
-        for each, handler in before.items():
-            signal.signal(each, handler)

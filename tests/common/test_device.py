@@ -1,7 +1,6 @@
-"""If this breaks, Ctrl-C fills the terminal with tracebacks of workers."""
+"""If this breaks, a job takes more CPUs or memory than it may, or believes it has none."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -10,22 +9,7 @@ import pytest
 import torch
 
 from ta3n.common import device
-from ta3n.common.device import available_memory, leaving_interruption_here, open_memory
-
-BLOCKED = "import signal; print(signal.SIGINT in signal.pthread_sigmask(signal.SIG_BLOCK, []))"
-
-
-def start() -> str:
-    return subprocess.run([sys.executable, "-c", BLOCKED], capture_output=True, text=True).stdout
-
-
-def test_only_processes_started_in_it_do_not_see_ctrl_c() -> None:
-    with leaving_interruption_here():
-        inside = start()
-    assert inside == "True\n"
-    assert start() == "False\n"
-    assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
-
+from ta3n.common.device import available_memory, open_memory
 
 NO_SEMAPHORES = """
 import _multiprocessing

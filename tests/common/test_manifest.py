@@ -86,6 +86,7 @@ def test_damaged_record_is_named_in_one_line(data: bytes) -> None:
     with pytest.raises(FeatureStoreError, match=r"m\.json is damaged") as caught:
         parse_record(Manifest, data, Path("m.json"))
     assert "\n" not in str(caught.value)
+    assert str(caught.value).endswith("; ta3n-features merge writes it anew")
 
 
 def test_record_of_another_version_says_so() -> None:

@@ -225,3 +225,35 @@ def test_an_unknown_domain_is_named_before_anything_is_rendered(tmp_path: Path) 
     assert result.exit_code == 2
     assert "'d' is not one of 'a', 'b', 'c'" in result.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_problems_of_a_kind_are_told_up_to_ten(folder: Path) -> None:
+    """Own videos are often numbered from one in each class folder."""
+    for number in range(14):
+        for name in ("wave", "turn"):
+            write(folder / f"one/{name}/{number:03d}_t.mp4", f"{name}{number}")
+    result = run("check", "one", "--ignore", "duplicates")
+    assert result.exit_code == 10
+    told = [line for line in result.stdout.splitlines() if line.startswith("clashes: ")]
+    assert (len(told), told[-1]) == (11, "clashes: 4 more, which --json names")
+    named = json.loads(run("check", "one", "--json").stdout)["problems"]
+    assert sum(each["problem"] == "clashes" for each in named) == 14
+
+
+def test_a_mistyped_folder_beside_a_right_one_is_told(folder: Path) -> None:
+    """Its clips would silently be no part of the class."""
+    settings = folder / "pipeline.toml"
+    text = settings.read_text()
+    assert "[benchmarks.both]" in text, text
+    write(folder / "one/waving/more_s7_t.mp4", "more")
+    table = """
+[benchmarks.wide.classes]
+turn = { one = "turn", two = "turn" }
+wave = { one = ["wave", "wavin"], two = "wave" }
+"""
+    settings.write_text(text + table)
+    result = run("check", "wide")
+    assert result.exit_code == 12
+    lines = result.stdout.splitlines()
+    assert "domains: class wave has no clips in wavin of one (did you mean 'waving'?)" in lines
+    assert "others: one: 1 class in no class of wide: waving" in lines

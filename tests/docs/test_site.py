@@ -72,6 +72,10 @@ def test_the_site_is_built_without_a_network(site: ModuleType, pages: Path, tmp_
         page.stem for page in built.glob("*.html")
     }
     assert "coral+mcc" in (built / "search.json").read_text()
+    methods = (built / "methods.html").read_text()
+    assert "left out" not in re.sub(r"<[^>]+>", "", methods.split('id="all-methods"')[1][:600])
+    # A deviation on a line of its own reads as another figure.
+    assert "\u00a0±\u00a0" in (built / "first-table.html").read_text()
     assert 'src="http' not in "".join(page.read_text() for page in built.rglob("*.html"))
 
 

@@ -7,7 +7,7 @@ from functools import cache
 import pytest
 
 from ta3n.common import errors
-from ta3n.common.errors import Ta3nError
+from ta3n.common.errors import InterruptedRunError, Ta3nError
 from ta3n.train.runs.troubles import AT_CHANCE, DEAD, EXPLODING, ONE_CLASS
 
 from ..support.pages import PAGES, REPOSITORY
@@ -16,7 +16,7 @@ PAGE = PAGES["troubleshooting.md"]
 KINDS = {
     name: kind
     for name, kind in vars(errors).items()
-    if isinstance(kind, type) and issubclass(kind, Ta3nError)
+    if isinstance(kind, type) and issubclass(kind, Ta3nError | InterruptedRunError)
 }
 # Kinds of single modules.
 BELOW = {"TrainingError": ("NonFiniteError",)}

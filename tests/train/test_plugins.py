@@ -280,7 +280,7 @@ def test_other_optimisers_resume_and_stack(own: Own, tmp_path: Path, optimizer: 
         (("--method", "dan", "--weight", "alpha=1", "--alpha", "2"), "alpha is given twice"),
         (("--method", "dan", "--alpha", "nan"), "should be a finite number"),
         (("--method", "dan", "--add", "target-only"), "they do not combine"),
-        (("--plugin", "nowhere.py"), "no plugin file"),
+        (("--plugin", "nowhere.py"), "'nowhere.py'] (command line): no plugin file"),
         (("--plugin", "no_such_module"), "No module named 'no_such_module'"),
         (("--method", "ta3n", "--temporal", "attending"), "choose the temporal module relation"),
     ],

@@ -16,7 +16,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from ta3n.common.errors import DataConflictError
+from ta3n.common.errors import DataConflictError, FeatureStoreError
 from ta3n.common.store import Features, MappedRows, ShardReader, shard_path
 from ta3n.datasets.benchmarks.benchmark import BenchmarkRole
 from ta3n.train.data.videos import DomainVideos, StoredClip, Video
@@ -160,7 +160,13 @@ def _by_shard(videos: Sequence[Video]) -> dict[str, list[int]]:
 @contextmanager
 def _opened(folder: Path, shard_name: str, videos: Sequence[Video]) -> Iterator[ShardReader]:
     """Open a shard that holds videos as the manifest says."""
-    with ShardReader(shard_path(folder, shard_name)) as shard:
+    try:
+        opened = ShardReader(shard_path(folder, shard_name))
+    except FeatureStoreError as error:
+        raise FeatureStoreError(
+            f"{error}; ta3n-extract --repair makes it again, with the line that made the features"
+        ) from error
+    with opened as shard:
         known = {clip.path: StoredClip.of(clip) for clip in shard.record.clips}
         for video in videos:
             if known.get(video.clip.path) != video.clip:

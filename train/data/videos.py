@@ -30,6 +30,7 @@ from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.datasets.benchmarks.registry import BUILT_IN_DATASETS
 from ta3n.datasets.builtin.epic100 import ImportedDataset
 from ta3n.datasets.reading.base import Dataset
+from ta3n.datasets.reading.folders import in_words, quoted
 from ta3n.train.recipe.recipes import Sampling
 
 _AnyClip = ClipRecord | PlannedClip | AbsentClip
@@ -201,7 +202,7 @@ def class_folders_of(features: Path, dataset: str) -> set[str]:
         FeatureStoreError: If it is damaged.
     """
     clips = _read_manifest(features / dataset, dataset).clips
-    return {clip.class_name for clip in clips if clip.status in USABLE}
+    return {in_words(clip.class_name) for clip in clips if clip.status in USABLE}
 
 
 def untested_classes(
@@ -383,12 +384,27 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
         # How many there should be only the lists know; none at all is a class that is not learned.
         labels = benchmark.labels_in(dataset)
         lacking = [label for label in labels if not known["train", label]]
-        return [f"all train videos of {benchmark.label_names[label]}" for label in lacking]
+        told = [f"all train videos of {benchmark.label_names[label]}" for label in lacking]
+        return told + _lacking_folders(manifest, benchmark)
     return [
         f"{count - known[role, label]} {role} videos of {benchmark.label_names[label]}"
         for label, counts in enumerate(expected)
         for role, count in zip(roles, counts, strict=True)
         if known[role, label] < count
+    ]
+
+
+def _lacking_folders(manifest: Manifest, benchmark: Benchmark) -> list[str]:
+    """Return the class folders without a clip, of classes that have others with some."""
+    dataset = manifest.config.dataset
+    labels = benchmark.side(dataset).labels
+    parts: tuple[Sequence[_AnyClip], ...] = (manifest.clips, manifest.pending, manifest.absent)
+    known = {in_words(clip.class_name) for clips in parts for clip in clips} & labels.keys()
+    learned = {labels[folder] for folder in known}
+    return [
+        f"all videos in {quoted(folder)} of {benchmark.label_names[label]}"
+        for folder, label in labels.items()
+        if label in learned and folder not in known
     ]
 
 

@@ -65,6 +65,7 @@ def write_submission(
         if overwrite:
             fsync_path(temporary)
             temporary.replace(path)
+            fsync_path(path.parent)
         elif not publish_file(temporary, path):
             check_free(path, overwrite=False)
 

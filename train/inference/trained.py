@@ -4,7 +4,7 @@ Shapes: N videos, K segments, D cached feature width, C classes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -50,11 +50,11 @@ class TrainedRun:
     """
 
     path: Path
-    config: RunConfig
+    config: RunConfig = field(repr=False)
     seed: int
     rule: str
     epoch: int
-    model: TA3N | AlignedModel
+    model: TA3N | AlignedModel = field(repr=False)
     device: torch.device
     weights: Path | None
 

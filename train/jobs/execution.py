@@ -127,12 +127,15 @@ def run_jobs(
         FeatureStoreError: If features or a run folder are damaged.
         DataConflictError: If these tasks were cut into another number of shares.
         DeviceError: If the device is not there.
-        UsageError: If several processes are to share a GPU.
+        UsageError: If several processes are to share a GPU, or a term needs larger batches.
         OSError: If a run folder cannot be written.
     """
     tasks = list_tasks(jobs)
     mine = tasks if share is None else _share(tasks, share)
     todo = list(_unfinished(mine))
+    for job, _ in todo:
+        # Before the first is trained, not after hours.
+        job.run.check_batches([len(side.train) for side in _learned(job)], len(job.target.train))
     if processes > 1 and todo:
         _run_parallel(todo, processes)
     else:
@@ -386,8 +389,7 @@ def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunD
 
     load, join = partial(cache.load, mapped=mapped), partial(cache.join, mapped=mapped)
     drawn = job.run.recipe.sampling == "random"
-    by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
-    learned: tuple[DomainVideos, ...] = by_domain[job.method.trains_on]
+    learned = _learned(job)
     known = [_is_known(job, video) for side in learned for video in side.train]
     target = load(job.target, "train", drawn=drawn) if job.method.uses_target else None
     on_train = job.config.settings["rules_on"] == "train"
@@ -417,6 +419,12 @@ def load_data(job: "TrainingJob", cache: FeatureCache, *, mapped: bool) -> "RunD
         val_labels=labels_of(job.target.val),
         val_videos=[video.clip.path for video in job.target.val],
     )
+
+
+def _learned(job: "TrainingJob") -> "tuple[DomainVideos, ...]":
+    """Return the sides whose labels are learned."""
+    by_domain = {"source": job.sources, "target": (job.target,), "nothing": ()}
+    return by_domain[job.method.trains_on]
 
 
 def _is_known(job: "TrainingJob", video: "Video") -> bool:

@@ -16,7 +16,7 @@ from ta3n.train.jobs.grid import Combination, Grid, as_option
 from ta3n.train.runs.folder import Divergence, RunFolder, read_divergences, write_json
 from ta3n.train.runs.records import Run, read_run
 from ta3n.train.runs.rule_notes import rules_on
-from ta3n.train.runs.selection import ORACLE
+from ta3n.train.runs.selection import ORACLE, only_falls
 from ta3n.train.validators.rules import RULES
 
 GRID_RULES = (*(rule.name for rule in RULES), ORACLE)
@@ -77,10 +77,15 @@ class Trial:
         return " ".join(as_option(option, value) for option, value in self.values.items())
 
     def best(self, rule: str) -> Pick | None:
-        """Return the epoch that a rule prefers, the first of equals; None if none has a score."""
+        """Return the epoch that a rule prefers, the first of equals; None if none has a score.
+
+        Nor is there one where the score of a run only fell, which chooses no epoch of that run.
+        """
         if self.diverged:
             return None
-        scored = (run.accuracies if rule == ORACLE else run.scores(rule) for run in self.runs)
+        scored = [run.accuracies if rule == ORACLE else run.scores(rule) for run in self.runs]
+        if any(only_falls(rule, scores) for scores in scored):
+            return None
         picks = [
             Pick(
                 number=self.number,

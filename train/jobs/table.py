@@ -289,6 +289,8 @@ def print_grid(result: GridResult) -> None:
     if (hidden := len(result.trials) - _SHOWN) > 0:
         console.print(f"and {hidden} more combinations, see {result.path}")
     print_diverged({path: d for trial in result.trials for path, d in trial.diverged.items()})
+    by_trial = [(each.options, [run.result for run in each.runs]) for each in result.trials]
+    _print_troubles(console, by_trial, trouble_summary)
     for line in _summary(result):
         # Paths and options are to be copied: they are never wrapped.
         console.print(line, soft_wrap=True)

@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from joblib.externals.loky import ProcessPoolExecutor, as_completed, wait
 from joblib.externals.loky.process_executor import TerminatedWorkerError
 
-from ta3n.common.device import leaving_interruption_here
-from ta3n.common.errors import EXIT_INTERRUPTED, InterruptedRunError
+from ta3n.common.device import interrupted_by, leaving_all_but_sigterm_here
+from ta3n.common.errors import EXIT_INTERRUPTED, TrainingError
 
 if TYPE_CHECKING:
     from ta3n.train.data.shared import SharedValue
@@ -49,12 +49,11 @@ def run_in_processes(
 
     Raises:
         TerminatedWorkerError: If a worker died.
+        TrainingError: If no processes can work side by side here.
         Exception: What a task raised; the other workers are stopped first.
     """
-    executor = ProcessPoolExecutor(
-        num_processes, initializer=_start, initargs=(os.getpid(), shared)
-    )
-    with leaving_interruption_here():
+    with leaving_all_but_sigterm_here():
+        executor = _executor(num_processes, shared)
         futures = [executor.submit(_run_task, function, *task) for task in tasks]
     try:
         for future in as_completed(futures):
@@ -68,6 +67,20 @@ def run_in_processes(
         raise
     finally:
         executor.shutdown(kill_workers=True)
+
+
+def _executor(num_processes: int, shared: "SharedValue[Any] | None") -> ProcessPoolExecutor:
+    try:
+        return ProcessPoolExecutor(
+            num_processes, initializer=_start, initargs=(os.getpid(), shared)
+        )
+    except OSError as error:
+        if error.filename:
+            raise
+        raise TrainingError(
+            f"no processes can work side by side here ({error.strerror}): what they wait by lies "
+            "in /dev/shm, which must be there and writable; leave out --jobs"
+        ) from error
 
 
 class _Worker:
@@ -89,13 +102,7 @@ class _Worker:
             return
         self.is_stopping = True
         if self.has_task:
-            self.raise_interrupted(signal.Signals(number).name)
-
-    def raise_interrupted(self, by: str) -> None:
-        """Raise what ends a task."""
-        raise InterruptedRunError(
-            f"interrupted by {by}; what is done is kept, the same command line goes on from there"
-        )
+            raise interrupted_by(number)
 
 
 _WORKER = _Worker()
@@ -118,7 +125,7 @@ def _run_task(function: Callable[..., R], *arguments: Any) -> R:
     _WORKER.has_task = True
     try:
         if _WORKER.is_stopping:
-            _WORKER.raise_interrupted("a signal")
+            raise interrupted_by(signal.SIGTERM)
         return function(*_WORKER.shared, *arguments)
     finally:
         _WORKER.has_task = False

@@ -15,7 +15,7 @@ short: which rows are of which source is the same in all.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import accumulate, pairwise
 from typing import Any
 
@@ -25,8 +25,9 @@ from torch import Tensor
 from ta3n.common.errors import TrainingError
 from ta3n.train.layers.domains import source_shares
 from ta3n.train.loop.randomness import RunGenerators
-from ta3n.train.model.videos import StoredVideos, Videos, take_videos
+from ta3n.train.model.videos import StoredVideos, Videos, asked_on, take_videos
 from ta3n.train.recipe.recipes import Batches, Sampling
+from ta3n.train.recipe.schedule import target_batch_size
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,20 +139,15 @@ class Batch:
         )
 
 
-def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
-    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps.
-
-    Without any source it is B_S, the size of a batch.
-    """
-    return max(1, source_batch * num_target // num_source) if num_source else source_batch
-
-
 @dataclass(frozen=True, kw_only=True)
 class EpochPlan:
     """The order of one epoch.
 
+    Of N epochs side by side whatever is a tensor has a leading [N], see `side_by_side`.
+
     Args:
-        source_batches: indices of source videos, one batch for each step.
+        source_batches: indices of source videos, one batch for each step, where those who gather
+            them ask for them.
         target_batches: likewise for the target, or none if the target is not used.
         source_videos: number of different source videos that the epoch uses.
         target_videos: number of different target videos that the epoch uses.
@@ -178,20 +174,40 @@ class EpochPlan:
         return tuple(self.source_batches[step].tolist()), tuple(target)
 
     def batches(self, data: TrainingData) -> Iterator[Batch]:
-        """Gather the batches one by one, on the device of the data."""
-        for step in range(self.steps):
-            source = self.source_batches[step]
-            target, features = None, None
-            if self.target_batches is not None and data.target_features is not None:
-                target = self.target_batches[step]
-                features = take_videos(data.target_features, target, self.target_frames)
-            yield Batch(
-                source_features=take_videos(data.source_features, source, self.source_frames),
-                source_labels=data.source_labels.index_select(0, source),
-                target_features=features,
-                source_indices=source,
-                target_indices=target,
-            )
+        """Return the batches, each gathered when it is asked for, on the device of the data."""
+        return (self._batch(step, data) for step in range(self.steps))
+
+    def _batch(self, step: int, data: TrainingData) -> Batch:
+        source, target, features = self.source_batches[step], None, None
+        device = data.source_labels.device
+        if self.target_batches is not None and data.target_features is not None:
+            target = self.target_batches[step]
+            features = take_videos(data.target_features, target, self.target_frames)
+            target = target.to(device)
+        videos = take_videos(data.source_features, source, self.source_frames)
+        source = source.to(device)
+        return Batch(
+            source_features=videos,
+            source_labels=data.source_labels[source],
+            target_features=features,
+            source_indices=source,
+            target_indices=target,
+        )
+
+
+def side_by_side(plans: Sequence[EpochPlan]) -> EpochPlan:
+    """Return epochs of several runs on the same data, none shorter than another, as one."""
+
+    def stacked(name: str) -> Any:
+        each = [getattr(plan, name) for plan in plans]
+        if each[0] is None:
+            return None
+        if isinstance(each[0], Tensor):
+            return torch.stack(each)
+        return tuple(torch.stack(of_step) for of_step in zip(*each, strict=True))
+
+    names = ("source_batches", "target_batches", "source_frames", "target_frames")
+    return replace(plans[0], **{name: stacked(name) for name in names})
 
 
 def plan_epoch(
@@ -205,7 +221,8 @@ def plan_epoch(
 ) -> EpochPlan:
     """Shuffle both domains and cut them into batches.
 
-    The indices are drawn on the CPU and go to the device once. A method that does not use the
+    The indices are drawn on the CPU and go to the device once; where rows are read from files they
+    stay, so that the next ones are read while the device computes. A method that does not use the
     target always walks through the whole source, however small the target is.
 
     Args:
@@ -213,7 +230,6 @@ def plan_epoch(
         policy: what happens where one domain has fewer batches, see `Recipe`.
         sampling: whether frames are drawn anew, see `Recipe`.
     """
-    device = data.source_features.device
     if data.source_sizes:
         source_batch = min(source_batch, data.num_source)
     steps = -(-data.num_source // source_batch)
@@ -224,13 +240,13 @@ def plan_epoch(
         walk = min if policy == "zip" and data.num_source else max
         steps = walk(steps, target_steps)
         target = _shuffled(data.num_target, target_batch, steps, generators.target_order)
-        target_batches = _on_device(target, device)
+        target_batches = _on_device(target, asked_on(data.target_features))
     if data.source_sizes:
         source = _balanced(data, source_batch, steps, generators.source_order)
     else:
         source = _shuffled(data.num_source, source_batch, steps, generators.source_order)
     return EpochPlan(
-        source_batches=_on_device(source, device),
+        source_batches=_on_device(source, asked_on(data.source_features)),
         target_batches=target_batches,
         source_videos=len(set(torch.cat(source).tolist()))
         if data.source_sizes

@@ -33,6 +33,7 @@ def check_trainable(settings: RunSettings, data: TrainingData) -> None:
             f"{data.num_source} source videos; source-free adaptation alone has none"
         )
     _check_sources(settings, data)
+    settings.check_batches(data.source_sizes or (data.num_source,), data.num_target)
     _check_labels(settings, data.source_labels)
     used = {"source": data.source_features, "target": data.target_features if uses_target else None}
     for domain, features in used.items():

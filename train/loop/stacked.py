@@ -17,13 +17,12 @@ from torch.func import functional_call, vmap
 
 from ta3n.common.errors import DataConflictError
 from ta3n.train.layers.dropout import DropoutMasks
-from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
+from ta3n.train.loop.batches import Batch, EpochPlan, side_by_side
 from ta3n.train.loop.checks import NonFiniteError
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.loop.measurements import EpochRecord, EpochTable, Measured, read_tables
 from ta3n.train.loop.step import OnOneRun, train_step
 from ta3n.train.model.model import TA3N
-from ta3n.train.model.videos import take_videos
 from ta3n.train.recipe.optimizers import make_optimizer
 
 R = TypeVar("R")
@@ -62,7 +61,7 @@ class StackedTrainer:
         learner = StackedLearner(self._members)
         measured = [
             self._step(learner, batch, step, plans[0].steps)
-            for step, batch in enumerate(_batches(plans, self._members[0].data))
+            for step, batch in enumerate(side_by_side(plans).batches(self._members[0].data))
         ]
         learner.hand_over()
         tables = read_tables(measured, len(self._members))
@@ -229,39 +228,6 @@ def _as_held(tensor: Tensor, *, stacked: bool = False) -> Tensor:
 def _copy(tensor: Tensor) -> Tensor:
     """Copy row by row, as weights lie: fused optimisers want their state to lie alike."""
     return tensor.clone(memory_format=torch.contiguous_format)
-
-
-def _batches(plans: Sequence[EpochPlan], data: TrainingData) -> Iterator[Batch]:
-    """Gather the batches of all members, step by step, on the device of the data."""
-    source_frames, target_frames = (
-        _stack_drawn([getattr(plan, name) for plan in plans])
-        for name in ("source_frames", "target_frames")
-    )
-    for step in range(plans[0].steps):
-        source = torch.stack([plan.source_batches[step] for plan in plans])  # [N, B_S]
-        target, features = None, None
-        chosen = [p.target_batches[step] for p in plans if p.target_batches is not None]
-        if chosen and data.target_features is not None:
-            target = torch.stack(chosen)  # [N, B_T]
-            features = take_videos(data.target_features, target, target_frames)
-        yield Batch(
-            source_features=take_videos(data.source_features, source, source_frames),
-            source_labels=_gather(data.source_labels, source),
-            target_features=features,
-            source_indices=source,
-            target_indices=target,
-        )
-
-
-def _gather(tensor: Tensor, indices: Tensor) -> Tensor:
-    """Take rows of [V, ...] by indices [N, B]: [N, B, ...]."""
-    rows = tensor.index_select(0, indices.flatten())
-    return rows.reshape(*indices.shape, *tensor.shape[1:])
-
-
-def _stack_drawn(frames: Sequence[Tensor | None]) -> Tensor | None:
-    drawn = [each for each in frames if each is not None]
-    return torch.stack(drawn) if drawn else None
 
 
 def _stack_masks(masks: Sequence[DropoutMasks | None]) -> DropoutMasks | None:

@@ -131,7 +131,11 @@ def _move(learner: Learner, total: Tensor, update: Update, clip_norm: float) -> 
 @torch.no_grad()
 def _keep_statistics(learner: Learner, statistics: Mapping[str, Tensor], momentum: float) -> None:
     for name, seen in statistics.items():
-        learner.buffers[f"{name}.running"].lerp_(seen, momentum)
+        running = learner.buffers[f"{name}.running"]
+        # Of a single item the variance is 0, and tells nothing of the domain's.
+        varies = seen[..., 1:, :].any(dim=-1, keepdim=True)
+        variance = torch.where(varies, seen[..., 1:, :], running[..., 1:, :])
+        running.lerp_(torch.cat([seen[..., :1, :], variance], dim=-2), momentum)
 
 
 @torch.no_grad()

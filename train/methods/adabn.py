@@ -7,6 +7,7 @@ ADABN = Term(
     name="adabn",
     label="normalisation per domain",
     normalises=True,
+    fewest=2,
     group="norm",
     choice="adabn",
     reads=("norm_layers", "norm_momentum"),

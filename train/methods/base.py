@@ -167,6 +167,9 @@ class Term:
             classes of one head, `once` for discriminators, and else `each`.
         unknown_output: whether the model has an output for unknown videos, the last one. The
             method then is for open targets alone.
+        fewest: videos of each domain that a batch must have to tell it anything. Of fewer, in the
+            last batch of an epoch, the loss is zero or constant; a run all of whose batches have
+            fewer is refused.
         sources: what becomes of several sources that are to be domains of their own. `classes`: it
             makes of `step.model.spec.num_domains` domains what it makes of two. `pairs`: it
             compares the source with the target, and its loss is the mean over the sources of that
@@ -197,6 +200,7 @@ class Term:
     each_epoch: "Callable[[EpochContext], Mapping[str, Tensor]] | None" = None
     heads: Literal["", "each", "once", "one"] = ""
     unknown_output: bool = False
+    fewest: int = 1
     sources: Literal["one", "classes", "pairs"] = "one"
 
     def __post_init__(self) -> None:

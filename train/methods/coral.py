@@ -63,12 +63,17 @@ def classified_coral(source: "Tensor", target: "Tensor", classifier: "Tensor") -
 
 
 def _difference(source: "Tensor", target: "Tensor") -> "Tensor":
-    """Return S - T, [V, V]."""
-    return _covariance(source) - _covariance(target)
+    """Return S - T, [V, V]; zero where a domain has a single video, which has no covariance.
+
+    A zero covariance in its place would ask the other domain to have none: one video that was left
+    in the last batch of each epoch made all features alike.
+    """
+    difference = _covariance(source) - _covariance(target)
+    return difference if min(len(source), len(target)) > 1 else 0 * difference
 
 
 def _covariance(features: "Tensor") -> "Tensor":
-    """Return the unbiased covariance, [B, V] to [V, V]; zero for a single video."""
+    """Return the unbiased covariance, [B, V] to [V, V]."""
     centred = features - features.mean(dim=0)
     return centred.mT @ centred / max(len(features) - 1, 1)
 
@@ -97,7 +102,7 @@ def _register(
     weight = Weight(
         name=term, default=default, about=f"of the covariances of {label}", origin=origin
     )
-    terms = (Term(name=term, label=label, loss=loss, weight=weight, sources="pairs"),)
+    terms = (Term(name=term, label=label, loss=loss, weight=weight, sources="pairs", fewest=2),)
     return register_method(Method(name=name, label=label, source=source, terms=terms))
 
 

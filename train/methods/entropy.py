@@ -38,8 +38,12 @@ def entropy_per_class(logits: "Tensor") -> "Tensor":
 
 
 def relative_entropy(logits: "Tensor") -> "Tensor":
-    """Return the mean entropy over ln C, between 0 and 1, with ATDOC's epsilon."""
-    return smoothed_entropy(logits) / math.log(logits.shape[-1])
+    """Return the mean entropy over ln C, between 0 and 1, with ATDOC's epsilon.
+
+    Of a single class it is the entropy, which is 0 but for the epsilon, as ln C is.
+    """
+    num_classes = logits.shape[-1]
+    return smoothed_entropy(logits) / (math.log(num_classes) if num_classes > 1 else 1.0)
 
 
 def mean_prediction_entropy(logits: "Tensor") -> "Tensor":

@@ -43,6 +43,7 @@ IM = Term(
     label="information maximisation",
     loss=_loss,
     uses_source=False,
+    fewest=2,
     weight=Weight(
         name="im",
         default=0.1,

@@ -246,6 +246,7 @@ def _register(
         weight=_WEIGHT,
         modules=_thetas if layers is _turned else None,
         reads=("bandwidth_floor",),
+        fewest=2 if linear and measure is adapt_loss else 1,
     )
     register_method(Method(name=name, label=label, source=source, terms=(term,)))
 

@@ -88,6 +88,7 @@ MCC = Term(
     label="minimum class confusion",
     loss=_loss,
     uses_source=False,
+    fewest=2,
     weight=Weight(
         name="mcc",
         default=1.0,

@@ -3,15 +3,17 @@
 Shapes: C classes.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from ta3n.common.errors import UsageError
 from ta3n.train.methods.base import Method
 from ta3n.train.methods.heads import ClassHead, heads_record
 from ta3n.train.methods.rejection import Rejection
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER, RECIPES, Recipe
+from ta3n.train.recipe.schedule import target_batch_size
 
 Domains = Literal["one", "each"]
 
@@ -108,6 +110,42 @@ class RunSettings:
             {"reversal_ramp"} if any(name.startswith("beta_") for name in self.weights) else set()
         )
         return tuple(field.name for field in fields(Recipe) if field.name in read)
+
+    def check_batches(self, source_sizes: Sequence[int], num_target: int) -> None:
+        """Refuse batches that are all too small for a term, which would do nothing, or harm.
+
+        Args:
+            source_sizes: training videos of each source.
+            num_target: of the target.
+
+        Raises:
+            UsageError: for a term that needs more videos of a domain in a batch.
+        """
+        batch, num_source = self.recipe.source_batch, sum(source_sizes)
+        parts = len(source_sizes) if self.domains == "each" else 1
+        of_target = target_batch_size(batch, num_source, num_target)
+        held = {
+            "source": min(batch, num_source) // parts,
+            "target": min(of_target, num_target),
+        }
+        in_all = {"source": num_source // parts, "target": num_target}
+        for term in self.method.terms:
+            needed = {"source": term.uses_source, "target": term.uses_target}
+            for domain in needed:
+                if not needed[domain] or held[domain] >= term.fewest:
+                    continue
+                needs = f"{self.method.name}: {term.label} needs {term.fewest} {domain} videos"
+                needs += " in a batch"
+                if in_all[domain] < term.fewest:
+                    raise UsageError(
+                        f"{needs}, and there are {in_all[domain]} in all; leave it out"
+                    )
+                # The target has floor(B N_T / N_S) videos in a batch.
+                least = max(term.fewest * parts, -(-term.fewest * num_source // num_target))
+                raise UsageError(
+                    f"{needs}, and one of size {batch} has {held[domain]}; set --batch-size to "
+                    f"{least} at least"
+                )
 
     @property
     def optimisation(self) -> Recipe:

@@ -145,6 +145,7 @@ SHOT_ATCON = register_method(
                 name="information_atcon",
                 label="information maximisation",
                 loss=IM.loss,
+                fewest=IM.fewest,
                 weight=Weight(
                     name="im_atcon",
                     default=0.5,

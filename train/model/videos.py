@@ -163,7 +163,8 @@ class StoredVideos:
         return self.streams[0].rows.dtype
 
     @property
-    def _asked_on(self) -> torch.device:
+    def asked_on(self) -> torch.device:
+        """Where the numbers of what is asked for are looked at."""
         return self.streams[0].rows.asked_on
 
     def is_floating_point(self) -> bool:
@@ -193,7 +194,7 @@ class StoredVideos:
         Returns:
             [B, K, D].
         """
-        numbers = videos.to(self._asked_on)
+        numbers = videos.to(self.asked_on)
         taken = [
             stream.take(numbers, (stream.centres if frames is None else frames)[numbers])
             for stream in self.streams
@@ -202,7 +203,7 @@ class StoredVideos:
 
     def take_views(self, videos: Tensor) -> Tensor:
         """Return the frames that evaluation looks at, [B, V, K, D] of videos int64 [B]."""
-        numbers = videos.to(self._asked_on)
+        numbers = videos.to(self.asked_on)
         taken = [stream.take(numbers, stream.views[numbers]) for stream in self.streams]
         return taken[0] if len(taken) == 1 else torch.cat(taken, dim=-1)
 
@@ -224,7 +225,7 @@ class StoredVideos:
         u = torch.rand(num_videos, num_segments, generator=generator, dtype=torch.float64)
         drawn = ((parts + u) * (lengths.double() / num_segments)).long()
         drawn = torch.where(lengths < num_segments, parts, drawn).minimum(lengths - 1)
-        return drawn.to(self._asked_on)
+        return drawn.to(self.asked_on)
 
     def num_not_finite(self) -> int:
         """Return how many rows hold values that are not finite, as far as it is known."""
@@ -233,6 +234,11 @@ class StoredVideos:
 
 Videos = Tensor | StoredVideos
 """Frame features [N, K, D]."""
+
+
+def asked_on(videos: Videos) -> torch.device:
+    """Return where the numbers of videos that are taken should be."""
+    return videos.device if isinstance(videos, Tensor) else videos.asked_on
 
 
 def take_videos(videos: Videos, numbers: Tensor, frames: Tensor | None = None) -> Tensor:

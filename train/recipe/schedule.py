@@ -1,4 +1,4 @@
-"""Schedules over the true number of steps of a run: learning rate and gradient reversal.
+"""Schedules over the true number of steps of a run, which batches decide: rate and reversal.
 
 p is the progress of a run. The authors' program counts epochs from 1 and steps from 0, so p starts
 at 1/epochs and ends just above 1; this is kept, because it shapes the first and the last epoch.
@@ -20,6 +20,14 @@ def progress(*, epoch: int, step: int, steps_per_epoch: int, epochs: int) -> flo
         epochs: epochs of the whole run.
     """
     return (step + epoch * steps_per_epoch) / (epochs * steps_per_epoch)
+
+
+def target_batch_size(source_batch: int, num_source: int, num_target: int) -> int:
+    """Return floor(B_S N_T / N_S), at least 1: both domains last about equally many steps.
+
+    Without any source it is B_S, the size of a batch.
+    """
+    return max(1, source_batch * num_target // num_source) if num_source else source_batch
 
 
 def learning_rate(recipe: Recipe, p: float, *, epoch: int = 1) -> float:

@@ -1,8 +1,8 @@
 """What tables and sentences of a report are made of, for each kind of features."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from itertools import chain, count, takewhile
 
 from ta3n.train.report.data.collect import DirectionRuns, RunSet
@@ -17,12 +17,15 @@ class Contents:
     Attributes:
         analyses: One for each direction with an accuracy, in the order of `runs`.
         sheets: All tables, those without a single run included.
+        own_sheets: By label of a direction the same as if there were no other one, so that no
+            footnote speaks of another one.
         folder: Where their files lie within `tables`: in a folder where there are other kinds.
     """
 
     runs: RunSet
     analyses: tuple[Analysis, ...]
     sheets: tuple[Sheet, ...]
+    own_sheets: Mapping[str, Sequence[Sheet]] = field(default_factory=dict)
     folder: str = ""
 
     def analysis(self, direction: DirectionRuns) -> Analysis | None:
@@ -31,22 +34,20 @@ class Contents:
 
     def blocks_of(self, direction: DirectionRuns) -> Iterator[tuple[Sheet, Block]]:
         """Yield the parts of tables that are of one direction, as far as anything was run."""
-        for sheet, block in self.blocks():
+        for sheet, block in _parts(self.own_sheets.get(direction.label, self.sheets)):
             if block.label == direction.label:
                 yield sheet, block
 
-    def notes_of(self, sheet: Sheet, block: Block) -> list[str]:
-        """Return the footnotes of a part of a table, without those on other directions."""
-        labels = [direction.label for direction in self.runs.directions]
-        others = [f"{each}: " for each in labels if block.label in labels and each != block.label]
-        return [*block.notes, *(n for n in sheet.notes if not n.startswith(tuple(others)))]
-
     def blocks(self) -> Iterator[tuple[Sheet, Block]]:
         """Yield all parts of tables of which anything was run."""
-        for sheet in self.sheets:
-            for block in sheet.blocks:
-                if block.has_runs:
-                    yield sheet, block
+        yield from _parts(self.sheets)
+
+
+def _parts(sheets: Sequence[Sheet]) -> Iterator[tuple[Sheet, Block]]:
+    for sheet in sheets:
+        for block in sheet.blocks:
+            if block.has_runs:
+                yield sheet, block
 
 
 @dataclass(frozen=True, kw_only=True)

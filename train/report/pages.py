@@ -1,8 +1,9 @@
 """The pages: everything that is told and drawn, as HTML."""
 
 import hashlib
+import re
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -15,7 +16,7 @@ from ta3n.datasets.benchmarks.benchmark import LabelSets
 from ta3n.train.report.contents import AllKinds, Contents, direction_stems
 from ta3n.train.report.data.collect import DirectionRuns
 from ta3n.train.report.data.compare import gain
-from ta3n.train.report.tables.sheet import difference, over_seeds
+from ta3n.train.report.tables.sheet import Column, Line, difference, over_seeds
 from ta3n.train.report.tables.summary import further_findings, main_finding
 from ta3n.train.runs.records import Run, label_sets_of, stream_records
 
@@ -69,10 +70,10 @@ def build_pages(
 ) -> dict[str, bytes]:
     """Return all pages, by their paths within the report's folder.
 
-    `report.html` is everything on one page that needs no script and no other file. The others link
-    the files of tables and pictures, their tables can be sorted and filtered, and they are complete
-    without the script. `index.html` leads to a page for each direction and kind of features; of a
-    single one it is that page. None needs a network.
+    `report.html` is everything on one page that needs no script and no other file. The others show
+    the files of pictures and link those of tables, their tables can be sorted and filtered, and
+    they are complete without the script. `index.html` leads to a page for each direction and kind
+    of features; of a single one it is that page. None needs a network.
 
     Args:
         galleries: By label of the direction, if any were to be drawn.
@@ -88,9 +89,8 @@ def build_pages(
             up=up,
             script="" if up is None else Markup(_SCRIPT),
             script_hash=_SCRIPT_HASH,
-            num_runs=found.num_runs,
             version=version("ta3n"),
-            **values,
+            **{"num_runs": found.num_runs, **values},
         )
         # A file name need not be valid Unicode; its odd bytes are shown as such.
         return text.encode(errors="backslashreplace")
@@ -106,6 +106,7 @@ def build_pages(
             direction=page.direction,
             contents=page.contents,
             pages=others,
+            num_runs=page.direction.num_runs,
         )
         for page in pages
     }
@@ -155,7 +156,7 @@ def _warnings(direction: DirectionRuns) -> list[str]:
             "that adapt were trained: for tuning, not for comparison with other work."
         )
     found += _label_sets_notes(direction)
-    counts = {len(row.runs) for row in direction.rows}
+    counts = {len(row.runs) for row in direction.rows if not row.is_exact}
     if 1 in counts:
         found.append("Rows of one seed have no standard deviation.")
     if len(counts) > 1:
@@ -208,6 +209,51 @@ def _where(run: Run) -> str:
     return f"{versions} on {kept.get('device', 'not recorded')}" if kept else "not recorded"
 
 
+_ENDS = re.compile(r"(?P<deviation> ± [\d.]+)?(?P<mark> \([+−]\)|[†‡])?$")  # noqa: RUF001
+
+
+@dataclass(frozen=True)
+class _Room:
+    """The longest deviation and the longest mark behind the figures of a column.
+
+    What a cell lacks of them stays free, so that figures stand under each other.
+    """
+
+    deviation: str = ""
+    mark: str = ""
+
+    def fill(self, text: str) -> Markup:
+        """Return the text of a cell with free room, which is no part of it when it is copied."""
+        found = _ENDS.search(text)
+        if found is None or not text:
+            return Markup.escape(text)
+        parts = [Markup.escape(text[: found.start()])]
+        for own, longest in ((found["deviation"], self.deviation), (found["mark"], self.mark)):
+            lacking = longest[len(own or "") :]
+            room = Markup('<i data-room="{}"></i>').format(lacking) if lacking else ""
+            parts += [Markup(room), Markup.escape(own or "")]
+        return Markup("").join(parts)
+
+
+def _rooms_of(columns: Sequence[Column], lines: Sequence[Line]) -> list[_Room]:
+    rooms = []
+    for column, cells in zip(columns, zip(*lines, strict=True), strict=True):
+        ends = [found for cell in cells if (found := _ENDS.search(cell.text))]
+        deviations, marks = ([end[name] or "" for end in ends] for name in ("deviation", "mark"))
+        of_words = _Room()
+        room = _Room(max(deviations, key=len, default=""), max(marks, key=len, default=""))
+        rooms.append(of_words if column.words else room)
+    return rooms
+
+
+def _size_of(svg: bytes) -> Markup:
+    """Return the size of a picture as attributes, so that its place is kept while it loads."""
+    found = re.search(rb'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)
+    if found is None:
+        return Markup()
+    return Markup('width="{}" height="{}"').format(*(round(float(each)) for each in found.groups()))
+
+
 _TEMPLATES.filters["base64"] = lambda data: b64encode(data).decode()
 _TEMPLATES.globals |= {
     "ran_with": lambda row: ", ".join(sorted(set(map(_where, row.runs)))),
@@ -215,5 +261,7 @@ _TEMPLATES.globals |= {
     "further_findings": further_findings,
     "warnings": _warnings,
     "streams": _streams,
+    "rooms_of": _rooms_of,
+    "size_of": _size_of,
     "no_labels": NO_LABELS,
 }

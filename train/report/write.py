@@ -1,6 +1,6 @@
 """The one way into the report: run folders in, page, pictures and tables out."""
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
@@ -179,11 +179,6 @@ def write_report(
         replace_file(path, data)
     _remove_tables_but(tables, out / "tables")
     _remove_pages_but(pages, out / FOLDER)
-    missing = [
-        f"{label}: {line}" if len(galleries) > 1 else line
-        for label, gallery in galleries.items()
-        for line in gallery.missing
-    ]
     return Report(
         page=page,
         csv=table,
@@ -192,8 +187,23 @@ def write_report(
         numbers=tuple(numbers),
         pages=tuple(path for path in pages if path != page),
         found=found,
-        notes=(*found.notes, *missing),
+        notes=(*found.notes, *_missing(galleries)),
     )
+
+
+def _missing(galleries: Mapping[str, "Gallery"]) -> Iterator[str]:
+    """Yield why pictures are not there, what holds of several directions once."""
+    labels: dict[str, list[str]] = {}
+    for label, gallery in galleries.items():
+        for line in gallery.missing:
+            labels.setdefault(line, []).append(label)
+    for line, found in labels.items():
+        if len(galleries) == 1:
+            yield line
+        elif len(found) == len(galleries):
+            yield f"all directions: {line}"
+        else:
+            yield f"{'; '.join(found)}: {line}"
 
 
 def _remove_tables_but(tables: Collection[Path], folder: Path) -> None:
@@ -252,9 +262,31 @@ def build_kinds(
         sheets = tuple(_sheets(analyses, shown, tail)) if analyses else ()
         if unlabelled := [each for each in runs.directions if not each.is_labelled]:
             sheets = (*sheets, epochs_sheet(unlabelled, shown))
-        found.append(Contents(runs=runs, analyses=analyses, sheets=sheets, folder=folder))
+        own = {
+            each.label: _own_sheets(each, analyses, sheets, shown, tail)
+            for each in runs.directions
+            if len(runs.directions) > 1
+        }
+        found.append(
+            Contents(runs=runs, analyses=analyses, sheets=sheets, own_sheets=own, folder=folder)
+        )
     beside = kinds_sheet(kinds, shown, rule)
     return AllKinds(kinds=tuple(found), beside=(beside,) if beside.blocks else ())
+
+
+def _own_sheets(
+    direction: DirectionRuns,
+    analyses: Sequence[Analysis],
+    sheets: Sequence[Sheet],
+    rules: Sequence[str],
+    tail: TailClasses | None,
+) -> list[Sheet]:
+    """Return the tables of a direction alone; that of sources needs those of single ones too."""
+    analysis = next((each for each in analyses if each.direction is direction), None)
+    if analysis is None:
+        return [epochs_sheet([direction], rules)]
+    own = (sheet for sheet in _sheets([analysis], rules, tail) if sheet.name != "sources")
+    return [*own, *(sheet for sheet in sheets if sheet.name == "sources")]
 
 
 def _sheets(

@@ -9,8 +9,9 @@ Legend: N target validation videos, C classes, D cached feature width.
 
 import io
 import re
+import struct
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any, NamedTuple
@@ -23,7 +24,7 @@ from ta3n.common.errors import (
     DataMissingError,
     FeatureStoreError,
     Ta3nError,
-    first_line,
+    lack_of_the_machine,
     reason_of,
 )
 from ta3n.common.files import is_named_in_utf8, replace_file
@@ -52,8 +53,10 @@ from ta3n.train.validators.rules import Score
 
 Weights = Mapping[str, Tensor]
 
+# Unpickling runs into anything.
 _UNREADABLE = (
-    RuntimeError, ValueError, KeyError, TypeError, EOFError, OSError, UnpicklingError,
+    RuntimeError, ValueError, LookupError, TypeError, EOFError, UnpicklingError,
+    ArithmeticError, AssertionError, AttributeError, struct.error,
 )  # fmt: skip
 
 
@@ -69,6 +72,7 @@ class RunState:
         last_logits: After the last epoch, [N, C].
         weights: The model's, at the epochs of `KEPT_WEIGHTS`.
         label_reads: How many single target labels were read.
+        troubles: What is wrong with the last epoch, by kind; nothing in older checkpoints.
     """
 
     trainer: Mapping[str, Any]
@@ -77,6 +81,7 @@ class RunState:
     last_logits: Tensor
     weights: Mapping[str, Weights]
     label_reads: int
+    troubles: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def after_epoch(
@@ -87,6 +92,7 @@ class RunState:
         *,
         validators: Mapping[str, Score],
         label_reads: int,
+        troubles: Mapping[str, str],
     ) -> "RunState":
         """Return the state after one more epoch; `before` is None at the start."""
         new = EpochScores.of(evaluation.score, validators)
@@ -106,6 +112,7 @@ class RunState:
             last_logits=evaluation.logits,
             weights={**(before.weights if before else {}), **weights},
             label_reads=label_reads,
+            troubles=troubles,
         )
 
     @property
@@ -134,6 +141,7 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     Raises:
         FeatureStoreError: If it is damaged.
         DataConflictError: If it is of another run.
+        OSError: If it cannot be read, which is no reason to remove it.
     """
     try:
         state = _state(torch.load(folder.checkpoint, map_location="cpu", weights_only=True))
@@ -141,11 +149,22 @@ def read_state(folder: RunFolder, trainer: Trainer | ClosedFormTrainer) -> RunSt
     except FileNotFoundError:
         return None
     except _UNREADABLE as error:
+        _raise_if_innocent(error)
         raise FeatureStoreError(
-            f"{folder.checkpoint} is damaged: {first_line(error)}; remove it to train this seed "
-            "afresh"
+            f"{folder.checkpoint} is damaged: {_why(error)}; remove it to train this seed afresh"
         ) from error
     return state
+
+
+def _raise_if_innocent(error: Exception) -> None:
+    """Raise an error on reading that is no fault of the file, which nobody must remove for it."""
+    if isinstance(error, RuntimeError) and lack_of_the_machine(error) is not None:
+        raise error
+
+
+def _why(error: Exception) -> str:
+    """Return what is wrong with a file that `torch.load` does not read, without its advice."""
+    return "torch.save did not write it" if isinstance(error, UnpicklingError) else reason_of(error)
 
 
 def _state(plain: dict[str, Any]) -> RunState:
@@ -223,8 +242,9 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
         model = _build(config, kept["epochs"][epoch])
     except Ta3nError:
         raise
-    except _UNREADABLE as error:
-        raise FeatureStoreError(f"{file} cannot be used: {reason_of(error)}") from error
+    except (OSError, *_UNREADABLE) as error:
+        _raise_if_innocent(error)
+        raise FeatureStoreError(f"{file} cannot be used: {_why(error)}") from error
     return TrainedModel(model=model.eval().requires_grad_(False), epoch=epoch)
 
 

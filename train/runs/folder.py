@@ -12,6 +12,7 @@ import io
 import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -167,21 +168,23 @@ class RunFolder:
         return self.path / "weights.pt"
 
     def is_finished(self) -> bool:
-        """Say whether the figures are there; what a kill left beside them goes.
+        """Say whether the figures are there; what a kill left beside them goes, if it can.
 
         Raises:
             FeatureStoreError: If the figures are damaged.
-            OSError: If the checkpoint cannot be removed.
         """
         if self.read_result() is None:
             return False
-        self._remove_checkpoint()
+        # They count also where nothing can be written: in an archive, or somebody else's folder.
+        with suppress(OSError):
+            self._remove_checkpoint()
         remove_stale_temporaries(self.path)
         return True
 
     def _remove_checkpoint(self) -> None:
-        # A run of version 0.1 has its last weights there alone.
-        if self.weights.exists():
+        # A run of version 0.1 has its last weights there alone. On a file system that is mounted
+        # read-only a removal fails, whether there is something to remove or not.
+        if self.weights.exists() and self.checkpoint.exists():
             self.checkpoint.unlink(missing_ok=True)
 
     def write_divergence(self, divergence: Divergence) -> None:
@@ -228,14 +231,20 @@ class RunFolder:
         except (ValueError, TypeError, KeyError) as error:
             raise FeatureStoreError(f"{path} is damaged: {error}") from error
 
-    def write_environment(self, device: str, num_threads: int, seconds_per_epoch: float) -> None:
-        """Write where it ran and how fast."""
+    def write_environment(
+        self, device: str, num_threads: int, seconds_per_epoch: float | None
+    ) -> None:
+        """Write where it ran and how fast, where that is known."""
         environment = {
             **{name: version(name) for name in _RECORDED_PACKAGES},
             "python": platform.python_version(),
             "device": device,
             "threads": num_threads,
-            "seconds_per_epoch": round(seconds_per_epoch, 4),
+            **(
+                {}
+                if seconds_per_epoch is None
+                else {"seconds_per_epoch": round(seconds_per_epoch, 4)}
+            ),
         }
         write_json(self.path / "environment.json", environment)
 

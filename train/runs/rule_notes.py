@@ -54,7 +54,7 @@ def withheld_note(rule: str, results: Sequence[RunResult]) -> str:
     reasons = "; ".join(f"{reason} ({count})" for reason, count in epochs.most_common())
     judged = [r for r in results if rule in r.rules or rule in r.withheld]
     runs = counted(len(judged), "run")
-    told = f"{rule}: score withheld in {sum(epochs.values())} epochs of {runs}"
+    told = f"{rule}: score withheld in {counted(sum(epochs.values()), 'epoch')} of {runs}"
     if lacking := sum(rule not in result.rules for result in judged):
         told += f", in {lacking} of them in all, where it chooses no epoch and has no figure"
     return f"{told}: {reasons}."

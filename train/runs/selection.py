@@ -189,10 +189,11 @@ def select(history: Sequence[EpochScores]) -> dict[str, ChosenEpoch]:
         for rule, score in by_rule.items():
             if rule not in best or score > best[rule][0]:
                 best[rule] = score, target
+    falling = _only_falling(history)
     return {
         rule: ChosenEpoch(**asdict(target), uses_target_labels=rule == ORACLE)
         for rule, (_, target) in best.items()
-        if rule not in _only_falling(history)
+        if rule not in falling
     }
 
 
@@ -200,10 +201,20 @@ ONLY_FALLS = "the first epoch that has a score has the highest"
 
 
 def _only_falling(history: Sequence[EpochScores]) -> list[str]:
-    """Return the rules that would choose what is no choice, see `Validator.falls`."""
-    found = []
-    for rule in (rule.name for rule in RULES if rule.falls):
-        scores = [each.validators[rule] for each in history if rule in each.validators]
-        if scores and max(scores) == scores[0]:
-            found.append(rule)
-    return found
+    return [
+        rule.name
+        for rule in RULES
+        if only_falls(rule.name, [each.validators.get(rule.name) for each in history])
+    ]
+
+
+def only_falls(rule: str, scores: Sequence[float | None]) -> bool:
+    """Say whether the scores of a rule after each epoch choose what is no choice.
+
+    See `Validator.falls`; None is no score.
+    """
+    there = [score for score in scores if score is not None]
+    return rule in _FALLING and bool(there) and max(there) == there[0]
+
+
+_FALLING = frozenset(rule.name for rule in RULES if rule.falls)

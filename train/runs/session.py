@@ -72,8 +72,8 @@ class SeedRun:
             magnitude=_magnitude(data.training),
             classes=settings.num_classes,
             epochs=settings.recipe.epochs,
+            aligns=settings.method.uses_target,
         )
-        self._troubles: Mapping[str, str] | None = None
         self._folder = folder
         self._device = device
         self._state = read_state(folder, self.trainer)
@@ -88,6 +88,10 @@ class SeedRun:
     def note(self, record: EpochRecord) -> str:
         """Look at the target after an epoch; return what is worth showing."""
         evaluation = self._evaluator.evaluate(self.trainer.model, record.epoch)
+        predicted = classes_of(evaluation.logits, self.trainer.settings.heads).tolist()
+        troubles = self._watch.look(
+            record, list(map(_plain, predicted)), evaluation.outputs.features
+        )
         self._state = RunState.after_epoch(
             self._state,
             self.trainer,
@@ -96,12 +100,10 @@ class SeedRun:
                 self.trainer.model, evaluation.outputs, self._data, self.trainer.settings.heads
             ),
             label_reads=self._evaluator.label_reads,
-        )
-        self._troubles = self._watch.look(
-            record, self._predicted(evaluation.logits), evaluation.outputs.features
+            troubles=troubles,
         )
         seed = self.trainer.settings.seed
-        for text in self._watch.news(self._troubles):
+        for text in self._watch.news(troubles):
             LOGGER.warning("seed %d, epoch %d: %s", seed, record.epoch, text)
         told = record.source_accuracy
         source = "" if told is None else f", source {100 * told:.1f} %"
@@ -109,17 +111,6 @@ class SeedRun:
             f"seed {seed}: loss {record.losses['total']:.4f}{source}, "
             f"target {evaluation.score.told()}"
         )
-
-    def _predicted(self, logits: Tensor) -> list[Any]:
-        settings = self.trainer.settings
-        return [_plain(each) for each in classes_of(logits, settings.heads).tolist()]
-
-    def _found(self, state: RunState) -> Mapping[str, str]:
-        """Return what is wrong with the last epoch; one that ended in an earlier call is read."""
-        if self._troubles is None:
-            last = EpochRecord(**state.trainer["history"][-1])
-            return self._watch.look(last, self._predicted(state.last_logits))
-        return self._troubles
 
     def save(self) -> None:
         """Write the last complete epoch: checkpoint, and metrics so far."""
@@ -152,8 +143,11 @@ class SeedRun:
             self._scalars.close()
         LOGGER.warning("%s (%s)", divergence.message, self._folder.path)
 
-    def finish(self, seconds_per_epoch: float) -> RunResult | None:
+    def finish(self, seconds_per_epoch: float | None) -> RunResult | None:
         """Write all that is kept of a finished run, the figures last.
+
+        Args:
+            seconds_per_epoch: None where no epoch was left.
 
         Returns:
             The figures; None if the last epoch left no finite outputs.
@@ -178,6 +172,8 @@ class SeedRun:
         write_weights(self._folder, state)
         result = self._result(state)
         self._folder.write_result(result)
+        # Nothing is left to be saved, should another run of the stack fail.
+        self._state = None
         result.log()
         return result
 
@@ -237,7 +233,7 @@ class SeedRun:
             target_label_reads=self._evaluator.label_reads,
             coverage=coverage,
             withheld=count_withheld(state.scores),
-            troubles=self._found(state),
+            troubles=state.troubles,
         )
 
 
@@ -351,18 +347,18 @@ def _train(runs: Sequence[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> list[
     going = list(runs)
     try:
         seconds = _run_epochs(going, epochs)
+        if going and seconds is not None:
+            stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
+            LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
+        finished = [run.finish(seconds and seconds / len(runs)) for run in going]
     except (Exception, KeyboardInterrupt):
         for run in runs:
             run.save_after_failure()
         raise
-    stacked = f" for {len(runs)} seeds" if len(runs) > 1 else ""
-    if going:
-        LOGGER.info("an epoch took %.2f s%s", seconds, stacked)
-    finished = [run.finish(seconds / len(runs)) for run in going]
     return [result for result in finished if result is not None]
 
 
-def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> float:
+def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> float | None:
     """Look at the target after each epoch, show how far it is, and save now and then.
 
     Args:
@@ -370,7 +366,7 @@ def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> floa
         epochs: Of all runs that are left.
 
     Returns:
-        Seconds for an epoch.
+        Seconds for an epoch; None if all were done before.
     """
     first = runs[0].trainer
     done_before, total = first.epoch, first.settings.recipe.epochs
@@ -393,7 +389,7 @@ def _run_epochs(runs: list[SeedRun], epochs: Iterator[Sequence[_Ended]]) -> floa
                     run.save()
                 saved = time.monotonic()
     done = max(run.trainer.epoch for run in runs) if runs else first.epoch
-    return (time.monotonic() - started) / max(done - done_before, 1)
+    return (time.monotonic() - started) / (done - done_before) if done > done_before else None
 
 
 def _describe_batch(error: NonFiniteError, data: RunData) -> str:

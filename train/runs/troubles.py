@@ -35,6 +35,7 @@ class RunWatch:
         magnitude: Root mean square of a value of the source's features.
         classes: How many there are to tell apart.
         epochs: That the run takes.
+        aligns: Whether a loss looks at unlabelled target videos.
         told: Kinds of trouble that were logged.
     """
 
@@ -42,6 +43,7 @@ class RunWatch:
     magnitude: float
     classes: int
     epochs: int = 30
+    aligns: bool = True
     told: set[str] = field(default_factory=set)
 
     def look(
@@ -66,10 +68,9 @@ class RunWatch:
                 f"{100 * self.guessed:.0f} %; {self._cause(record)}"
             )
         if self.classes > 1 and len(predicted) >= _FEW_VIDEOS and len(set(predicted)) == 1:
-            more = "" if learns else ", as nothing is learned"
             found[ONE_CLASS] = (
                 f"all {len(predicted)} target videos are put into one class"
-                f"{more or '; the likely cause is a loss that looks at the target: lower --weight'}"
+                f"{self._why_one_class(learns)}"
             )
         largest = max(record.grad_norm, 0.0 if features is None else float(features.abs().max()))
         if largest > _EXPLODED:
@@ -89,6 +90,13 @@ class RunWatch:
         fresh = [f"{kind}: {text}" for kind, text in found.items() if kind not in self.told]
         self.told.update(found)
         return fresh
+
+    def _why_one_class(self, learns: bool) -> str:
+        if not learns:
+            return ", as nothing is learned"
+        if self.aligns:
+            return "; the likely cause is a loss that looks at the target: lower --weight"
+        return ", as no loss adapts to them: what is learned does not carry over"
 
     def _cause(self, record: "EpochRecord") -> str:
         rate = f"--learning-rate (now {record.learning_rate:.2g})"

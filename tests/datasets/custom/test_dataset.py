@@ -86,6 +86,42 @@ def test_lists_of_both_parts(tmp_path: Path, make_tree: MakeTree) -> None:
     assert [clip.path for clip in scan(tmp_path, table, ["turn"]).clips] == ["b/three.mp4"]
 
 
+def test_a_mac_writes_the_accents_of_folders_and_names_one_by_one(
+    tmp_path: Path, make_tree: MakeTree
+) -> None:
+    """What is typed into the settings means the same, whichever way either is written."""
+    tree = [f"Rühren/für_é{n}.mp4" for n in range(4)] + ["Überholen/für_é9.mp4"]
+    make_tree(tmp_path / "data", [unicodedata.normalize("NFD", path) for path in tree])
+    for form in ("NFC", "NFD"):
+        typed = unicodedata.normalize(form, "Rühren")
+        pattern = unicodedata.normalize(form, "für_é[01]")
+        listing = scan(tmp_path, f"val_pattern = '{pattern}'", ["Rühren"])
+        assert listing.classes == ("Rühren",)
+        assert sorted(map(str, parts(listing).values())) == ["test"] * 2 + ["train"] * 2
+        # Files are still found: the path is as it is on disk.
+        assert all((listing.root / clip.path).is_file() for clip in listing.clips)
+        group = unicodedata.normalize(form, "(é\\d)$")
+        grouped = scan(tmp_path, f"val_ratio = 0.5\ngroups = '{group}'")
+        assert grouped.ratio is not None
+        found = {recording for _, recording in grouped.ratio.clips.values()}
+        assert found == {("", f"é{number}") for number in (0, 1, 2, 3, 9)}
+        table = f"""
+[datasets.mine]
+root = 'data'
+val_ratio = 0.5
+[datasets.other]
+root = 'data'
+val_ratio = 0.5
+[benchmarks.two.classes]
+stir = {{ mine = "{typed}", other = "{typed}" }}
+pass = {{ mine = "Überholen", other = "Überholen" }}
+"""
+        two = catalogue(tmp_path, table).benchmark("two")
+        assert two.label_of("mine", listing.classes[0]) == 0
+        # As features have it that were made before.
+        assert two.label_of("mine", unicodedata.normalize("NFD", "Rühren")) == 0
+
+
 def test_a_dataset_goes_to_other_processes(tmp_path: Path) -> None:
     table = "[datasets.mine]\nval_ratio = 0.5\ngroups = '_(s\\d)_'"
     mine = pickle.loads(pickle.dumps(catalogue(tmp_path, table).dataset("mine")))

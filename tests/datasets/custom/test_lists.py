@@ -136,3 +136,16 @@ def test_a_wrong_line_is_told(tmp_path: Path, name: str, text: str, told: str) -
         entries(tmp_path, text, name, ("turn", "wave"))
     assert told in str(caught.value)
     assert str(caught.value).isprintable()
+
+
+def test_comments_are_no_clips(tmp_path: Path) -> None:
+    """A name may begin with `#`, as some of HMDB51 do; a comment has a blank after it."""
+    text = "# videos of ours\n#\n#1_clap.avi 3 1\ngolf/b 4 0\n"
+    assert entries(tmp_path, text) == [("#1_clap.avi", "1", None, 3), ("golf/b", "0", None, 4)]
+    text = "# made by hand\npath,class,split\n# the first day\n#1_clap,clap,train\n"
+    assert entries(tmp_path, text, "list.csv") == [("#1_clap", "clap", "train", None)]
+
+
+def test_files_of_another_kind_are_told(tmp_path: Path) -> None:
+    with pytest.raises(DataConflictError, match="no list that is read here; make a table of it"):
+        entries(tmp_path, '[{"path": "a"}]', "train.json")

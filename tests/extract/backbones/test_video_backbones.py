@@ -21,8 +21,7 @@ from ta3n.extract.backbones import (
     with_window,
 )
 from ta3n.extract.backbones.from_torchvision import head_of, video_names
-from ta3n.extract.inference.engine import HalfPrecision
-from ta3n.extract.inference.network import FeatureNetwork, load_network
+from ta3n.extract.inference.network import FeatureNetwork, LowPrecision, load_network
 from ta3n.extract.inference.preprocessing import cropper_for
 
 CPU, META = torch.device("cpu"), torch.device("meta")
@@ -111,7 +110,9 @@ def test_each_gives_a_row_a_window_in_either_precision(name: str, half: bool) ->
         body = get_model(name).eval()
         parent, _, child = head_of(body)[0].rpartition(".")
         setattr(body.get_submodule(parent), child, nn.Identity())
-        network = FeatureNetwork(HalfPrecision(body) if half else body, backbone).eval()
+        network = FeatureNetwork(
+            LowPrecision(body, torch.float16) if half else body, backbone
+        ).eval()
     with torch.inference_mode():
         rows = network(torch.empty(2, *backbone.input_shape, dtype=torch.uint8, device=META))
     assert (rows.shape, rows.dtype) == ((2, NETWORKS[name][0]), torch.float32)

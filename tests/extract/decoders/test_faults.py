@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from ta3n.common.errors import DataMissingError, Ta3nError, WorkerError
+from ta3n.common.errors import DataMissingError, InterruptedRunError, Ta3nError, WorkerError
 from ta3n.common.log import LOGGER
 from ta3n.common.records import PlannedClip
 from ta3n.extract.decoders import pool
@@ -17,6 +17,7 @@ from ta3n.extract.decoders.pool import Decoders, Ended
 from ta3n.extract.decoding.decode import ClipOutcome
 from ta3n.extract.decoding.passes import PassDecoding
 from ta3n.extract.job.run import ExtractionJob, run_job
+from ta3n.extract.worker import quarantine
 from ta3n.extract.worker.quarantine import (
     Quarantined,
     add_to_quarantine,
@@ -134,6 +135,20 @@ def test_quarantine_is_known_to_other_jobs_until_asked_to_retry(
         assert np.array_equal(before[clip.path], after[clip.path])
 
 
+def test_asked_to_retry_a_job_tries_what_crashed_in_a_shard_that_was_never_finished(
+    ucf_tree: Path, tmp_path: Path
+) -> None:
+    """A job that was killed after the crash leaves no shard that tells of it."""
+    task = job(ucf_tree, tmp_path, classes=("Archery",), retry_failed=True)
+    clip = task.plan.clips[0]
+    entry = Quarantined.of(clip, status="crashed", error="SIGSEGV", attempts=2)
+    add_to_quarantine(tmp_path, clip, entry)
+    manifest = run_job(task)
+    assert [clip.status for clip in manifest.clips] == ["ok"] * 4
+    assert [clip.attempts for clip in manifest.clips] == [3, 1, 1, 1]
+    assert not list(tmp_path.glob("quarantine-*"))
+
+
 def test_decoders_that_never_start_end_the_job_in_one_line(
     ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -214,6 +229,18 @@ def test_a_disk_that_stalls_for_good_ends_the_job_in_one_line(
     assert not list((tmp_path / "f").glob("quarantine-*"))
 
 
+def test_a_disk_that_never_answered_ends_the_job_and_no_clip_is_blamed(
+    ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else every clip is waited for twice over, and none of them is decoded again unasked."""
+    monkeypatch.setattr(pool, "_MAX_STALLS", 2)
+    task = stalled_job(ucf_tree, tmp_path / "f")
+    set_faults(monkeypatch, **{Path(clip.path).stem: "hang" for clip in task.plan.clips})
+    with pytest.raises(DataMissingError, match=r"all of 2 clips hung \(no progress for 1.5 s\)"):
+        run_job(task)
+    assert not list((tmp_path / "f").glob("quarantine-*"))
+
+
 ORPHANS = """
 import sys
 from pathlib import Path
@@ -254,7 +281,13 @@ def test_error_of_ours_ends_the_job_and_fails_no_clip(
     assert not list(tmp_path.glob("quarantine-*"))
 
 
-def test_journal_counts_for_the_very_file_alone(tmp_path: Path) -> None:
+def interrupted(*_: object) -> None:
+    raise InterruptedRunError("interrupted by SIGTERM")
+
+
+def test_journal_counts_for_the_very_file_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     clip = planned("A/\udce9 b.avi")
     found = Quarantined.of(clip, status="timeout", error="hung", attempts=2)
     assert read_quarantine(tmp_path, [clip]) == {}
@@ -262,6 +295,11 @@ def test_journal_counts_for_the_very_file_alone(tmp_path: Path) -> None:
     assert read_quarantine(tmp_path, [clip]) == {7: found}
     changed = clip.model_copy(update={"mtime_ns": 3})
     assert read_quarantine(tmp_path, [changed]) == {}
+    # What is unreadable counts for nothing, but a signal that comes meanwhile does.
+    with monkeypatch.context() as patch:
+        patch.setattr(quarantine, "read_record", interrupted)
+        with pytest.raises(InterruptedRunError):
+            read_quarantine(tmp_path, [clip])
     (entry,) = tmp_path.iterdir()
     entry.write_bytes(b"{half")
     assert read_quarantine(tmp_path, [clip]) == {}

@@ -1,7 +1,9 @@
 """If this breaks, frames get lost or mixed up between decoders and the network, or a job hangs."""
 
 import os
+import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections import defaultdict
@@ -110,6 +112,17 @@ def test_no_clip_waits_for_another_one() -> None:
     assert ended == [*range(1, NUM_CLIPS), 0]
 
 
+def test_none_waits_for_ever_where_blocks_are_few() -> None:
+    """Two blocks for three long clips: each gives frames before any of them ends."""
+    given = set()
+    with threads(Counting(lambda _: 40_000), 3, 2**13) as decoders:
+        for item in decoders.decoded(passes(3)):
+            if isinstance(item, Ended):
+                break
+            given.add(item.attempt.clips[0].id)
+    assert given == {0, 1, 2}
+
+
 def test_error_of_ours_is_raised_where_frames_are_taken() -> None:
     def before(number: int, frame: int) -> None:
         if (number, frame) == (2, 1):
@@ -122,6 +135,24 @@ def test_error_of_ours_is_raised_where_frames_are_taken() -> None:
     ):
         list(decoders.decoded(passes(4)))
     assert threading.active_count() == running
+
+
+def test_an_error_of_the_machine_is_raised_as_well() -> None:
+    """Not taken for the end of a decoder, which nobody would be told of."""
+
+    def before(number: int, frame: int) -> None:
+        if (number, frame) == (2, 1):
+            raise OSError(5, "Input/output error")
+
+    stopped = threading.Event()
+    in_time = threading.Timer(30, stopped.set)
+    in_time.start()
+    with (
+        threads(Counting(lambda _: 3, before), 1) as decoders,
+        pytest.raises(OSError, match="Input/output error"),
+    ):
+        list(decoders.decoded(passes(4), stopped))
+    in_time.cancel()
 
 
 def test_memory_is_bounded_whatever_the_clips() -> None:
@@ -156,6 +187,28 @@ def test_they_can_be_told_to_stop() -> None:
             list(items)
 
 
+@dataclass
+class Lacking:
+    """Finds the machine without memory, whatever the clip."""
+
+    def __call__(self, *_: object) -> Generator[RgbImage, None, Outcomes]:
+        raise MemoryError("for a clip")
+        yield np.zeros((1, 1, 3), np.uint8)
+
+
+def test_what_the_machine_lacks_is_told_by_processes_as_it_is(
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    """Not as a fault of this software, with a traceback."""
+    command = (sys.executable, "-m", DECODER_COMMAND[-1])
+    with (
+        Decoders(Lacking(), count=1, max_bytes=2**20, frame_bytes=3, command=command) as decoders,
+        pytest.raises(MemoryError, match="for a clip"),
+    ):
+        list(decoders.decoded(passes(1)))
+    assert "Traceback" not in capfd.readouterr().err
+
+
 class Unsendable(Counting):
     """Reaches no other process."""
 
@@ -184,6 +237,33 @@ def test_what_cannot_be_started_leaves_nothing_behind(monkeypatch: pytest.Monkey
         assert started
         assert all(process.returncode is not None for process in started)
     assert threading.active_count() == running
+
+
+def test_an_interruption_while_they_start_leaves_nothing_behind(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Where it comes just then, a thread that runs is said not to."""
+    decoders = Decoders(
+        PassDecoding(Path(), CONFIG),
+        count=4,
+        max_bytes=2**20,
+        frame_bytes=3,
+        command=DECODER_COMMAND,
+    )
+    feeder, workers = decoders._feeder, list[Any]()
+    start = feeder.start
+
+    def interrupted() -> None:
+        start()
+        workers.extend(decoders._workers)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feeder, "start", interrupted)
+    monkeypatch.setattr(feeder, "is_alive", lambda: False)
+    with pytest.raises(KeyboardInterrupt), decoders:
+        raise AssertionError("they were started")
+    assert all(worker.process.returncode is not None for worker in workers)
+    feeder.join(60)
 
 
 @pytest.mark.parametrize("count", [1, 2, 16, 256])
@@ -237,6 +317,21 @@ def test_processes_hand_over_what_decoding_gives(tmp_path: Path, write_clip: Wri
         assert ends[clips[0].path] == outcome
         assert np.array_equal(found[clips[0].path], expected)
     assert [ends[clips[0].path].status for clips in todo] == ["ok", "ok", "ok", "failed"]
+
+
+def test_signals_to_the_whole_group_reach_no_decoder_though_it_is_starting() -> None:
+    """Ctrl-C is for the job, which ends them: they would answer with a traceback each."""
+    with Decoders(
+        PassDecoding(Path(), CONFIG), count=1, max_bytes=2**20, frame_bytes=3,
+        command=DECODER_COMMAND,
+    ) as decoders:  # fmt: skip
+        (worker,) = decoders._workers
+        assert worker.process is not None
+        worker.process.send_signal(signal.SIGINT)
+        worker.process.send_signal(signal.SIGTERM)
+        decoders.wait_until_ready()
+        assert decoders._workers == [worker]
+        assert worker.process.poll() is None
 
 
 def no_memory(*_: object) -> int:

@@ -256,3 +256,9 @@ def test_a_video_that_cannot_be_opened_fails_all_its_sections(tmp_path: Path) ->
     _, outcomes = sections_of(path, [frames(0, 5), frames(5, 9)], "segments:2")
     assert {outcome.status for outcome in outcomes} == {"failed"}
     assert all("a web page, not a video" in outcome.error for outcome in outcomes)
+
+
+def test_a_video_that_the_disk_does_not_tell_of_fails_them_too(tmp_path: Path) -> None:
+    path = tmp_path / f"{'a' * 300}.mp4"
+    _, outcomes = sections_of(path, [frames(0, 5), frames(5, 9)], "segments:2")
+    assert {(each.status, "too long" in each.error) for each in outcomes} == {("failed", True)}

@@ -223,7 +223,7 @@ def test_no_more_crops_are_held_than_a_window_spans(
     for number in range(num_frames):
         is_kept = number % every == 0
         found += [w.ravel().tolist() for w in rolling.add(number, number, is_kept=is_kept)]
-        assert rolling.num_held <= length * step
+        assert len(rolling._crops) <= length * step
     found += [w.ravel().tolist() for w in rolling.finish()]
     expected = [window.frames(centre, num_frames) for centre in range(0, num_frames, every)]
     assert found == [[0 if n is None else n + 1 for n in numbers] for numbers in expected]

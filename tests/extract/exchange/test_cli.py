@@ -1,9 +1,13 @@
 """If this breaks, published features cannot be trained on, or are of the wrong videos."""
 
 import csv
+import errno
+import os
 import shutil
+import unicodedata
 from collections import Counter
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +16,7 @@ from click.testing import CliRunner, Result
 from ta3n.common.records import MANIFEST_NAME, Manifest, read_record
 from ta3n.common.store import ShardReader, shard_path
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
+from ta3n.extract.exchange import exporting
 from ta3n.extract.exchange.feature_files import write_array, write_frames
 from ta3n.extract.features_cli import main
 
@@ -27,6 +32,8 @@ NAMES = {
 
 MADE = ("--backbone", "made-up")
 """Theirs have 2048 values a frame, which is more than a test needs."""
+
+NUMBERED = ("--dataset", "hmdb", "--benchmark", "ucf-hmdb-small", "--lists")
 
 CLASS_OF_LABEL = {"0": "golf", "1": "pullup"}
 
@@ -251,6 +258,14 @@ def test_a_split_that_is_not_there_is_refused(published: Path, tmp_path: Path) -
         (("--dataset", "hmdb", "--lists", "train.txt"), 2, "give --benchmark, which names it"),
         (("--dataset", "hmdb", "--lists", "train_other.txt"), 1, "no features of the 1 videos"),
         (("--dataset", "hmdb", "--lists", "train_twice.txt"), 1, "'a' is listed before, with"),
+        (("--dataset", "hmdb", "--lists", "train_empty.txt"), 1, "no clip of hmdb51 is listed in"),
+        ((*NUMBERED, "train_high.txt"), 2, "label 5 is of no class of ucf-hmdb-small (labels cou"),
+        ((*NUMBERED, "train_other_label.txt"), 1, "label 0 is golf of ucf-hmdb-small, but 'x/a_pu"),
+        (
+            (*NUMBERED, "train_other_folder.txt"),
+            1,
+            "label 1 is pullup of ucf-hmdb-small, but 'gol",
+        ),
     ],
 )
 def test_mistakes_are_told(
@@ -267,10 +282,152 @@ def test_mistakes_are_told(
     Path("val_of_train.txt").write_text("a 7 golf\n")
     Path("train_other.txt").write_text("a 7 golf\n")
     Path("train_twice.txt").write_text("a 7 golf\na 7 wave\n")
+    Path("train_empty.txt").write_text("\n")
+    Path("train_high.txt").write_text("a 7 5\n")
+    Path("train_other_label.txt").write_text("x/a_pullup_f 7 0\n")
+    Path("train_other_folder.txt").write_text("golf/a 7 1\n")
     result = run("import", published, *args)
     assert result.exit_code == code
     assert told in result.stderr
     assert not Path("features").exists()
+
+
+def test_half_an_export_is_not_left_behind(
+    published: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would be taken for the features of fewer videos, or keep the next export from its name."""
+    by_lists(published)
+    features, out = tmp_path / "features" / "hmdb51", tmp_path / "exported"
+    before = sorted(tmp_path.iterdir())
+    made: list[Path] = []
+
+    def until_full(values: Any, file: Path) -> None:
+        if made:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write_array(values, file)
+        made.append(file)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(exporting, "write_array", until_full)
+        result = run("export", features, "--format", "npy", "--out", out)
+    assert result.exit_code == 1
+    assert f"No space left on device: {tmp_path}" in result.stderr
+    assert (len(made), sorted(tmp_path.iterdir())) == (1, before)
+    out.mkdir()
+    assert run("export", features, "--format", "npy", "--out", out).exit_code == 0
+    assert len(list(out.glob("*.npy"))) == 3
+
+
+@pytest.fixture
+def listed(tmp_path: Path) -> Path:
+    """Return a list of four videos, two of which have one name."""
+    lines = ("golf/a.mp4", "golf/b.mp4", "Pull ups/a.mp4", "Pull ups/\u00e9.mp4")
+    rows_of = [f"{line},{line.partition('/')[0]},train\n" for line in lines]
+    (tmp_path / "list.csv").write_text("path,class,split\n" + "".join(rows_of))
+    return tmp_path / "list.csv"
+
+
+def by_list(listed: Path, source: Path, *more: object) -> Result:
+    named = ("--dataset", "hmdb", "--lists", listed, "--out", listed.parent / "features")
+    return run("import", source, *named, *MADE, *more)
+
+
+def values_of(folder: Path) -> dict[str, np.ndarray[Any, Any]]:
+    found = {}
+    for clip in manifest(folder).clips:
+        with ShardReader(shard_path(folder, clip.shard)) as shard:
+            found[clip.path] = shard.rows(clip.start, range(clip.length))
+    return found
+
+
+LISTED = ("golf/a", "golf/b", "Pull ups/a", "Pull ups/\u00e9")
+
+
+def test_folders_of_classes_tell_videos_of_one_name_apart(tmp_path: Path, listed: Path) -> None:
+    for number, name in enumerate(LISTED):
+        # The accent as a Mac writes it.
+        written = unicodedata.normalize("NFD", name.replace("Pull ups/\u00e9", "Pull ups/\u00c9"))
+        write_array(rows(number), tmp_path / "arrays" / f"{written}.npy")
+    result = by_list(listed, tmp_path / "arrays")
+    assert result.exit_code == 0, result.stderr
+    assert "1 names are spelled otherwise: '\u00e9' is 'E\u0301'" in result.stderr
+    found = values_of(tmp_path / "features" / "hmdb51")
+    assert {*found} == {f"{name}.avi" for name in LISTED}
+    for number, name in enumerate(LISTED):
+        assert np.array_equal(found[f"{name}.avi"], rows(number))
+
+
+def test_videos_of_one_name_need_folders(tmp_path: Path, listed: Path) -> None:
+    write_array(rows(0), tmp_path / "arrays" / "a.npy")
+    result = by_list(listed, tmp_path / "arrays")
+    assert result.exit_code == 1
+    assert "2 videos are called 'a', such as 'golf/a.avi'" in result.stderr
+    assert not (tmp_path / "features").exists()
+
+
+def test_what_follows_names_is_told_and_left_out(tmp_path: Path, listed: Path) -> None:
+    for number, ending in enumerate(("_rgb", "_flow")):
+        write_array(rows(number), tmp_path / "arrays" / f"b{ending}.npy")
+    result = by_list(listed, tmp_path / "arrays")
+    assert result.exit_code == 1
+    assert "such as 'b_flow'; if that is 'b', give --ending '_flow'" in result.stderr
+    assert by_list(listed, tmp_path / "arrays", "--ending", "_rgb").exit_code == 0
+    found = values_of(tmp_path / "features" / "hmdb51")
+    assert np.array_equal(found["golf/b.avi"], rows(0))
+
+
+def test_features_x_frames_are_not_taken_for_frames(tmp_path: Path, listed: Path) -> None:
+    """Each video would have as many frames as there are values, of as many values as frames."""
+    for number, name in enumerate(LISTED):
+        write_array(rows(number, 7 + number).T.copy(), tmp_path / "arrays" / f"{name}.npy")
+    result = by_list(listed, tmp_path / "arrays")
+    assert result.exit_code == 1
+    told = "the first 4 videos have 5 rows of 9, 10, 7 and 1 more values: they seem to be features"
+    assert told in result.stderr
+    assert "give --transposed" in result.stderr
+    assert by_list(listed, tmp_path / "arrays", "--transposed").exit_code == 0
+    found = values_of(tmp_path / "features" / "hmdb51")
+    assert all(np.array_equal(found[f"{n}.avi"], rows(i, 7 + i)) for i, n in enumerate(LISTED))
+    for name in LISTED:
+        write_array(np.zeros((512, 7), np.float32), tmp_path / "same" / f"{name}.npy")
+    result = by_list(listed, tmp_path / "same", "--out", tmp_path / "other")
+    assert "512 rows of 7 values; if these are features x frames, give --transp" in result.stderr
+
+
+def test_a_video_of_another_width_is_told_if_it_is_the_first(tmp_path: Path, listed: Path) -> None:
+    for number, name in enumerate(LISTED):
+        values = rows(number, 7 + number)
+        write_array(values[:, : 4 if number == 2 else 5], tmp_path / "arrays" / f"{name}.npy")
+    assert by_list(listed, tmp_path / "arrays").exit_code == 0
+    clips = manifest(tmp_path / "features" / "hmdb51").clips
+    assert [clip.status for clip in clips] == ["failed", "ok", "ok", "ok"]
+
+
+def test_files_that_were_replaced_are_not_taken_for_those_before(
+    tmp_path: Path, listed: Path
+) -> None:
+    arrays = tmp_path / "arrays"
+    for number, name in enumerate(LISTED):
+        write_array(rows(number), arrays / f"{name}.npy")
+    assert by_list(listed, arrays).exit_code == 0
+    for file in arrays.rglob("*.npy"):
+        os.utime(file, ns=(1, 1))  # copied: the same bytes
+    assert by_list(listed, arrays).exit_code == 0
+    write_array(rows(9), arrays / "golf" / "b.npy")
+    result = by_list(listed, arrays)
+    assert result.exit_code == 1
+    assert "holds other features of 1 videos than there are now (golf/b.avi)" in result.stderr
+
+
+def test_another_entry_is_not_taken_for_the_one_before(tmp_path: Path, listed: Path) -> None:
+    (tmp_path / "arrays").mkdir()
+    np.savez(tmp_path / "arrays" / "b.npz", rgb=rows(0), flow=rows(1))
+    assert by_list(listed, tmp_path / "arrays", "--key", "rgb").exit_code == 0
+    found = values_of(tmp_path / "features" / "hmdb51")
+    assert np.array_equal(found["golf/b.avi"], rows(0))
+    result = by_list(listed, tmp_path / "arrays", "--key", "flow")
+    assert result.exit_code == 1
+    assert "their files were replaced, or are read by other options" in result.stderr
 
 
 @pytest.mark.shared

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -60,6 +61,64 @@ FORMS: dict[str, tuple[str, Save]] = {
 def read(source: Path, names: Path | None = None, *, pooled: bool = False) -> dict[str, Features]:
     with open_features(source, names) as found:
         return {one.name: one.read(pooled=pooled) for one in found}
+
+
+WITH_DICTS: dict[str, Any] = {
+    "as folders": {"golf": {n: ROWS[i] for i, n in enumerate(NAMES)}},
+    "as paths of Windows": {f"D:\\x\\{n}.avi": ROWS[i] for i, n in enumerate(NAMES)},
+    "below features": {"backbone": "x", "features": {n: ROWS[i] for i, n in enumerate(NAMES)}},
+    "a dict each": {n: {"rgb": ROWS[i], "fps": 25.0} for i, n in enumerate(NAMES)},
+    "a list each": {n: [*ROWS[i]] for i, n in enumerate(NAMES)},
+    "records": [{"video": f"x/{n}.mp4", "rgb": ROWS[i]} for i, n in enumerate(NAMES)],
+    "records below": {
+        "features": [
+            {"video_name": n[:-2], "uid": int(n[-1]), "features_RGB": ROWS[i]}
+            for i, n in enumerate(NAMES)
+        ]
+    },
+    "lists side by side": {"features": [*ROWS], "video_names": list(NAMES)},
+}
+
+
+@pytest.mark.parametrize("kind", WITH_DICTS)
+def test_a_file_as_other_programs_save_it(tmp_path: Path, kind: str) -> None:
+    value = WITH_DICTS[kind]
+    pickled(4)(value, tmp_path / "x.pkl")
+    torch.save(value, tmp_path / "x.pt")
+    if isinstance(value, dict):
+        np.save(tmp_path / "x.npy", value)  # type: ignore[arg-type]
+    for path in sorted(tmp_path.iterdir()):
+        with open_features(path, is_video=NAMES.__contains__) as found:
+            videos = {one.name: one.read() for one in found if one.name != "backbone"}
+        check(videos)
+
+
+def test_an_hdf5_file_is_as_a_dict(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        for number, name in enumerate(NAMES[:2]):
+            file[f"golf/{name}"] = ROWS[number]
+        file[f"pullup/{NAMES[2]}/c3d"] = ROWS[2]
+        file[f"pullup/{NAMES[2]}/itself"] = file["pullup"]
+        file["elsewhere"] = h5py.ExternalLink(tmp_path / "other.h5", "x")
+    with open_features(tmp_path / "x.h5", is_video=NAMES.__contains__) as found:
+        videos = list(found)
+        assert [one.folder for one in videos] == ["golf", "golf", "pullup"]
+        check({one.name: one.read() for one in videos})
+    with h5py.File(tmp_path / "y.hdf5", "w") as file:
+        file["features"], file["names"] = ROWS, [name.encode() for name in NAMES]
+    check(read(tmp_path / "y.hdf5"))
+
+
+def test_what_an_archive_lacks_is_told(tmp_path: Path) -> None:
+    pickled(4)([{"rgb": ROWS[0]}], tmp_path / "x.pkl")
+    with pytest.raises(DataConflictError, match="record 0 has rgb, and none of narration_id"):
+        read(tmp_path / "x.pkl")
+    np.savez(tmp_path / "x.npz", features=np.array([*ROWS, None], object)[:-1], names=NAMES)
+    with pytest.raises(DataConflictError, match=r"x\.npz' cannot be read: features: .* array"):
+        read(tmp_path / "x.npz")
+    pickled(4)({"features": [*ROWS], "names": ["a"]}, tmp_path / "x.pkl")
+    with pytest.raises(DataConflictError, match="holds a list of 3 for 1 names of videos"):
+        read(tmp_path / "x.pkl")
 
 
 def check(found: dict[str, Features], expected: np.ndarray[Any, Any] = ROWS) -> None:
@@ -154,7 +213,7 @@ def test_a_hostile_file_of_torch_runs_nothing(
 
 
 def test_one_bad_entry_is_one_bad_video(tmp_path: Path) -> None:
-    entries = {"a": ROWS[0], "b": np.array(["x"]), "c": [1.0], "d": np.full((1, 2), np.inf)}
+    entries = {"a": ROWS[0], "b": np.array(["x"]), "c": ["x"], "d": np.full((1, 2), np.inf)}
     pickled(4)(entries, tmp_path / "x.pkl")
     told = {"b": "has shape", "c": "it is a list, not an array", "d": "are not finite"}
     with open_features(tmp_path / "x.pkl") as found:

@@ -1,9 +1,14 @@
 """If this breaks, features from elsewhere are misread, or a file from a stranger is run."""
 
 import os
+import pickle
+from collections import OrderedDict, defaultdict
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import torch
@@ -150,3 +155,144 @@ def test_a_file_whose_name_is_of_any_bytes_is_read_in_place(tmp_path: Path) -> N
         torch.save(torch.from_numpy(ROWS), opened_file)
     with ExitStack() as opened:
         assert np.array_equal(open_arrays(opened, file, in_place=True), ROWS)
+
+
+def of_objects(*values: object) -> np.ndarray[Any, Any]:
+    array = np.empty(len(values), object)
+    array[:] = values
+    return array
+
+
+def save_hdf5(path: Path, **entries: Any) -> None:
+    with h5py.File(path, "w") as file:
+        for name, values in entries.items():
+            file[name] = values
+
+
+TENSOR = torch.from_numpy(ROWS)
+WRITERS: dict[str, Callable[[Path], object]] = {
+    "axes of one value.npy": lambda path: np.save(path, ROWS[:, :, None, None]),
+    "one clip.npy": lambda path: np.save(path, ROWS[None]),
+    "rows as objects.npy": lambda path: np.save(path, of_objects(*ROWS)),
+    "values as objects.npy": lambda path: np.save(path, ROWS.astype(object)),
+    "dict.npy": lambda path: np.save(path, {"features": ROWS, "fps": 25.0}),  # type: ignore[arg-type]
+    "one entry with rows.npz": lambda path: np.savez(path, feat=ROWS, fps=25, times=np.arange(4)),
+    "arrays saved by torch.pt": lambda path: torch.save(ROWS, path),
+    "array and number.pt": lambda path: torch.save({"features": ROWS, "label": 3}, path),
+    "rows saved by torch.pt": lambda path: torch.save(list(TENSOR), path),
+    "checkpoint.pth.tar": lambda path: torch.save(TENSOR, path),
+    "archive by another name.npy": lambda path: torch.save(TENSOR, path),
+    "array by another name.pt": lambda path: path.write_bytes(as_bytes(ROWS)),
+    "pickle by another name.npy": lambda path: path.write_bytes(pickle.dumps(ROWS)),
+    "short suffix.p": lambda path: path.write_bytes(pickle.dumps(ROWS)),
+    "numbers of numpy.pkl": lambda path: path.write_bytes(
+        pickle.dumps({"features": ROWS, "fps": np.float64(25), "name": np.str_("v")})
+    ),
+    "ordered.pkl": lambda path: path.write_bytes(pickle.dumps(OrderedDict(x=ROWS))),
+    "with default.pkl": lambda path: path.write_bytes(pickle.dumps(defaultdict(list, x=[*ROWS]))),
+    "rows.pkl": lambda path: path.write_bytes(pickle.dumps(list(ROWS))),
+    "numbers.pkl": lambda path: path.write_bytes(pickle.dumps(ROWS.tolist())),
+    "hdf5.h5": lambda path: save_hdf5(path, features=ROWS),
+    "hdf5.HDF5": lambda path: save_hdf5(path, rgb=ROWS, fps=25.0),
+}
+"""How people's programs save the features of a video."""
+
+
+def as_bytes(rows: np.ndarray[Any, Any]) -> bytes:
+    header = f"{{'descr': '<f4', 'fortran_order': False, 'shape': {rows.shape}}}\n".encode()
+    return b"\x93NUMPY\x01\x00" + len(header).to_bytes(2, "little") + header + rows.tobytes()
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_a_video_as_other_programs_save_it(tmp_path: Path, name: str) -> None:
+    WRITERS[name](tmp_path / name)
+    assert read(tmp_path).tobytes() == ROWS.tobytes()
+
+
+@pytest.mark.parametrize("protocol", [0, 2])
+def test_an_ordered_dict_of_older_pythons(tmp_path: Path, protocol: int) -> None:
+    (tmp_path / "v.pkl").write_bytes(pickle.dumps(OrderedDict(x=ROWS, n=np.int64(3)), protocol))
+    assert read(tmp_path).tobytes() == ROWS.tobytes()
+    pairs = b"ccollections\nOrderedDict\n((l(lVx\na" + pickle.dumps(ROWS, 0)[:-1] + b"aatR."
+    (tmp_path / "v.pkl").write_bytes(pairs)  # Python 2 hands over a list of pairs
+    assert read(tmp_path).tobytes() == ROWS.tobytes()
+
+
+def test_suffixes_of_videos_are_no_part_of_names(tmp_path: Path) -> None:
+    for name in ("a.mp4.npy", "b.avi.NPY", "c.1.npy"):
+        (tmp_path / name).write_bytes(as_bytes(ROWS))
+    assert [found.name for found in find_features(tmp_path)] == ["a", "b", "c.1"]
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"", "it is empty"),
+        (b"version https://git-lfs.github.com/spec/v1\n", "it is a pointer of Git LFS"),
+        (b"<!DOCTYPE html><title>429</title>", "it is a web page"),
+    ],
+)
+@pytest.mark.parametrize("suffix", ["npy", "npz", "pt", "pkl", "h5"])
+def test_what_came_in_the_place_of_a_file_is_told(
+    tmp_path: Path, suffix: str, content: bytes, told: str
+) -> None:
+    (tmp_path / f"v.{suffix}").write_bytes(content)
+    with pytest.raises(ClipError, match=rf"v.{suffix} cannot be read: {told}"):
+        read(tmp_path)
+
+
+def test_one_of_several_entries_is_chosen_by_name(tmp_path: Path) -> None:
+    np.savez(tmp_path / "v.npz", rgb=ROWS, flow=ROWS + 1)
+    with pytest.raises(ClipError, match=r"v\.npz holds rgb, flow; name the one to take with --key"):
+        read(tmp_path)
+    (found,) = find_features(tmp_path, key="flow")
+    assert np.array_equal(found.read(), ROWS + 1)
+    (found,) = find_features(tmp_path, key="audio")
+    with pytest.raises(ClipError, match=r"no entry audio \(it has rgb, flow\); correct --key"):
+        found.read()
+
+
+def test_a_folder_called_as_a_video_is_all_its_own(tmp_path: Path) -> None:
+    for number, row in enumerate(ROWS):
+        write_array(row[None], tmp_path / "frames" / f"frame_{number}.npy")
+    write_array(ROWS, tmp_path / "array" / "feature.npy")
+    write_array(ROWS, tmp_path / "both" / "rgb.npy")
+    write_array(ROWS + 1, tmp_path / "both" / "flow.npy")
+    write_array(ROWS, tmp_path / "class" / "video.npy")
+    names = ("frames", "array", "both", "video", "class")
+    found = {
+        one.name: one for one in find_features(tmp_path, key="flow", is_video=names.__contains__)
+    }
+    assert {*found} == {"frames", "array", "both", "video"}
+    assert found["frames"].read().tobytes() == ROWS.tobytes()
+    assert found["array"].read().tobytes() == ROWS.tobytes()
+    assert np.array_equal(found["both"].read(), ROWS + 1)
+    (both,) = (o for o in find_features(tmp_path, is_video=names.__contains__) if o.name == "both")
+    with pytest.raises(ClipError, match=r"folder holds flow.npy, rgb.npy; name the one to take"):
+        both.read()
+    (tmp_path / "frames" / "frame_2.npy").unlink()
+    (frames, *_) = find_features(tmp_path / "frames", is_video=names.__contains__)
+    with pytest.raises(ClipError, match=r"frame 2 is missing, frame_3.npy comes in its place"):
+        frames.read()
+
+
+def test_lists_of_other_things_are_refused(tmp_path: Path) -> None:
+    loop: list[Any] = [[1.0]]
+    loop.append(loop)
+    things: tuple[Any, ...] = (
+        [],
+        ["a"],
+        [[["a"]]],
+        [[1.0], ["a"]],
+        [[1.0], [1.0, 2.0]],
+        [None],
+        [of_objects("a")],
+        loop,
+    )
+    for thing in things:
+        (tmp_path / "v.pkl").write_bytes(pickle.dumps(thing))
+        with pytest.raises(ClipError, match=r"v\.pkl (holds|cannot be read)"):
+            read(tmp_path)
+    (tmp_path / "v.pkl").write_bytes(pickle.dumps([np.zeros((1, 2**20))] * 300))
+    with pytest.raises(ClipError, match="a list of more than 268435456 values"):
+        read(tmp_path)

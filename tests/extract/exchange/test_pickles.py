@@ -6,7 +6,7 @@ import pickle
 import random
 import subprocess
 import tracemalloc
-from collections import OrderedDict
+from collections import deque
 from pathlib import Path
 from typing import Any
 
@@ -134,7 +134,7 @@ def hostile() -> dict[str, bytes]:
         "getattr": Call(getattr, "text", "format"),
         "subprocess": Call(subprocess.check_call, ["touch", CANARY]),
         "numpy": Call(np.save, CANARY, VALUES),
-        "class": Call(OrderedDict),
+        "class": Call(deque),
     }
     for name, call in functions.items():
         for protocol in (0, 2, 4):

@@ -82,6 +82,14 @@ def test_frames_are_resized_on_the_device_to_pillows_bytes(device: str) -> None:
     assert np.array_equal(features[0], features[1])
 
 
+def test_no_more_memory_is_held_than_a_batch_takes() -> None:
+    """A GPU's is pinned: nobody else can have it."""
+    runner = BatchRunner(Means(), device=torch.device("cpu"), batch_size=5, feature_dim=3)
+    for height, width in ((224, 224), (240, 320), (200, 100), (480, 640)):
+        computed(runner, list(np.zeros((7, height, width, 3), np.uint8)))
+    assert len(runner._filling._pixels) == 5 * 480 * 640 * 3
+
+
 class Greedy(FirstPixel):
     """A network that runs out of memory at more than so many frames, or always at first."""
 

@@ -1,5 +1,6 @@
 """If this breaks, `fast` is slow, wrong or another form in each job, or short jobs wait for it."""
 
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from ta3n.common.errors import InterruptedRunError
 from ta3n.common.sampling import FrameSelection
 from ta3n.extract.backbones import BACKBONES, load_backbone
 from ta3n.extract.decoding.decode import decode_clip
@@ -18,7 +20,6 @@ from ta3n.extract.inference.choices import (
     choice_path,
     has_bfloat16,
     in_form,
-    usual_choice,
 )
 from ta3n.extract.inference.engine import Engine, _on_cores, start_engine
 from ta3n.extract.inference.network import FeatureNetwork, optimised
@@ -78,7 +79,7 @@ def find(body: Body, *, num_inputs: int | None = LONG, weights: str = "a") -> Ch
         num_threads=2,
         as_run=partial(_on_cores, 2),
     )
-    return found.best(usual_choice(8), any_batch=True)
+    return found.best(Choice(batch_size=8), any_batch=True)
 
 
 @pytest.mark.usefixtures("_times")
@@ -103,7 +104,7 @@ def test_what_turns_features_away_is_not_chosen() -> None:
 @pytest.mark.parametrize("num_inputs", [None, 0, 2000])
 def test_a_short_job_tries_nothing_but_takes_what_is_remembered(num_inputs: int | None) -> None:
     body = Body(slow=torch.float32)
-    assert find(body, num_inputs=num_inputs) == usual_choice(8)
+    assert find(body, num_inputs=num_inputs) == Choice(batch_size=8)
     assert not body.num_runs
     if has_bfloat16():
         find(body)
@@ -160,7 +161,7 @@ def test_trained_weights_that_bfloat16_turns_away_keep_32_bits(
         num_inputs=LONG,
         num_threads=1,
         as_run=partial(_on_cores, 1),
-    ).best(usual_choice(8), any_batch=True)
+    ).best(Choice(batch_size=8), any_batch=True)
     clip = min((shared / "clips").rglob("*.avi"))
     crops = torch.from_numpy(np.stack(list(decode_clip(clip, FrameSelection(num_segments=3)))))
     with torch.inference_mode():
@@ -225,10 +226,10 @@ def test_compiling_is_not_tried_where_a_job_is_short_or_it_was_no_gain() -> None
         as_run=partial(_on_cores, 1),
     )
     network = FeatureNetwork(Body(slow=torch.float32), RESNET18)
-    assert not found.pays_to_compile(usual_choice(8), network)
+    assert not found.pays_to_compile(Choice(batch_size=8), network)
     found._num_inputs = None
-    assert found.pays_to_compile(usual_choice(8), network)
-    tried = usual_choice(8).model_copy(update={"compiles": False})
+    assert found.pays_to_compile(Choice(batch_size=8), network)
+    tried = Choice(batch_size=8).model_copy(update={"compiles": False})
     assert not found.pays_to_compile(tried, network)
 
 
@@ -244,11 +245,11 @@ def test_a_batch_that_does_not_fit_now_is_not_taken_from_memory(tmp_path: Path) 
             as_run=partial(_on_cores, 1),
         )
         found._remember(Choice(batch_size=16, channels_last=False))
-        return found.best(usual_choice(size), any_batch=any_batch)
+        return found.best(Choice(batch_size=size), any_batch=any_batch)
 
     assert best(32, any_batch=True) == Choice(batch_size=16, channels_last=False)
-    assert best(8, any_batch=True) == usual_choice(8)
-    assert best(32, any_batch=False) == usual_choice(32)
+    assert best(8, any_batch=True) == Choice(batch_size=8)
+    assert best(32, any_batch=False) == Choice(batch_size=32)
     assert best(16, any_batch=False) == Choice(batch_size=16, channels_last=False)
 
 
@@ -262,3 +263,27 @@ def test_how_long_a_job_is_follows_from_its_files(tmp_path: Path) -> None:
 
     work = work_on(tmp_path, tmp_path, [f"{n}.avi" for n in range(10)], frames="segments:5")
     assert _num_inputs(work) == 50
+    # Two sections of each file: it is read once.
+    tasks = [
+        replace(
+            task,
+            clips=tuple(
+                clip.model_copy(update={"video": f"{clip.id // 2}.avi", "size_bytes": 40_960})
+                for clip in task.clips
+            ),
+        )
+        for task in work.tasks
+    ]
+    config = work.config.model_copy(update={"frames": "all"})
+    assert _num_inputs(replace(work, config=config, tasks=tuple(tasks))) == 5 * 10
+
+
+def test_a_signal_that_comes_while_a_choice_is_read_is_not_lost(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise InterruptedRunError("interrupted by SIGTERM")
+
+    monkeypatch.setattr(choices, "read_record", interrupted)
+    with pytest.raises(InterruptedRunError):
+        find(Body(slow=torch.float32))

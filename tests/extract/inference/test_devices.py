@@ -3,8 +3,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from ta3n.common.errors import DeviceError
+from ta3n.extract.inference import engine
+from ta3n.extract.job.dry_run import look_ahead
 from ta3n.extract.job.run import run_job
 from ta3n.extract.worker.shards import deal
 from ta3n.extract.worker.work import DECODER_COMMAND, ShardTask
@@ -49,3 +52,27 @@ def test_two_devices_give_what_one_gives(
 def test_what_one_device_cannot_go_on_for_ends_the_other(ucf_tree: Path, tmp_path: Path) -> None:
     with pytest.raises(DeviceError, match="cuda:99 is not here"):
         run_job(job(ucf_tree, tmp_path, device="cpu,cuda:99", decoder_command=DECODER_COMMAND))
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 MiB. GPU 0 has ..."),
+        RuntimeError("CUDA error: out of memory\nCUDA kernel errors might be reported later."),
+    ],
+)
+@pytest.mark.parametrize("where", ["load_network", "BatchRunner"])
+def test_a_gpu_that_others_use_is_told_in_a_line(
+    ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, where: str
+) -> None:
+    """Not with a traceback, as a fault of this software would be."""
+
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(engine, where, fail)
+    told = r"cpu cannot be used: CUDA .*out of memory.* is it used by others\?"
+    with pytest.raises(DeviceError, match=told):
+        run_job(job(ucf_tree, tmp_path))
+    with pytest.raises(DeviceError, match=told):
+        list(look_ahead(job(ucf_tree, tmp_path)))

@@ -10,12 +10,16 @@ from torch import Tensor, nn
 from ta3n.common.log import LOGGER
 from ta3n.extract.backbones import BACKBONES, load_backbone
 from ta3n.extract.inference.engine import (
-    HalfPrecision,
     compiled_if_faster,
     in_precision_of,
     is_compiled,
 )
-from ta3n.extract.inference.network import FeatureNetwork, load_network, optimised
+from ta3n.extract.inference.network import (
+    FeatureNetwork,
+    LowPrecision,
+    load_network,
+    optimised,
+)
 
 from ...support.networks import trained_looking
 
@@ -46,7 +50,7 @@ def test_half_precision_keeps_the_direction_of_features() -> None:
     network = plain("resnet18")
     with torch.inference_mode():
         expected = network(CROPS)
-        network.body = HalfPrecision(network.body)
+        network.body = LowPrecision(network.body, torch.float16)
         found = network(CROPS)
     assert found.dtype == torch.float32
     assert torch.cosine_similarity(found, expected).min() >= 0.9999

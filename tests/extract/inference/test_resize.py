@@ -8,7 +8,12 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from ta3n.common.video import RgbImage
-from ta3n.extract.inference.preprocessing import centre_offset, resize_and_crop, resized_size
+from ta3n.extract.inference.preprocessing import (
+    _taps,
+    centre_offset,
+    resize_and_crop,
+    resized_size,
+)
 
 
 def by_pillow(pixels: RgbImage, size: int) -> RgbImage:
@@ -70,3 +75,13 @@ def test_every_step_runs_on_other_devices() -> None:
     frames = torch.empty((5, 240, 320, 3), dtype=torch.uint8, device="meta")
     crops = resize_and_crop(frames, 224)
     assert (crops.shape, crops.dtype, crops.device.type) == ((5, 224, 224, 3), torch.uint8, "meta")
+
+
+def test_weights_of_a_size_are_worked_out_once_however_many_sizes_there_are() -> None:
+    """A GPU stands still meanwhile: clips of many sizes are decoded side by side."""
+    frames = [torch.zeros((1, 240, width, 3), dtype=torch.uint8) for width in range(250, 350)]
+    for _ in range(2):
+        before = _taps.cache_info().misses
+        for each in frames:
+            resize_and_crop(each, 16)
+    assert _taps.cache_info().misses == before

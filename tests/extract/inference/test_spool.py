@@ -1,5 +1,6 @@
 """If this breaks, a very long clip fills the memory, or its rows get mixed up."""
 
+import resource
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +31,20 @@ def test_rows_come_back_whether_in_memory_or_on_disk(
         assert list(tmp_path.iterdir()) == []
     assert [len(block) for block in blocks] == [4096, 4096, 1808]
     assert np.array_equal(np.concatenate(blocks), ROWS)
+
+
+def test_a_disk_that_is_full_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The file has no name, so that the error would say nothing of where."""
+    monkeypatch.setattr(batches, "_BYTES_IN_MEMORY", 1000)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    spool = RowSpool(8, tmp_path)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4000, before[1]))
+        with pytest.raises(OSError, match="too large") as raised:
+            spool.append(ROWS)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert raised.value.filename == str(tmp_path)
 
 
 def test_rows_are_picked_in_any_order() -> None:

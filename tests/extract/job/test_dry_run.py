@@ -3,10 +3,10 @@
 import re
 import shutil
 from collections import namedtuple
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 from click.testing import CliRunner, Result
 
 from ta3n.common import device
@@ -14,7 +14,7 @@ from ta3n.common.device import peak_memory
 from ta3n.common.sampling import FrameSelection, Section
 from ta3n.extract.cli import main
 from ta3n.extract.job import dry_run
-from ta3n.extract.job.run import ExtractionJob, find_tasks, run_job
+from ta3n.extract.job.run import ExtractionJob, run_job, work_left
 from ta3n.extract.worker.work import DECODER_COMMAND
 
 from ...support.extraction import job
@@ -199,13 +199,29 @@ def test_too_little_space_or_memory_is_told(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_memory_of_this_machine_is_held_to_its_own_not_to_that_of_a_gpu(
+    ucf_tree: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A GPU with little memory left is no reason to refuse what takes that of the machine."""
+    gpu, resolve = torch.device("cuda", 0), device.resolve_device
+    trial = dry_run.Trial(
+        clips=(), num_frames=1, start_s=1, frames_a_second=1, memory=2 * peak_memory(),
+        memory_of_gpu=1,
+    )  # fmt: skip
+    monkeypatch.setattr(dry_run, "_try", lambda *_, **__: trial)
+    monkeypatch.setattr(
+        device, "resolve_device", lambda name: {"gpu": gpu}.get(name) or resolve(name)
+    )
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda _: (1000, 1000))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda _: "a GPU")
+    told = told_by(job(ucf_tree, tmp_path, device="gpu"))
+    assert re.search(r", of [\d.]+ GB that are free", told["memory"])
+
+
 def test_decoders_of_their_own_count_for_the_memory(ucf_tree: Path, tmp_path: Path) -> None:
     wanted = job(ucf_tree, tmp_path, frames="all", decoder_command=DECODER_COMMAND)
     trial = dry_run._try(
-        replace(
-            wanted.work,
-            tasks=find_tasks(wanted, wanted.plan, wanted.plan.shards, mends=False)[0],
-        ),
+        work_left(wanted, wanted.plan, wanted.plan.shards, mends=False),
         tmp_path,
         num_devices=1,
     )

@@ -65,8 +65,10 @@ def test_shard_of_another_extraction_is_refused(side: DomainVideos, tmp_path: Pa
 
 def test_missing_shard_is_named(side: DomainVideos) -> None:
     shard_path(side.folder, SHARD).unlink()
-    with pytest.raises(FeatureStoreError, match=r"shard-00000\.h5 cannot be read"):
+    with pytest.raises(FeatureStoreError, match=r"shard-00000\.h5 cannot be read") as caught:
         load_part(side, "train")
+    reason = "it is missing; ta3n-extract --repair makes it again, with the line that made the"
+    assert reason in str(caught.value)
 
 
 def flip(path: Path, place: int) -> None:

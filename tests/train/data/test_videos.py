@@ -91,6 +91,23 @@ def test_class_of_an_own_benchmark_without_training_videos_needs_consent(
     assert any("all train videos of ride_bike" in line for line in log.messages)
 
 
+def test_mistyped_folder_beside_a_right_one_needs_consent(
+    tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
+    """A class would be learned without the clips that were meant to be most of it."""
+    sides = {
+        name: replace(side, expected=None, labels={**side.labels, "Bikes": side.labels["Biking"]})
+        for name, side in SMALL.sides.items()
+        if name == "ucf101"
+    }
+    own = replace(SMALL, sides=sides)
+    make_features(tmp_path, "ucf101", made_clips("ucf101"))
+    with pytest.raises(DataMissingError, match="all videos in 'Bikes' of ride_bike"):
+        load_videos(tmp_path, own, "ucf101", num_segments=5, allow_missing=False)
+    assert len(load_videos(tmp_path, own, "ucf101", num_segments=5, allow_missing=True).train) == 30
+    assert any("all videos in 'Bikes' of ride_bike" in line for line in log.messages)
+
+
 def test_class_without_a_video_to_test_on_needs_consent(
     tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:

@@ -73,6 +73,11 @@ def predictions(run: TrainedRun, clips: Mapping[str, Path]) -> Mapping[str, Pred
     return dict(zip(clips, found, strict=True))
 
 
+def test_a_run_at_a_prompt_is_one_line(run: TrainedRun) -> None:
+    assert repr(run).startswith(f"TrainedRun(path={run.path!r}, seed=0, rule='last', epoch=2, ")
+    assert len(repr(run)) < 400
+
+
 def test_clips_of_the_target_get_what_the_run_recorded(
     run: TrainedRun, predictions: Mapping[str, Prediction]
 ) -> None:

@@ -65,6 +65,22 @@ def test_rows_that_are_one_are_trained_once(
     assert all(len(runs) == 1 for runs in results)
 
 
+def test_batches_too_small_for_one_of_the_rows_are_told_before_any_is_trained(
+    features: Path, tmp_path: Path
+) -> None:
+    jobs = [
+        job
+        for method in ("dan", "coral", "label-smoothing", "target-only")
+        for job in make_jobs(features, tmp_path, method=method, batch_size=1, epochs=1)
+    ]
+    told = "coral: CORAL needs 2 source videos in a batch, and one of size 1 has 1; set --batch-"
+    with pytest.raises(UsageError, match=told):
+        run_jobs(jobs)
+    assert not list(tmp_path.iterdir())
+    others = [jobs[0], *jobs[2:]]
+    assert all(run_jobs(others))
+
+
 @pytest.mark.parametrize("method", ["ta3n", "adabn"])
 def test_stacked_seeds_leave_the_folders_of_single_ones(
     features: Path, tmp_path: Path, method: str

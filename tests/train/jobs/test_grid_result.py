@@ -11,6 +11,7 @@ from ta3n.common.errors import DataMissingError, FeatureStoreError
 from ta3n.train.jobs.grid import Grid
 from ta3n.train.jobs.grid_result import choose
 from ta3n.train.jobs.table import print_grid
+from ta3n.train.runs.records import read_run
 
 from ...support.made_runs import TOTAL, make_config, make_run
 
@@ -75,6 +76,18 @@ def test_rule_without_any_score_is_told_with_those_that_have_one(tmp_path: Path)
         choose(GRID, folders, "snd")
 
 
+def test_a_combination_in_which_a_score_only_falls_is_not_chosen_by_it(tmp_path: Path) -> None:
+    """`snd` is highest where a model knows least; such runs choose no epoch by it themselves."""
+    falling, rising = (3.0, 2.0, 1.0), (0.1, 0.2, 0.1)
+    folders = made_grid(tmp_path, snd=falling)
+    config = read_run(folders[1][0]).config
+    for seed in range(2):
+        make_run(tmp_path, config, seed, (8, 9, 4), scores={"im": IM[1][seed], "snd": rising})
+    result = choose(GRID, folders, "snd")
+    assert (result.chosen.number, result.chosen.epoch) == (1, 2)
+    assert [trial.best("snd") is None for trial in result.trials] == [True, False, True]
+
+
 def test_broken_run_is_named(tmp_path: Path) -> None:
     folders = made_grid(tmp_path)
     (folders[1][1] / "metrics.jsonl").write_text("")
@@ -117,6 +130,20 @@ def test_table_puts_the_oracle_beside_the_choice(
     assert "looked at the target's validation videos, the very ones that are tested" in text
     assert "--gamma 0.3, epoch 3, 3.0 videos (15.00 points) ahead" in text
     assert "cost: 3 combinations x 2 seeds = 6 runs, 18 epochs, 2 s of training" in text
+
+
+def test_a_choice_among_runs_that_came_to_nothing_says_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rule prefers some combination whatever they are."""
+    folders = made_grid(tmp_path)
+    for path in (path for paths in folders for path in paths):
+        record = json.loads((path / "result.json").read_text())
+        record["troubles"] = {"one class": "all 20 target videos are put into one class"}
+        (path / "result.json").write_text(json.dumps(record))
+    print_grid(choose(GRID, folders, "im"))
+    (told,) = (line for line in capsys.readouterr().out.splitlines() if "beware" in line)
+    assert told.startswith("beware: one class: 6 runs of --gamma 0.1, --gamma 0.2, --gamma 0.3, ")
 
 
 def test_the_mean_of_classes_stands_beside_the_accuracy_where_epochs_have_it(

@@ -122,11 +122,25 @@ def test_interrupted_run_goes_on_to_the_same_end(
         assert first.read_bytes() == second.read_bytes()
 
 
-def test_damaged_checkpoint_is_named(features: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [b"half a file", b"", b"PK\x03\x04", bytes(99), b"\x80\x02."])
+def test_damaged_checkpoint_is_named(features: Path, tmp_path: Path, content: bytes) -> None:
     it = job(features, tmp_path)
     it.folder(0).write_start(it.config, 0)
-    it.folder(0).checkpoint.write_bytes(b"half a file")
-    with pytest.raises(FeatureStoreError, match=r"checkpoint\.pt is damaged"):
+    it.folder(0).checkpoint.write_bytes(content)
+    with pytest.raises(FeatureStoreError, match=r"checkpoint\.pt is damaged") as caught:
+        run_job(it)
+    assert str(caught.value).endswith("; remove it to train this seed afresh")
+    # Torch's own reason is a page of advice.
+    assert "PyTorch 2.6" not in str(caught.value)
+
+
+def test_checkpoint_that_cannot_be_read_now_is_not_said_to_be_damaged(
+    features: Path, tmp_path: Path
+) -> None:
+    it = job(features, tmp_path)
+    it.folder(0).write_start(it.config, 0)
+    it.folder(0).checkpoint.mkdir()
+    with pytest.raises(IsADirectoryError):
         run_job(it)
 
 

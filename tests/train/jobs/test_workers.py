@@ -2,6 +2,8 @@
 
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -16,9 +18,12 @@ from ...support.train_jobs import arguments, epochs_saved, start
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "to_group"),
+    [(signal.SIGKILL, False), (signal.SIGTERM, False), (signal.SIGUSR1, True)],
+)
 def test_workers_end_with_their_parent_and_keep_what_is_done(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: signal.Signals, to_group: bool
 ) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for dataset in ("ucf101", "hmdb51"):
@@ -28,7 +33,7 @@ def test_workers_end_with_their_parent_and_keep_what_is_done(
     process = start(arguments(tmp_path, out, *more, "--seeds", 2, "--jobs", 2))
     wait_until(lambda: len(epochs_saved(out)) == 2, 120)
     saved = epochs_saved(out)
-    send(process, number, to_group=False)
+    send(process, number, to_group=to_group)
     _, stderr = process.communicate(timeout=30)
     wait_until(lambda: not group_members(process.pid), 20)
     assert all(epochs_saved(out)[seed] >= count for seed, count in saved.items())
@@ -51,6 +56,26 @@ def test_a_task_that_fails_ends_all_and_is_told() -> None:
         run_in_processes(fail, [(n,) for n in range(4)], 1, results.append)
     assert results == [0]
     assert not [pid for pid in group_members(os.getpgrp()) if _is_own_worker(pid)]
+
+
+NO_SEMAPHORES = """
+import _multiprocessing
+class NoSemaphore:
+    SEM_VALUE_MAX = 1
+    def __init__(self, *_, **__): raise OSError(30, "Read-only file system")
+_multiprocessing.SemLock = NoSemaphore
+from ta3n.common.errors import TrainingError
+from ta3n.train.jobs.workers import run_in_processes
+try:
+    run_in_processes(print, [(1,)], 1, print)
+except TrainingError as error:
+    print(error)
+"""
+
+
+def test_what_workers_wait_by_is_told_where_it_is_missing() -> None:
+    done = subprocess.run([sys.executable, "-P", "-c", NO_SEMAPHORES], capture_output=True)
+    assert done.stdout.startswith(b"no processes can work side by side here (Read-only"), done
 
 
 def _is_own_worker(pid: int) -> bool:

@@ -10,7 +10,7 @@ from torch import nn
 from ta3n.common.errors import TrainingError
 from ta3n.train.layers.normalisation import DomainNorm, Domains
 from ta3n.train.layers.reversal import Coefficients
-from ta3n.train.loop.batches import TrainingData
+from ta3n.train.loop.batches import Batch, TrainingData
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.model.prediction import observe
 from ta3n.train.recipe.recipes import OFFICIAL, PAPER
@@ -114,6 +114,30 @@ def test_predictions_depend_on_target_statistics_alone(
     assert torch.equal(observe(trainer.model, features, 8).logits, before)
     norm.running[1] += 1
     assert not torch.equal(observe(trainer.model, features, 8).logits, before)
+
+
+def test_one_video_left_in_the_last_batch_does_not_take_the_domains_spread(
+    make_trainer: MakeTrainer, make_data: MakeData
+) -> None:
+    """Relations of all frames are one item a video, whose variance is 0."""
+    data = make_data(16, 17)
+    trainer = make_trainer("adabn", data=data, norm_layers="all", batches="cycle")
+    running = trainer.model.get_buffer("encoder.5.norm.running")
+    trainer.run_epoch()
+    whole, alone = (
+        Batch(
+            source_features=data.source_features,
+            source_labels=data.source_labels,
+            target_features=data.target_features[:count],
+        )
+        for count in (17, 1)
+    )
+    trainer._step(whole, 0, 2)
+    before = running.clone()
+    trainer._step(alone, 1, 2)
+    assert torch.equal(running[1, 1], before[1, 1])
+    assert not torch.equal(running[1, 0], before[1, 0])
+    assert not torch.equal(running[0], before[0])
 
 
 def test_batch_size_of_predictions_does_not_matter(

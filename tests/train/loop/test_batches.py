@@ -1,14 +1,26 @@
 """An epoch sees the videos it says it sees, once, without padding."""
 
 from collections.abc import Callable
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 
 from ta3n.common.errors import TrainingError
-from ta3n.train.loop.batches import EpochPlan, TrainingData, plan_epoch, target_batch_size
+from ta3n.common.store import Features
+from ta3n.train.data.features import FolderRows, MappedFolder
+from ta3n.train.loop.batches import (
+    EpochPlan,
+    TrainingData,
+    plan_epoch,
+    side_by_side,
+)
 from ta3n.train.loop.randomness import RunGenerators
+from ta3n.train.model.videos import StoredVideos, Stream
 from ta3n.train.recipe.recipes import Batches
+from ta3n.train.recipe.schedule import target_batch_size
 
 MakeData = Callable[..., TrainingData]
 CPU = torch.device("cpu")
@@ -52,6 +64,33 @@ def test_labels_stay_with_their_videos(make_data: MakeData) -> None:
     for batch in make_plan(data).batches(data):
         # The class is the largest of the first three features of these data.
         assert torch.equal(batch.source_features.mean(1)[:, :3].argmax(1), batch.source_labels)
+
+
+class FolderOfZeros(MappedFolder):
+    """Rows of files that there are not."""
+
+    def take(self, numbers: NDArray[np.int64]) -> Features:
+        return np.zeros((len(numbers), self.width), np.float32)
+
+
+def test_rows_of_files_are_asked_for_without_a_wait_for_the_device() -> None:
+    """So the next ones are read while it computes. From `meta` nothing can be brought back."""
+    places = torch.arange(20).reshape(10, 2)
+    rows = FolderRows(FolderOfZeros(Path(), 3), torch.device("meta"), torch.float32)
+    stream = Stream(rows=rows, starts=torch.arange(10), centres=places, views=places[:, None])
+    videos = StoredVideos(streams=(stream,), lengths=torch.full((10,), 20))
+    data = TrainingData(
+        source_features=videos,
+        source_labels=torch.zeros(10, dtype=torch.int64, device="meta"),
+        target_features=videos,
+    )
+    plan = make_plan(data, 4)
+    for each in (plan, side_by_side([plan, plan])):
+        for batch in each.batches(data):
+            assert batch.target_features is not None
+            assert batch.target_indices is not None
+            assert batch.source_features.shape == (*batch.source_labels.shape, 2, 3)
+            assert batch.target_features.shape == (*batch.target_indices.shape, 2, 3)
 
 
 def test_cycling_drops_no_video_and_shuffles_the_shorter_domain_afresh(

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import torch
 
-from ta3n.common.errors import DataConflictError, TrainingError
+from ta3n.common.errors import DataConflictError, TrainingError, UsageError
 from ta3n.train.loop.batches import Batch, EpochPlan, TrainingData
 from ta3n.train.loop.checks import NonFiniteError, check_finite
 from ta3n.train.loop.engine import Trainer
@@ -208,6 +208,31 @@ def test_data_that_cannot_be_trained_on_are_refused(
     broken[4, 2, 1] = math.inf
     with pytest.raises(TrainingError, match="1 source videos"):
         make_trainer(data=replace(data, source_features=broken))
+
+
+def test_batches_that_are_all_too_small_for_a_term_are_refused(
+    make_trainer: MakeTrainer, make_data: MakeData
+) -> None:
+    """A covariance, or what differs between videos, is nothing of a single one."""
+    few, one = make_data(21, 4), make_data(21, 1)
+    for method, what in {
+        "coral": "CORAL",
+        "adabn": "normalisation per domain",
+        "mcc": "minimum class confusion",
+        "im": "information maximisation",
+    }.items():
+        told = f"{method}: {what} needs 2 target videos in a batch, and "
+        size = "one of size 8 has 1; set --batch-size to 11 at least"
+        with pytest.raises(UsageError, match=told + size):
+            make_trainer(method, data=few)
+        list(make_trainer(method, data=few, source_batch=11, epochs=1).epochs())
+        with pytest.raises(UsageError, match=told + "there are 1 in all; leave it out"):
+            make_trainer(method, data=one)
+    with pytest.raises(UsageError, match=r"2 source videos.*one of size 1 .*-size to 2 "):
+        make_trainer("coral", data=make_data(9, 9), source_batch=1)
+    list(make_trainer("dan", data=few, epochs=1).epochs())
+    without = replace(few, target_features=None)
+    list(make_trainer("label-smoothing", data=without, epochs=1).epochs())
 
 
 def test_prediction_needs_no_dropout_and_changes_nothing(

@@ -140,8 +140,16 @@ def test_paper_compares_probabilities_where_official_compares_logits(
 
 
 @pytest.mark.parametrize("recipe", [OFFICIAL, PAPER], ids=lambda recipe: recipe.name)
-@pytest.mark.parametrize("method", ["dan", "jan", "adabn", "mcd", "ta3n"])
-@pytest.mark.parametrize(("num_source", "num_target", "batch"), [(5, 1, 1), (1, 4, 2), (3, 2, 128)])
+@pytest.mark.parametrize(
+    ("method", "num_source", "num_target", "batch"),
+    [
+        (method, *sizes)
+        for method in ("dan", "jan", "adabn", "mcd", "ta3n")
+        for sizes in ((5, 1, 1), (1, 4, 2), (3, 2, 128))
+        # A single video of a domain has no spread: such runs are refused.
+        if method != "adabn" or 1 not in sizes
+    ],
+)
 def test_sizes_that_do_not_match_are_trained_on_and_counted(
     make_trainer: MakeTrainer,
     make_data: MakeData,

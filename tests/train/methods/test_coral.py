@@ -82,6 +82,19 @@ def test_equal_features_and_a_single_video_are_finite(
     check_stacks(objective, source.float(), target.float())
 
 
+@pytest.mark.parametrize("objective", [coral, coral_root, classified])
+def test_a_single_video_asks_nothing_of_the_other_domains_covariance(
+    objective: Callable[[Tensor, Tensor], Tensor],
+) -> None:
+    source, target = (x.requires_grad_() for x in features())
+    for first, second in ((source[:1], target), (source, target[:1])):
+        value = objective(first, second)
+        assert value.item() == 0
+        assert not any(g.any() for g in torch.autograd.grad(value, [source, target]))
+    means = coral_with_means(source[:1], target).item()
+    assert means == pytest.approx((source[0] - target.mean(dim=0)).square().mean().item())
+
+
 @pytest.mark.parametrize("method", ["coral", "coral-paper", "coral-mean", "coral-root"])
 def test_it_trains_alone_and_stacked(make_trainer: MakeTrainer, method: str) -> None:
     check_trains(make_trainer, method)

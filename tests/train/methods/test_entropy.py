@@ -50,7 +50,7 @@ def test_value_and_gradient_are_published(shared: Path, case: str, objective: ob
 @pytest.mark.parametrize("objective", FORMS)
 def test_saturated_logits_and_a_single_video_are_finite(objective: object) -> None:
     assert callable(objective)
-    for logits in (SATURATED, 1e4 * SATURATED, SATURATED[:1], torch.zeros(1, 5)):
+    for logits in (SATURATED, 1e4 * SATURATED, SATURATED[:1], torch.zeros(1, 5), torch.ones(3, 1)):
         check_finite(objective, logits)
     check_stacks(objective, wave([6, 5], 2, 2.5).float())
 

@@ -97,6 +97,7 @@ def test_the_index_leads_to_a_page_for_each_direction_and_kind(several: Report) 
         assert told in text
     for path, direction in zip(pages, several.found.directions, strict=True):
         assert direction.label in read(path).text
+        assert f"{direction.num_runs} finished run" in read(path).text
         leads = set(links_of(path))
         assert index.resolve() in leads
         # Footnotes on this direction alone.
@@ -109,6 +110,87 @@ def test_the_index_leads_to_a_page_for_each_direction_and_kind(several: Report) 
             if each is not direction
         )
         assert leads & {each.resolve() for each in pages} == {other.resolve()}
+
+
+def test_pictures_of_the_pages_are_files_and_those_of_the_report_are_within(
+    trained: Trained, tmp_path: Path
+) -> None:
+    """Each would be held twice: a page of six directions was as large as all its pictures."""
+    (index,) = trained.report.pages
+    images = read(index).attributes("img")
+    assert len(images) == len(trained.report.figures) / 2
+    for image in images:
+        assert (index.parent / image["src"]).is_file()
+        assert int(image["width"]) == 360
+    assert index.stat().st_size < 0.2 * trained.report.page.stat().st_size
+    assert "img-src 'self' file:;" in index.read_text()
+    assert "img-src data:;" in trained.report.page.read_text()
+    runs = make_rows(tmp_path / "runs", {TA3N: (15, 14), SOURCE: (9, 8)})
+    make_rows(runs, {TA3N: (12, 11)}, source="hmdb51", target="ucf101")
+    report = write_report([runs], tmp_path / "out", features=None, command="x")
+    for page in report.pages[1:]:
+        shown = [a["src"] for a in read(page).attributes("img")]
+        assert shown
+        assert [src for src in shown if not (page.parent / src).is_file()] == []
+
+
+def test_why_pictures_are_not_there_is_printed_once(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """And that TA3N was not run is not said where another row was asked for."""
+    runs = make_rows(tmp_path / "runs", {TA3N: (15, 14), ("dan", "relation"): (9, 8)})
+    make_rows(runs, {("dan", "relation"): (12, 11)}, source="hmdb51", target="ucf101")
+    report = write_report([runs], tmp_path / "out", features=None, command="x", focal=["dan"])
+    assert [note for note in report.notes if "without features" in note] == [
+        "all directions: t-SNE, attention, frames: the report was made without features."
+    ]
+    (told,) = [note for note in report.notes if "TA3N was not run" in note]
+    assert told.startswith("hmdb51 → ucf101")
+    report.print()
+    assert capsys.readouterr().out.count("without features") == 1
+
+
+def test_footnotes_of_a_page_are_of_its_direction_alone(tmp_path: Path) -> None:
+    """Rules that were withheld elsewhere, and broken rows of others, are no concern of a page."""
+    config = make_config()
+    for seed in range(2):
+        withheld = {"snd": {"of no use": 2}}
+        make_run(tmp_path, config, seed, (1, 2, 3), scores={"im": (1, 2, 3)}, withheld=withheld)
+    other = make_config(source="hmdb51", target="ucf101")
+    make_run(tmp_path, other, 0, (1, 2, 3), scores={"im": (1, 2, 3)}, withheld={"snd": {"no": 1}})
+    report = write_report([tmp_path], tmp_path / "out", features=None, command="x", pictures=False)
+    one, two = (read(page).text for page in report.pages[1:])
+    assert "snd: score withheld in 1 epoch of 1 run" in one
+    assert "snd: score withheld in 4 epochs of 2 runs" in two
+    assert "in 5 epochs" not in one + two
+
+
+def test_what_is_said_of_several_tables_is_said_once(tmp_path: Path) -> None:
+    for seed in range(2):
+        for method in ("ta3n", "source-only"):
+            for source, target in (("ucf101", "hmdb51"), ("hmdb51", "ucf101")):
+                config = make_config(method, source=source, target=target)
+                make_run(tmp_path, config, seed, (1, 2, 3), scores={"im": (1, 3, 2)})
+    report = write_report([tmp_path], tmp_path / "out", features=None, command="x", pictures=False)
+    text = read(report.pages[0]).text
+    assert text.count("All directions of ucf-hmdb-small: ") == 3
+    assert text.count("A row has the same settings in all directions") == 1
+    assert text.count("directions are not drawn") == 1
+
+
+def test_figures_stand_under_each_other_and_are_copied_as_they_are(tmp_path: Path) -> None:
+    """A figure without a deviation stood where others have theirs."""
+    rows = {TA3N: (15, 5), SOURCE: (9, 8), ("dan", "relation"): (7,)}
+    runs = make_rows(tmp_path / "runs", rows, benchmark="ours")
+    report = write_report([runs], tmp_path / "out", features=None, command="x", pictures=False)
+    text = report.page.read_text()
+    assert '<td class="number">35.00<i data-room=" ± 35.36"></i></td>' in text
+    assert '<td class="number">42.50<i data-room="6"></i> ± 3.54</td>' in text
+    assert '<td class="number">50.00 ± 35.36</td>' in text
+    assert "42.50 ± 3.54" in read(report.page).text
+    # Where no row is one of the paper's, nothing is said of it.
+    assert "Accuracy of every row" in text
+    assert "no table of the paper" not in text
 
 
 def test_pages_run_our_script_alone_and_load_nothing(several: Report) -> None:

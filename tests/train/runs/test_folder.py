@@ -1,5 +1,6 @@
 """If this breaks, two different runs share a folder, or a finished run is not recognised."""
 
+import errno
 import os
 import subprocess
 import sys
@@ -58,6 +59,15 @@ def test_result_comes_back_and_marks_the_run_finished(tmp_path: Path) -> None:
     assert RESULT.rules["last"].percent == 75.0
 
 
+def test_figures_count_where_nothing_can_be_removed(tmp_path: Path) -> None:
+    """As in an archive, or in somebody else's folder."""
+    folder = RunFolder(tmp_path / "seed-3")
+    folder.write_result(RESULT)
+    folder.weights.write_bytes(b"")
+    folder.checkpoint.mkdir()
+    assert folder.is_finished()
+
+
 def test_what_a_killed_run_was_writing_goes_when_it_goes_on_or_is_finished(tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     killed = subprocess.Popen([sys.executable, "-c", ""])
@@ -73,6 +83,22 @@ def test_what_a_killed_run_was_writing_goes_when_it_goes_on_or_is_finished(tmp_p
         assert folder.is_finished()
         assert not left.exists()
         assert live.exists(), "a process that still writes keeps its own"
+
+
+def test_a_finished_run_is_told_on_a_file_system_that_is_mounted_read_only(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = RunFolder(tmp_path / "run")
+    folder.write_start(CONFIG, 3)
+    folder.weights.write_bytes(b"")
+    folder.write_result(RESULT)
+
+    def refuse(path: Path, missing_ok: bool = False) -> None:
+        # The system says so before it looks whether there is such a file.
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS), str(path))
+
+    monkeypatch.setattr(Path, "unlink", refuse)
+    assert folder.is_finished()
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b'{"seed": 1}'])

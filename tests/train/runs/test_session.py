@@ -193,6 +193,75 @@ def test_a_run_that_is_killed_while_its_end_is_written_ends_the_same(
         assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes(), name
 
 
+def test_a_run_whose_epochs_were_all_done_ends_as_if_it_was_never_stopped(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """What is wrong with the last epoch is known from its look at the target alone."""
+    settings = make_trainer().settings
+    alike = replace(run_data, val_features=torch.ones(run_data.val_features.shape))
+    whole, broken = folder(tmp_path / "a"), folder(tmp_path / "b")
+    result = run_seed(settings, alike, whole, CPU)
+    assert "dead" in result.troubles
+    finish = SeedRun.finish
+    with monkeypatch.context() as patched:
+        patched.setattr(session, "_SECONDS_BETWEEN_CHECKPOINTS", 0.0)
+        patched.setattr(SeedRun, "finish", stop)
+        with pytest.raises(KeyboardInterrupt):
+            run_seed(settings, alike, broken, CPU)
+    assert SeedRun.finish is finish
+    caplog.clear()
+    with caplog.at_level("INFO", logger="ta3n"):
+        assert run_seed(settings, alike, broken, CPU) == result
+    for name in KEPT_FILES - {"environment.json"}:
+        assert (whole.path / name).read_bytes() == (broken.path / name).read_bytes(), name
+    # An epoch that was not trained here took no time that could be told.
+    assert "an epoch took" not in caplog.text
+    paces = [json.loads((run.path / "environment.json").read_text()) for run in (whole, broken)]
+    assert ["seconds_per_epoch" in each for each in paces] == [True, False]
+
+
+def stop(*_: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def test_a_stack_that_is_stopped_while_one_of_its_runs_is_finished_keeps_the_epochs_of_all(
+    make_trainer: MakeTrainer,
+    run_data: RunData,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    settings = [make_trainer(seed=seed).settings for seed in (1, 2, 3)]
+    runs = [folder(tmp_path / str(each.seed), each.seed) for each in settings]
+    write_result = RunFolder.write_result
+
+    def write_the_first(run: RunFolder, result: Any) -> None:
+        if result.seed > 1:
+            raise KeyboardInterrupt
+        write_result(run, result)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(RunFolder, "write_result", write_the_first)
+        with pytest.raises(KeyboardInterrupt):
+            run_stacked(settings, run_data, runs, CPU)
+    assert [run.is_finished() for run in runs] == [True, False, False]
+    assert not runs[0].checkpoint.exists()
+    assert [len(load(run.checkpoint)["scores"]) for run in runs[1:]] == [4, 4]
+
+
+def test_a_checkpoint_that_cannot_be_read_is_not_called_damaged(
+    make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path
+) -> None:
+    """Whoever is told so removes it."""
+    run = folder(tmp_path)
+    run.checkpoint.mkdir()
+    with pytest.raises(IsADirectoryError):
+        run_seed(make_trainer().settings, run_data, run, CPU)
+
+
 @pytest.mark.parametrize("method", ["ta3n", "adabn", "source-only"])
 def test_scrambled_target_labels_change_the_oracle_and_counts_and_nothing_else(
     make_trainer: MakeTrainer, run_data: RunData, tmp_path: Path, method: str

@@ -81,6 +81,15 @@ def test_the_likely_cause_follows_from_the_gradient() -> None:
     assert "lower --learning-rate (now 0.03)" in large[AT_CHANCE]
 
 
+def test_one_class_without_adaptation_is_no_fault_of_a_weight() -> None:
+    """Source only has none to lower."""
+    (told,) = watch().look(GOOD, [2] * 12).values()
+    assert "lower --weight" in told
+    (told,) = replace(watch(), aligns=False).look(GOOD, [2] * 12).values()
+    assert "--weight" not in told
+    assert "no loss adapts to them" in told
+
+
 def test_each_kind_is_told_once() -> None:
     one = watch()
     assert one.news({AT_CHANCE: "a"}) == ["at chance: a"]

@@ -130,6 +130,14 @@ class RunGroup:
         return settings.fields_read
 
     @property
+    def is_exact(self) -> bool:
+        """Whether nothing in it is random, so that other seeds would give the same: a closed form.
+
+        It has one run.
+        """
+        return self.config.settings["method"].get("closed_form") is not None
+
+    @property
     def total(self) -> int:
         """Labelled target validation videos."""
         return self.runs[0].result.rules["last"].total

@@ -36,7 +36,8 @@ CALL_WORDS: dict[Call, str] = {
 class Comparison:
     """A row against a reference, by one selection rule: its accuracy less that of the reference.
 
-    `p_corrected` is for all comparisons of the family together (Holm); None with one seed.
+    `p_corrected` is for all comparisons of the family together (Holm); None with one seed of a row
+    in which anything is random.
     """
 
     row: RunGroup
@@ -125,8 +126,12 @@ def _analyse(direction: DirectionRuns, rule: str, focal: RunGroup | None) -> Ana
 
 def compare(row: RunGroup, reference: RunGroup, rule: str) -> Difference:
     """Hold a row against another one of the same direction, by a rule that both have."""
-    same = row.seeds == reference.seeds
-    return compare_hits(hits_of(row, rule), hits_of(reference, rule), same_seeds=same)
+    return compare_hits(
+        hits_of(row, rule),
+        hits_of(reference, rule),
+        same_seeds=row.seeds == reference.seeds,
+        exact=(row.is_exact, reference.is_exact),
+    )
 
 
 def hits_of(row: RunGroup, rule: str) -> Hits:

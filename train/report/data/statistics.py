@@ -56,8 +56,8 @@ class Interval:
 class Difference:
     """The mean accuracy of a row less that of another one, in percentage points.
 
-    What may be None is so with one seed on either side; the interval then is over videos only,
-    paired, and says nothing of other seeds.
+    What may be None is so with one seed on either side, unless nothing in that row is random; the
+    interval then is over videos only, paired, and says nothing of other seeds.
 
     Attributes:
         seeds_error: Standard error over seeds, without what single videos add to it; 0 where seeds
@@ -65,7 +65,8 @@ class Difference:
         videos_error: Standard error over videos, paired; 0 for one video.
         p: Of the t test over seeds and videos.
         p_videos: Of the sign-flip test over videos, seeds averaged.
-        p_seeds: Of the permutation test over seeds: signs of paired ones, exchanged else.
+        p_seeds: Of the permutation test over seeds: signs of paired ones, exchanged else; None
+            where a row has but one.
         paired: Whether seeds are paired.
     """
 
@@ -121,29 +122,40 @@ def mean_interval(hits: Sequence[Hits], targets: Sequence[str]) -> Interval | No
     return _middle(100 * np.mean(means, axis=0))
 
 
-def compare_hits(ours: Hits, theirs: Hits, *, same_seeds: bool = False) -> Difference:
+def compare_hits(
+    ours: Hits,
+    theirs: Hits,
+    *,
+    same_seeds: bool = False,
+    exact: tuple[bool, bool] = (False, False),
+) -> Difference:
     """Hold two rows [S, N] and [S', N] against each other, the same videos in the same order.
 
     Args:
         same_seeds: Whether both have the same seeds in the same order, so that they are paired
             from `FEWEST_PAIRS` on.
+        exact: Whether nothing in a row is random, so that its single run is all there could be.
     """
     both = len(ours) > 1 and len(theirs) > 1
+    known = all(len(hits) > 1 or it_is for hits, it_is in zip((ours, theirs), exact, strict=True))
+    tested = known and max(len(ours), len(theirs), ours.shape[1]) > 1
     paired = same_seeds and len(ours) >= FEWEST_PAIRS
     gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
     means = ours.mean(axis=1), theirs.mean(axis=1)  # [S], [S']
     videos_error = _standard_error(gaps)
     points = float(gaps.mean())
-    seeds_error, p = t_test(ours, theirs, paired=paired) if both else (None, None)
+    seeds_error, p = t_test(ours, theirs, paired=paired) if tested else (None, None)
     p_seeds = _sign_flip_p(means[0] - means[1]) if paired else None
     if both and not paired:
         p_seeds = _permutation_p(means, "independent")
-    several = both or ours.shape[1] > 1
+    several = tested or ours.shape[1] > 1
     return Difference(
         points=points,
         seeds_error=seeds_error,
         videos_error=videos_error,
-        interval=_difference_interval(ours, theirs, paired=paired) if several else None,
+        interval=_difference_interval(ours, theirs, paired=paired, of_seeds=known)
+        if several
+        else None,
         p=p,
         p_videos=_sign_flip_p(gaps),
         p_seeds=p_seeds,
@@ -155,13 +167,14 @@ def t_test(ours: Hits, theirs: Hits, *, paired: bool) -> tuple[float, float]:
     """Return the standard error over seeds, in points, and p of the t test over seeds and videos.
 
     Args:
-        ours: [S, N], S at least 2.
-        theirs: [S', N], S' at least 2.
+        ours: [S, N]; where S is 1, nothing in it is random.
+        theirs: [S', N], likewise.
         paired: Whether seeds are paired, S of them on both sides.
     """
     gaps = 100 * (ours.mean(axis=0) - theirs.mean(axis=0))  # [N]
     of_videos = _standard_error(gaps) ** 2
-    varying = [100 * (ours - theirs)] if paired else [100 * ours, 100 * theirs]
+    alone = [100 * hits for hits in (ours, theirs) if len(hits) > 1]
+    varying = [100 * (ours - theirs)] if paired else alone
     parts = _seeds_parts(varying, of_videos)
     seeds_error = sqrt(max(0.0, sum(variance for variance, _ in parts)))
     return seeds_error, _t_p(float(gaps.mean()), [*parts, (of_videos, len(gaps) - 1)])
@@ -280,9 +293,12 @@ def _permutation_p(samples: tuple[NDArray[np.float64], ...], kind: str) -> float
     return float(found.pvalue)
 
 
-def _difference_interval(ours: Hits, theirs: Hits, *, paired: bool) -> Interval:
-    """Return the pigeonhole bootstrap's interval: videos together, and seeds where paired."""
-    if len(ours) == 1 or len(theirs) == 1:
+def _difference_interval(ours: Hits, theirs: Hits, *, paired: bool, of_seeds: bool) -> Interval:
+    """Return the pigeonhole bootstrap's interval: videos together, and seeds where paired.
+
+    Without `of_seeds` it is over videos alone.
+    """
+    if not of_seeds:
         ours, theirs = (hits.mean(axis=0, keepdims=True) for hits in (ours, theirs))
     videos = _draws(ours.shape[1], 2)
     ours_means = _resampled(ours, _draws(len(ours), 0), videos)

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from dataclasses import astuple, dataclass
 from math import nan, sqrt
 from statistics import mean, stdev
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -24,29 +25,33 @@ from ta3n.train.report.figures.look import (
     draw_marks,
     draw_scale,
     legend_below,
-    minus,
     new_figure,
     picture,
     row_look,
     shown_name,
     write_in_cell,
 )
+from ta3n.train.report.tables.sheet import signed
 
 _OFFSET = {"last": -0.13, "oracle": 0.2}
 _MOST_CHANGES = 40
 _MOST_CLASSES_WITH_COUNTS = 16
 _MOST_CLASSES_WITH_NAMES = 40
 _DARK = 0.55
+_LABEL_WIDTH = 28
+_MANY_ROWS = 15
 
 
 def accuracy_picture(direction: DirectionRuns) -> Picture:
     """Draw `last` and `oracle` accuracy of every row, the first row on top."""
     rows = direction.rows
-    with new_figure(1.5 + 0.45 * len(rows)) as (figure, axes):
+    height = 0.45 if len(rows) <= _MANY_ROWS else 0.36
+    with new_figure(1.5 + height * len(rows)) as (figure, axes):
         for place, row in enumerate(rows):
             for rule, offset in _OFFSET.items():
                 _draw_row(axes, row, rule, place + offset)
-        axes.set_yticks(range(len(rows)), [row.label for row in rows])
+        # On one line the longest name takes the room of the plot.
+        axes.set_yticks(range(len(rows)), [fill(row.label, _LABEL_WIDTH) for row in rows])
         axes.set_ylim(len(rows) - 0.45, -0.55)
         axes.grid(visible=False, axis="y")
         axes.set_xlabel("target accuracy (%)")
@@ -199,11 +204,11 @@ def _draw_change(
 
 def _write_beside(axes: Axes, place: float, text: str) -> None:
     where: dict[str, Any] = {"xycoords": ("axes fraction", "data"), "annotation_clip": False}
-    axes.annotate(text, (1.01, place), va="center", fontsize=9, **where)
+    axes.annotate(text, (1.03, place), va="center", fontsize=9, **where)
 
 
 def _signed(change: ClassChange) -> str:
-    text = minus(f"{change.points:+.0f}")
+    text = signed(change.points, 0)
     return text if np.isnan(change.error) else f"{text} ± {change.error:.0f}"
 
 

@@ -1,8 +1,9 @@
 """The common look of all pictures: sizes, colours, markers, and how they become files.
 
-Colours are of Okabe and Ito's palette, which colour-blind readers can tell apart; markers and
-line styles carry the same meaning once more for print in grey. Pictures are 5 inches wide with
-letters of 10 points, so that they can be read on a page of 400 pixels.
+Colours are of Okabe and Ito's palette, which colour-blind readers can tell apart, without its
+yellow, which is hardly seen on white; markers and line styles carry the same meaning once more for
+print in grey. Pictures are 5 inches wide with letters of 10 points, so that they can be read on a
+page of 400 pixels.
 """
 
 import io
@@ -45,7 +46,7 @@ _LOOKS = {
     "target-only": ("#777777", "D"),
     "source-only": ("#000000", "s"),
     "revgrad": ("#D55E00", "^"),
-    "dan": ("#F0E442", ">"),
+    "dan": ("#999933", ">"),
     "jan": ("#CC79A7", "<"),
     "adabn": ("#56B4E9", "P"),
     "mcd": ("#E69F00", "X"),

@@ -99,7 +99,7 @@ def _run_pictures(direction: DirectionRuns, focal: RunGroup | None) -> Iterator[
         yield "Pictures of an adapted model: no adapting method was run."
         yield curves_picture(direction, None)
         return
-    if focal.config.method != "ta3n":
+    if all(row.config.method != "ta3n" for row in direction.rows):
         yield f"TA3N was not run; {focal.label} takes its place in the pictures."
     before = source_only_for(focal, direction)
     if direction.heads:

@@ -19,7 +19,7 @@ from ta3n.common.errors import UsageError
 from ta3n.train.encoders.registry import ENCODERS, part_names
 from ta3n.train.paper.labels import rule_place
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
-from ta3n.train.report.data.compare import mean_rank_correlation
+from ta3n.train.report.data.compare import mean_rank_correlation, pick_like
 from ta3n.train.report.figures.look import (
     LINE_LOOKS,
     REFERENCE,
@@ -47,6 +47,16 @@ ALIKE = "1 − ln 2: domains look alike"  # noqa: RUF001
 
 # More relations cannot be told apart: then the shortest, the longest, and some between them.
 _MOST_RELATIONS = 6
+
+# More rows cannot be told apart by colour: then the few that the page is about, and others in grey.
+_MOST_ROWS = 9
+_OF_OTHERS = {"color": "#bbbbbb", "linewidth": 0.9, "zorder": 1}
+_FOCAL_WIDTH = 2.3
+
+_NATS = ("classification", "adversarial", "attentive_entropy")
+"""Starts of the names of losses that are cross entropies, or entropies."""
+_WIDE = 50
+"""How many times another one's size makes a loss hide it on one scale."""
 
 _COLUMNS = 2
 _MOST_POINTS = 40
@@ -121,11 +131,12 @@ def measured_names(row: RunGroup, key: str) -> list[str]:
 
 def curves_picture(direction: DirectionRuns, focal: RunGroup | None) -> Picture:
     """Draw accuracy over epochs of every row, and the losses of the focal one."""
-    accuracy = _plot_accuracy(direction)
+    accuracy = _plot_accuracy(direction, focal)
+    told = ["caption"] if len(direction.rows) <= _MOST_ROWS else ["caption", "others"]
     if focal is None:
-        return picture("curves", accuracy)
+        return picture("curves", accuracy, more=told)
     losses = _plot_losses(focal)
-    return picture("curves", accuracy, losses, more=("caption", "losses"), row=focal.label)
+    return picture("curves", accuracy, losses, more=(*told, "losses"), row=focal.label)
 
 
 def losses_picture(row: RunGroup) -> Picture:
@@ -152,15 +163,39 @@ def domain_pictures(row: RunGroup) -> Iterator[Picture | str]:
         )
 
 
-def _plot_accuracy(direction: DirectionRuns) -> Panel:
-    curves = {row.label: accuracy_curves(row) for row in direction.rows}
-    with new_figure(3.6 + 0.2 * ((len(curves) + 1) // 2)) as (figure, axes):
-        _draw_lines(axes, curves, [row_look(row) for row in direction.rows])
+def named_rows(direction: DirectionRuns, focal: RunGroup | None) -> list[RunGroup]:
+    """Return the rows that have a colour and a name among curves: all, as far as one can look.
+
+    Of more they are the focal one and those that bound what it could come to.
+    """
+    if len(direction.rows) <= _MOST_ROWS:
+        return list(direction.rows)
+    like = focal or direction.rows[0]
+    bounds = [pick_like(direction.rows, name, like) for name in ("target-only", "source-only")]
+    return [row for row in (*bounds, focal) if row is not None]
+
+
+def _plot_accuracy(direction: DirectionRuns, focal: RunGroup | None) -> Panel:
+    every = {row.label: accuracy_curves(row) for row in direction.rows}
+    named = named_rows(direction, focal)
+    looks = [{**row_look(row), "linewidth": _FOCAL_WIDTH if row is focal else 1.4} for row in named]
+    curves = {row.label: every[row.label] for row in named}
+    others = [curve for label, curve in every.items() if label not in curves]
+    with new_figure(3.6 + 0.2 * ((len(curves) + 2) // 2)) as (figure, axes):
+        for number, curve in enumerate(others):
+            label = None if number else f"{len(others)} other rows"
+            epochs = np.arange(1, curve.shape[1] + 1)
+            mark = {"marker": "."} if len(epochs) == 1 else {}
+            axes.plot(epochs, curve.mean(axis=0), label=label, **_OF_OTHERS, **mark)
+        _draw_lines(axes, curves, looks)
         axes.set_ylabel("target accuracy (%)")
         axes.set_ylim(bottom=0)
         legend_below(figure, axes)
         alt = f"Lines of target accuracy in percent {_ends(curves, 0)}"
-        data = _curves_data("row", "accuracy_percent", curves)
+        if others:
+            last = sorted(float(curve[:, -1].mean()) for curve in others)
+            alt += f" {len(others)} other rows end between {last[0]:.0f} and {last[-1]:.0f}."
+        data = _curves_data("row", "accuracy_percent", every)
         return draw(figure, "learning-curves", "Target accuracy in training", alt, data)
 
 
@@ -171,11 +206,20 @@ def _plot_losses(row: RunGroup) -> Panel:
         _draw_lines(axes, curves)
         if any(term.startswith("adversarial") for term in terms):
             axes.axhline(log(2), label="ln 2: domains look alike", **REFERENCE)
-        axes.set_ylabel("loss (nats)")
-        axes.set_ylim(bottom=0)
+        in_nats = all(term.startswith(_NATS) for term in terms)
+        unit = "nats" if in_nats else "each in its own unit"
+        means = [curve.mean(axis=0) for curve in curves.values()]
+        sizes = [float(np.abs(curve).max()) for curve in means]
+        if sizes and max(sizes) > _WIDE * max(min(sizes), 1 / _WIDE):
+            axes.set_yscale("symlog", linthresh=1)
+            axes.yaxis.set_major_formatter("{x:g}")
+            unit += ", log above 1"
+        axes.set_ylabel(f"loss ({unit})")
+        if all((curve >= 0).all() for curve in means):
+            axes.set_ylim(bottom=0)
         legend_below(figure, axes)
         alt = f"Lines of the losses of {row.label} {_ends(curves, 3)}"
-        data = _curves_data("loss", "nats", curves)
+        data = _curves_data("loss", "nats" if in_nats else "value", curves)
         return draw(figure, "losses", f"Loss terms of {row.method} in training", alt, data)
 
 

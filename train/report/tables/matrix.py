@@ -18,7 +18,7 @@ from ta3n.train.recipe.directions import direction_weights
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup, variants_of
 from ta3n.train.report.data.compare import Analysis, Call, hits_of, recipe_apart
 from ta3n.train.report.data.statistics import LEVEL_TEXT, mean_interval
-from ta3n.train.report.tables.rows import rule_notes
+from ta3n.train.report.tables.rows import EXACT, rule_notes
 from ta3n.train.report.tables.sheet import (
     Block,
     Cell,
@@ -187,8 +187,14 @@ def _mean_notes(
         "Interval: of the mean, pigeonhole bootstrap over seeds and videos; directions are not "
         "drawn. Tests are within a direction alone."
     )
-    if any(len(row.runs) == 1 for line in lines for row in line.values()):
-        yield "Of one seed it is over videos only, and says nothing of other seeds."
+    rows = [row for line in lines for row in line.values()]
+    if any(len(row.runs) == 1 and not row.is_exact for row in rows):
+        yield (
+            "Of one seed the interval is over videos only, and says nothing of other seeds; such "
+            "a row has no test, and so no mark."
+        )
+    if any(row.is_exact for row in rows):
+        yield EXACT
 
 
 def _published_sheet(benchmark: str, figures: Sequence[Figure], suffix: str) -> Sheet:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from statistics import mean
 from typing import Any
 
+from ta3n.common.records import IMPORTED
 from ta3n.datasets.benchmarks.registry import BUILT_IN_CATALOGUE
 from ta3n.train.methods.registry import default_weights
 from ta3n.train.paper.rows import CITED, ROWS, Direction, Row
@@ -28,7 +29,7 @@ from ta3n.train.report.tables.sheet import (
     word_columns,
     words,
 )
-from ta3n.train.runs.records import base_of
+from ta3n.train.runs.records import base_of, features_of
 from ta3n.train.runs.selection import LAST, ORACLE
 
 TITLES = {
@@ -36,6 +37,7 @@ TITLES = {
     "table3": "Table 3: UCF-HMDB (full), all methods",
     "table4": "Table 4: UCF-HMDB (full), places of the discriminators",
 }
+_BACKBONE = "resnet101"
 _IMPOSSIBLE, _CITED = "†", "‡"
 
 
@@ -122,7 +124,12 @@ class _Blocks:
             lines=tuple(lines),
             has_runs=bool(ours),
             marked=marked,
-            notes=(*_misprints(self._papers, key), *self._departures(ours), *_videos(key, ours)),
+            notes=(
+                *_misprints(self._papers, key),
+                *self._departures(ours),
+                *_videos(key, ours),
+                *_features(ours),
+            ),
         )
 
     def _empty(self, title: str, temporal: str, figure: Cell) -> Line:
@@ -190,6 +197,17 @@ def _videos(key: Direction, ours: Sequence[RunGroup]) -> Iterator[str]:
         yield (
             f"Ours were tested on {ours[0].total} videos, the paper's on {theirs}; the difference "
             "between them says little."
+        )
+
+
+def _features(ours: Sequence[RunGroup]) -> Iterator[str]:
+    """Say where ours stand on features of another network than the paper's."""
+    made = [features_of(row.config) for row in ours]
+    others = {f.backbone for f in made if f.profile != IMPORTED and f.backbone != _BACKBONE}
+    if others:
+        yield (
+            f"Ours are on features of {' and '.join(sorted(others))}, the paper's on those of "
+            f"{_BACKBONE}; the difference between them is not of the method alone."
         )
 
 

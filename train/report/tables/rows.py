@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from statistics import mean, median
 
+from ta3n.common.log import counted
 from ta3n.datasets.benchmarks.few import worth_of_one
 from ta3n.train.paper.labels import few_rules, rule_citation, rule_note
 from ta3n.train.report.data.collect import DirectionRuns, RunGroup
@@ -53,6 +54,11 @@ from ta3n.train.runs.selection import (
 from ta3n.train.runs.troubles import trouble_notes
 
 _FEW_SEEDS = 5
+EXACT = (
+    "Closed forms have one run and no standard deviation: nothing in them is random, so that "
+    "videos, and the seeds of the row that they are held against, are all that could have come "
+    "out otherwise."
+)
 
 
 def split_rules(rules: Sequence[str], rule: str) -> tuple[list[str], list[str]]:
@@ -123,17 +129,19 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
             "videos, paired, corrected by Holm's method for all rows of this source and target."
         )
     if any(len(row.runs) > 1 for row in rows):
-        rough = any(len(row.runs) < _FEW_SEEDS for row in rows)
+        rough = any(len(row.runs) < _FEW_SEEDS and not row.is_exact for row in rows)
         few = f" With fewer than {_FEW_SEEDS} seeds it is rather too narrow." if rough else ""
         rule = analyses[0].rule
         notes.append(
             f"Interval: pigeonhole bootstrap over seeds and videos, by the rule {rule}.{few}"
         )
-    if any(len(row.runs) == 1 for row in rows):
+    if any(len(row.runs) == 1 and not row.is_exact for row in rows):
         notes.append(
             "Rows of one seed have no standard deviation and no test; their interval is over "
             "videos only and says nothing of other seeds."
         )
+    if any(row.is_exact for row in rows):
+        notes.append(EXACT)
     if any(row.class_means(analyses[0].rule) for row in rows):
         notes.append(f"{MEAN_OF_CLASSES.capitalize()}; by the rule {analyses[0].rule}.")
         notes += few_notes(analyses)
@@ -192,12 +200,17 @@ def judged(run: Run) -> list[str]:
 def others_sheet(
     blocks: Sequence[tuple[Analysis, Sequence[RunGroup]]], rules: Sequence[str]
 ) -> Sheet:
-    """Return a table of rows that stand in no table of the paper, for one direction or more."""
+    """Return a table of rows that stand in no table of the paper, for one direction or more.
+
+    Where that is all of them, the paper is not spoken of.
+    """
     analyses = [analysis for analysis, _ in blocks]
     rule = analyses[0].rule
     return Sheet(
         name="others",
-        title="Rows that are in no table of the paper",
+        title="Rows that are in no table of the paper"
+        if any(len(rows) < len(analysis.direction.rows) for analysis, rows in blocks)
+        else "Accuracy of every row",
         caption="Accuracy in percent on the target validation videos, mean ± standard deviation "
         f"over n seeds. Gain, videos and interval: by the rule {rule}; gain: points over source "
         "only with the same temporal module and the same settings, or over the source only that a "
@@ -375,7 +388,8 @@ def comparisons_sheet(analyses: Sequence[Analysis]) -> Sheet:
             "seeds (the first holds it already); degrees of freedom by Satterthwaite. Equal seeds "
             f"share first weights and order, so rows with the same {FEWEST_PAIRS} seeds or more "
             "are paired by seed, in interval and tests; others are compared as independent. With "
-            "one seed on a side the interval is over videos only, and there is no p.",
+            "one seed on a side the interval is over videos only, and there is no p; a closed "
+            "form needs but one, since nothing in it is random.",
             *rule_notes([r for a in compared for r in a.rows], [rule]),
             *([_OF_ORACLE] if rule == ORACLE else []),
             "p, videos and p, seeds (on the page and in the files) assume no distribution and are "
@@ -488,7 +502,8 @@ def _reads(direction: DirectionRuns) -> str:
     runs = [run for row in direction.rows for run in row.runs]
     total = sum(run.result.target_label_reads for run in runs)
     return (
-        f"{direction.label}: single target labels were read {total} times in {len(runs)} runs, "
+        f"{direction.label}: single target labels were read {total:,} times in "
+        f"{counted(len(runs), 'run')}, "
         "to score every epoch for the curves and the tables. Only oracle chooses by them."
     )
 

@@ -6,16 +6,19 @@ import re
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from itertools import chain, compress
+from itertools import chain
 from pathlib import Path
 from statistics import mean, stdev
-from typing import Literal, TypeVar
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from jinja2 import Environment, FileSystemLoader
 
 from ta3n.common.log import open_console, print_table
-from ta3n.train.report.data.statistics import Interval
+from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.runs.tables import spread
+
+if TYPE_CHECKING:
+    from rich.table import Table
 
 T = TypeVar("T")
 
@@ -30,6 +33,12 @@ class Cell:
     values: tuple[object, ...] = ()
 
 
+_SPARE = (
+    *("mean of classes", "videos", "labels read to choose", "rank corr., runs", "runs"),
+    *("withheld, % of epochs", f"{LEVEL_TEXT} interval", "temporal", "±", "p", "oracle"),
+)
+"""Heads of columns that a terminal without room for all does without first, in this order."""
+
 EMPTY = Cell()
 Line = tuple[Cell, ...]
 
@@ -43,8 +52,15 @@ def signed(value: float, digits: int = 1) -> str:
 
 
 def p_text(p: float) -> str:
-    """Return a p value with three decimals; what is smaller is said to be."""
-    return "< 0.001" if p < 0.001 else f"{p:.3f}"
+    """Return a p value with three decimals; what is smaller is said to be.
+
+    Near the level it has as many as show on which side of it p lies.
+    """
+    if p < 0.001:
+        return "< 0.001"
+    alpha = round(1 - LEVEL, 9)
+    texts = (f"{p:.{digits}f}" for digits in range(3, 9))
+    return next((text for text in texts if (float(text) < alpha) == (p < alpha)), f"{p:.3f}")
 
 
 def words(text: str) -> Cell:
@@ -53,8 +69,11 @@ def words(text: str) -> Cell:
 
 
 def number(value: float | None, digits: int = 2) -> Cell:
-    """Return a number, rounded for the reader; None is empty."""
-    return EMPTY if value is None else Cell(f"{value:.{digits}f}", (value,))
+    """Return a number, rounded for the reader, with a real minus; None is empty."""
+    if value is None:
+        return EMPTY
+    text = f"{value:.{digits}f}"
+    return Cell(signed(value, digits) if value < 0 else text, (value,))
 
 
 def difference(value: float | None, digits: int = 2) -> Cell:
@@ -182,27 +201,73 @@ def to_latex(sheet: Sheet) -> str:
 
 def print_sheet(sheet: Sheet, told: Collection[str] = ()) -> None:
     """Print what was run of a table on standard output, without notes that were told before."""
-    from rich.table import Table
-    from rich.text import Text
-
-    shown = [column.terminal for column in sheet.columns]
     console = open_console()
     tell = partial(console.print, highlight=False, markup=False)
     tell(f"\n{sheet.title}", style="bold")
     for block in (block for block in sheet.blocks if block.has_runs):
-        table = Table(title=Text(block.label), title_justify="left")
-        for column in compress(sheet.columns, shown):
-            justify: Literal["left", "right"] = "left" if column.words else "right"
-            table.add_column(Text(column.head), overflow="fold", justify=justify)
-        for number, line in enumerate(block.lines):
-            style = "bold" if number == block.marked else None
-            table.add_row(*(Text(cell.text) for cell in compress(line, shown)), style=style)
-        print_table(console, table)
+        heads = [column.head for column in sheet.columns if column.terminal]
+        names = [line[0].text for line in block.lines]
+        # Rows of one name are told apart by what else they are called.
+        needed = {c.head for c in sheet.columns if c.words} if len({*names}) < len(names) else ()
+        spare = [head for head in _SPARE if head in heads and head not in needed]
+        # Where not even the fewest columns have room, it is told line by line with all of them.
+        tries = [*(spare[:count] for count in range(len(spare) + 1)), []]
+        left_out = next((some for some in tries if _widths(sheet, block, some, console.width)), [])
+        print_table(console, _table(sheet, block, left_out, console.width))
+        if left_out:
+            tell(f"Columns without room here: {'; '.join(left_out)}.")
         for note in block.notes:
             tell(note)
     for note in (sheet.caption, *sheet.notes):
         if note not in told:
             tell(note)
+
+
+def _shown(sheet: Sheet, left_out: Collection[str]) -> list[int]:
+    return [n for n, c in enumerate(sheet.columns) if c.terminal and c.head not in left_out]
+
+
+def _widths(sheet: Sheet, block: Block, left_out: Collection[str], room: int) -> list[int]:
+    """Return widths of the columns shown in which no figure and no word is cut; none in less room.
+
+    Words wrap, figures do not.
+    """
+    from rich.cells import cell_len
+
+    least, most = [], []
+    for number in _shown(sheet, left_out):
+        column = sheet.columns[number]
+        texts = [line[number].text for line in block.lines]
+        unbroken = [*column.head.split(), *(texts if not column.words else " ".join(texts).split())]
+        least.append(max(map(cell_len, unbroken), default=1))
+        most.append(max(map(cell_len, (column.head, *texts))))
+    # A column has a border and a space on each side.
+    free = room - 3 * len(least) - 1 - sum(least)
+    if free < 0:
+        return []
+    widths = []
+    for low, high in zip(least, most, strict=True):
+        more = min(free, high - low)
+        free -= more
+        widths.append(low + more)
+    return widths
+
+
+def _table(sheet: Sheet, block: Block, left_out: Collection[str], room: int) -> "Table":
+    from rich.table import Table
+    from rich.text import Text
+
+    shown = _shown(sheet, left_out)
+    widths: Sequence[int | None] = _widths(sheet, block, left_out, room) or [None] * len(shown)
+    table = Table(title=Text(block.label), title_justify="left")
+    for number, width in zip(shown, widths, strict=True):
+        column = sheet.columns[number]
+        justify: Literal["left", "right"] = "left" if column.words else "right"
+        table.add_column(Text(column.head), overflow="fold", justify=justify, width=width)
+    for number, line in enumerate(block.lines):
+        style = "bold" if number == block.marked else None
+        table.add_row(*(Text(line[n].text) for n in shown), style=style)
+    return table
 
 
 _MARKDOWN_SPECIAL = re.compile(r"([\\`*_{}\[\]<>|#])")

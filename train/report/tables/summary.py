@@ -14,7 +14,7 @@ from ta3n.train.report.data.compare import (
     rivals,
     settings_apart,
 )
-from ta3n.train.report.data.statistics import LEVEL, LEVEL_TEXT, Interval
+from ta3n.train.report.data.statistics import FEWEST_PAIRS, LEVEL, LEVEL_TEXT, Interval
 from ta3n.train.report.tables.sheet import p_text, signed
 from ta3n.train.runs.rule_notes import looks_at_target, rules_on_note
 
@@ -24,6 +24,8 @@ _PHRASES: dict[Call, str] = {
     "behind": "falls behind",
 }
 _ALPHA = f"{1 - LEVEL:.2f}"
+_MOST_TOLD = 4
+"""Of comparisons with one outcome that are told one by one: more cannot be read in a sentence."""
 
 
 def main_finding(analysis: Analysis) -> str:
@@ -74,14 +76,17 @@ def further_findings(analysis: Analysis) -> list[str]:
         chosen += f" (it looked at {' or '.join(looked)})" if looked else ""
     num = sum(c.p_corrected is not None for c in analysis.comparisons)
     rows = "row" if num == 1 else "rows"
+    tests = (
+        f"“Beats” and “falls behind” mean p below {_ALPHA} by a t test over seeds and "
+        f"videos, both paired (seeds where rows have the same {FEWEST_PAIRS} or more), corrected "
+        f"by Holm's method for the {num} {rows} compared. "
+        f"Intervals hold {LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one "
+        "comparison alone. Not told apart does not mean equal. "
+    )
     sentences.append(
         f"All figures are means over n seeds at the epoch of the rule “{analysis.rule}”, {chosen}. "
-        f"“Beats” and “falls behind” mean p below {_ALPHA} by a t test over seeds and "
-        f"videos, both paired, corrected by Holm's method for the {num} {rows} compared. "
-        f"Intervals hold {LEVEL_TEXT} of a pigeonhole bootstrap over seeds and videos, for one "
-        "comparison alone. "
-        f"Not told apart does not mean equal. One of the {total} target videos is worth "
-        f"{100 / total:.2f} points."
+        f"{tests if num else ''}"
+        f"One of the {total} target videos is worth {100 / total:.2f} points."
     )
     return sentences
 
@@ -110,7 +115,8 @@ def _no_focal(analysis: Analysis) -> str:
 
 def _level(row: RunGroup, rule: str) -> str:
     correct = mean(choice.correct for choice in row.chosen(rule))
-    seeds = f"n = {len(row.runs)}" if len(row.runs) > 1 else "one seed"
+    several = f"n = {len(row.runs)}" if len(row.runs) > 1 else "one seed"
+    seeds = "nothing in it is random" if row.is_exact else several
     percent = mean(row.percents(rule))
     return f"{percent:.1f} % right on the target, {correct:.1f} of {row.total} videos, {seeds}"
 
@@ -119,8 +125,9 @@ def _one_seed(name: str, comparisons: Sequence[Comparison]) -> str:
     if not comparisons:
         return ""
     listed = [f"{_gain(c)} against {_short_name(c.reference, c.row)}" for c in comparisons]
+    told = _join(listed) if len(listed) <= _MOST_TOLD else _names_and_range(comparisons)
     return (
-        f"{name} is at {_join(listed)}, with one seed on at least one side: that allows no "
+        f"{name} is at {told}, with one seed on at least one side: that allows no "
         "test and no claim; an interval is over videos only."
     )
 
@@ -131,8 +138,41 @@ def _gain(c: Comparison) -> str:
 
 def _claims(name: str, comparisons: Sequence[Comparison]) -> str:
     groups = {call: [c for c in comparisons if c.call == call] for call in _PHRASES}
-    parts = [f"{_PHRASES[c]} {_join([*map(_with_error, g)])}" for c, g in groups.items() if g]
+    parts = [f"{_PHRASES[call]} {_told(call, group)}" for call, group in groups.items() if group]
     return f"{name} {_join(parts, ', and ')}." if parts else ""
+
+
+def _told(call: Call, comparisons: Sequence[Comparison]) -> str:
+    """Tell comparisons of one outcome: all if they are few, else source only and the range."""
+    if len(comparisons) <= _MOST_TOLD:
+        return _join([*map(_with_error, comparisons)])
+    first = [c for c in comparisons if c.reference.config.method == "source-only"]
+    others = [c for c in comparisons if c not in first]
+    known = [c.p_corrected for c in others if c.p_corrected is not None]
+    p = p_text(min(known) if call == "level" else max(known))
+    bound = p if p.startswith("<") else f"{'≥' if call == 'level' else '≤'} {p}"
+    # Rows that it beats are what is left when all that are named are taken off.
+    told = (
+        f"{len(others)} others ({_range(others)}"
+        if call == "ahead"
+        else f"{_names_and_range(others).removesuffix(')')}"
+    )
+    return _join([*map(_with_error, first), f"{told}; every corrected p {bound})"])
+
+
+def _names_and_range(comparisons: Sequence[Comparison]) -> str:
+    names = [_short_name(c.reference, c.row) for c in comparisons]
+    return f"{_join(names)} ({_range(comparisons)})"
+
+
+def _range(comparisons: Sequence[Comparison]) -> str:
+    """Return the smallest and the largest difference, with the rows that they are to."""
+    least, most = (choose(comparisons, key=lambda c: c.points) for choose in (min, max))
+    low, high = (
+        f"{signed(c.points)} points against {_short_name(c.reference, c.row)}"
+        for c in (least, most)
+    )
+    return f"{low} to {high}" if low != high else f"{signed(least.points)} points"
 
 
 def _with_error(c: Comparison) -> str:
@@ -155,6 +195,12 @@ def _not_shown(name: str, comparisons: Sequence[Comparison]) -> str:
     unclear = [c for c in comparisons if c.call in ("level", "one seed") and c.reference.adapts]
     if not unclear:
         return ""
+    if len(unclear) > _MOST_TOLD:
+        adapting = sum(c.reference.adapts for c in comparisons)
+        return (
+            f"{name} is not shown to be better than {len(unclear)} of the {adapting} adapting "
+            "methods here."
+        )
     others = [_short_name(c.reference, c.row) for c in unclear]
     return f"{name} is not shown to be better than {_join(others, ' or ')} here."
 

@@ -79,6 +79,18 @@ def test_calls_follow_sign_and_corrected_p(tmp_path: Path) -> None:
     assert one.comparisons[0].p_corrected is None
 
 
+def test_a_closed_form_is_held_against_others_by_its_single_run(tmp_path: Path) -> None:
+    """Nothing in it is random: without a test, 60 points more would be no claim."""
+    it = analysis(
+        tmp_path, {TA3N: (18, 17, 18), ("sa-nn", "pooling"): (5,), ("gfk-nn", "pooling"): (18,)}
+    )
+    calls = {c.reference.config.method: c.call for c in it.comparisons}
+    assert calls == {"sa-nn": "ahead", "gfk-nn": "level"}
+    assert "with one seed" not in main_finding(it)
+    notes = " ".join(comparisons_sheet([it]).notes)
+    assert "a closed form needs but one" in notes
+
+
 def test_videos_are_paired(tmp_path: Path) -> None:
     """Rows that are right on the same videos differ more surely than rows that are not."""
     errors = []

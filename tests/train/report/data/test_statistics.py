@@ -79,6 +79,37 @@ def test_without_spread_over_seeds_it_is_the_paired_t_test_over_videos() -> None
     assert found.points == pytest.approx(25)
 
 
+def test_against_a_row_without_chance_it_is_a_test_over_the_seeds_of_the_other() -> None:
+    ours = np.zeros((4, 12))
+    for seed, videos in enumerate((range(6), range(6, 9), range(9, 11), range(11, 12))):
+        ours[seed, videos] = 1
+    found = compare_hits(ours, np.zeros((1, 12)), exact=(False, True))
+    assert found.videos_error == pytest.approx(0)
+    assert found.p == pytest.approx(stats.ttest_1samp(ours.mean(axis=1), 0).pvalue)
+    assert found.interval is not None
+    assert found.interval.low < found.points < found.interval.high
+    # One run of a row in which there is chance says nothing of its other runs.
+    assert compare_hits(ours, np.zeros((1, 12))).p is None
+
+
+def test_two_rows_without_chance_differ_over_videos_alone() -> None:
+    ours, theirs = made_hits(1, 40, 0.8), made_hits(1, 40, 0.4, seed=1)
+    found = compare_hits(ours, theirs, same_seeds=True, exact=(True, True))
+    assert found.seeds_error == 0
+    assert found.p == pytest.approx(stats.ttest_rel(ours[0], theirs[0]).pvalue)
+    assert compare_hits(ours[:, :1], theirs[:, :1], exact=(True, True)).p is None
+
+
+def test_a_row_without_chance_that_is_equally_good_is_seldom_told_apart() -> None:
+    generator = np.random.default_rng(7)
+    below = 0
+    for _ in range(300):
+        ours, theirs = null_hits(generator, 4, 0.0, shared=False)
+        p = compare_hits(ours, theirs[:1], exact=(False, True)).p
+        below += p is not None and p < 0.05
+    assert 2 <= below <= 26
+
+
 def test_both_ways_of_chance_make_a_difference_less_sure_than_either() -> None:
     """Every seed has a level of its own, and every video is gained or not."""
     generator = np.random.default_rng(2)

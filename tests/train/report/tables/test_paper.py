@@ -166,6 +166,17 @@ def test_figures_on_other_videos_than_the_papers_are_told(tmp_path: Path) -> Non
     assert any("Ours were tested on 20 videos, the paper's on 360" in note for note in notes)
 
 
+@pytest.mark.parametrize(("backbone", "is_told"), [("resnet18", True), ("resnet101", False)])
+def test_features_of_another_network_than_the_papers_are_told(
+    tmp_path: Path, backbone: str, is_told: bool
+) -> None:
+    """Else the difference to the paper's figure reads as if the method made it."""
+    make_paper_row(tmp_path, "table3/ta3n", 15, 14, backbone=backbone)
+    notes = block(contents(tmp_path), "table3", "ucf101").notes
+    told = f"Ours are on features of {backbone}, the paper's on those of resnet101"
+    assert any(told in note for note in notes) == is_told
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_one_seed_has_an_interval_over_videos_and_no_p(tmp_path: Path, seeds: int) -> None:
     make_paper_row(tmp_path, "table3/ta3n", *[15, 14][:seeds])

@@ -5,11 +5,13 @@ import io
 import re
 
 import pytest
+from rich.console import Console
 
 from ta3n.train.report.data.statistics import Interval
 from ta3n.train.report.tables.sheet import (
     EMPTY,
     Block,
+    Cell,
     Column,
     Sheet,
     difference,
@@ -22,6 +24,7 @@ from ta3n.train.report.tables.sheet import (
     to_csv,
     to_latex,
     to_markdown,
+    word_columns,
     words,
 )
 
@@ -116,3 +119,29 @@ def test_terminal_shows_what_was_run(capsys: pytest.CaptureFixture[str]) -> None
     assert "not run" not in printed
     assert "0.001" not in printed
     assert "† A note_with 5 %." in printed
+
+
+@pytest.mark.parametrize(("room", "left_out"), [(200, ""), (80, "mean of classes; videos; 95")])
+def test_a_terminal_without_room_does_without_the_columns_that_say_least(
+    room: int, left_out: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """In 80 columns, the usual width, a table of 36 rows was told in 400 lines."""
+    monkeypatch.setattr("ta3n.train.report.tables.sheet.open_console", lambda: Console(width=room))
+    figures = ("last", "im", "oracle", "videos", "95 % interval", "mean of classes")
+    columns = (*word_columns("method", "temporal"), *(Column(head, (head,)) for head in figures))
+    names = (("Source only", "pooling"), ("Source only", "relation"))
+    lines = tuple(
+        (words(name), words(temporal), *(Cell("53.92 ± 17.57") for _ in figures))
+        for name, temporal in names
+    )
+    block = Block(label="a", lines=lines)
+    print_sheet(Sheet(name="x", title="t", caption="c", columns=columns, blocks=(block,)))
+    printed_lines = capsys.readouterr().out.splitlines()
+    assert max(map(len, printed_lines)) <= room
+    told = [line for line in printed_lines if line.startswith("Columns without room here")]
+    assert [left_out in line for line in told] == [True] * bool(left_out)
+    (rows,) = [[x for x in printed_lines if "│" in x and "±" in x]]
+    assert len(rows) == 2
+    # Whole figures, and both names of rows that are called alike.
+    assert all(row.count("53.92 ± 17.57") >= 3 for row in rows)
+    assert ("pooling" in rows[0], "relation" in rows[1]) == (True, True)

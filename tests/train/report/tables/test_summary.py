@@ -12,6 +12,7 @@ from ....support.made_runs import make_config, make_rows, make_run
 from ....support.reports import collect_runs
 
 TA3N, TA2N, REVGRAD = ("ta3n", "relation"), ("ta2n", "relation"), ("revgrad", "relation")
+METHODS = ("bnm", "mdd", "dan", "jan", "mcd", "im")
 SOURCE, TARGET = ("source-only", "relation"), ("target-only", "relation")
 
 
@@ -41,6 +42,20 @@ def test_no_win_is_said_plainly(tmp_path: Path) -> None:
     assert text.endswith("TA3N is not shown to be better than RevGrad or TA2N here.")
 
 
+def test_many_rows_are_told_in_a_sentence_that_can_be_read(tmp_path: Path) -> None:
+    """Of rows that are beaten the range, of others the names; every figure is in the tables."""
+    beaten = {(name, "relation"): (5, 6, 5 + n % 2) for n, name in enumerate(METHODS)}
+    level = {(f"near-{name}", "relation"): (18, 17, 18) for name in METHODS}
+    it = analysis(tmp_path, {TA3N: (18, 18, 17), SOURCE: (4, 3, 4), **beaten, **level})
+    text = main_finding(it)
+    assert "beats source only (+70.0 points or +14.0 videos" in text
+    assert "and 6 others (+60.0 points against JAN to +61.7 points against DAN; every" in text
+    assert "is not told apart from near-bnm, near-dan, near-im, near-jan, near-mcd and" in text
+    assert "near-mdd (0.0 points; every corrected p ≥ 1.000)." in text
+    assert text.endswith("TA3N is not shown to be better than 6 of the 12 adapting methods here.")
+    assert len(text) < 900
+
+
 def test_a_loss_is_said_plainly(tmp_path: Path) -> None:
     text = main_finding(analysis(tmp_path, {TA3N: (3, 3), SOURCE: (17, 17)}))
     assert "falls behind source only (−70.0" in text  # noqa: RUF001
@@ -62,6 +77,9 @@ def test_missing_rows_are_told_not_made_up(tmp_path: Path) -> None:
     assert "There is no source-only row" in no_source
     alone = main_finding(analysis(tmp_path / "b", {TA3N: (15, 14), TARGET: (19, 19)}))
     assert "stands alone" in alone
+    tests = further_findings(analysis(tmp_path / "d", {TA3N: (15, 14)}))[-1]
+    assert "0 rows" not in tests
+    assert "“Beats”" not in tests
     none = main_finding(analysis(tmp_path / "c", {SOURCE: (15, 14)}))
     assert none == "No adapting method was run: Source only, relation 72.5 %."
 
@@ -94,6 +112,17 @@ def test_signs(value: float, text: str) -> None:
     assert signed(value) == text
 
 
-@pytest.mark.parametrize(("p", "text"), [(0.0004, "< 0.001"), (0.0123, "0.012"), (1, "1.000")])
+@pytest.mark.parametrize(
+    ("p", "text"),
+    [
+        (0.0004, "< 0.001"),
+        (0.0123, "0.012"),
+        (0.04962, "0.0496"),
+        (0.049996, "0.049996"),
+        (0.05, "0.050"),
+        (0.0504, "0.050"),
+        (1, "1.000"),
+    ],
+)
 def test_small_p_values_are_not_rounded_to_nothing(p: float, text: str) -> None:
     assert p_text(p) == text
