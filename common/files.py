@@ -48,6 +48,14 @@ def expand_home(path: Path) -> Path:
     return Path(os.path.expanduser(path))  # noqa: PTH111  pathlib's raises there
 
 
+def is_named_in_utf8(path: Path) -> bool:
+    """Say whether libraries find a file that take its name as UTF-8, as torch does to map one.
+
+    Names on disk may be of any bytes, and be in another encoding where the locale says so.
+    """
+    return os.fsencode(path) == str(path).encode("utf-8", "surrogatepass")
+
+
 def decode_text(data: bytes) -> str:
     """Return the text of a file as people's programs write it: UTF-8 or UTF-16, marked or not.
 

@@ -28,6 +28,7 @@ from ta3n.common.errors import (
     reason_of,
     shorten,
 )
+from ta3n.common.files import is_named_in_utf8
 from ta3n.common.store import Features, StoredArray, open_arrays_of_hdf5
 from ta3n.datasets.reading.folders import clip_stem, quoted
 from ta3n.extract.exchange.pickles import PickledArray, no_arrays, open_pickle
@@ -323,7 +324,7 @@ def _tensors(opened: ExitStack, file: Path, *, in_place: bool) -> Any:
     pickled = _torch_pickle(file) if is_zipfile(file) else None
     try:
         # Tensors of the older form cannot be left in the file.
-        mapped = in_place and pickled is not None
+        mapped = in_place and pickled is not None and is_named_in_utf8(file)
         return torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
     except (UnpicklingError, EOFError, LookupError, OSError, RuntimeError, ValueError) as error:
         if isinstance(error, OSError) and error.errno != EINVAL:  # which it has for cut archives

@@ -27,7 +27,7 @@ from ta3n.common.errors import (
     lack_of_the_machine,
     reason_of,
 )
-from ta3n.common.files import replace_file
+from ta3n.common.files import is_named_in_utf8, replace_file
 from ta3n.train.loop.closed_form import ClosedFormTrainer
 from ta3n.train.loop.engine import Trainer
 from ta3n.train.methods.heads import heads_of
@@ -228,7 +228,8 @@ def load_trained(path: Path, config: RunConfig, *, seed: int, rule: str = LAST) 
         )
     try:
         # Mapped: what is not used, such as the optimiser's state, is never read.
-        kept = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+        mapped = is_named_in_utf8(file)
+        kept = torch.load(file, map_location="cpu", weights_only=True, mmap=mapped)
         if file == folder.checkpoint:
             kept = {"config_hash": config.hash, **_kept(_state(kept))}
         if (kept["seed"], kept["config_hash"]) != (seed, config.hash):

@@ -4,6 +4,7 @@ import os
 import pickle
 from collections import OrderedDict, defaultdict
 from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import torch
 from ta3n.common.errors import ClipError, DataMissingError
 from ta3n.extract.exchange.feature_files import (
     find_features,
+    open_arrays,
     write_array,
     write_frames,
 )
@@ -144,6 +146,15 @@ def test_tensors_that_numpy_has_no_form_for_are_converted(tmp_path: Path) -> Non
         found.pop("complex").read()
     for files in found.values():
         assert files.read().tolist() == values.tolist(), files.name
+
+
+def test_a_file_whose_name_is_of_any_bytes_is_read_in_place(tmp_path: Path) -> None:
+    file = tmp_path / "caf\udce9" / "a.pt"
+    file.parent.mkdir()
+    with file.open("wb") as opened_file:
+        torch.save(torch.from_numpy(ROWS), opened_file)
+    with ExitStack() as opened:
+        assert np.array_equal(open_arrays(opened, file, in_place=True), ROWS)
 
 
 def of_objects(*values: object) -> np.ndarray[Any, Any]:
