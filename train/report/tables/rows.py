@@ -87,7 +87,7 @@ def accuracy_columns(rules: Sequence[str], rule: str, *compared: Column) -> tupl
         Column("videos", ("correct_videos", "target_videos")),
         Column("n", ("num_seeds",)),
         Column(f"{LEVEL_TEXT} interval", ends),
-        Column("p (Holm)", ("p_corrected",)),
+        Column("p to focal", ("p_corrected",)),
         *rest,
         Column("mean of classes", ("mean_class_percent", "mean_class_deviation")),
         Column("label-free on", ("label_free_rules_on",), words=True, terminal=False),
@@ -125,7 +125,7 @@ def trust_notes(analyses: Sequence[Analysis], rules: Sequence[str]) -> tuple[str
     focal = {analysis.focal.label for analysis in analyses if analysis.focal}
     if any(c.p_corrected is not None for analysis in analyses for c in analysis.comparisons):
         notes.append(
-            f"p (Holm): {' or '.join(sorted(focal))} against this row, t test over seeds and "
+            f"p to focal: {' or '.join(sorted(focal))} against this row, t test over seeds and "
             "videos, paired, corrected by Holm's method for all rows of this source and target."
         )
     if any(len(row.runs) > 1 for row in rows):
