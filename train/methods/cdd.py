@@ -106,19 +106,25 @@ def spherical_clusters(features: "Tensor", centres: "Tensor") -> "Tensor":
 
     Args:
         features: [N, V].
-        centres: at the start, one a class, [C, V]; a cluster that runs empty keeps its centre.
+        centres: at the start, one a class, [C, V]; a cluster that runs empty keeps its centre. One
+            of zeros, of a class without source videos, has no direction and takes no video.
     """
     import torch
     import torch.nn.functional as F
 
     directions = F.normalize(features, dim=1)
     centres = F.normalize(centres, dim=1)
-    clusters = (directions @ centres.T).argmax(dim=1)
+    absent = ~centres.any(dim=1)  # [C]
+
+    def nearest() -> "Tensor":
+        return (directions @ centres.T).masked_fill(absent, -torch.inf).argmax(dim=1)
+
+    clusters = nearest()
     for _ in range(_ROUNDS):
         members = F.one_hot(clusters, len(centres)).to(features)  # [N, C]
         moved = F.normalize(members.T @ directions, dim=1)
         centres = torch.where((members.sum(dim=0) > 0)[:, None], moved, centres)
-        before, clusters = clusters, (directions @ centres.T).argmax(dim=1)
+        before, clusters = clusters, nearest()
         if torch.equal(before, clusters):
             break
     return clusters

@@ -11,12 +11,7 @@ from numpy.typing import NDArray
 from ta3n.common.errors import TrainingError
 from ta3n.common.store import Features
 from ta3n.train.data.features import FolderRows, MappedFolder
-from ta3n.train.loop.batches import (
-    EpochPlan,
-    TrainingData,
-    plan_epoch,
-    side_by_side,
-)
+from ta3n.train.loop.batches import EpochPlan, TrainingData, plan_epoch, side_by_side
 from ta3n.train.loop.randomness import RunGenerators
 from ta3n.train.model.videos import StoredVideos, Stream
 from ta3n.train.recipe.recipes import Batches

@@ -86,6 +86,15 @@ def test_clusters_start_from_the_source_and_are_found() -> None:
     assert spherical_clusters(features, centres[[1, 0, 2]]).tolist() == [1, 1, 1, 0, 0, 0]
 
 
+def test_a_class_without_source_videos_takes_no_target_video() -> None:
+    features = torch.tensor([[1.0, 0.1], [0.1, 1.0], [-1.0, -1.0]])
+    centres = torch.tensor([[1.0, 0.0], [0.0, 0.0], [0.0, 1.0]])
+    assert spherical_clusters(features[:2], centres).tolist() == [0, 2]
+    # The last is far from both; the direction of the absent class is none.
+    assert 1 not in spherical_clusters(features, centres).tolist()
+    assert spherical_clusters(features, torch.zeros(3, 2)).tolist() == [0, 0, 0]
+
+
 def test_it_is_stacked_resumed_and_learns(make_trainer: MakeTrainer) -> None:
     check_stacked(make_trainer, "cdd")
     check_resumed(make_trainer, "cdd")
