@@ -137,6 +137,8 @@ def _lack_by_the_system(error: OSError) -> str:
 
 
 def _lack_of_a_library(error: ImportError) -> str | None:
+    if isinstance(error, ModuleNotFoundError) and error.name in ("torch", "torchvision"):
+        return f"{error.name} is not installed; {_BOTH_OF_TORCH}"
     # The latter is a name that a library has not.
     if not (error.path or "").endswith(".so") or str(error).startswith("cannot import name"):
         return None
@@ -146,6 +148,7 @@ def _lack_of_a_library(error: ImportError) -> str | None:
     )
 
 
+_BOTH_OF_TORCH = "install torch and torchvision in one command, from the same index"
 _MORE_MEMORY = "give it more, or raise its limit (ulimit -v)"
 _NO_MEMORY = f"not enough memory; {_MORE_MEMORY}"
 _NO_MORE_THREADS = (
@@ -155,6 +158,7 @@ _NO_MORE_THREADS = (
 _OF_RUNTIMES = {
     "can't start new thread": _NO_MORE_THREADS,
     "DefaultCPUAllocator: ": _NO_MEMORY,
+    "operator torchvision::": f"torchvision is of another torch; {_BOTH_OF_TORCH}",
     "CUDA out of memory": "the GPU has not enough memory; is it used by others? Give a smaller "
     "--batch-size, or --device cpu",
 }

@@ -162,7 +162,7 @@ def test_reasons_are_logged_when_asked_for(options: tuple[str, ...], logged: lis
     assert [line.split(" x: ")[1] for line in lines] == logged
 
 
-def ending(error: type[Exception] | str) -> Result:
+def ending(error: type[Exception] | Exception | str) -> Result:
     """Return what becomes of a command that meets an error, or imports a module."""
 
     @click.command()
@@ -188,6 +188,19 @@ def test_a_library_that_cannot_be_loaded_is_told_in_one_line(
     assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
     assert result.stderr.startswith(f"x: error: {library} cannot be loaded: ")
     assert "no_such_name" in str(ending("faulty_module").exception)
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (ModuleNotFoundError("No module named 'torchvision'", name="torchvision"), "not installed"),
+        (RuntimeError("operator torchvision::nms does not exist"), "is of another torch"),
+    ],
+)
+def test_a_torchvision_that_torch_lacks_or_cannot_use_is_told(error: Exception, told: str) -> None:
+    result = ending(error)
+    assert (result.exit_code, result.stderr.count("\n")) == (1, 1)
+    assert told in result.stderr
 
 
 def test_too_little_memory_is_told_in_one_line() -> None:
