@@ -55,10 +55,10 @@ def build(build_folder: Path) -> None:
     unwanted = shutil.ignore_patterns("*.py", "__pycache__", CONFIG)
     shutil.copytree(PAGES, pages, ignore=unwanted)
     for page in pages.rglob("*.md"):
-        page.write_text(filled_in(page.read_text(), page.name))
-    text = (PAGES / CONFIG).read_text()
+        page.write_text(filled_in(page.read_text("utf-8"), page.name), "utf-8")
+    text = (PAGES / CONFIG).read_text("utf-8")
     # Relative to the folder of the copy, wherever that is.
-    (build_folder / CONFIG).write_text(text.replace("../.typing", str(ROOT / ".typing")))
+    (build_folder / CONFIG).write_text(text.replace("../.typing", str(ROOT / ".typing")), "utf-8")
     _check_navigation(pages, tomllib.loads(text)["project"]["nav"])
     command = [sys.executable, "-P", "-m", "zensical", "build", "--strict", "--clean"]
     command += ["--config-file", CONFIG]
@@ -89,7 +89,7 @@ class _Links(HTMLParser):
 
 def _faults(site: Path) -> Iterator[str]:
     """Yield what is wrong with links of the whole site, also to pictures and in generated parts."""
-    found = {path: _Links(path.read_text()) for path in sorted(site.rglob("*.html"))}
+    found = {path: _Links(path.read_text("utf-8")) for path in sorted(site.rglob("*.html"))}
     for page, links in found.items():
         name = page.relative_to(site)
         if name.name == "404.html":  # it is for servers, which show it at any place
@@ -206,7 +206,7 @@ def _sections_of_methods() -> dict[str, tuple[str, str]]:
     """
     slugify = importlib.import_module("pymdownx.slugs").slugify(case="lower")
     found: dict[str, tuple[str, str]] = {}
-    page = FENCES.sub("", (PAGES / "methods.md").read_text())
+    page = FENCES.sub("", (PAGES / "methods.md").read_text("utf-8"))
     sections = [section.partition("\n") for section in page.split("\n## ")[1:]]
     for name in METHODS.all():
         named = re.compile(rf"`(--method )?{re.escape(name)}`")
@@ -286,12 +286,12 @@ def _settings(settings: type[BaseModel]) -> str:
 
 def changelog() -> str:
     """Return the changelog without its heading."""
-    return (ROOT / "CHANGELOG.md").read_text().partition("\n")[2].strip()
+    return (ROOT / "CHANGELOG.md").read_text("utf-8").partition("\n")[2].strip()
 
 
 def contributing() -> str:
     """Return the page for contributors, which lies where GitHub looks for it."""
-    text = (ROOT / "CONTRIBUTING.md").read_text().strip()
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8").strip()
     return text.replace("](docs/", "](").replace("](CHANGELOG.md)", "](changes.md)")
 
 
