@@ -261,15 +261,16 @@ def _one_domain_only(parts: Sequence[DatasetClips], benchmark: Benchmark) -> Ite
 
 def _lacking_folders(part: DatasetClips, benchmark: Benchmark) -> Iterator[Finding]:
     """Yield folders of a class without a clip, where the class has others that have some."""
-    labels = benchmark.side(part.dataset.name).labels
+    if part.only_lists:
+        return
+    side = benchmark.side(part.dataset.name)
+    others = [name for name in part.listing.classes if name not in side.labels]
     known = {*part.listing.classes, *(clip.class_name for clip in part.listing.absent)}
-    others = [name for name in part.listing.classes if name not in labels]
-    for folder in (name for name in labels if name not in known and not part.only_lists):
-        class_name = benchmark.class_names[labels[folder]]
-        if any(labels[name] == labels[folder] for name in known & labels.keys()):
-            nearest = did_you_mean(folder, others)
-            text = f"class {class_name} has no clips in {folder} of {part.dataset.name}{nearest}"
-            yield Finding(Problem.DOMAINS, printable(text))
+    for folder in side.folders_lacking(known):
+        class_name = benchmark.class_names[side.labels[folder]]
+        nearest = did_you_mean(folder, others)
+        text = f"class {class_name} has no clips in {folder} of {part.dataset.name}{nearest}"
+        yield Finding(Problem.DOMAINS, printable(text))
 
 
 def _nearest_class(parts: Sequence[DatasetClips], benchmark: Benchmark, class_name: str) -> str:

@@ -6,6 +6,7 @@ Table 1): every clip that the official split uses, in every folder of the map, w
 
 import re
 from collections.abc import Iterable, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple, TypeAlias
 
@@ -88,6 +89,15 @@ class Side:
     totals: tuple[int, int] | None = None
     split: str | None = None
     tested: BenchmarkRole = "val"
+
+    def folders_lacking(self, known: AbstractSet[str]) -> list[str]:
+        """Return the class folders that are not known, of classes that have others which are."""
+        learned = {self.labels[folder] for folder in known & self.labels.keys()}
+        return [
+            folder
+            for folder, label in self.labels.items()
+            if label in learned and folder not in known
+        ]
 
 
 @dataclass(frozen=True, kw_only=True)

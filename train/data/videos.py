@@ -396,15 +396,12 @@ def _unknown(manifest: Manifest, benchmark: Benchmark) -> list[str]:
 
 def _lacking_folders(manifest: Manifest, benchmark: Benchmark) -> list[str]:
     """Return the class folders without a clip, of classes that have others with some."""
-    dataset = manifest.config.dataset
-    labels = benchmark.side(dataset).labels
+    side = benchmark.side(manifest.config.dataset)
     parts: tuple[Sequence[_AnyClip], ...] = (manifest.clips, manifest.pending, manifest.absent)
-    known = {in_words(clip.class_name) for clips in parts for clip in clips} & labels.keys()
-    learned = {labels[folder] for folder in known}
+    known = {in_words(clip.class_name) for clips in parts for clip in clips}
     return [
-        f"all videos in {quoted(folder)} of {benchmark.label_names[label]}"
-        for folder, label in labels.items()
-        if label in learned and folder not in known
+        f"all videos in {quoted(folder)} of {benchmark.label_names[side.labels[folder]]}"
+        for folder in side.folders_lacking(known)
     ]
 
 
