@@ -158,13 +158,16 @@ def load_matplotlib() -> None:
             os.environ["MPLBACKEND"] = named
 
 
-_OTHERS = frozenset(
-    getattr(signal, name)
-    for name in ("SIGHUP", "SIGUSR1", "SIGUSR2", "SIGXCPU")
-    if hasattr(signal, name)
+SIGNALS = frozenset(
+    {
+        signal.SIGINT,
+        signal.SIGTERM,
+        signal.SIGHUP,
+        signal.SIGUSR1,
+        signal.SIGUSR2,
+        signal.SIGXCPU,
+    }
 )
-
-SIGNALS = frozenset({signal.SIGINT, signal.SIGTERM}) | _OTHERS
 """All that ask to stop."""
 
 
@@ -174,11 +177,8 @@ def raise_when_asked_to_stop() -> None:
     What a shell or `nohup` lets its commands ignore goes on being ignored.
     """
     for number in SIGNALS:
-        default = number == signal.SIGTERM or signal.getsignal(number) in (
-            signal.SIG_DFL,
-            signal.default_int_handler,
-        )
-        if default:
+        defaults = (signal.SIG_DFL, signal.default_int_handler)
+        if number == signal.SIGTERM or signal.getsignal(number) in defaults:
             signal.signal(number, _raise)
 
 
