@@ -182,9 +182,8 @@ class RunFolder:
         return True
 
     def _remove_checkpoint(self) -> None:
-        # A run of version 0.1 has its last weights there alone. On a file system that is mounted
-        # read-only a removal fails, whether there is something to remove or not.
-        if self.weights.exists() and self.checkpoint.exists():
+        # A run of version 0.1 has its last weights there alone.
+        if self.weights.exists():
             self.checkpoint.unlink(missing_ok=True)
 
     def write_divergence(self, divergence: Divergence) -> None:
